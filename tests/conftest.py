@@ -1,0 +1,24 @@
+"""What every test shares: eight virtual CPU devices, strict JAX arithmetic, and the folder of real clips."""
+
+import os
+import pathlib
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_clips() -> pathlib.Path:
+    """The folder of real video files beside the checkout; tests that need it skip where it is absent."""
+    folder = ROOT.parent / "shared" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/clips with real videos is not beside this checkout")
+    return folder
