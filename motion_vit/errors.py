@@ -4,6 +4,6 @@
 class UserError(Exception):
     """A mistake in what the library was given: a config, a list file, a video, a checkpoint.
 
-    Its message says what was given, what was expected and what to do next. The command line prints the message alone, without a
-    traceback, and exits with status 2.
+    Its message says what was given, what was expected and what to do next. The command line prints the message alone,
+    without a traceback, and exits with status 2.
     """

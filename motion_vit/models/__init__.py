@@ -1,0 +1,1 @@
+"""Backbones made of the modules, and the registry that builds them by name."""

@@ -1,0 +1,1 @@
+"""Flax Linen layers made of the operators in `motion_vit.ops`."""

@@ -1,0 +1,45 @@
+"""Multi-head self-attention of all tokens of a clip with each other."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.ops import global_attention
+
+
+class GlobalAttention(nn.Module):
+    """Space-time self-attention over all `t * h * w` tokens (UniFormer's `Attention`).
+
+    When the collection `intermediates` is mutable, `attention_weights` `[b, heads, n, n]` is stored there, where token
+    `n = (t * height + h) * width + w`. It is quadratic in the number of tokens.
+
+    Attributes:
+      heads: number of heads; divides the channels.
+      dropout: probability of dropping a feature of the output in training.
+      dtype: dtype of the computation; the softmax is float32.
+      implementation: see `motion_vit.ops.global_attention.global_attention`.
+    """
+
+    heads: int
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    implementation: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b t h w c"]:
+        """Attends; the output bias and projection are included, the residual is not."""
+        batch, channels = x.shape[0], x.shape[-1]
+        qkv = nn.Dense(3 * channels, dtype=self.dtype, kernel_init=initializers.linear_kernel, name="qkv")(x)
+        qkv = qkv.reshape(batch, -1, 3, self.heads, channels // self.heads)
+        query, key, value = (qkv[:, :, part] for part in range(3))
+        if self.is_mutable_collection("intermediates") and not self.is_initializing():
+            self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
+        x = global_attention.global_attention(query, key, value, implementation=self.implementation).reshape(x.shape)
+        x = nn.Dense(channels, dtype=self.dtype, kernel_init=initializers.linear_kernel, name="proj")(x)
+        return nn.Dropout(self.dropout)(x, deterministic=not train)
+
+    def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
+        """Multiply-adds of the attention itself on an input of this shape; those of the linear layers are theirs."""
+        tokens = x.shape[1] * x.shape[2] * x.shape[3]
+        return 2 * x.shape[0] * tokens * tokens * x.shape[4]

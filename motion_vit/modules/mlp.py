@@ -1,0 +1,33 @@
+"""The two-layer perceptron of transformer and convolution blocks."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, linear, applied to every token; dropout after both linears.
+
+    Attributes:
+      hidden_features: width of the hidden layer.
+      dropout: probability of dropping a feature in training.
+      kernel_init: initialiser of both kernels.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    hidden_features: int
+    dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch c"], *, train: bool) -> Float[Array, "*batch c"]:
+        """Applies the perceptron; dropout draws from the RNG `dropout` when `train`."""
+        features = x.shape[-1]
+        x = nn.Dense(self.hidden_features, dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
+        x = nn.gelu(x, approximate=False)
+        x = nn.Dropout(self.dropout)(x, deterministic=not train)
+        x = nn.Dense(features, dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(x)
+        return nn.Dropout(self.dropout)(x, deterministic=not train)

@@ -1,0 +1,76 @@
+"""Patch embedding: a strided 3D convolution and a LayerNorm."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+
+
+class PatchProjection(nn.Module):
+    """A 3D convolution whose spatial stride equals its spatial kernel, computed as one matrix product.
+
+    The patches do not overlap in space, so that a reshape brings them together; in time the odd kernel overlaps and the
+    frames are padded with zeros. Pixels beyond a whole number of patches are ignored, as a convolution without spatial
+    padding does.
+
+    Attributes:
+      features: output channels.
+      kernel_size: frames, rows and columns of a patch; the number of frames is odd.
+      temporal_stride: distance of output frames, in input frames.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    temporal_stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:
+        """Embeds the patches of `x`."""
+        frames, rows, columns = self.kernel_size
+        kernel = self.param("kernel", initializers.convolution_kernel, (*self.kernel_size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        patches = _spatial_patches(x.astype(self.dtype), rows, columns)
+        padded = jnp.pad(patches, [(0, 0), (frames // 2, frames // 2), (0, 0), (0, 0), (0, 0)])
+        last = x.shape[1]
+        taps = [padded[:, tap : tap + last : self.temporal_stride] for tap in range(frames)]
+        weights = kernel.astype(self.dtype).reshape(-1, self.features)
+        return jnp.concatenate(taps, axis=-1) @ weights + bias.astype(self.dtype).reshape(1, 1, 1, 1, -1)
+
+    def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
+        """Multiply-adds of one call on an input of this shape."""
+        frames, rows, columns = self.kernel_size
+        positions = x.shape[0] * -(-x.shape[1] // self.temporal_stride) * (x.shape[2] // rows) * (x.shape[3] // columns)
+        return positions * frames * rows * columns * x.shape[4] * self.features
+
+
+def _spatial_patches(x: Float[Array, "b t h w c"], rows: int, columns: int) -> Float[Array, "b t h2 w2 patch"]:
+    batch, frames, height, width, channels = x.shape
+    high, wide = height // rows, width // columns
+    x = x[:, :, : high * rows, : wide * columns]
+    x = x.reshape(batch, frames, high, rows, wide, columns, channels)
+    return jnp.moveaxis(x, 3, 4).reshape(batch, frames, high, wide, rows * columns * channels)
+
+
+class PatchEmbedding(nn.Module):
+    """Patch projection followed by LayerNorm (UniFormer's `PatchEmbed` and `SpeicalPatchEmbed`).
+
+    Attributes:
+      features: output channels.
+      kernel_size: frames, rows and columns of a patch.
+      temporal_stride: distance of output frames, in input frames.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    temporal_stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:
+        """Embeds the patches of `x`."""
+        x = PatchProjection(self.features, self.kernel_size, self.temporal_stride, self.dtype, name="proj")(x)
+        return nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)

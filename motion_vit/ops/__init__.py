@@ -1,0 +1,1 @@
+"""Functions from arrays to arrays: the arithmetic of the models, free of Flax and of configs."""

@@ -1,0 +1,209 @@
+"""Cost-volume attention: every query attends to its neighbourhood in the paired frame.
+
+One affinity serves two purposes. Read as a cost volume it says where each patch went; read as attention logits it
+gathers the values found there. Follows EMIM (arXiv 2510.18705, equations 3 to 6; `Attention` with
+`attn_type="extra_attn64"` in the authors' `slowfast/models/uniformer.py`).
+
+For a query at row `i`, column `j` and a `K x K` window (`K` odd, radius `r = K // 2`) the affinity at displacement
+`(u, v)` is
+
+    A[i, j, u, v] = <q[i, j] / sqrt(d), k[i + u - r, j + v - r]> + bias[u, v]
+
+The window is always centred on the query. Candidates outside the image are not masked: the authors pad keys and values
+with the constant `1e-6`, and so their logit is `1e-6 * sum(q) / sqrt(d) + bias` whatever the image holds. Every
+implementation but the reference uses that scalar instead of a padded grid of keys.
+
+Frames are paired by the caller (`pair_frames`): pairs `n = T - offset` of a clip of `T` frames; the last pair serves
+the remaining frames too (`repeat_last_pair`), which is exact because the authors repeat it.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from motion_vit.ops import neighbourhood
+
+Heads = neighbourhood.Heads
+Band = neighbourhood.Band
+MotionInput = Literal["affinity", "softmax"]
+
+
+class MotionBranch(NamedTuple):
+    """Weights of the motion branch, shared by all heads: `P -> 4P -> d` with a QuickGELU between.
+
+    Attributes:
+      hidden_kernel: `[P, hidden]`, where `P = K * K`.
+      hidden_bias: `[hidden]`.
+      output_kernel: `[hidden, d]`.
+      output_bias: `[d]`.
+    """
+
+    hidden_kernel: Float[Array, "p hidden"]
+    hidden_bias: Float[Array, " hidden"]
+    output_kernel: Float[Array, "hidden d"]
+    output_bias: Float[Array, " d"]
+
+
+def pair_frames(
+    query: Float[Array, "b t h w heads d"],
+    key: Float[Array, "b t h w heads d"],
+    value: Float[Array, "b t h w heads d"],
+    *,
+    offset: int = 1,
+) -> tuple[Float[Array, "b n h w heads d"], Float[Array, "b n h w heads d"], Float[Array, "b n h w heads d"]]:
+    """Pairs the queries of each frame with the keys and values `offset` frames later.
+
+    Args:
+      query: queries of a clip of `t` frames.
+      key: keys of the same clip.
+      value: values of the same clip.
+      offset: distance to the key frame, in frames; negative pairs each frame with an earlier one.
+
+    Returns:
+      Queries, keys and values of the `n = t - |offset|` pairs.
+
+    Raises:
+      ValueError: the clip has no such pair.
+    """
+    frames = query.shape[1]
+    if offset == 0 or abs(offset) >= frames:
+        raise ValueError(
+            f"no frame pairs at offset {offset} in a clip of {frames} frames: a clip needs at least {abs(offset) + 1}"
+        )
+    if offset > 0:
+        return query[:, :-offset], key[:, offset:], value[:, offset:]
+    return query[:, -offset:], key[:, :offset], value[:, :offset]
+
+
+def repeat_last_pair(pairs: Float[Array, "b n *rest"], *, offset: int = 1) -> Float[Array, "b t *rest"]:
+    """Gives the frames without a partner the result of the nearest pair: `n` pairs become `t = n + |offset|` frames."""
+    missing = abs(offset)
+    edge = pairs[:, -1:] if offset > 0 else pairs[:, :1]
+    copies = jnp.broadcast_to(edge, (edge.shape[0], missing, *edge.shape[2:]))
+    return jnp.concatenate([pairs, copies] if offset > 0 else [copies, pairs], axis=1)
+
+
+def cost_volume(
+    query: Float[Array, "b n h w heads d"],
+    key: Float[Array, "b n h w heads d"],
+    position_bias: Float[Array, "heads k k"] | None = None,
+    *,
+    window: int,
+    implementation: str | None = None,
+) -> Float[Array, "b n h w heads p"]:
+    """The affinity of every query with its `window x window` neighbourhood in the paired frame (EMIM equation 3).
+
+    Args:
+      query: queries, not yet scaled; scaled here by `d ** -0.5`.
+      key: keys of the paired frames.
+      position_bias: bias of each displacement, or None.
+      window: side `K` of the neighbourhood, odd.
+      implementation: see `cost_volume_attention`.
+
+    Returns:
+      Affinity in float32 (float64 for float64 queries). Displacement `p = u * K + v` reaches row `i + u - K // 2` and
+      column `j + v - K // 2`.
+
+    Raises:
+      ValueError: shapes that do not agree, an even window, an unknown implementation.
+    """
+    _check(query, key, position_bias, window)
+    form = neighbourhood.choose_form(implementation, query.shape[2], query.shape[3])
+    return jnp.moveaxis(_affinity(form, _heads_first(query), _heads_first(key), position_bias, window), 2, 4)
+
+
+def cost_volume_attention(
+    query: Float[Array, "b n h w heads d"],
+    key: Float[Array, "b n h w heads d"],
+    value: Float[Array, "b n h w heads d"],
+    position_bias: Float[Array, "heads k k"] | None = None,
+    motion: MotionBranch | None = None,
+    *,
+    window: int,
+    motion_input: MotionInput = "affinity",
+    implementation: str | None = None,
+) -> Float[Array, "b n h w heads d"]:
+    """Appearance and motion features read from one cost volume (EMIM equations 3 to 6).
+
+    The appearance branch is the softmax of the affinity over displacements, in float32, applied to the values. The
+    motion branch is a small network on the affinity itself.
+
+    Args:
+      query: queries of each frame pair, not yet scaled.
+      key: keys of the paired frame.
+      value: values of the paired frame.
+      position_bias: bias of each displacement, or None.
+      motion: weights of the motion branch; None leaves the appearance branch alone.
+      window: side `K` of the neighbourhood, odd.
+      motion_input: what the motion branch reads: the raw "affinity" (the paper) or its "softmax" (ablation).
+      implementation: how it is computed; all give the same numbers.
+        "xla_window" gathers every window (the readable reference; memory `K * K` times that of the keys),
+        "xla_dense" takes the band out of all-pairs affinities by pads and reshapes (no gather or scatter: GPU, TPU),
+        "xla_take" takes it out by indexing (the fastest on CPU),
+        "xla_strip" works on strips of rows (large maps).
+        None chooses by platform and map size.
+
+    Returns:
+      The sum of both branches, in the dtype of `value`.
+
+    Raises:
+      ValueError: shapes that do not agree, an even window, an unknown implementation or motion input.
+    """
+    _check(query, key, position_bias, window)
+    if value.shape != key.shape:
+        raise ValueError(f"key and value must have one shape, but are {key.shape} and {value.shape}")
+    if motion_input not in ("affinity", "softmax"):
+        raise ValueError(f"motion_input is {motion_input!r}, but must be 'affinity' or 'softmax'")
+    form = neighbourhood.choose_form(implementation, query.shape[2], query.shape[3])
+    affinity = _affinity(form, _heads_first(query), _heads_first(key), position_bias, window)
+    weights = jax.nn.softmax(affinity, axis=-1)
+    output = form.aggregate(weights.astype(value.dtype), _heads_first(value), window)
+    if motion is not None:
+        motion_features = _motion_branch(affinity if motion_input == "affinity" else weights, motion, value.dtype)
+        output = output + motion_features
+    return jnp.moveaxis(output, 2, 4)
+
+
+def _heads_first(x: Float[Array, "b n h w heads d"]) -> Heads:
+    return jnp.moveaxis(x, 4, 2)
+
+
+def _check(query: Array, key: Array, position_bias: Array | None, window: int) -> None:
+    if window < 1 or window % 2 == 0:
+        raise ValueError(
+            f"window is {window}, but must be a positive odd number: the neighbourhood is centred on the query"
+        )
+    if query.ndim != 6 or query.shape != key.shape:
+        raise ValueError(
+            "query and key must both be [batch, pairs, height, width, heads, channels], "
+            f"but are {query.shape} and {key.shape}"
+        )
+    if position_bias is not None and position_bias.shape != (query.shape[4], window, window):
+        raise ValueError(
+            f"position_bias has shape {position_bias.shape}, but {query.shape[4]} heads and window {window} "
+            f"need {(query.shape[4], window, window)}"
+        )
+
+
+def _affinity(
+    form: neighbourhood.Form,
+    query: Heads,
+    key: Heads,
+    position_bias: Float[Array, "heads k k"] | None,
+    window: int,
+) -> Band:
+    affinity = form.affinity(query * query.shape[-1] ** -0.5, key, window)
+    if position_bias is not None:
+        bias = position_bias.reshape(1, 1, position_bias.shape[0], 1, 1, window * window)
+        affinity = affinity + bias.astype(affinity.dtype)
+    return affinity
+
+
+def _motion_branch(affinity: Band, motion: MotionBranch, dtype: jnp.dtype) -> Heads:
+    kernels_and_biases = (weight.astype(dtype) for weight in motion)
+    hidden_kernel, hidden_bias, output_kernel, output_bias = kernels_and_biases
+    hidden = affinity.astype(dtype) @ hidden_kernel + hidden_bias.reshape((1,) * 5 + (-1,))
+    hidden = hidden * jax.nn.sigmoid(1.702 * hidden)  # QuickGELU, as the authors use here
+    return hidden @ output_kernel + output_bias.reshape((1,) * 5 + (-1,))

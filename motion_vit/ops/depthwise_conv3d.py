@@ -1,0 +1,174 @@
+"""Depthwise 3D convolution: stride 1, zero padding that keeps the size, channel-last.
+
+XLA lowers a grouped convolution on CPU to a loop over channels, hundreds of times slower than the arithmetic needs. The
+shifted form written here adds up the input once per kernel tap, shifted and scaled, which XLA fuses into one pass. Its
+gradient to the input is the same function with the taps reversed; its gradient to the kernel is a blocked sum that
+keeps what it reads in the cache. Both are given by hand because autodiff of the shifted form would write one array per
+tap.
+"""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+IMPLEMENTATIONS = ("xla_conv", "shifted")
+"""The names that `implementation` accepts."""
+
+_UNROLLED_TAPS = 27
+"""Kernels of up to this many taps are one fused sum; larger ones loop over their temporal taps (measured on CPU)."""
+
+_BLOCK_BYTES = 3 << 20
+"""How much of the input the kernel gradient works on at a time, so that it stays in the cache while all taps pass over
+it."""
+
+Video = Float[Array, "b t h w c"]
+Kernel = Float[Array, "kt kh kw c"]
+
+
+def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = None) -> Video:
+    """Convolves every channel with its own kernel (cross-correlation, as PyTorch's `Conv3d(groups=C)` computes it).
+
+    Args:
+      x: input.
+      kernel: one odd-sized kernel per channel.
+      implementation: "xla_conv" is XLA's grouped convolution; "shifted" adds shifted copies (the usable form on CPU);
+        None chooses by platform.
+
+    Returns:
+      Output of the shape and dtype of `x`; sums are accumulated in float32 or better.
+
+    Raises:
+      ValueError: shapes that do not agree, an even kernel, an unknown implementation.
+    """
+    if x.ndim != 5 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[-1]:
+        raise ValueError(
+            "expected input [batch, frames, height, width, channels] and kernel [kt, kh, kw, channels], "
+            f"got {x.shape} and {kernel.shape}"
+        )
+    if any(size % 2 == 0 for size in kernel.shape[:3]):
+        raise ValueError(f"kernel sizes must be odd, got {kernel.shape[:3]}")
+    if implementation is None:
+        implementation = "shifted" if jax.default_backend() == "cpu" else "xla_conv"
+    if implementation == "shifted":
+        return _shifted(x, kernel)
+    if implementation == "xla_conv":
+        return _grouped_convolution(x, kernel)
+    raise ValueError(
+        f"unknown implementation {implementation!r} of depthwise_conv3d: choose from {', '.join(IMPLEMENTATIONS)}"
+    )
+
+
+def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
+    return lax.conv_general_dilated(
+        x,
+        kernel[:, :, :, None, :].astype(x.dtype),
+        window_strides=(1, 1, 1),
+        padding="SAME",
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+@jax.custom_vjp
+def _shifted(x: Video, kernel: Kernel) -> Video:
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    frames = x.shape[1]
+    padded = _pad(x, kernel.shape[:3])
+    kernel = kernel.astype(dtype)
+    start = jnp.zeros(x.shape, dtype)
+    if kernel[..., 0].size <= _UNROLLED_TAPS:
+        total = start
+        for tap, weights in enumerate(kernel):
+            total = _add_spatial_taps(total, padded[:, tap : tap + frames], weights)
+        return total.astype(x.dtype)
+
+    def add_temporal_tap(total: Video, tap_and_weights: tuple[Array, Array]) -> tuple[Video, None]:
+        tap, weights = tap_and_weights
+        return _add_spatial_taps(total, lax.dynamic_slice_in_dim(padded, tap, frames, axis=1), weights), None
+
+    total, _ = lax.scan(add_temporal_tap, start, (jnp.arange(kernel.shape[0]), kernel))
+    return total.astype(x.dtype)
+
+
+def _shifted_forward(x: Video, kernel: Kernel) -> tuple[Video, tuple[Video, Kernel]]:
+    return _shifted(x, kernel), (x, kernel)
+
+
+def _shifted_backward(residuals: tuple[Video, Kernel], gradient: Video) -> tuple[Video, Kernel]:
+    x, kernel = residuals
+    input_gradient = _shifted(gradient, kernel[::-1, ::-1, ::-1])
+    return input_gradient, _kernel_gradient(x, gradient, kernel.shape[:3]).astype(kernel.dtype)
+
+
+_shifted.defvjp(_shifted_forward, _shifted_backward)
+
+
+def _pad(x: Video, kernel_size: tuple[int, ...]) -> Video:
+    return jnp.pad(x, [(0, 0), *((size // 2, size // 2) for size in kernel_size), (0, 0)])
+
+
+def _add_spatial_taps(total: Video, padded: Video, weights: Float[Array, "kh kw c"]) -> Video:
+    height, width = total.shape[2:4]
+    for row, column in itertools.product(range(weights.shape[0]), range(weights.shape[1])):
+        shifted = padded[:, :, row : row + height, column : column + width]
+        total = total + shifted.astype(total.dtype) * weights[row, column].reshape(1, 1, 1, 1, -1)
+    return total
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    return max(divisor for divisor in range(1, number + 1) if number % divisor == 0 and divisor <= max(limit, 1))
+
+
+def _kernel_gradient(x: Video, gradient: Video, kernel_size: tuple[int, ...]) -> Kernel:
+    """Sums `x[n + tap] * gradient[n]` over all positions `n`, for every tap, one block of clips and rows at a time."""
+    batch, frames, height, width, channels = x.shape
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    clip_bytes = x[0].size * dtype.itemsize
+    clips = _largest_divisor(batch, _BLOCK_BYTES // clip_bytes)
+    rows = height if clip_bytes <= _BLOCK_BYTES else _largest_divisor(height, _BLOCK_BYTES * height // clip_bytes)
+    padded = _pad(x, kernel_size)
+    halo = kernel_size[1] - 1
+
+    def add_block(total: Array, corner: tuple[Array, ...]) -> tuple[Array, None]:
+        clip, row = corner
+        block = lax.dynamic_slice(
+            padded, (clip, 0, row, 0, 0), (clips, padded.shape[1], rows + halo, padded.shape[3], channels)
+        )
+        block_gradient = lax.dynamic_slice(gradient, (clip, 0, row, 0, 0), (clips, frames, rows, width, channels))
+        return total + _block_kernel_gradient(block, block_gradient, kernel_size, dtype), None
+
+    start = jnp.zeros((kernel_size[0] * kernel_size[1], kernel_size[2], channels), dtype)
+    corners = jnp.meshgrid(jnp.arange(0, batch, clips), jnp.arange(0, height, rows), indexing="ij")
+    total, _ = lax.scan(add_block, start, tuple(grid.reshape(-1) for grid in corners))
+    return total.reshape(*kernel_size, channels)
+
+
+def _block_kernel_gradient(
+    padded: Video, gradient: Video, kernel_size: tuple[int, ...], dtype: jnp.dtype
+) -> Float[Array, "kt_kh kw c"]:
+    """The kernel gradient of one block.
+
+    Products are summed over frames elementwise, which XLA fuses into one pass; a product with ones sums the positions
+    left, which on CPU is a fast matrix multiplication where a reduction over leading axes is not vectorised.
+    """
+    clips, frames, rows, width, channels = gradient.shape
+    ones = jnp.ones((1, clips * rows * width), dtype)
+
+    def one_row_of_taps(_: None, tap: Array) -> tuple[None, Array]:
+        corner = (0, tap // kernel_size[1], tap % kernel_size[1], 0, 0)
+        shifted_rows = lax.dynamic_slice(padded, corner, (clips, frames, rows, padded.shape[3], channels))
+        sums = []
+        for column in range(kernel_size[2]):
+            products = (
+                shifted_rows[:, frame, :, column : column + width].astype(dtype) * gradient[:, frame].astype(dtype)
+                for frame in range(frames)
+            )
+            summed_over_frames = functools.reduce(jnp.add, products)
+            sums.append((ones @ summed_over_frames.reshape(-1, channels))[0])
+        return None, jnp.stack(sums)
+
+    return lax.scan(one_row_of_taps, None, jnp.arange(kernel_size[0] * kernel_size[1]))[1]

@@ -1,0 +1,99 @@
+"""Self-attention of every token with every token of a clip.
+
+The models here have few heads (one per 64 channels) and long sequences (3136 tokens for 16 frames of 14 x 14), so that
+the attention weights, not the projections, decide memory.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+IMPLEMENTATIONS = ("xla", "cudnn", "chunked")
+"""The names that `implementation` accepts."""
+
+_CHUNK_QUERIES = 196
+"""Queries a chunk: their weights over 3136 keys fit the second-level cache of one core."""
+
+_CHUNK_FROM_WEIGHTS = 1 << 20
+"""Below this many attention weights a head, chunks cost more than they save."""
+
+Tokens = Float[Array, "b n heads d"]
+
+
+def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementation: str | None = None) -> Tokens:
+    """Softmax attention with scale `d ** -0.5`; the softmax is in float32.
+
+    Args:
+      query: queries.
+      key: keys.
+      value: values.
+      implementation: "xla" and "cudnn" are those of `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on
+        NVIDIA GPUs); "chunked" works on one head and some queries at a time and recomputes the weights in the backward
+        pass, so that the weights of a long clip are never held at once. None chooses by platform, dtype and length.
+
+    Returns:
+      Output of the shape and dtype of `query`.
+
+    Raises:
+      ValueError: shapes that do not agree or an unknown implementation.
+    """
+    if (
+        query.ndim != 4
+        or key.shape != value.shape
+        or query.shape[::2] != key.shape[::2]
+        or query.shape[3] != key.shape[3]
+    ):
+        raise ValueError(
+            "expected query, key and value [batch, tokens, heads, channels], "
+            f"got {query.shape}, {key.shape} and {value.shape}"
+        )
+    if implementation is None:
+        implementation = _choose(query, key)
+    if implementation == "chunked":
+        return _chunked(query, key, value)
+    if implementation == "cudnn":
+        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
+    if implementation == "xla":
+        return jax.nn.dot_product_attention(query, key, value, implementation="xla")
+    raise ValueError(
+        f"unknown implementation {implementation!r} of global_attention: choose from {', '.join(IMPLEMENTATIONS)}"
+    )
+
+
+def attention_weights(query: Tokens, key: Tokens) -> Float[Array, "b heads n m"]:
+    """The weights that `global_attention` applies to the values, in float32: for looking at, quadratic in memory."""
+    dtype = jnp.promote_types(query.dtype, jnp.float32)
+    logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key, preferred_element_type=dtype)
+    return jax.nn.softmax(logits, axis=-1)
+
+
+def _choose(query: Tokens, key: Tokens) -> str:
+    backend = jax.default_backend()
+    if backend == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16):
+        return "cudnn"
+    if backend == "cpu" and query.shape[1] * key.shape[1] >= _CHUNK_FROM_WEIGHTS:
+        return "chunked"
+    return "xla"
+
+
+def _chunked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+    batch, tokens, heads, channels = query.shape
+    chunks = -(-tokens // _CHUNK_QUERIES)
+    by_head = [jnp.swapaxes(x, 1, 2).reshape(batch * heads, x.shape[1], channels) for x in (query, key, value)]
+    by_head[0] = jnp.pad(by_head[0], [(0, 0), (0, chunks * _CHUNK_QUERIES - tokens), (0, 0)])
+
+    @jax.checkpoint
+    def one_chunk(query: Array, key: Array, value: Array) -> Array:
+        dtype = jnp.promote_types(query.dtype, jnp.float32)
+        logits = jnp.einsum("qd,kd->qk", query * channels**-0.5, key, preferred_element_type=dtype)
+        weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+        return jnp.einsum("qk,kd->qd", weights, value, preferred_element_type=dtype).astype(value.dtype)
+
+    def one_head(head: tuple[Array, Array, Array]) -> Array:
+        query, key, value = head
+        query_chunks = query.reshape(chunks, _CHUNK_QUERIES, channels)
+        return lax.map(lambda chunk: one_chunk(chunk, key, value), query_chunks).reshape(-1, channels)
+
+    output = lax.map(one_head, tuple(by_head))[:, :tokens]
+    return jnp.swapaxes(output.reshape(batch, heads, tokens, channels), 1, 2)

@@ -1,0 +1,293 @@
+"""Inner products with, and weighted sums over, the window around every query in a paired frame.
+
+Several forms of the same two maps, of which `motion_vit.ops.cost_volume` makes attention: "affinity" takes the inner
+product of each query with the `K x K` keys around its own place, "aggregate" sums the values there with given weights.
+Keys and values outside the image are the constant `PADDING_VALUE`. All but the gathering reference compute the products
+of all pairs of a frame or strip, which are matrix products, and take the band of the window out of them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+PADDING_VALUE = 1e-6
+"""What keys and values hold outside the image (the authors' `nn.ConstantPad2d(K // 2, 1e-6)`)."""
+
+_DENSE_TOKENS = 400
+"""Above this many tokens a frame, affinities are computed in strips of rows: all pairs would grow with its square."""
+
+_STRIP_ROWS = 7
+
+Heads = Float[Array, "b n heads h w d"]
+Band = Float[Array, "b n heads h w p"]
+
+
+class Form(NamedTuple):
+    """One way to compute both maps.
+
+    Attributes:
+      affinity: `(query, key, window)` to the inner products, accumulated in float32 or better.
+      aggregate: `(weights, value, window)` to the weighted sums, in the dtype of `value`.
+    """
+
+    affinity: Callable[[Heads, Heads, int], Band]
+    aggregate: Callable[[Band, Heads, int], Heads]
+
+
+def _accumulation_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+# --- Which displacements leave the image ------------------------------------------------------------------------------
+
+
+def _inside(height: int, width: int, window: int) -> Bool[np.ndarray, "h w p"]:
+    """Whether displacement `p` of the query at `(row, column)` stays in the image."""
+    radius = window // 2
+    shift = np.arange(window) - radius
+    rows = np.arange(height)[:, None] + shift
+    columns = np.arange(width)[:, None] + shift
+    row_inside = (rows >= 0) & (rows < height)
+    column_inside = (columns >= 0) & (columns < width)
+    inside = row_inside[:, None, :, None] & column_inside[None, :, None, :]
+    return inside.reshape(height, width, window * window)
+
+
+def _fill_outside(band: Band, query: Heads, window: int) -> Band:
+    """Gives the displacements that leave the image the logit of the padding constant."""
+    inside = jnp.asarray(_inside(band.shape[3], band.shape[4], window))[None, None, None]
+    outside = PADDING_VALUE * jnp.sum(query, axis=-1, keepdims=True, dtype=band.dtype)
+    return jnp.where(inside, band, outside)
+
+
+def _add_outside_value(output: Heads, weights: Band, window: int) -> Heads:
+    """Adds what the displacements that leave the image gather: their weights times the padding constant."""
+    outside = jnp.asarray(~_inside(weights.shape[3], weights.shape[4], window), output.dtype)[None, None, None]
+    return output + PADDING_VALUE * jnp.sum(weights.astype(output.dtype) * outside, axis=-1, keepdims=True)
+
+
+# --- xla_window: gather every window (the reference) ------------------------------------------------------------------
+
+
+def _windows(x: Heads, window: int) -> Float[Array, "b n heads h w p d"]:
+    radius = window // 2
+    padded = jnp.pad(x, [(0, 0)] * 3 + [(radius, radius)] * 2 + [(0, 0)], constant_values=PADDING_VALUE)
+    rows = np.arange(x.shape[3])[:, None, None, None] + np.arange(window)[None, None, :, None]
+    columns = np.arange(x.shape[4])[None, :, None, None] + np.arange(window)[None, None, None, :]
+    windows = padded[:, :, :, rows, columns]
+    return windows.reshape(*x.shape[:5], window * window, x.shape[5])
+
+
+def _window_affinity(query: Heads, key: Heads, window: int) -> Band:
+    dtype = _accumulation_dtype(query.dtype)
+    return jnp.einsum("bnhijd,bnhijpd->bnhijp", query, _windows(key, window), preferred_element_type=dtype)
+
+
+def _window_aggregate(weights: Band, value: Heads, window: int) -> Heads:
+    dtype = _accumulation_dtype(value.dtype)
+    output = jnp.einsum("bnhijp,bnhijpd->bnhijd", weights, _windows(value, window), preferred_element_type=dtype)
+    return output.astype(value.dtype)
+
+
+# --- xla_strip and xla_dense: all pairs of a strip of rows, then the band by pads and reshapes ------------------------
+
+
+def _band_of_rows(pairs: Float[Array, "*batch i y rest"], window: int) -> Float[Array, "*batch i k rest"]:
+    """Takes `[..., i, i + u, :]` for `u < window` out of axes -3 and -2 without a gather.
+
+    Row `i` of a matrix of `y` columns starts at `i * y` in memory, so its diagonal element `u` lies at `i * (y + 1) +
+    u`: reading the same memory with rows one longer puts the band into the first columns.
+    """
+    *batch, rows, columns, rest = pairs.shape
+    flat = pairs.reshape(*batch, rows * columns, rest)
+    flat = jnp.pad(flat, [(0, 0)] * len(batch) + [(0, rows), (0, 0)])
+    return flat.reshape(*batch, rows, columns + 1, rest)[..., :window, :]
+
+
+def _rows_of_band(band: Float[Array, "*batch i k rest"], columns: int) -> Float[Array, "*batch i y rest"]:
+    """The transpose of `_band_of_rows`: puts the band back on the diagonals of a matrix of `columns` columns."""
+    *batch, rows, window, rest = band.shape
+    wide = jnp.pad(band, [(0, 0)] * len(batch) + [(0, 0), (0, columns + 1 - window), (0, 0)])
+    flat = wide.reshape(*batch, rows * (columns + 1), rest)[..., : rows * columns, :]
+    return flat.reshape(*batch, rows, columns, rest)
+
+
+def _take_band(pairs: Float[Array, "*batch i j y x"], window: int) -> Float[Array, "*batch i j p"]:
+    """Takes the window of every query out of all-pairs affinities whose key axes `y`, `x` are padded by the radius."""
+    *batch, rows, columns, key_rows, key_columns = pairs.shape
+    lead = len(batch)
+    by_row = jnp.moveaxis(pairs, lead + 2, lead + 1).reshape(*batch, rows, key_rows, columns * key_columns)
+    by_row = _band_of_rows(by_row, window).reshape(*batch, rows, window, columns, key_columns, 1)
+    band = _band_of_rows(by_row, window)[..., 0]
+    return jnp.moveaxis(band, lead + 1, lead + 2).reshape(*batch, rows, columns, window * window)
+
+
+def _put_band(band: Float[Array, "*batch i j p"], key_rows: int, key_columns: int) -> Float[Array, "*batch i j y x"]:
+    """The transpose of `_take_band`."""
+    *batch, rows, columns, displacements = band.shape
+    lead, window = len(batch), round(displacements**0.5)
+    by_row = jnp.moveaxis(band.reshape(*batch, rows, columns, window, window), lead + 2, lead + 1)
+    by_row = _rows_of_band(by_row[..., None], key_columns).reshape(*batch, rows, window, columns * key_columns)
+    pairs = _rows_of_band(by_row, key_rows).reshape(*batch, rows, key_rows, columns, key_columns)
+    return jnp.moveaxis(pairs, lead + 1, lead + 2)
+
+
+def _dense_affinity(query: Heads, key: Heads, window: int) -> Band:
+    dtype = _accumulation_dtype(query.dtype)
+    radius = window // 2
+    pairs = jnp.einsum("bnhijd,bnhyxd->bnhijyx", query, key, preferred_element_type=dtype)
+    pairs = jnp.pad(pairs, [(0, 0)] * 5 + [(radius, radius)] * 2)
+    return _fill_outside(_take_band(pairs, window), query, window)
+
+
+def _dense_aggregate(weights: Band, value: Heads, window: int) -> Heads:
+    dtype = _accumulation_dtype(value.dtype)
+    height, width, radius = value.shape[3], value.shape[4], window // 2
+    pairs = _put_band(weights, height + 2 * radius, width + 2 * radius)
+    pairs = pairs[..., radius : radius + height, radius : radius + width]
+    output = jnp.einsum("bnhijyx,bnhyxd->bnhijd", pairs, value, preferred_element_type=dtype)
+    return _add_outside_value(output, weights, window).astype(value.dtype)
+
+
+def _strips(x: Float[Array, "b n heads h *rest"], halo: int) -> Float[Array, "b n heads strips rows *rest"]:
+    """Cuts rows into strips of `_STRIP_ROWS` with `halo` rows of zeros or neighbours above and below each."""
+    count = -(-x.shape[3] // _STRIP_ROWS)
+    below = count * _STRIP_ROWS - x.shape[3] + halo
+    padded = jnp.pad(x, [(0, 0)] * 3 + [(halo, below)] + [(0, 0)] * (x.ndim - 4))
+    starts = range(0, count * _STRIP_ROWS, _STRIP_ROWS)
+    return jnp.stack([padded[:, :, :, start : start + _STRIP_ROWS + 2 * halo] for start in starts], axis=3)
+
+
+def _join_strips(strips: Float[Array, "b n heads s rows *rest"], height: int) -> Float[Array, "b n heads h *rest"]:
+    joined = strips.reshape(*strips.shape[:3], strips.shape[3] * strips.shape[4], *strips.shape[5:])
+    return joined[:, :, :, :height]
+
+
+def _strip_affinity(query: Heads, key: Heads, window: int) -> Band:
+    dtype = _accumulation_dtype(query.dtype)
+    radius = window // 2
+    pairs = jnp.einsum(
+        "bnhsijd,bnhsyxd->bnhsijyx", _strips(query, 0), _strips(key, radius), preferred_element_type=dtype
+    )
+    pairs = jnp.pad(pairs, [(0, 0)] * 7 + [(radius, radius)])
+    band = _join_strips(_take_band(pairs, window), query.shape[3])
+    return _fill_outside(band, query, window)
+
+
+def _strip_aggregate(weights: Band, value: Heads, window: int) -> Heads:
+    dtype = _accumulation_dtype(value.dtype)
+    height, width, radius = value.shape[3], value.shape[4], window // 2
+    pairs = _put_band(_strips(weights, 0), _STRIP_ROWS + 2 * radius, width + 2 * radius)[..., radius : radius + width]
+    output = jnp.einsum("bnhsijyx,bnhsyxd->bnhsijd", pairs, _strips(value, radius), preferred_element_type=dtype)
+    return _add_outside_value(_join_strips(output, height), weights, window).astype(value.dtype)
+
+
+# --- xla_take: all pairs of a frame, then the band by indexing --------------------------------------------------------
+
+
+def _key_of_displacement(height: int, width: int, window: int) -> Int[np.ndarray, "q p"]:
+    """The flat key index that each query reaches by each displacement (0 where it leaves the image: masked by the
+    caller).
+    """
+    radius = window // 2
+    shift = np.arange(window) - radius
+    rows = np.arange(height)[:, None, None, None] + shift[None, None, :, None]
+    columns = np.arange(width)[None, :, None, None] + shift[None, None, None, :]
+    keys = (rows * width + columns).reshape(height * width, window * window)
+    return np.where(_inside(height, width, window).reshape(keys.shape), keys, 0)
+
+
+def _displacement_of_key(
+    height: int, width: int, window: int
+) -> tuple[Int[np.ndarray, "q k"], Bool[np.ndarray, "q k"]]:
+    """The displacement that leads each query to each key, and whether the key is in the query's window."""
+    radius = window // 2
+    rows, columns = (grid.reshape(-1) for grid in np.mgrid[:height, :width])
+    down = rows[None, :] - rows[:, None] + radius
+    right = columns[None, :] - columns[:, None] + radius
+    reached = (down >= 0) & (down < window) & (right >= 0) & (right < window)
+    return np.where(reached, down * window + right, 0), reached
+
+
+def _take_last(x: Float[Array, "*batch q n"], index: Int[np.ndarray, "q m"], keep: Bool[np.ndarray, "q m"]) -> Array:
+    """`x[..., q, index[q, m]]` where `keep`, else zero."""
+    lead = (1,) * (x.ndim - 2)
+    taken = jnp.take_along_axis(x, jnp.asarray(index).reshape(*lead, *index.shape), axis=-1, mode="promise_in_bounds")
+    return jnp.where(jnp.asarray(keep).reshape(*lead, *keep.shape), taken, jnp.zeros((), x.dtype))
+
+
+def _make_band_by_indexing(
+    height: int, width: int, window: int
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """Two maps between all pairs `[..., q, k]` and the band `[..., q, p]`, each the other's transpose.
+
+    Each pair belongs to one displacement at most, so the transpose of either map is a gather as well. Autodiff would
+    make it a scatter, which is far slower on CPU and not deterministic on GPU.
+    """
+    take_index = _key_of_displacement(height, width, window)
+    take_keep = _inside(height, width, window).reshape(take_index.shape)
+    put_index, put_keep = _displacement_of_key(height, width, window)
+
+    @jax.custom_vjp
+    def take(pairs: Array) -> Array:
+        return _take_last(pairs, take_index, take_keep)
+
+    @jax.custom_vjp
+    def put(band: Array) -> Array:
+        return _take_last(band, put_index, put_keep)
+
+    take.defvjp(lambda pairs: (take(pairs), None), lambda _, gradient: (put(gradient),))
+    put.defvjp(lambda band: (put(band), None), lambda _, gradient: (take(gradient),))
+    return take, put
+
+
+def _flatten_space(x: Float[Array, "b n heads h w c"]) -> Float[Array, "b n heads q c"]:
+    return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
+
+
+def _take_affinity(query: Heads, key: Heads, window: int) -> Band:
+    height, width = query.shape[3:5]
+    dtype = _accumulation_dtype(query.dtype)
+    pairs = jnp.einsum("bnhqd,bnhkd->bnhqk", _flatten_space(query), _flatten_space(key), preferred_element_type=dtype)
+    take, _ = _make_band_by_indexing(height, width, window)
+    return _fill_outside(take(pairs).reshape(*query.shape[:5], window * window), query, window)
+
+
+def _take_aggregate(weights: Band, value: Heads, window: int) -> Heads:
+    dtype = _accumulation_dtype(value.dtype)
+    _, put = _make_band_by_indexing(value.shape[3], value.shape[4], window)
+    pairs = put(_flatten_space(weights))
+    output = jnp.einsum("bnhqk,bnhkd->bnhqd", pairs, _flatten_space(value), preferred_element_type=dtype)
+    return _add_outside_value(output.reshape(value.shape), weights, window).astype(value.dtype)
+
+
+_FORMS = {
+    "xla_window": Form(_window_affinity, _window_aggregate),
+    "xla_dense": Form(_dense_affinity, _dense_aggregate),
+    "xla_take": Form(_take_affinity, _take_aggregate),
+    "xla_strip": Form(_strip_affinity, _strip_aggregate),
+}
+
+IMPLEMENTATIONS = tuple(_FORMS)
+"""The names that `implementation` accepts."""
+
+
+def choose_form(name: str | None, height: int, width: int) -> Form:
+    """The form of a name, or the best one for this platform and a frame of `height x width` tokens.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    if name is None:
+        if height * width > _DENSE_TOKENS:
+            name = "xla_strip"
+        else:
+            name = "xla_take" if jax.default_backend() == "cpu" else "xla_dense"
+    if name not in _FORMS:
+        known = ", ".join(IMPLEMENTATIONS)
+        raise ValueError(f"unknown implementation {name!r} of cost-volume attention: choose from {known}")
+    return _FORMS[name]
