@@ -78,21 +78,28 @@ def create_model(name: str, **options: Any) -> nn.Module:
                 f"unknown option {option!r} of model {name!r}.{_suggestion(option, known)} "
                 f"The options are: {', '.join(known)}."
             )
-    values = {option: _value(option, value) for option, value in options.items()}
+    defaults = {field.name: field.default for field in dataclasses.fields(preset.model_class)}
+    values = {option: _value(option, value, defaults[option]) for option, value in options.items()}
     try:
         return preset.model_class(**{**preset.options, **values})
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"model {name!r} cannot be built: {error}.") from error
 
 
-def _value(option: str, value: Any) -> Any:
-    """An option as the model takes it: configs and JSON hold lists for tuples and names for dtypes."""
+def _value(option: str, value: Any, default: Any) -> Any:
+    """An option as the model takes it: configs and JSON hold lists for tuples, whole numbers for floats, names for dtypes."""
     if option == "dtype":
         try:
             return jnp.dtype(value)
         except TypeError as error:
             raise UserError(f"dtype is {value!r}, but must name a dtype such as 'float32' or 'bfloat16'.") from error
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        value = tuple(value)
+    accepted = (float, int) if isinstance(default, float) else type(default)
+    wrong_kind = not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool))
+    if default is not None and wrong_kind:
+        raise UserError(f"{option} is {value!r}, but must be of type {type(default).__name__}, such as {default!r}.")
+    return value
 
 
 def _suggestion(given: str, known: Mapping[str, Any] | list[str]) -> str:

@@ -100,10 +100,10 @@ class AttentionBlock(nn.Module):
         skip = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
         position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
         x = x + position(x)
-        y = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm1")(x)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x.astype(jnp.float32)).astype(self.dtype)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"))
-        y = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm2")(x)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)
         y = Mlp(int(channels * self.mlp_ratio), self.dropout, dtype=self.dtype, name="mlp")(y, train=train)
         return x + skip(self._scale(y, "layer_scale2"))
 

@@ -73,4 +73,4 @@ class PatchEmbedding(nn.Module):
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:
         """Embeds the patches of `x`."""
         x = PatchProjection(self.features, self.kernel_size, self.temporal_stride, self.dtype, name="proj")(x)
-        return nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+        return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.float32)).astype(self.dtype)

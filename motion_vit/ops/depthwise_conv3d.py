@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.precision import accumulation_dtype
+
 IMPLEMENTATIONS = ("xla_conv", "shifted")
 """The names that `implementation` accepts."""
 
@@ -75,7 +77,7 @@ def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
 
 @jax.custom_vjp
 def _shifted(x: Video, kernel: Kernel) -> Video:
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    dtype = accumulation_dtype(x.dtype)
     frames = x.shape[1]
     padded = _pad(x, kernel.shape[:3])
     kernel = kernel.astype(dtype)
@@ -126,7 +128,7 @@ def _largest_divisor(number: int, limit: int) -> int:
 def _kernel_gradient(x: Video, gradient: Video, kernel_size: tuple[int, ...]) -> Kernel:
     """Sums `x[n + tap] * gradient[n]` over all positions `n`, for every tap, one block of clips and rows at a time."""
     batch, frames, height, width, channels = x.shape
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    dtype = accumulation_dtype(x.dtype)
     clip_bytes = x[0].size * dtype.itemsize
     clips = _largest_divisor(batch, _BLOCK_BYTES // clip_bytes)
     rows = height if clip_bytes <= _BLOCK_BYTES else _largest_divisor(height, _BLOCK_BYTES * height // clip_bytes)

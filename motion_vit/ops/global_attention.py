@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.precision import accumulation_dtype
+
 IMPLEMENTATIONS = ("xla", "cudnn", "chunked")
 """The names that `implementation` accepts."""
 
@@ -52,10 +54,10 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
         implementation = _choose(query, key)
     if implementation == "chunked":
         return _chunked(query, key, value)
-    if implementation == "cudnn":
-        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
-    if implementation == "xla":
-        return jax.nn.dot_product_attention(query, key, value, implementation="xla")
+    if implementation in ("xla", "cudnn"):
+        # JAX's own function relies on implicit promotion, which a program may have switched off.
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.nn.dot_product_attention(query, key, value, implementation=implementation)
     raise ValueError(
         f"unknown implementation {implementation!r} of global_attention: choose from {', '.join(IMPLEMENTATIONS)}"
     )
@@ -63,7 +65,7 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
 
 def attention_weights(query: Tokens, key: Tokens) -> Float[Array, "b heads n m"]:
     """The weights that `global_attention` applies to the values, in float32: for looking at, quadratic in memory."""
-    dtype = jnp.promote_types(query.dtype, jnp.float32)
+    dtype = accumulation_dtype(query.dtype)
     logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key, preferred_element_type=dtype)
     return jax.nn.softmax(logits, axis=-1)
 
@@ -85,7 +87,7 @@ def _chunked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
 
     @jax.checkpoint
     def one_chunk(query: Array, key: Array, value: Array) -> Array:
-        dtype = jnp.promote_types(query.dtype, jnp.float32)
+        dtype = accumulation_dtype(query.dtype)
         logits = jnp.einsum("qd,kd->qk", query * channels**-0.5, key, preferred_element_type=dtype)
         weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
         return jnp.einsum("qk,kd->qd", weights, value, preferred_element_type=dtype).astype(value.dtype)

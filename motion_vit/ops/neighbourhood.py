@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from motion_vit.ops.precision import accumulation_dtype
+
 PADDING_VALUE = 1e-6
 """What keys and values hold outside the image (the authors' `nn.ConstantPad2d(K // 2, 1e-6)`)."""
 
@@ -36,10 +38,6 @@ class Form(NamedTuple):
 
     affinity: Callable[[Heads, Heads, int], Band]
     aggregate: Callable[[Band, Heads, int], Heads]
-
-
-def _accumulation_dtype(dtype: jnp.dtype) -> jnp.dtype:
-    return jnp.promote_types(dtype, jnp.float32)
 
 
 # --- Which displacements leave the image ------------------------------------------------------------------------------
@@ -83,12 +81,12 @@ def _windows(x: Heads, window: int) -> Float[Array, "b n heads h w p d"]:
 
 
 def _window_affinity(query: Heads, key: Heads, window: int) -> Band:
-    dtype = _accumulation_dtype(query.dtype)
+    dtype = accumulation_dtype(query.dtype)
     return jnp.einsum("bnhijd,bnhijpd->bnhijp", query, _windows(key, window), preferred_element_type=dtype)
 
 
 def _window_aggregate(weights: Band, value: Heads, window: int) -> Heads:
-    dtype = _accumulation_dtype(value.dtype)
+    dtype = accumulation_dtype(value.dtype)
     output = jnp.einsum("bnhijp,bnhijpd->bnhijd", weights, _windows(value, window), preferred_element_type=dtype)
     return output.astype(value.dtype)
 
@@ -137,7 +135,7 @@ def _put_band(band: Float[Array, "*batch i j p"], key_rows: int, key_columns: in
 
 
 def _dense_affinity(query: Heads, key: Heads, window: int) -> Band:
-    dtype = _accumulation_dtype(query.dtype)
+    dtype = accumulation_dtype(query.dtype)
     radius = window // 2
     pairs = jnp.einsum("bnhijd,bnhyxd->bnhijyx", query, key, preferred_element_type=dtype)
     pairs = jnp.pad(pairs, [(0, 0)] * 5 + [(radius, radius)] * 2)
@@ -145,7 +143,7 @@ def _dense_affinity(query: Heads, key: Heads, window: int) -> Band:
 
 
 def _dense_aggregate(weights: Band, value: Heads, window: int) -> Heads:
-    dtype = _accumulation_dtype(value.dtype)
+    dtype = accumulation_dtype(value.dtype)
     height, width, radius = value.shape[3], value.shape[4], window // 2
     pairs = _put_band(weights, height + 2 * radius, width + 2 * radius)
     pairs = pairs[..., radius : radius + height, radius : radius + width]
@@ -168,7 +166,7 @@ def _join_strips(strips: Float[Array, "b n heads s rows *rest"], height: int) ->
 
 
 def _strip_affinity(query: Heads, key: Heads, window: int) -> Band:
-    dtype = _accumulation_dtype(query.dtype)
+    dtype = accumulation_dtype(query.dtype)
     radius = window // 2
     pairs = jnp.einsum(
         "bnhsijd,bnhsyxd->bnhsijyx", _strips(query, 0), _strips(key, radius), preferred_element_type=dtype
@@ -179,7 +177,7 @@ def _strip_affinity(query: Heads, key: Heads, window: int) -> Band:
 
 
 def _strip_aggregate(weights: Band, value: Heads, window: int) -> Heads:
-    dtype = _accumulation_dtype(value.dtype)
+    dtype = accumulation_dtype(value.dtype)
     height, width, radius = value.shape[3], value.shape[4], window // 2
     pairs = _put_band(_strips(weights, 0), _STRIP_ROWS + 2 * radius, width + 2 * radius)[..., radius : radius + width]
     output = jnp.einsum("bnhsijyx,bnhsyxd->bnhsijd", pairs, _strips(value, radius), preferred_element_type=dtype)
@@ -251,14 +249,14 @@ def _flatten_space(x: Float[Array, "b n heads h w c"]) -> Float[Array, "b n head
 
 def _take_affinity(query: Heads, key: Heads, window: int) -> Band:
     height, width = query.shape[3:5]
-    dtype = _accumulation_dtype(query.dtype)
+    dtype = accumulation_dtype(query.dtype)
     pairs = jnp.einsum("bnhqd,bnhkd->bnhqk", _flatten_space(query), _flatten_space(key), preferred_element_type=dtype)
     take, _ = _make_band_by_indexing(height, width, window)
     return _fill_outside(take(pairs).reshape(*query.shape[:5], window * window), query, window)
 
 
 def _take_aggregate(weights: Band, value: Heads, window: int) -> Heads:
-    dtype = _accumulation_dtype(value.dtype)
+    dtype = accumulation_dtype(value.dtype)
     _, put = _make_band_by_indexing(value.shape[3], value.shape[4], window)
     pairs = put(_flatten_space(weights))
     output = jnp.einsum("bnhqk,bnhkd->bnhqd", pairs, _flatten_space(value), preferred_element_type=dtype)

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+import motion_vit
+
+
+@pytest.mark.parametrize("name", motion_vit.list_models())
+def test_every_listed_model_builds_with_a_given_number_of_classes(name):
+    model = motion_vit.create_model(name, num_classes=7)
+    clips = jnp.zeros((1, 2, 32, 32, 3))
+    logits, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), clips))
+    assert logits.shape == (1, 7)
+
+
+def test_options_take_the_forms_of_a_config_file():
+    model = motion_vit.create_model("uniformer_emim_tiny", depths=[1, 1, 1, 1], dtype="bfloat16")
+    assert (model.depths, model.dtype) == ((1, 1, 1, 1), jnp.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("uniformer_emim_x", {}, "Did you mean 'uniformer_emim_s'"),
+        ("uniformer_emim_s", {"windw": 7}, "Did you mean 'window'"),
+        ("uniformer_emim_s", {"window": 4}, "window is 4, but must be odd"),
+        ("uniformer_emim_s", {"placement": "local"}, "must be one of lg, gl"),
+        ("uniformer_emim_s", {"head_channels": 60}, "must divide the widths"),
+        ("uniformer_emim_s", {"depths": (1, 2)}, "four positive numbers"),
+        ("uniformer_emim_s", {"dtype": "float31"}, "'float32' or 'bfloat16'"),
+        ("uniformer_emim_s", {"stochastic_depth": 1.0}, "probability below 1"),
+        ("uniformer_emim_s", {"num_classes": 0}, "at least 1"),
+        ("uniformer_emim_s", {"window": "7"}, "window is '7', but must be of type int"),
+    ],
+)
+def test_a_wrong_name_or_option_is_explained(name, options, message):
+    with pytest.raises(motion_vit.UserError, match=message):
+        motion_vit.create_model(name, **options)

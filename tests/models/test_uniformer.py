@@ -1,0 +1,166 @@
+"""Behaviour of the whole backbone on tiny models; its numbers are compared with the authors' in the golden tests."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import motion_vit
+
+TINY = {"widths": (8, 8, 16, 16), "depths": (1, 1, 2, 2), "head_channels": 8, "num_classes": 5, "window": 3}
+
+
+def tiny(**options):
+    return motion_vit.create_model("uniformer_emim_tiny", **TINY | options)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return np.random.default_rng(0).standard_normal((2, 3, 32, 64, 3)).astype(np.float32)
+
+
+@functools.cache
+def variables_of(model):
+    return jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 3, 32, 64, 3)))
+
+
+def test_logits_are_float32_for_clips_of_any_shape(clips):
+    model = tiny(dtype="bfloat16")
+    logits = jax.jit(model.apply)(variables_of(model), clips)
+    assert (logits.shape, logits.dtype) == ((2, 5), jnp.float32)
+    assert np.isfinite(logits).all()
+
+
+def test_bfloat16_is_close_to_float32(clips):
+    # Normalised features of size one carry two or three decimal digits in bfloat16; the logits of a fresh head are
+    # small.
+    logits = {dtype: jax.jit(tiny(dtype=dtype).apply)(variables_of(tiny()), clips) for dtype in ("bfloat16", "float32")}
+    spread = float(jnp.std(logits["float32"]))
+    np.testing.assert_allclose(logits["bfloat16"], logits["float32"], atol=0.2 * spread)
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        ("lg", {"stage3/block0", "stage4/block0"}),
+        ("gl", {"stage3/block1", "stage4/block1"}),
+        ("ll", {"stage3/block0", "stage3/block1", "stage4/block0", "stage4/block1"}),
+        ("gg", set()),
+        ("stage3", {"stage3/block0"}),
+        ("stage4", {"stage4/block0"}),
+    ],
+)
+def test_placement_decides_which_blocks_hold_cost_volumes(placement, expected, clips):
+    model = tiny(placement=placement)
+    _, intermediates = jax.eval_shape(
+        lambda clips: motion_vit.apply_with_intermediates(model, model.init(jax.random.key(0), clips), clips), clips
+    )
+    blocks = {name.rsplit("/", 2)[0] for name in intermediates if name.endswith("cost_volume")}
+    assert blocks == expected
+
+
+def test_intermediates_have_their_documented_shapes_and_leave_the_logits_alone(clips):
+    model = tiny()
+    logits, intermediates = motion_vit.apply_with_intermediates(model, variables_of(model), clips)
+    np.testing.assert_allclose(logits, model.apply(variables_of(model), clips), rtol=1e-5, atol=1e-6)
+    shapes = {name: value.shape for name, value in intermediates.items()}
+    assert shapes == {
+        "patch_embed1_output": (2, 3, 8, 16, 8),
+        "stage1/block0_output": (2, 3, 8, 16, 8),
+        "patch_embed2_output": (2, 3, 4, 8, 8),
+        "stage2/block0_output": (2, 3, 4, 8, 8),
+        "patch_embed3_output": (2, 3, 2, 4, 16),
+        "stage3/block0/attention/cost_volume": (2, 2, 2, 4, 2, 9),
+        "stage3/block0_output": (2, 3, 2, 4, 16),
+        "stage3/block1/attention/attention_weights": (2, 2, 24, 24),
+        "stage3/block1_output": (2, 3, 2, 4, 16),
+        "patch_embed4_output": (2, 3, 1, 2, 16),
+        "stage4/block0/attention/cost_volume": (2, 2, 1, 2, 2, 9),
+        "stage4/block0_output": (2, 3, 1, 2, 16),
+        "stage4/block1/attention/attention_weights": (2, 2, 6, 6),
+        "stage4/block1_output": (2, 3, 1, 2, 16),
+        "norm_output": (2, 3, 1, 2, 16),
+    }
+    weights = intermediates["stage3/block1/attention/attention_weights"]
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+
+
+def test_the_stem_can_halve_the_frames(clips):
+    model = tiny(stem_temporal_stride=2, placement="gg")
+    shape = jax.eval_shape(
+        lambda clips: motion_vit.apply_with_intermediates(model, model.init(jax.random.key(0), clips), clips), clips
+    )[1]["patch_embed1_output"].shape
+    assert shape == (2, 2, 8, 16, 8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"motion_branch": False},
+        {"position_bias": False},
+        {"motion_input": "softmax"},
+        {"frame_offset": 2},
+        {"neighbours": "both"},
+        {"layer_scale": 1e-5},
+        {"window": 5},
+    ],
+    ids=str,
+)
+def test_every_ablation_trains(options, clips):
+    model = tiny(**options)
+
+    def loss(params, variables):
+        logits, _ = model.apply({**variables, "params": params}, clips, train=True, mutable=["batch_stats"])
+        return jnp.sum(logits**2)
+
+    variables = jax.eval_shape(model.init, jax.random.key(0), clips)
+    gradients = jax.eval_shape(jax.grad(loss), variables["params"], variables)
+    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, variables["params"])
+
+
+class TestTraining:
+    def step(self, model, key, clips):
+        logits, state = model.apply(
+            variables_of(model), clips, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+        )
+        return logits, state["batch_stats"]
+
+    def test_random_draws_follow_the_key(self, clips):
+        model = tiny(stochastic_depth=0.5, dropout=0.1)
+        step = jax.jit(functools.partial(self.step, model))
+        first, again, other = (step(jax.random.key(seed), clips)[0] for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first, again)
+        assert np.abs(first - other).max() > 1e-4
+
+    def test_evaluation_is_deterministic_and_needs_no_key(self, clips):
+        model = tiny(stochastic_depth=0.5, dropout=0.1)
+        np.testing.assert_array_equal(model.apply(variables_of(model), clips), model.apply(variables_of(model), clips))
+
+    def test_rematerialisation_changes_nothing_but_memory(self, clips):
+        def gradient(model):
+            def loss(params):
+                variables = {**variables_of(tiny()), "params": params}
+                logits, _ = model.apply(variables, clips, train=True, mutable=["batch_stats"])
+                return jnp.sum(logits**2)
+
+            return jax.jit(jax.grad(loss))(variables_of(tiny())["params"])
+
+        for plain, recomputed in zip(
+            *map(jax.tree.leaves, (gradient(tiny()), gradient(tiny(remat=True)))), strict=True
+        ):
+            np.testing.assert_allclose(recomputed, plain, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 3, 32, 32), r"\[batch, frames, height, width, 3\]"),
+        ((1, 3, 16, 32, 3), "at least 32 x 32"),
+        ((1, 1, 32, 32, 3), "at least 2 frames"),
+    ],
+)
+def test_clips_that_cannot_be_classified_are_refused(shape, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(tiny().init, jax.random.key(0), jnp.zeros(shape))

@@ -1,0 +1,59 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from motion_vit.modules.batch_norm import BatchNorm
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(3.0, 2.0, (16, 2, 3, 3, 4)).astype(np.float32)
+
+
+def train_step(layer, variables, x):
+    return layer.apply(variables, x, train=True, mutable=["batch_stats"])
+
+
+def test_training_normalises_each_channel_and_keeps_the_unbiased_variance(x):
+    layer = BatchNorm()
+    output, state = train_step(layer, layer.init(jax.random.key(0), x, train=False), x)
+    channels = np.asarray(output).reshape(-1, 4)
+    np.testing.assert_allclose(channels.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(channels.std(0), 1, atol=1e-4)
+    values = x.reshape(-1, 4)
+    np.testing.assert_allclose(state["batch_stats"]["mean"], 0.1 * values.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(state["batch_stats"]["var"], 0.9 + 0.1 * values.var(0, ddof=1), rtol=1e-5)
+
+
+def test_evaluation_uses_the_running_statistics(x):
+    variables = {
+        "params": {"scale": jnp.full(4, 2.0), "bias": jnp.ones(4)},
+        "batch_stats": {"mean": jnp.full(4, 3.0), "var": jnp.full(4, 4.0)},
+    }
+    output = BatchNorm(epsilon=0.0).apply(variables, x, train=False)
+    np.testing.assert_allclose(output, (x - 3) / 2 * 2 + 1, rtol=1e-5, atol=1e-5)
+
+
+def test_initialising_does_not_move_the_statistics(x):
+    variables = BatchNorm().init(jax.random.key(0), x, train=True)
+    assert variables["batch_stats"]["mean"].tolist() == [0] * 4
+    assert variables["batch_stats"]["var"].tolist() == [1] * 4
+
+
+def test_a_large_mean_does_not_spoil_the_variance():
+    x = np.random.default_rng(0).normal(1000.0, 0.1, (64, 1, 1, 1, 1)).astype(np.float32)
+    layer = BatchNorm(epsilon=0.0)
+    output, _ = train_step(layer, layer.init(jax.random.key(0), x, train=False), x)
+    np.testing.assert_allclose(np.std(np.asarray(output)), 1, rtol=1e-3)
+
+
+def test_statistics_of_a_sharded_batch_are_those_of_the_whole(x):
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+    layer = BatchNorm()
+    variables = layer.init(jax.random.key(0), x, train=False)
+    step = jax.jit(lambda x: train_step(layer, variables, x))
+    for actual, expected in zip(jax.tree.leaves(step(sharded)), jax.tree.leaves(step(x)), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,221 @@
+"""Every form of cost-volume attention against the definition, evaluated in float64."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motion_vit.ops import cost_volume, neighbourhood
+
+# batch, pairs, height, width, heads, channels, window: non-square maps, maps smaller than the window and several
+# strips.
+SHAPES = [(2, 3, 5, 7, 2, 4, 3), (1, 1, 4, 3, 3, 5, 7), (1, 2, 9, 16, 1, 8, 5), (1, 2, 1, 1, 2, 4, 3)]
+
+
+def make_inputs(shape, seed=0):
+    """Random queries, keys, values, position bias and motion weights in float64."""
+    batch, pairs, height, width, heads, channels, window = shape
+    rng = np.random.default_rng(seed)
+    displacements = window**2
+    query, key, value = (rng.standard_normal((batch, pairs, height, width, heads, channels)) for _ in range(3))
+    bias = rng.standard_normal((heads, window, window))
+    sizes = [(displacements, 6), (6,), (6, channels), (channels,)]
+    motion = cost_volume.MotionBranch(*(rng.standard_normal(size) * 0.3 for size in sizes))
+    return query, key, value, bias, motion
+
+
+def affinity_by_definition(query, key, bias, window):
+    """The affinity, one displacement after the other, with keys really padded."""
+    height, width, radius = query.shape[2], query.shape[3], window // 2
+    space = [(0, 0), (0, 0), (radius, radius), (radius, radius), (0, 0), (0, 0)]
+    padded = jnp.pad(key, space, constant_values=1e-6)
+    columns = []
+    for u in range(window):
+        for v in range(window):
+            shifted = padded[:, :, u : u + height, v : v + width]
+            inner = (query * shifted).sum(-1) / np.sqrt(query.shape[-1])
+            columns.append(inner + bias[:, u, v].reshape(1, 1, 1, 1, -1))
+    return jnp.stack(columns, axis=-1)
+
+
+def attention_by_definition(query, key, value, bias, motion, window):
+    """EMIM equations 3 to 6 as they stand."""
+    height, width, radius = query.shape[2], query.shape[3], window // 2
+    affinity = affinity_by_definition(query, key, bias, window)
+    exponentials = jnp.exp(affinity - affinity.max(-1, keepdims=True))
+    weights = exponentials / exponentials.sum(-1, keepdims=True)
+    space = [(0, 0), (0, 0), (radius, radius), (radius, radius), (0, 0), (0, 0)]
+    padded = jnp.pad(value, space, constant_values=1e-6)
+    output = jnp.zeros_like(value)
+    for displacement in range(window**2):
+        u, v = divmod(displacement, window)
+        output = output + weights[..., displacement, None] * padded[:, :, u : u + height, v : v + width]
+    hidden = jnp.einsum("...p,pm->...m", affinity, motion.hidden_kernel) + motion.hidden_bias.reshape((1,) * 5 + (-1,))
+    hidden = hidden / (1 + jnp.exp(-1.702 * hidden))
+    features = jnp.einsum("...m,md->...d", hidden, motion.output_kernel)
+    return output + features + motion.output_bias.reshape((1,) * 5 + (-1,))
+
+
+@functools.cache
+def reference(shape):
+    """Inputs, output, cotangent and gradients of the definition in float64."""
+    inputs = make_inputs(shape)
+    cotangent = np.random.default_rng(1).standard_normal(inputs[0].shape)
+    with jax.enable_x64(True):
+        definition = functools.partial(attention_by_definition, window=shape[-1])
+
+        @jax.jit
+        def run(inputs, cotangent):
+            output, pullback = jax.vjp(definition, *inputs)
+            return output, pullback(cotangent)
+
+        return inputs, *jax.tree.map(np.asarray, run(inputs, cotangent)), cotangent
+
+
+def largest_relative_error(actual, expected):
+    """The largest error over all arrays, relative to each array's largest value."""
+    errors = jax.tree.map(lambda a, e: np.abs(np.asarray(a, np.float64) - e).max() / np.abs(e).max(), actual, expected)
+    return max(jax.tree.leaves(errors))
+
+
+@pytest.mark.parametrize("implementation", [None, *neighbourhood.IMPLEMENTATIONS])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+class TestEveryImplementation:
+    def attend(self, shape, implementation):
+        return functools.partial(cost_volume.cost_volume_attention, window=shape[-1], implementation=implementation)
+
+    def test_float32_output_and_gradients_equal_the_definition(self, shape, implementation):
+        inputs, output, gradients, cotangent = reference(shape)
+        inputs = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), inputs)
+
+        @jax.jit
+        def run(inputs, cotangent):
+            result, pullback = jax.vjp(self.attend(shape, implementation), *inputs)
+            return result, pullback(cotangent)
+
+        actual, actual_gradients = run(inputs, jnp.asarray(cotangent, jnp.float32))
+        assert actual.dtype == jnp.float32
+        assert largest_relative_error(actual, output) < 1e-5
+        assert largest_relative_error(actual_gradients, gradients) < 1e-5
+
+    def test_bfloat16_stays_close_to_the_definition(self, shape, implementation):
+        inputs, output, _, _ = reference(shape)
+        inputs = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), inputs)
+        actual = jax.jit(self.attend(shape, implementation))(*inputs)
+        assert actual.dtype == jnp.bfloat16
+        # Eight bits of mantissa, rounded at inputs, weights, hidden layer and output.
+        assert largest_relative_error(actual, output) < 0.05
+
+    def test_cost_volume_is_the_affinity_in_float32(self, shape, implementation):
+        (query, key, _, bias, _), _, _, _ = reference(shape)
+        expected = np.asarray(
+            affinity_by_definition(*(jnp.asarray(x, jnp.float32) for x in (query, key, bias)), shape[-1])
+        )
+        actual = cost_volume.cost_volume(
+            *(jnp.asarray(x, jnp.float32) for x in (query, key, bias)), window=shape[-1], implementation=implementation
+        )
+        assert actual.dtype == jnp.float32
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_translated_frame_peaks_at_its_displacement():
+    rng = np.random.default_rng(0)
+    frame = rng.standard_normal((1, 1, 12, 12, 1, 64)).astype(np.float32)
+    moved = np.roll(frame, (2, -1), axis=(2, 3))
+    volume = cost_volume.cost_volume(jnp.asarray(frame), jnp.asarray(moved), window=7)
+    inner = np.asarray(volume)[0, 0, 3:-3, 3:-3, 0].argmax(-1)
+    assert (inner == (3 + 2) * 7 + (3 - 1)).all()
+
+
+def test_without_motion_branch_and_bias_the_output_is_an_average_of_values():
+    query, key, _, _, _ = make_inputs(SHAPES[0])
+    constant = np.ones_like(query)
+    output = cost_volume.cost_volume_attention(*(jnp.asarray(x, jnp.float32) for x in (query, key, constant)), window=3)
+    inside = np.asarray(output)[:, :, 1:-1, 1:-1]
+    np.testing.assert_allclose(inside, 1.0, rtol=1e-5)
+    assert np.asarray(output)[:, :, 0].max() < 1.0  # candidates outside the image take their share of the weights
+
+
+def test_the_motion_branch_can_read_the_softmax():
+    query, key, value, bias, motion = (
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), part) for part in make_inputs(SHAPES[0])
+    )
+    plain = cost_volume.cost_volume_attention(query, key, value, bias, window=3)
+    outputs = {
+        which: cost_volume.cost_volume_attention(query, key, value, bias, motion, window=3, motion_input=which) - plain
+        for which in ("affinity", "softmax")
+    }
+    weights = jax.nn.softmax(cost_volume.cost_volume(query, key, bias, window=3), axis=-1)
+    hidden = weights @ motion.hidden_kernel + motion.hidden_bias.reshape((1,) * 5 + (-1,))
+    expected = (hidden * jax.nn.sigmoid(1.702 * hidden)) @ motion.output_kernel
+    np.testing.assert_allclose(outputs["softmax"], expected + motion.output_bias.reshape((1,) * 5 + (-1,)), atol=1e-5)
+    assert np.abs(outputs["softmax"] - outputs["affinity"]).max() > 0.1
+
+
+@pytest.mark.parametrize("frames", [2, 5])
+def test_the_last_pair_is_repeated(frames):
+    clip = jnp.arange(frames, dtype=jnp.float32).reshape(1, frames, 1, 1, 1, 1)
+    query, key, value = cost_volume.pair_frames(clip, clip, clip)
+    assert query.ravel().tolist() == list(range(frames - 1))
+    assert key.ravel().tolist() == value.ravel().tolist() == list(range(1, frames))
+    assert cost_volume.repeat_last_pair(query).ravel().tolist() == [*range(frames - 1), frames - 2]
+
+
+def test_frames_can_be_paired_backwards_and_at_a_distance():
+    clip = jnp.arange(5.0).reshape(1, 5, 1, 1, 1, 1)
+    query, key, _ = cost_volume.pair_frames(clip, clip, clip, offset=-2)
+    assert (query - key).ravel().tolist() == [2.0] * 3
+    assert cost_volume.repeat_last_pair(query, offset=-2).ravel().tolist() == [2, 2, 2, 3, 4]
+
+
+def test_the_default_path_never_holds_all_windows():
+    shape = (1, 4, 14, 14, 2, 64)
+    abstract = jax.ShapeDtypeStruct(shape, jnp.float32)
+    windows_bytes = np.prod(shape) * 49 * 4
+
+    def temporary_bytes(implementation):
+        attend = functools.partial(cost_volume.cost_volume_attention, window=7, implementation=implementation)
+        compiled = jax.jit(attend).lower(abstract, abstract, abstract).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes("xla_window") > windows_bytes
+    assert temporary_bytes(None) < windows_bytes / 2
+
+
+@pytest.mark.parametrize("implementation", ["xla_dense", "xla_strip"])
+def test_the_portable_forms_compile_without_gather_or_scatter(implementation):
+    abstract = jax.ShapeDtypeStruct((1, 2, 8, 8, 1, 4), jnp.float32)
+
+    def loss(query, key, value):
+        output = cost_volume.cost_volume_attention(query, key, value, window=3, implementation=implementation)
+        return jnp.sum(output**2)
+
+    program = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(abstract, abstract, abstract).as_text()
+    assert "stablehlo.gather" not in program
+    assert "stablehlo.scatter" not in program
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": 4}, "odd"),
+        ({"implementation": "cuda"}, "choose from xla_window"),
+        ({"motion_input": "logits"}, "'affinity' or 'softmax'"),
+        ({"position_bias": jnp.zeros((1, 3, 3))}, r"\(2, 3, 3\)"),
+        ({"value": jnp.zeros((2, 3, 5, 7, 2, 5))}, "one shape"),
+        ({"key": jnp.zeros((2, 3, 5, 6, 2, 4))}, r"\[batch, pairs, height, width, heads, channels\]"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    zeros = jnp.zeros((2, 3, 5, 7, 2, 4))
+    arguments = {"query": zeros, "key": zeros, "value": zeros, "window": 3} | change
+    with pytest.raises(ValueError, match=message):
+        cost_volume.cost_volume_attention(**arguments)
+
+
+def test_a_single_frame_has_no_pairs():
+    clip = jnp.zeros((1, 1, 2, 2, 1, 4))
+    with pytest.raises(ValueError, match="needs at least 2"):
+        cost_volume.pair_frames(clip, clip, clip)

@@ -1,0 +1,98 @@
+"""Depthwise 3D convolution against its definition in float64, and its gradients against the adjoint identity."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motion_vit.ops import depthwise_conv3d
+
+# batch, frames, height, width, channels; kernel sizes. Odd sizes, kernels larger than the input, several blocks of
+# rows.
+CASES = [
+    ((2, 3, 5, 7, 3), (3, 3, 3)),
+    ((1, 2, 4, 3, 2), (5, 5, 5)),
+    ((3, 4, 6, 5, 4), (1, 3, 5)),
+    ((1, 6, 12, 4, 8), (5, 5, 5)),
+]
+
+
+def convolve_by_definition(x, kernel):
+    """Cross-correlation with zero padding in float64."""
+    padded = np.pad(x.astype(np.float64), [(0, 0), *((size // 2,) * 2 for size in kernel.shape[:3]), (0, 0)])
+    output = np.zeros(x.shape)
+    for t, i, j in itertools.product(*map(range, kernel.shape[:3])):
+        output += padded[:, t : t + x.shape[1], i : i + x.shape[2], j : j + x.shape[3]] * kernel[t, i, j].astype(
+            np.float64
+        )
+    return output
+
+
+@pytest.mark.parametrize("implementation", [None, *depthwise_conv3d.IMPLEMENTATIONS])
+@pytest.mark.parametrize(("shape", "kernel_size"), CASES, ids=str)
+class TestEveryImplementation:
+    def inputs(self, shape, kernel_size, dtype=np.float32):
+        rng = np.random.default_rng(0)
+        return rng.standard_normal(shape).astype(dtype), rng.standard_normal((*kernel_size, shape[-1])).astype(dtype)
+
+    def test_output_equals_the_definition(self, shape, kernel_size, implementation):
+        x, kernel = self.inputs(shape, kernel_size)
+        actual = depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation)
+        np.testing.assert_allclose(actual, convolve_by_definition(x, kernel), rtol=1e-5, atol=1e-5)
+
+    def test_gradients_are_the_adjoint(self, shape, kernel_size, implementation):
+        x, kernel = self.inputs(shape, kernel_size)
+        rng = np.random.default_rng(1)
+        gradient, other_x, other_kernel = (rng.standard_normal(a.shape).astype(np.float32) for a in (x, x, kernel))
+        _, pullback = jax.vjp(
+            lambda x, kernel: depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation), x, kernel
+        )
+        x_gradient, kernel_gradient = (np.asarray(g, np.float64) for g in pullback(gradient))
+        # The convolution is linear in each argument, so <g, conv(x', k)> = <dX, x'> and <g, conv(x, k')> = <dK, k'>.
+        np.testing.assert_allclose(
+            (x_gradient * other_x).sum(), (gradient * convolve_by_definition(other_x, kernel)).sum(), rtol=1e-4
+        )
+        np.testing.assert_allclose(
+            (kernel_gradient * other_kernel).sum(),
+            (gradient * convolve_by_definition(x, other_kernel)).sum(),
+            rtol=1e-4,
+        )
+
+    def test_bfloat16_is_accumulated_in_float32(self, shape, kernel_size, implementation):
+        x, kernel = self.inputs(shape, kernel_size, jnp.bfloat16)
+        actual = depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation)
+        expected = convolve_by_definition(x, kernel)
+        assert actual.dtype == jnp.bfloat16
+        # One rounding of the output to eight bits: the inputs are the same bfloat16 numbers on both sides.
+        np.testing.assert_allclose(
+            np.asarray(actual, np.float64), expected, rtol=2**-8, atol=2**-8 * np.abs(expected).max() / 4
+        )
+
+
+def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((4, 2, 6, 5, 3)).astype(np.float32)
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+
+    def kernel_gradient(x):
+        _, pullback = jax.vjp(lambda k: depthwise_conv3d.depthwise_conv3d(x, k, implementation="shifted"), kernel)
+        return pullback(jnp.ones(x.shape))[0]
+
+    whole = kernel_gradient(x)
+    for block_bytes in (1, 2 * 3 * 5 * 3 * 4, 2 * x[0].nbytes):  # one row, three rows, two clips at a time
+        monkeypatch.setattr(depthwise_conv3d, "_BLOCK_BYTES", block_bytes)
+        np.testing.assert_allclose(kernel_gradient(x), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "implementation", "message"),
+    [
+        ((1, 2, 3, 3, 4), (3, 3, 3, 5), None, r"got \(1, 2, 3, 3, 4\) and \(3, 3, 3, 5\)"),
+        ((1, 2, 3, 3, 4), (2, 3, 3, 4), None, "odd"),
+        ((1, 2, 3, 3, 4), (3, 3, 3, 4), "cudnn", "choose from xla_conv, shifted"),
+    ],
+)
+def test_wrong_arguments_are_named(x_shape, kernel_shape, implementation, message):
+    with pytest.raises(ValueError, match=message):
+        depthwise_conv3d.depthwise_conv3d(jnp.zeros(x_shape), jnp.zeros(kernel_shape), implementation=implementation)

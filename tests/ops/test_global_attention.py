@@ -1,0 +1,82 @@
+"""Global attention against its definition in float64."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motion_vit.ops import global_attention
+
+# batch, tokens, heads, channels: fewer tokens than a chunk, several chunks and a remainder.
+SHAPES = [(2, 7, 3, 4), (1, 450, 2, 8)]
+CPU_IMPLEMENTATIONS = [None, "xla", "chunked"]
+
+
+def attend_by_definition(query, key, value):
+    logits = jnp.einsum("bqhd,bkhd->bhqk", query, key) / np.sqrt(query.shape[-1])
+    exponentials = jnp.exp(logits - logits.max(-1, keepdims=True))
+    return jnp.einsum("bhqk,bkhd->bqhd", exponentials / exponentials.sum(-1, keepdims=True), value)
+
+
+@functools.cache
+def reference(shape):
+    rng = np.random.default_rng(0)
+    inputs = tuple(rng.standard_normal(shape) for _ in range(3))
+    cotangent = rng.standard_normal(shape)
+    with jax.enable_x64(True):
+        output, pullback = jax.vjp(attend_by_definition, *map(jnp.asarray, inputs))
+        return inputs, np.asarray(output), cotangent, [np.asarray(g) for g in pullback(jnp.asarray(cotangent))]
+
+
+@pytest.mark.parametrize("implementation", CPU_IMPLEMENTATIONS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_output_and_gradients_equal_the_definition(shape, implementation):
+    inputs, output, cotangent, gradients = reference(shape)
+    attend = functools.partial(global_attention.global_attention, implementation=implementation)
+    actual, pullback = jax.vjp(attend, *(jnp.asarray(x, jnp.float32) for x in inputs))
+    np.testing.assert_allclose(actual, output, atol=1e-5)
+    for actual_gradient, gradient in zip(pullback(jnp.asarray(cotangent, jnp.float32)), gradients, strict=True):
+        np.testing.assert_allclose(actual_gradient, gradient, atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", CPU_IMPLEMENTATIONS)
+def test_bfloat16_stays_close(implementation):
+    inputs, output, _, _ = reference(SHAPES[1])
+    actual = global_attention.global_attention(
+        *(jnp.asarray(x, jnp.bfloat16) for x in inputs), implementation=implementation
+    )
+    assert actual.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(actual, np.float64), output, atol=0.02)
+
+
+def test_weights_are_those_applied_to_the_values():
+    inputs, output, _, _ = reference(SHAPES[0])
+    query, key, value = (jnp.asarray(x, jnp.float32) for x in inputs)
+    weights = global_attention.attention_weights(query, key)
+    np.testing.assert_allclose(jnp.einsum("bhqk,bkhd->bqhd", weights, value), output, atol=1e-5)
+
+
+def test_a_long_clip_on_cpu_never_holds_all_weights():
+    abstract = jax.ShapeDtypeStruct((1, 3136, 5, 64), jnp.float32)
+
+    def loss(query, key, value):
+        return jnp.sum(global_attention.global_attention(query, key, value) ** 2)
+
+    compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(abstract, abstract, abstract).compile()
+    one_head_of_weights = 3136**2 * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < 2 * one_head_of_weights
+
+
+@pytest.mark.parametrize(
+    ("query_shape", "implementation", "message"),
+    [
+        ((1, 4, 2), None, r"\[batch, tokens, heads, channels\]"),
+        ((1, 4, 2, 8), "flash", "choose from xla, cudnn, chunked"),
+    ],
+)
+def test_wrong_arguments_are_named(query_shape, implementation, message):
+    key = jnp.zeros((1, 4, 2, 8))
+    with pytest.raises(ValueError, match=message):
+        global_attention.global_attention(jnp.zeros(query_shape), key, key, implementation=implementation)
