@@ -87,7 +87,7 @@ def create_model(name: str, **options: Any) -> nn.Module:
 
 
 def _value(option: str, value: Any, default: Any) -> Any:
-    """An option as the model takes it: configs and JSON hold lists for tuples, whole numbers for floats, names for dtypes."""
+    """An option as the model takes it: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
     if option == "dtype":
         try:
             return jnp.dtype(value)

@@ -1,0 +1,1 @@
+"""Videos on disk to batches of uint8 clips; knows nothing of models."""

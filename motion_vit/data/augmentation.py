@@ -1,0 +1,120 @@
+"""Crops, flips and sizes of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
+
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+# Draws before a random crop gives up on the asked shapes, as in torchvision.
+_CROP_ATTEMPTS = 10
+
+
+def _resize(clip: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """Resizes every frame bilinearly, as the authors' loaders do."""
+    if clip.shape[1:3] == (height, width):
+        return clip
+    resized = np.empty((clip.shape[0], height, width, 3), np.uint8)
+    for source, target in zip(clip, resized, strict=True):
+        cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    return resized
+
+
+def _crop_box(
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draws (top, left, height, width) of a box with a random share of the area and a random shape."""
+    for _ in range(_CROP_ATTEMPTS):
+        area = height * width * rng.uniform(*scale)
+        shape = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        box_width, box_height = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(rng.integers(0, height - box_height, endpoint=True))
+            left = int(rng.integers(0, width - box_width, endpoint=True))
+            return top, left, box_height, box_width
+    # A long picture may have no box of such a shape and area: the largest central one of an allowed shape stands in.
+    shape = min(max(width / height, ratio[0]), ratio[1])
+    box_width, box_height = min(width, round(height * shape)), min(height, round(width / shape))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+def random_resized_crop(
+    clip: UInt8[np.ndarray, "t h w 3"],
+    size: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    rng: np.random.Generator,
+) -> UInt8[np.ndarray, "t size size 3"]:
+    """Cuts one random box out of all frames and resizes it to a square.
+
+    Args:
+      clip: The frames.
+      size: Side of the result in pixels.
+      scale: Least and greatest share of the picture's area; the share is uniform.
+      ratio: Least and greatest width / height of the box; its logarithm is uniform.
+      rng: Source of the draw.
+
+    Returns:
+      The square clip.
+    """
+    top, left, height, width = _crop_box(clip.shape[1], clip.shape[2], scale, ratio, rng)
+    return _resize(clip[:, top : top + height, left : left + width], size, size)
+
+
+def random_horizontal_flip(
+    clip: UInt8[np.ndarray, "t h w 3"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Mirrors all frames of the clip left to right, with probability one half.
+
+    Args:
+      clip: The frames.
+      rng: Source of the draw.
+
+    Returns:
+      The clip or a mirrored view of it.
+    """
+    return clip[:, :, ::-1] if rng.random() < 0.5 else clip
+
+
+def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """Resizes all frames so that the shorter side has `size` pixels and the shape is kept.
+
+    Args:
+      clip: The frames.
+      size: The shorter side of the result in pixels.
+
+    Returns:
+      The resized clip; the longer side is rounded down.
+    """
+    height, width = clip.shape[1:3]
+    if height <= width:
+        return _resize(clip, size, size * width // height)
+    return _resize(clip, size * height // width, size)
+
+
+def crop_views(clip: UInt8[np.ndarray, "t h w 3"], size: int, crops: int) -> UInt8[np.ndarray, "crops t size size 3"]:
+    """Cuts the square crops of a test along the longer side.
+
+    Args:
+      clip: The frames, no side shorter than `size`.
+      size: Side of the crops in pixels.
+      crops: 1 for the centre; 3 for left, centre and right (top, centre and bottom of an upright picture).
+
+    Returns:
+      The crops, stacked.
+
+    Raises:
+      ValueError: Another number of crops, or a clip smaller than the crops.
+    """
+    height, width = clip.shape[1:3]
+    if min(height, width) < size:
+        raise ValueError(f"frames of {height}x{width} pixels cannot hold crops of {size}x{size}")
+    if crops not in (1, 3):
+        raise ValueError(f"crops must be 1 or 3; given {crops}")
+    places = (0.5,) if crops == 1 else (0.0, 0.5, 1.0)
+    views = []
+    for place in places:
+        vertical, horizontal = (place, 0.5) if height > width else (0.5, place)
+        top, left = math.ceil((height - size) * vertical), math.ceil((width - size) * horizontal)
+        views.append(clip[:, top : top + size, left : left + size])
+    return np.stack(views)

@@ -1,0 +1,141 @@
+"""Which frames of a video make a clip: pure functions of the number of frames.
+
+Rounding is Python's and numpy's own (halves to the even number), as in the authors' loaders.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Int
+
+FrameOrder = Literal["normal", "frozen", "shuffled", "reversed"]
+FRAME_ORDERS: tuple[str, ...] = get_args(FrameOrder)
+
+
+def _check(num_frames: int, clip_frames: int) -> None:
+    if num_frames < 1 or clip_frames < 1:
+        raise ValueError(f"a video and a clip have at least one frame; given {num_frames} and {clip_frames}")
+
+
+def _check_view(clip: int, clips: int) -> None:
+    if not 0 <= clip < clips:
+        raise ValueError(f"clip must be one of 0..{clips - 1}; given {clip}")
+
+
+def segment_indices(num_frames: int, clip_frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
+    """Something-Something sampling for training: one random frame out of each of `clip_frames` equal segments.
+
+    With `seg = (num_frames - 1) / clip_frames`, frame `i` is uniform in `[round(seg*i), round(seg*(i+1))]`, both ends
+    included. A video shorter than the clip repeats frames.
+
+    Args:
+      num_frames: Frames of the video.
+      clip_frames: Frames of the clip.
+      rng: Source of the draw.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    _check(num_frames, clip_frames)
+    bounds = np.round((num_frames - 1) / clip_frames * np.arange(clip_frames + 1)).astype(np.int64)
+    return rng.integers(bounds[:-1], bounds[1:], endpoint=True)
+
+
+def segment_view_indices(num_frames: int, clip_frames: int, clip: int, clips: int) -> Int[np.ndarray, " t"]:
+    """Something-Something sampling for testing: clip number `clip` of `clips`, spread inside the segments.
+
+    Frame `i` is `round(seg*i) + int(seg/(clips+1)*(clip+1))` with `seg = (num_frames - 1) / clip_frames`.
+
+    Args:
+      num_frames: Frames of the video.
+      clip_frames: Frames of the clip.
+      clip: Which clip, from 0.
+      clips: How many clips the video is tested with.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    _check(num_frames, clip_frames)
+    _check_view(clip, clips)
+    segment = (num_frames - 1) / clip_frames
+    starts = np.round(segment * np.arange(clip_frames)).astype(np.int64)
+    return np.minimum(starts + int(segment / (clips + 1) * (clip + 1)), num_frames - 1)
+
+
+def _dense_slack(num_frames: int, clip_frames: int, stride: int) -> int:
+    """The last frame number at which a dense clip can start (0 where the video is shorter than the clip)."""
+    _check(num_frames, clip_frames)
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1; given {stride}")
+    return max(0, num_frames - ((clip_frames - 1) * stride + 1))
+
+
+def _dense_from(start: int, num_frames: int, clip_frames: int, stride: int) -> Int[np.ndarray, " t"]:
+    return np.minimum(start + stride * np.arange(clip_frames), num_frames - 1)
+
+
+def dense_indices(num_frames: int, clip_frames: int, stride: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
+    """Kinetics sampling for training: every `stride`-th frame from a random start.
+
+    A video shorter than the clip starts at its first frame and repeats its last one.
+
+    Args:
+      num_frames: Frames of the video.
+      clip_frames: Frames of the clip.
+      stride: Distance of neighbouring frames of the clip, in frames of the video.
+      rng: Source of the draw.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    slack = _dense_slack(num_frames, clip_frames, stride)
+    return _dense_from(int(rng.integers(0, slack, endpoint=True)), num_frames, clip_frames, stride)
+
+
+def dense_view_indices(num_frames: int, clip_frames: int, stride: int, clip: int, clips: int) -> Int[np.ndarray, " t"]:
+    """Kinetics sampling for testing: clip number `clip` of `clips` whose starts are spread uniformly over the video.
+
+    The first clip starts with the video and the last ends with it; a single clip lies in the middle.
+
+    Args:
+      num_frames: Frames of the video.
+      clip_frames: Frames of the clip.
+      stride: Distance of neighbouring frames of the clip, in frames of the video.
+      clip: Which clip, from 0.
+      clips: How many clips the video is tested with.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    slack = _dense_slack(num_frames, clip_frames, stride)
+    _check_view(clip, clips)
+    start = slack // 2 if clips == 1 else round(slack * clip / (clips - 1))
+    return _dense_from(start, num_frames, clip_frames, stride)
+
+
+def order_frames(
+    indices: Int[np.ndarray, " t"], frame_order: FrameOrder, rng: np.random.Generator
+) -> Int[np.ndarray, " t"]:
+    """Control experiments at evaluation: what is left of the accuracy when the motion is taken out or undone.
+
+    Args:
+      indices: The frame numbers of a clip.
+      frame_order: "normal" changes nothing, "frozen" repeats the middle frame, "shuffled" permutes the frames,
+        "reversed" plays them backwards.
+      rng: Source of the permutation; unused by the other orders.
+
+    Returns:
+      As many frame numbers as were given.
+
+    Raises:
+      ValueError: An unknown order.
+    """
+    if frame_order == "normal":
+        return indices
+    if frame_order == "frozen":
+        return np.full_like(indices, indices[len(indices) // 2])
+    if frame_order == "shuffled":
+        return rng.permutation(indices)
+    if frame_order == "reversed":
+        return indices[::-1]
+    raise ValueError(f"frame_order must be one of {', '.join(FRAME_ORDERS)}; given {frame_order!r}")

@@ -1,0 +1,55 @@
+"""Makes the fixtures in this folder from the full golden files: python make_fixtures.py FOLDER_OF_THE_FULL_GOLDENS.
+
+Checks on the way that what is left out can be rebuilt: weights and videos are functions of names and seeds.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+import goldens
+
+TINY = ("uniformer_emim_tiny", "uniformer_tiny", "uniformer_emim_tiny_layerscale")
+EMIM = ("emim_t16_k5", "emim_t16_k7", "emim_t32_k7")
+WHOLE = ("x", "cotangent")
+"""Inputs, without which nothing can be computed."""
+
+
+def main(source: pathlib.Path) -> None:
+    """Writes the fixtures."""
+    shapes = {"uniformer_emim_s": json.loads((source / "uniformer_emim_small_state_dict.json").read_text())}
+    for name in TINY:
+        checkpoint = torch.load(source / f"{name}.pyth", weights_only=True)["model_state"]
+        for entry, value in checkpoint.items():
+            np.testing.assert_array_equal(goldens.weight(entry, tuple(value.shape)), value.numpy())
+        shapes[name] = {entry: list(value.shape) for entry, value in checkpoint.items()}
+        arrays = dict(np.load(source / f"{name}.npz"))
+        np.testing.assert_array_equal(arrays.pop("video").astype(np.float32), goldens.tiny_video())
+        _save(name, arrays)
+    for name in EMIM:
+        arrays = dict(np.load(source / f"{name}.npz"))
+        for entry in [entry for entry in arrays if entry.startswith("param/")]:
+            value = arrays.pop(entry)
+            np.testing.assert_array_equal(goldens.weight(entry.removeprefix("param/"), value.shape), value)
+        _save(name, arrays)
+    _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
+    (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _save(name: str, arrays: dict[str, np.ndarray]) -> None:
+    kept = {}
+    for entry, value in arrays.items():
+        kept |= {entry: value} if entry in WHOLE else goldens.thin(entry, value)
+    np.savez_compressed(goldens.FOLDER / f"{name}.npz", **kept)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=pathlib.Path, help="folder of the full goldens")
+    main(parser.parse_args().source)

@@ -1,0 +1,133 @@
+"""Whole networks against the authors' code: activations, logits, and everything a training step changes."""
+
+import goldens
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import traverse_util
+
+import motion_vit
+from motion_vit.interop import uniformer_names
+from motion_vit.interop.torch_import import load_torch
+from motion_vit.interop.torch_names import torch_entry
+
+TINY = {
+    "uniformer_emim_tiny": ("uniformer_emim_tiny", {}),
+    "uniformer_tiny": ("uniformer_tiny", {}),
+    "uniformer_emim_tiny_layerscale": ("uniformer_emim_tiny", {"layer_scale": 1e-5}),
+}
+
+ZERO_IN_EXACT_ARITHMETIC = "blocks4.1.mlp.fc2.bias"
+"""The bias of a residual branch straight before the last BatchNorm, which subtracts it again."""
+
+PARAMETERS = {
+    "uniformer_s": 21_284_462,
+    "uniformer_emim_s": 21_420_674,
+    "uniformer_b": 49_697_262,
+    "uniformer_emim_b": 50_014_992,
+}
+"""Parameters of the authors' networks with 174 classes."""
+
+
+def build(name):
+    preset, options = TINY[name]
+    model = motion_vit.create_model(preset, **options)
+    variables, _ = load_torch(model, goldens.state_dict(name))
+    return model, variables, goldens.load(name)
+
+
+def to_torch(tree):
+    """Arrays of a params or batch_stats tree under PyTorch's names, in its layouts."""
+    flat = {path: np.asarray(value) for path, value in traverse_util.flatten_dict(tree, sep="/").items()}
+    entries = {path: torch_entry(uniformer_names.RULES, path) for path in flat}
+    return {entries[path].name: entries[path].layout.to_torch(value) for path, value in flat.items()}
+
+
+@pytest.fixture(scope="module", params=TINY)
+def training_step(request):
+    """Loss, logits, gradients and new BatchNorm statistics of one training step, and the golden values."""
+    model, variables, golden = build(request.param)
+    labels = jnp.asarray(golden["labels"].astype(np.int32))
+
+    def loss(params, clips):
+        logits, updates = model.apply(
+            {"params": params, "batch_stats": variables["batch_stats"]}, clips, train=True, mutable=["batch_stats"]
+        )
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), (logits, updates)
+
+    step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (value, (logits, updates)), gradients = step(variables["params"], jnp.asarray(goldens.tiny_video()))
+    return {
+        "loss": value,
+        "logits": logits,
+        "gradients": to_torch({"params": gradients}),
+        "buffers": to_torch(updates),
+    }, golden
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_evaluation_logits_are_those_of_the_authors(name):
+    model, variables, golden = build(name)
+    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.tiny_video()))
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_every_stage_computes_what_the_authors_code_does():
+    model, variables, golden = build("uniformer_emim_tiny")
+    run = jax.jit(lambda variables, clips: motion_vit.apply_with_intermediates(model, variables, clips))
+    _, intermediates = run(variables, jnp.asarray(goldens.tiny_video()))
+    outputs = {}
+    for name, value in intermediates.items():
+        if name.endswith("_output"):
+            part = name.removesuffix("_output").replace("stage", "blocks").replace("/block", ".")
+            outputs[f"eval/{part}"] = value
+    assert set(outputs) == {name for name in golden if name.startswith("eval/") and not name.endswith(":norm")}
+    for name, value in outputs.items():
+        goldens.assert_matches(golden, name, value, rtol=1e-4, atol=1e-4)
+
+
+def test_a_training_step_gives_the_authors_loss_and_logits(training_step):
+    step, golden = training_step
+    np.testing.assert_allclose(step["logits"], golden["train/logits"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(step["loss"], golden["train/loss"], rtol=1e-4)
+
+
+def test_a_training_step_leaves_the_authors_batch_norm_statistics(training_step):
+    step, golden = training_step
+    for name, value in step["buffers"].items():
+        np.testing.assert_allclose(value, golden[f"train/buffer/{name}"], rtol=1e-4, atol=1e-5, err_msg=name)
+    assert {f"train/buffer/{name}" for name in step["buffers"]} == {
+        name for name in golden if name.startswith("train/buffer/") and not name.endswith("num_batches_tracked")
+    }
+
+
+@pytest.mark.parametrize("training_step", ["uniformer_emim_tiny"], indirect=True)
+def test_a_training_step_gives_the_authors_gradient_of_every_parameter(training_step):
+    step, golden = training_step
+    gradients = step["gradients"]
+    for name, gradient in gradients.items():
+        if name != ZERO_IN_EXACT_ARITHMETIC:
+            goldens.assert_gradient_matches(golden, f"train/grad/{name}", gradient)
+    largest = max(np.abs(gradient).max() for gradient in gradients.values())
+    np.testing.assert_allclose(gradients[ZERO_IN_EXACT_ARITHMETIC], 0, atol=1e-6 * largest)
+    assert {f"train/grad/{name}" for name in gradients} == {
+        name for name in golden if name.startswith("train/grad/") and not name.endswith(":norm")
+    }
+
+
+@pytest.mark.slow
+def test_the_full_network_gives_the_authors_logits():
+    model = motion_vit.create_model("uniformer_emim_s", num_classes=174)
+    variables, _ = load_torch(model, goldens.state_dict("uniformer_emim_s"))
+    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.small_video()))
+    np.testing.assert_allclose(logits, goldens.load("uniformer_emim_s")["logits"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_number_of_parameters_is_that_of_the_authors_network(name):
+    model = motion_vit.create_model(name, num_classes=174)
+    clips = jax.ShapeDtypeStruct((1, 16, 224, 224, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), clips)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == PARAMETERS[name]
