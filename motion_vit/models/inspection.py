@@ -51,7 +51,7 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
         output = call(*args, **kwargs)
         module = context.module
         if context.method_name == "__call__" and not isinstance(module, nn.Dropout) and isinstance(output, jax.Array):
-            multiply_adds[module.path] = _own_multiply_adds(module, args, output)
+            multiply_adds[module.path] = _own_multiply_adds(module, args)
             outputs[module.path] = output
         return output
 
@@ -77,10 +77,8 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
     }
 
 
-def _own_multiply_adds(module: nn.Module, args: tuple[Any, ...], output: Any) -> int:
+def _own_multiply_adds(module: nn.Module, args: tuple[Any, ...]) -> int:
     """Multiply-adds of a layer itself, without those of the layers in it."""
-    if isinstance(module, nn.Dense):
-        return output.size * args[0].shape[-1]
     count = getattr(module, "multiply_adds", None)
     return count(args[0]) if count else 0
 

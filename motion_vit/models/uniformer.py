@@ -18,6 +18,7 @@ from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.emim import Emim, Neighbours
 from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.modules.linear import Linear
 from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.ops.cost_volume import MotionInput
@@ -64,9 +65,9 @@ class ConvolutionBlock(nn.Module):
         skip = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
         x = x + DepthwiseConv3D(3, **depthwise, name="position")(x)
         y = BatchNorm(dtype=self.dtype, name="norm1")(x, train=train)
-        y = nn.Dense(channels, **pointwise, name="conv1")(y)
+        y = Linear(channels, **pointwise, name="conv1")(y)
         y = DepthwiseConv3D(5, **depthwise, name="depthwise")(y)
-        x = x + skip(nn.Dense(channels, **pointwise, name="conv2")(y))
+        x = x + skip(Linear(channels, **pointwise, name="conv2")(y))
         y = BatchNorm(dtype=self.dtype, name="norm2")(x, train=train)
         hidden = int(channels * self.mlp_ratio)
         return x + skip(Mlp(hidden, self.dropout, **pointwise, name="mlp")(y, train=train))
@@ -222,7 +223,7 @@ class UniFormer(nn.Module):
         x = BatchNorm(dtype=self.dtype, name="norm")(x, train=train)
         _store(self, "norm_output", x)
         features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
-        return nn.Dense(self.num_classes, kernel_init=initializers.linear_kernel, name="head")(features)
+        return Linear(self.num_classes, name="head")(features)
 
     def _patch_embedding(self, stage: int) -> PatchEmbedding:
         first = stage == 0

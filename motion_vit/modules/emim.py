@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.linear import Linear, LinearWeights
 from motion_vit.ops import cost_volume
 
 Neighbours = Literal["next", "both"]
@@ -40,27 +41,6 @@ class MotionMlp(nn.Module):
         )()
         output_kernel, output_bias = LinearWeights(hidden, self.features, nn.initializers.zeros, name="fc2")()
         return cost_volume.MotionBranch(hidden_kernel, hidden_bias, output_kernel, output_bias)
-
-
-class LinearWeights(nn.Module):
-    """The kernel and bias of a linear layer that something else applies.
-
-    Attributes:
-      inputs: input features.
-      outputs: output features.
-      kernel_init: initialiser of the kernel; the bias starts at zero.
-    """
-
-    inputs: int
-    outputs: int
-    kernel_init: nn.initializers.Initializer
-
-    @nn.compact
-    def __call__(self) -> tuple[Float[Array, "inputs outputs"], Float[Array, " outputs"]]:
-        """Returns kernel and bias."""
-        kernel = self.param("kernel", self.kernel_init, (self.inputs, self.outputs))
-        bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
-        return kernel, bias
 
 
 class Emim(nn.Module):
@@ -105,13 +85,13 @@ class Emim(nn.Module):
           ValueError: the clip has fewer than `frame_offset + 1` frames.
         """
         channels = x.shape[-1]
-        qkv = nn.Dense(3 * channels, dtype=self.dtype, kernel_init=initializers.linear_kernel, name="qkv")(x)
+        qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
         qkv = qkv.reshape(*x.shape[:4], 3, self.heads, channels // self.heads)
         query, key, value = (qkv[:, :, :, :, part] for part in range(3))
         bias_shape = (self.heads, self.window, self.window)
         rpb = self.param("rpb", initializers.linear_kernel, bias_shape) if self.position_bias else None
         motion = MotionMlp(self.window**2, channels // self.heads, name="motion")() if self.motion_branch else None
-        project = nn.Dense(channels, dtype=self.dtype, kernel_init=initializers.linear_kernel, name="proj")
+        project = Linear(channels, dtype=self.dtype, name="proj")
 
         def attend(offset: int, name: str) -> Float[Array, "b t h w c"]:
             pairs = cost_volume.pair_frames(query, key, value, offset=offset)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from motion_vit.modules import initializers
+from motion_vit.modules.linear import Linear
 from motion_vit.ops import global_attention
 
 
@@ -30,13 +30,13 @@ class GlobalAttention(nn.Module):
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b t h w c"]:
         """Attends; the output bias and projection are included, the residual is not."""
         batch, channels = x.shape[0], x.shape[-1]
-        qkv = nn.Dense(3 * channels, dtype=self.dtype, kernel_init=initializers.linear_kernel, name="qkv")(x)
+        qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
         qkv = qkv.reshape(batch, -1, 3, self.heads, channels // self.heads)
         query, key, value = (qkv[:, :, part] for part in range(3))
         if self.is_mutable_collection("intermediates") and not self.is_initializing():
             self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
         x = global_attention.global_attention(query, key, value, implementation=self.implementation).reshape(x.shape)
-        x = nn.Dense(channels, dtype=self.dtype, kernel_init=initializers.linear_kernel, name="proj")(x)
+        x = Linear(channels, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:

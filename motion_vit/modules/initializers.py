@@ -2,8 +2,8 @@
 
 from flax import linen as nn
 
-linear_kernel = nn.initializers.truncated_normal(stddev=0.02)
-"""Kernels of linear layers and the position bias (`trunc_normal_(std=.02)`)."""
+linear_kernel = nn.initializers.normal(stddev=0.02)
+"""Kernels of linear layers and the position bias: `trunc_normal_(std=.02)`, which cuts at 2.0, a hundred deviations."""
 
 convolution_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 """Kernels of convolutions, 1x1x1 ones included: uniform in `+-1 / sqrt(fan_in)`, PyTorch's default."""

@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.linear import Linear
 
 
 class Mlp(nn.Module):
@@ -26,8 +27,8 @@ class Mlp(nn.Module):
     def __call__(self, x: Float[Array, "*batch c"], *, train: bool) -> Float[Array, "*batch c"]:
         """Applies the perceptron; dropout draws from the RNG `dropout` when `train`."""
         features = x.shape[-1]
-        x = nn.Dense(self.hidden_features, dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
+        x = Linear(self.hidden_features, self.kernel_init, self.dtype, name="fc1")(x)
         x = nn.gelu(x, approximate=False)
         x = nn.Dropout(self.dropout)(x, deterministic=not train)
-        x = nn.Dense(features, dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(x)
+        x = Linear(features, self.kernel_init, self.dtype, name="fc2")(x)
         return nn.Dropout(self.dropout)(x, deterministic=not train)

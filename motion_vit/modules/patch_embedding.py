@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.ops.linear import linear
 
 
 class PatchProjection(nn.Module):
@@ -37,7 +38,7 @@ class PatchProjection(nn.Module):
         last = x.shape[1]
         taps = [padded[:, tap : tap + last : self.temporal_stride] for tap in range(frames)]
         weights = kernel.astype(self.dtype).reshape(-1, self.features)
-        return jnp.concatenate(taps, axis=-1) @ weights + bias.astype(self.dtype).reshape(1, 1, 1, 1, -1)
+        return linear(jnp.concatenate(taps, axis=-1), weights, bias.astype(self.dtype))
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
         """Multiply-adds of one call on an input of this shape."""

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motion_vit.ops import neighbourhood
+from motion_vit.ops.linear import linear
 
 Heads = neighbourhood.Heads
 Band = neighbourhood.Band
@@ -202,8 +203,7 @@ def _affinity(
 
 
 def _motion_branch(affinity: Band, motion: MotionBranch, dtype: jnp.dtype) -> Heads:
-    kernels_and_biases = (weight.astype(dtype) for weight in motion)
-    hidden_kernel, hidden_bias, output_kernel, output_bias = kernels_and_biases
-    hidden = affinity.astype(dtype) @ hidden_kernel + hidden_bias.reshape((1,) * 5 + (-1,))
+    hidden_kernel, hidden_bias, output_kernel, output_bias = (weight.astype(dtype) for weight in motion)
+    hidden = linear(affinity.astype(dtype), hidden_kernel, hidden_bias)
     hidden = hidden * jax.nn.sigmoid(1.702 * hidden)  # QuickGELU, as the authors use here
-    return hidden @ output_kernel + output_bias.reshape((1,) * 5 + (-1,))
+    return linear(hidden, output_kernel, output_bias)

@@ -27,6 +27,9 @@ _BLOCK_BYTES = 3 << 20
 """How much of the input the kernel gradient works on at a time, so that it stays in the cache while all taps pass over
 it."""
 
+_FUSED_PRODUCTS = 32
+"""How many products the kernel gradient adds up in one fused pass; more of them compile slower."""
+
 Video = Float[Array, "b t h w c"]
 Kernel = Float[Array, "kt kh kw c"]
 
@@ -154,11 +157,14 @@ def _block_kernel_gradient(
 ) -> Float[Array, "kt_kh kw c"]:
     """The kernel gradient of one block.
 
-    Products are summed over frames elementwise, which XLA fuses into one pass; a product with ones sums the positions
-    left, which on CPU is a fast matrix multiplication where a reduction over leading axes is not vectorised.
+    Products are summed over frames and groups of clips elementwise, which XLA fuses into one pass. A product with ones
+    sums the positions left, which on CPU is a matrix multiplication where a reduction over leading axes is not
+    vectorised.
     """
     clips, frames, rows, width, channels = gradient.shape
-    ones = jnp.ones((1, clips * rows * width), dtype)
+    groups = _largest_divisor(clips, _FUSED_PRODUCTS // frames)
+    clips_and_frames = list(itertools.product(range(0, clips, clips // groups), range(frames)))
+    ones = jnp.ones((1, clips // groups * rows * width), dtype)
 
     def one_row_of_taps(_: None, tap: Array) -> tuple[None, Array]:
         corner = (0, tap // kernel_size[1], tap % kernel_size[1], 0, 0)
@@ -166,11 +172,11 @@ def _block_kernel_gradient(
         sums = []
         for column in range(kernel_size[2]):
             products = (
-                shifted_rows[:, frame, :, column : column + width].astype(dtype) * gradient[:, frame].astype(dtype)
-                for frame in range(frames)
+                shifted_rows[clip : clip + clips // groups, frame, :, column : column + width].astype(dtype)
+                * gradient[clip : clip + clips // groups, frame].astype(dtype)
+                for clip, frame in clips_and_frames
             )
-            summed_over_frames = functools.reduce(jnp.add, products)
-            sums.append((ones @ summed_over_frames.reshape(-1, channels))[0])
+            sums.append((ones @ functools.reduce(jnp.add, products).reshape(-1, channels))[0])
         return None, jnp.stack(sums)
 
     return lax.scan(one_row_of_taps, None, jnp.arange(kernel_size[0] * kernel_size[1]))[1]

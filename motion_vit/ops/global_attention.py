@@ -4,6 +4,8 @@ The models here have few heads (one per 64 channels) and long sequences (3136 to
 the attention weights, not the projections, decide memory.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -57,7 +59,8 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
     if implementation in ("xla", "cudnn"):
         # JAX's own function relies on implicit promotion, which a program may have switched off.
         with jax.numpy_dtype_promotion("standard"):
-            return jax.nn.dot_product_attention(query, key, value, implementation=implementation)
+            kernel: Literal["xla", "cudnn"] = "cudnn" if implementation == "cudnn" else "xla"
+            return jax.nn.dot_product_attention(query, key, value, implementation=kernel)
     raise ValueError(
         f"unknown implementation {implementation!r} of global_attention: choose from {', '.join(IMPLEMENTATIONS)}"
     )

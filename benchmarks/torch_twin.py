@@ -1,0 +1,218 @@
+"""UniFormer with EMIM in PyTorch: the same network under the authors' names, to time and compare against.
+
+It is the fastest form of it that PyTorch's CPU kernels allow, not a transcript of the authors' code: channels_last_3d
+convolutions, tokens that are views of them, `scaled_dot_product_attention` over all tokens, and the cost volume as a
+matrix product of all pairs of a frame whose band is taken out by indexing (faster than `unfold` or 49 shifts). The last
+frame pair, which the authors compute twice, is computed once and copied, as the library does.
+"""
+
+import functools
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch_options import TwinOptions
+
+PADDING = 1e-6
+"""What keys and values hold outside the image."""
+
+
+@functools.cache
+@torch.inference_mode(mode=False)  # a table first made in inference mode could not take part in training
+def neighbour_table(height: int, width: int, window: int) -> torch.Tensor:
+    """Number of the token at each displacement from each token, `[h * w, window ** 2]`; `h * w` outside the image."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    shifts = torch.arange(window) - window // 2
+    down, right = (shift.reshape(-1) for shift in torch.meshgrid(shifts, shifts, indexing="ij"))
+    row, column = rows.reshape(-1, 1) + down, columns.reshape(-1, 1) + right
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return torch.where(inside, row * width + column, height * width)
+
+
+class PatchEmbed(nn.Module):
+    """Strided convolution and LayerNorm; takes and gives `[b, c, t, h, w]` in channels_last_3d."""
+
+    def __init__(self, channels: int, width: int, *, first: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        if first:
+            self.proj = nn.Conv3d(channels, width, (3, 4, 4), stride=(1, 4, 4), padding=(1, 0, 0))
+        else:
+            self.proj = nn.Conv3d(channels, width, (1, 2, 2), stride=(1, 2, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embeds patches."""
+        # In channels_last_3d this permutation is the order in memory, so that LayerNorm copies nothing.
+        return self.norm(self.proj(x).permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+
+
+class ConvolutionMlp(nn.Module):
+    """Perceptron of a convolution block, as 1x1x1 convolutions."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv3d(channels, hidden, 1)
+        self.fc2 = nn.Conv3d(hidden, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Applies the perceptron."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class ConvolutionBlock(nn.Module):
+    """Block of stages 1 and 2."""
+
+    def __init__(self, channels: int, options: TwinOptions) -> None:
+        super().__init__()
+        self.pos_embed = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
+        self.norm1 = nn.BatchNorm3d(channels)
+        self.conv1 = nn.Conv3d(channels, channels, 1)
+        self.conv2 = nn.Conv3d(channels, channels, 1)
+        self.attn = nn.Conv3d(channels, channels, 5, padding=2, groups=channels)
+        self.norm2 = nn.BatchNorm3d(channels)
+        self.mlp = ConvolutionMlp(channels, int(channels * options.mlp_ratio))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Applies the block."""
+        x = x + self.pos_embed(x)
+        x = x + self.conv2(self.attn(self.conv1(self.norm1(x))))
+        return x + self.mlp(self.norm2(x))
+
+
+class GlobalAttention(nn.Module):
+    """Attention of all tokens of a clip with each other."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Attends: `[b, t, h, w, c]` to the same."""
+        batch, channels = x.shape[0], x.shape[-1]
+        qkv = self.qkv(x).reshape(batch, -1, 3, self.heads, channels // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        x_attended = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(x_attended.transpose(1, 2).reshape(x.shape))
+
+
+class CostVolumeAttention(nn.Module):
+    """EMIM: attention of each frame to the neighbourhoods in the next, and the motion that its affinity tells."""
+
+    def __init__(self, channels: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.window = window
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.rpb = nn.Parameter(torch.randn(heads, window, window) * 0.02)
+        self.motion_conv = nn.Sequential(
+            nn.Linear(window**2, 4 * window**2), QuickGelu(), nn.Linear(4 * window**2, channels // heads)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Attends: `[b, t, h, w, c]` to the same."""
+        batch, frames, height, width, channels = x.shape
+        tokens, features = height * width, channels // self.heads
+        qkv = self.qkv(x).reshape(batch, frames, tokens, 3, self.heads, features)
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
+        query, key, value = query[:, :-1] * features**-0.5, key[:, 1:], value[:, 1:]
+
+        # One column more than keys: the affinity with the padding, which is the same for every place outside.
+        outside = PADDING * query.sum(-1, keepdim=True)
+        every_pair = torch.cat([query @ key.transpose(-1, -2), outside], dim=-1)
+        table = neighbour_table(height, width, self.window)
+        table = table.expand(*every_pair.shape[:-1], -1)
+        affinity = torch.gather(every_pair, -1, table) + self.rpb.reshape(self.heads, 1, -1)
+
+        weights = torch.zeros_like(every_pair).scatter_add(-1, table, affinity.softmax(-1))
+        appearance = weights[..., :-1] @ value + PADDING * weights[..., -1:]
+        pairs = appearance + self.motion_conv(affinity)
+        pairs = self.proj(pairs.transpose(2, 3).reshape(batch, frames - 1, height, width, channels))
+        return torch.cat([pairs, pairs[:, -1:]], dim=1)
+
+
+class QuickGelu(nn.Module):
+    """The sigmoid approximation of GELU."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Applies it."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Mlp(nn.Module):
+    """Perceptron of an attention block."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Applies the perceptron."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class AttentionBlock(nn.Module):
+    """Block of stages 3 and 4."""
+
+    def __init__(self, channels: int, options: TwinOptions, *, emim: bool) -> None:
+        super().__init__()
+        heads = channels // options.head_channels
+        self.pos_embed = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
+        self.norm1 = nn.LayerNorm(channels, eps=1e-6)
+        self.attn = CostVolumeAttention(channels, heads, options.window) if emim else GlobalAttention(channels, heads)
+        self.norm2 = nn.LayerNorm(channels, eps=1e-6)
+        self.mlp = Mlp(channels, int(channels * options.mlp_ratio))
+        self.has_scale = options.layer_scale is not None
+        if options.layer_scale is not None:
+            self.gamma_1 = nn.Parameter(torch.full((channels,), options.layer_scale))
+            self.gamma_2 = nn.Parameter(torch.full((channels,), options.layer_scale))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Applies the block to `[b, c, t, h, w]`."""
+        x = (x + self.pos_embed(x)).permute(0, 2, 3, 4, 1)
+        y = self.attn(self.norm1(x))
+        x = x + (self.gamma_1 * y if self.has_scale else y)
+        y = self.mlp(self.norm2(x))
+        x = x + (self.gamma_2 * y if self.has_scale else y)
+        return x.permute(0, 4, 1, 2, 3)
+
+
+class UniFormerTwin(nn.Module):
+    """The network. Its state dict has the authors' names, so that their checkpoints load strictly."""
+
+    def __init__(self, options: TwinOptions) -> None:
+        super().__init__()
+        channels = 3
+        for stage, (width, depth) in enumerate(zip(options.widths, options.depths, strict=True), start=1):
+            setattr(self, f"patch_embed{stage}", PatchEmbed(channels, width, first=stage == 1))
+            blocks = nn.ModuleList(_make_block(stage, index, width, options) for index in range(depth))
+            setattr(self, f"blocks{stage}", blocks)
+            channels = width
+        self.norm = nn.BatchNorm3d(channels)
+        self.head = nn.Linear(channels, options.num_classes)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """Classifies clips `[b, t, h, w, 3]`: logits `[b, num_classes]`."""
+        x = clips.permute(0, 4, 1, 2, 3)
+        for stage in range(1, 5):
+            x = getattr(self, f"patch_embed{stage}")(x)
+            for block in getattr(self, f"blocks{stage}"):
+                x = block(x)
+        return self.head(self.norm(x).mean(dim=(2, 3, 4)))
+
+
+def _make_block(stage: int, index: int, width: int, options: TwinOptions) -> nn.Module:
+    if stage <= 2:
+        return ConvolutionBlock(width, options)
+    pattern = options.placement
+    if pattern in ("stage3", "stage4"):
+        pattern = "lg" if pattern == f"stage{stage}" else "gg"
+    return AttentionBlock(width, options, emim=pattern[index % 2] == "l")
+
+
+def make_twin(options: TwinOptions) -> UniFormerTwin:
+    """Builds the network in channels_last_3d, in evaluation mode."""
+    return UniFormerTwin(options).to(memory_format=torch.channels_last_3d).eval()

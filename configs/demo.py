@@ -1,0 +1,36 @@
+"""A small EMIM model on the embedded motion dataset: what `make demo` trains.
+
+Command:            motion-vit demo --workdir build/demo
+                    (renders the dataset, prepares it, trains this recipe, evaluates, predicts)
+Again, by itself:   motion-vit train --config configs/demo.py --workdir build/demo/again
+Expected time:      not measured yet.
+Expected accuracy:  not measured yet.
+"""
+
+from ml_collections import ConfigDict
+
+from motion_vit.training.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """The recipe."""
+    config = default_config()
+    config.name = "demo"
+    config.model.name = "uniformer_emim_tiny"
+    # The demo puts its own folder's lists here.
+    config.data.train = "build/demo/prepared/train.csv"
+    config.data.validation = "build/demo/prepared/validation.csv"
+    config.data.frames = 8
+    config.data.size = 48
+    config.data.crop_scale = (1.0, 1.0)
+    config.data.crop_ratio = (1.0, 1.0)
+    config.data.workers = 1
+    config.batch_size = 16
+    config.epochs = 8
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_epochs = 0.5
+    config.label_smoothing = 0.0
+    config.evaluation.every_epochs = 1
+    config.checkpoint.every_steps = 200
+    config.log.every_steps = 20
+    return config

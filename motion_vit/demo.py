@@ -1,0 +1,130 @@
+"""The demo: from nothing to a trained model that is shown to look at motion, in one command."""
+
+import os
+import pathlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from ml_collections import ConfigDict
+
+from motion_vit.data.clip_sampling import FrameOrder
+from motion_vit.data.embedded_dataset import DEFAULT_SPLITS, render_dataset
+from motion_vit.data.preparation import prepare_list
+from motion_vit.data.video_list import read_video_list
+from motion_vit.training import mesh as meshes
+from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
+from motion_vit.training.config import load_config
+from motion_vit.training.curves import CURVES_FILE
+from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.evaluation import Evaluation, write_report
+from motion_vit.training.loop import TrainingResult, train
+from motion_vit.training.prediction import predict
+from motion_vit.training.progress import duration
+from motion_vit.training.writers import METRICS_FILE, TENSORBOARD_FOLDER
+
+_STAGES = 5
+# The control's name in the table, and what it tells.
+_CONTROLS: Mapping[FrameOrder, str] = {
+    "frozen": "every frame is the middle one: chance, if one frame says nothing",
+    "shuffled": "frames in random order: at most 50 %, if only order tells mirror classes apart",
+}
+
+
+def run_demo(
+    workdir: pathlib.Path,
+    recipe: str,
+    *,
+    splits: Mapping[str, int] = DEFAULT_SPLITS,
+    overrides: Sequence[str] = (),
+) -> bool:
+    """Renders, prepares, trains, evaluates with controls, predicts, and prints a closing table.
+
+    An interrupted demo continues where it stopped when it is run again.
+
+    Args:
+      workdir: folder of everything that it makes.
+      recipe: config file.
+      splits: videos to render for `train` and `validation`.
+      overrides: changes of the recipe, as for `load_config`.
+
+    Returns:
+      False if training was stopped by Ctrl-C.
+
+    Raises:
+      UserError: the recipe cannot be used, or the folder holds another demo.
+    """
+    config = load_config(recipe, overrides)
+    with _stage(1, f"rendering {sum(splits.values())} videos"):
+        lists = render_dataset(workdir / "dataset", splits=splits)
+    with _stage(2, "preparing: every video is decoded once"):
+        prepared = {split: _prepare(lists[split], workdir / "prepared") for split in ("train", "validation")}
+    config.data.train, config.data.validation = (os.path.relpath(path) for path in prepared.values())
+    run = workdir / "run"
+    with _stage(3, "training"):
+        training = train(config, run)
+    if not training.completed:
+        return False
+    with _stage(4, "evaluating on held-out videos, with two controls"):
+        evaluations = _evaluate(config, run, prepared["validation"])
+    with _stage(5, "predicting one held-out video"):
+        _predict_one(run, prepared["validation"])
+    _print_table(run, training, evaluations)
+    return True
+
+
+@contextmanager
+def _stage(number: int, what: str) -> Iterator[None]:
+    print(f"[{number}/{_STAGES}] {what}", flush=True)
+    start = time.perf_counter()
+    yield
+    print(f"[{number}/{_STAGES}] took {duration(time.perf_counter() - start)}", flush=True)
+
+
+def _prepare(source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The prepared list of a rendered one; what an earlier run prepared from it is taken as it is."""
+    target = folder / source.name
+    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+        return target
+    return prepare_list(source, folder).list_file
+
+
+def _evaluate(config: ConfigDict, run: pathlib.Path, data: pathlib.Path) -> dict[FrameOrder, Evaluation]:
+    evaluations: dict[FrameOrder, Evaluation] = {}
+    orders: tuple[FrameOrder, ...] = ("normal", *_CONTROLS)
+    for order in orders:
+        result = evaluate_checkpoint(run, data, frame_order=order, workers=config.data.workers)
+        write_report(result, run / "evaluation" / order)
+        print(f"  {order}: top-1 {100 * result.top1:.1f} %", flush=True)
+        evaluations[order] = result
+    return evaluations
+
+
+def _predict_one(run: pathlib.Path, data: pathlib.Path) -> None:
+    mesh = meshes.data_mesh()
+    trained = load_for_inference(run, mesh=mesh)
+    videos = read_video_list(data, label_names=trained.label_names)
+    (prediction,) = predict(trained, videos.paths[:1], mesh=mesh)
+    print(f"  {os.path.relpath(prediction.path)}, which shows {videos.label_names[videos.labels[0]]}:")
+    for name, probability in prediction.classes:
+        print(f"  {100 * probability:5.1f} %  {name}")
+
+
+def _print_table(run: pathlib.Path, training: TrainingResult, evaluations: Mapping[FrameOrder, Evaluation]) -> None:
+    here = os.path.relpath(run)
+    normal = evaluations["normal"]
+    pace = "" if training.clips_per_second is None else f"{training.clips_per_second:.0f}"
+    rows = [
+        ("top-1 on held-out videos", f"{100 * normal.top1:.1f} %", f"{normal.videos} videos"),
+        *((f"  {order}", f"{100 * evaluations[order].top1:.1f} %", why) for order, why in _CONTROLS.items()),
+        ("  chance", f"{100 / len(normal.label_names):.1f} %", f"{len(normal.label_names)} classes"),
+        ("clips/s, training", pace, f"{training.steps} steps"),
+        ("clips/s, evaluation", f"{normal.clips_per_second:.0f}", "decoding and compilation included"),
+        ("checkpoint", "", f"{here}/{CHECKPOINTS_FOLDER}"),
+        ("curves", "", f"{here}/{CURVES_FILE}"),
+        ("confusion matrix", "", f"{here}/evaluation/normal/confusion.png"),
+        ("logs", "", f"{here}/{METRICS_FILE}, {here}/{TENSORBOARD_FOLDER}"),
+    ]
+    print()
+    for name, value, remark in rows:
+        print(f"{name:<26} {value:>8}  {remark}")

@@ -1,0 +1,54 @@
+"""The linear layer, and its weights alone for operators that apply them."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.ops.linear import linear
+
+
+class LinearWeights(nn.Module):
+    """The kernel and bias of a linear layer that something else applies.
+
+    Attributes:
+      inputs: input features.
+      outputs: output features.
+      kernel_init: initialiser of the kernel; the bias starts at zero.
+    """
+
+    inputs: int
+    outputs: int
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self) -> tuple[Float[Array, "inputs outputs"], Float[Array, " outputs"]]:
+        """Returns kernel and bias."""
+        kernel = self.param("kernel", self.kernel_init, (self.inputs, self.outputs))
+        bias = self.param("bias", nn.initializers.zeros, (self.outputs,))
+        return kernel, bias
+
+
+class Linear(nn.Module):
+    """A linear layer over the last axis, with bias.
+
+    Attributes:
+      features: output features.
+      kernel_init: initialiser of the kernel; the bias starts at zero.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch features"]:
+        """Applies the layer to every token."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return linear(x.astype(self.dtype), kernel.astype(self.dtype), bias.astype(self.dtype))
+
+    def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
+        """Multiply-adds of one call on an input of this shape."""
+        return x.size * self.features

@@ -1,0 +1,21 @@
+"""The linear layer's arithmetic."""
+
+import jax
+from jaxtyping import Array, Float
+
+
+def linear(
+    x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs outputs"], bias: Float[Array, " outputs"]
+) -> Float[Array, "*batch outputs"]:
+    """Applies `x @ kernel + bias` to every token.
+
+    On CPU the leading axes are flattened first: for the gradient of the kernel of a product with several of them XLA
+    transposes all activations, which takes eight times as long as the product. Elsewhere they stay, so that a compiler
+    can shard them.
+    """
+    batch = x.shape[:-1]
+    if jax.default_backend() == "cpu":
+        x = x.reshape(-1, x.shape[-1])
+    product = x @ kernel
+    product = product + bias.reshape((1,) * (product.ndim - 1) + (-1,))
+    return product.reshape(*batch, kernel.shape[1])

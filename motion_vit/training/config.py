@@ -1,0 +1,268 @@
+"""The recipe: every setting of a training run with its default, and the ways it is read, written and compared.
+
+A recipe is a Python file with a function `get_config()` that takes `default_config()`, changes what differs and returns
+it. `--config.optimizer.learning_rate=1e-3` on the command line changes single fields after that.
+"""
+
+import ast
+import difflib
+import json
+import pathlib
+import runpy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+
+OVERRIDE_PREFIX = "--config."
+
+# Takes whatever the model takes: these fields are checked by `create_model`, not by the default recipe.
+_FREE_FIELD = "model.options"
+
+# A run may be continued with these changed, because the parameters that it arrives at do not depend on them.
+_CHANGEABLE = ("name", "data.workers", "evaluation", "checkpoint", "log")
+
+
+def default_config() -> ConfigDict:
+    """The recipe with the defaults of every field; types are fixed, unknown fields are refused.
+
+    Returns:
+      A `ConfigDict`, locked but for `model.options`.
+    """
+    config = ConfigDict(
+        {
+            "name": "run",  # shown in logs
+            "seed": 0,  # of initialisation, data order, augmentation and dropout
+            "model": {
+                "name": "uniformer_emim_s",  # one of motion_vit.list_models()
+                "options": ConfigDict(),  # passed to motion_vit.create_model; num_classes comes from the list file
+            },
+            "data": {
+                "train": "",  # list file (CSV with header path,label)
+                "validation": "",  # list file; "" trains without validation
+                "frames": 16,  # frames of a clip
+                "size": 224,  # pixels of a side of the square crop
+                "sampling": "segment",  # "segment" (Something-Something) or "dense" (Kinetics)
+                "stride": 4,  # frames between sampled frames, for "dense"
+                "crop_scale": (0.08, 1.0),  # area of the training crop, as a share of the frame's
+                "crop_ratio": (0.75, 4 / 3),  # width over height of the training crop
+                "flip": False,  # mirror half of the training clips; not where left and right are classes
+                "mean": (0.45, 0.45, 0.45),  # of red, green, blue in [0, 1]
+                "std": (0.225, 0.225, 0.225),
+                "workers": 2,  # processes that decode; 0 decodes in threads of the training process
+            },
+            "batch_size": 32,  # clips of a step, over all devices
+            "epochs": 60.0,
+            "optimizer": {
+                "learning_rate": 2e-4,  # the largest, after the warm-up
+                "warmup_epochs": 5.0,
+                "warmup_start": 1e-6,  # learning rate of the first step
+                "final_learning_rate": 1e-6,  # where the cosine ends
+                "weight_decay": 0.05,
+                # First match decides, over "/"-joined parameter paths: whether the parameter is decayed. What no
+                # pattern matches is decayed if it has more than one dimension.
+                "decay_mask": ((r".*/bias", False),),
+                "betas": (0.9, 0.999),
+                "eps": 1e-8,
+                "clip_norm": 20.0,  # of the gradient over all parameters; 0 does not clip
+            },
+            "label_smoothing": 0.1,
+            "evaluation": {
+                "batch_size": 32,  # views at once
+                "clips": 1,  # clips spread over each video
+                "crops": 1,  # 1 (centre) or 3 along the long side
+                "every_epochs": 1.0,
+            },
+            "checkpoint": {
+                "every_steps": 1000,  # besides one after every evaluation
+                "keep": 2,  # latest checkpoints, besides the best
+            },
+            "log": {"every_steps": 50},
+        }
+    )
+    config.lock()
+    config.model.options.unlock()
+    return config
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Reads a recipe and changes single fields of it.
+
+    Args:
+      path: a Python file that defines `get_config()`.
+      overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
+
+    Returns:
+      The recipe, with every field of `default_config()`.
+
+    Raises:
+      UserError: the file is missing or does not make a recipe, a field is unknown, or a value has the wrong type.
+    """
+    config = _run_recipe(path)
+    for override in overrides:
+        key, value = _split_override(override)
+        _set_field(config, key, _parse_value(config, key, value))
+    return config
+
+
+def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
+    """The recipe of a nested mapping such as `json.loads` returns, for example of a checkpoint's recipe.
+
+    Args:
+      values: fields; absent ones keep their default.
+
+    Returns:
+      The recipe.
+
+    Raises:
+      UserError: an unknown field or a value of the wrong type.
+    """
+    config = default_config()
+    for key, value in flatten(values).items():
+        _set_field(config, key, value)
+    return config
+
+
+def flatten(values: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+    """The fields of a recipe under dotted names; `model.options` stays one mapping of free keys.
+
+    Args:
+      values: a recipe or its nested mapping.
+
+    Returns:
+      Dotted name -> value.
+    """
+    nested = values.to_dict() if isinstance(values, ConfigDict) else values
+    flat: dict[str, Any] = {}
+
+    def visit(prefix: str, node: Mapping[str, Any]) -> None:
+        for key, value in node.items():
+            name = prefix + key
+            if isinstance(value, Mapping) and name != _FREE_FIELD:
+                visit(name + ".", value)
+            else:
+                flat[name] = value
+
+    visit("", nested)
+    return flat
+
+
+def to_json(config: ConfigDict) -> str:
+    """The whole recipe as indented JSON.
+
+    Args:
+      config: the recipe.
+
+    Returns:
+      JSON text.
+    """
+    return json.dumps(config.to_dict(), indent=2)
+
+
+def differing_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """The fields that make the training of two recipes differ.
+
+    Args:
+      old: a recipe.
+      new: another one.
+
+    Returns:
+      Dotted name -> (old value, new value). Fields that only change what is logged, kept or measured are left out.
+    """
+    # Both through JSON, which holds lists for tuples.
+    before, after = (flatten(json.loads(to_json(config))) for config in (old, new))
+    return {
+        name: (before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and not _is_changeable(name)
+    }
+
+
+def _is_changeable(name: str) -> bool:
+    return any(name == field or name.startswith(field + ".") for field in _CHANGEABLE)
+
+
+def _run_recipe(path: str) -> ConfigDict:
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"there is no config file {path}. Recipes are Python files such as configs/my_videos.py.")
+    try:
+        functions = runpy.run_path(path)
+        if "get_config" not in functions:
+            raise UserError(f"{path} defines no function get_config(), which a recipe must.")
+        config = functions["get_config"]()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"get_config() of {path} returns {type(config).__name__}, but must return a ConfigDict.")
+    try:
+        return config_from_dict(config.to_dict())
+    except UserError as error:
+        raise UserError(f"the config file {path}: {error}") from error
+
+
+def _sentence(error: Exception) -> str:
+    """What an error of a recipe says, in the first of its lines: ConfigDict adds a dump of all its fields."""
+    text = str(error.args[0]) if error.args else ""
+    return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else 'no message'}"
+
+
+def _split_override(override: str) -> tuple[str, str]:
+    key, equals, value = override.removeprefix(OVERRIDE_PREFIX).partition("=")
+    if not override.startswith(OVERRIDE_PREFIX) or not equals or not key:
+        raise UserError(f"{override!r} is not understood; a field is changed as {OVERRIDE_PREFIX}key=value.")
+    return key, value
+
+
+def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
+    known = flatten(config).get(key)
+    if isinstance(known, str):
+        return text
+    if isinstance(known, bool) and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _set_field(config: ConfigDict, key: str, value: Any) -> None:
+    """Sets one field by its dotted name, and says what is wrong with the name or the value."""
+    known = flatten(config)
+    if key.startswith(_FREE_FIELD + "."):
+        _merge_options(config, {key.removeprefix(_FREE_FIELD + "."): value})
+        return
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" The fields are: {', '.join(sorted(known))}."
+        raise UserError(f"unknown config field {key!r}.{hint}")
+    if key == _FREE_FIELD:
+        if not isinstance(value, Mapping):
+            raise UserError(f"config field {key} is {value!r}, but must be a mapping of option names to values.")
+        _merge_options(config, value)
+        return
+    expected = type(known[key])
+    # ConfigDict takes a bool for an int, because Python does.
+    if isinstance(value, bool) and expected is not bool:
+        raise _wrong_type(key, value, expected)
+    parent_name, _, name = key.rpartition(".")
+    parent = config[parent_name] if parent_name else config
+    try:
+        parent[name] = value
+    except TypeError as error:
+        raise _wrong_type(key, value, expected) from error
+
+
+def _wrong_type(key: str, value: Any, expected: type) -> UserError:
+    return UserError(
+        f"config field {key} is {value!r} ({type(value).__name__}), but must be of type {expected.__name__}."
+    )
+
+
+def _merge_options(config: ConfigDict, options: Mapping[str, Any]) -> None:
+    with config.model.options.ignore_type():
+        for name, value in options.items():
+            config.model.options[name] = value

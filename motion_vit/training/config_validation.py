@@ -1,0 +1,147 @@
+"""Checks of a recipe before anything is built: every value in its range, and a model that accepts its options."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+import motion_vit
+from motion_vit.errors import UserError
+from motion_vit.training.config import flatten
+
+# The number of classes is known only when the list file is read; the other options are checked before.
+_SOME_CLASSES = 2
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks all values of a recipe and builds its model's shapes, without computing anything.
+
+    Args:
+      config: the recipe.
+
+    Raises:
+      UserError: naming the field, its value and what was expected.
+    """
+    fields = flatten(config)
+    for name, (is_valid, expectation) in _EXPECTATIONS.items():
+        if not is_valid(fields[name]):
+            raise UserError(f"config field {name} is {fields[name]!r}, but must be {expectation}.")
+    _check_learning_rates(config)
+    if config.model.options.get("num_classes") is None:
+        build_model(config, _SOME_CLASSES)
+    else:
+        build_model(config, config.model.options.num_classes)
+
+
+def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
+    """The recipe's model for clips of the recipe's shape.
+
+    Args:
+      config: the recipe.
+      num_classes: classes of the list file.
+
+    Returns:
+      The model.
+
+    Raises:
+      UserError: unknown or unusable options, or a different number of classes in them.
+    """
+    options: dict[str, Any] = config.model.options.to_dict()
+    given = options.pop("num_classes", num_classes)
+    if given != num_classes:
+        raise UserError(
+            f"config field model.options.num_classes is {given}, but the list file has {num_classes} classes. "
+            "Leave the option out: the number is taken from the list."
+        )
+    for name, field in (("frames", "frames"), ("image_size", "size")):
+        if name in options:
+            raise UserError(f"config field model.options.{name} is set by data.{field}; leave the option out.")
+    data = config.data
+    shape = {"num_classes": num_classes, "frames": data.frames, "image_size": data.size}
+    model = motion_vit.create_model(config.model.name, **options, **shape)
+    try:
+        clips = jnp.zeros((1, data.frames, data.size, data.size, 3), jnp.float32)
+        jax.eval_shape(lambda key: model.init(key, clips, train=False), jax.random.key(0))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"model {config.model.name!r} with the options {options} cannot take clips of {data.frames} frames "
+            f"(data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
+        ) from error
+    return model
+
+
+def _check_learning_rates(config: ConfigDict) -> None:
+    fields = flatten(config)
+    for name, limit in (
+        ("optimizer.warmup_start", "optimizer.learning_rate"),
+        ("optimizer.final_learning_rate", "optimizer.learning_rate"),
+        ("optimizer.warmup_epochs", "epochs"),
+    ):
+        if fields[name] > fields[limit]:
+            raise UserError(f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}.")
+
+
+def _is_range(value: Sequence[Any]) -> bool:
+    return _are_numbers(value, 2) and 0 < value[0] <= value[1]
+
+
+def _are_numbers(value: Sequence[Any], count: int) -> bool:
+    return len(value) == count and all(
+        isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item) for item in value
+    )
+
+
+def _is_mask(value: Sequence[Any]) -> bool:
+    return all(
+        isinstance(rule, list | tuple) and len(rule) == 2 and isinstance(rule[0], str) and isinstance(rule[1], bool)
+        for rule in value
+    )
+
+
+Expectation = tuple[Callable[[Any], bool], str]
+
+_POSITIVE: Expectation = (lambda value: 0 < value < math.inf, "above 0")
+_NOT_NEGATIVE: Expectation = (lambda value: 0 <= value < math.inf, "0 or more")
+
+_EXPECTATIONS: dict[str, Expectation] = {
+    "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
+    "data.train": (bool, "the path of a list file (CSV with header path,label)"),
+    "data.frames": _POSITIVE,
+    "data.size": _POSITIVE,
+    "data.sampling": (lambda value: value in ("segment", "dense"), "'segment' or 'dense'"),
+    "data.stride": _POSITIVE,
+    "data.crop_scale": (lambda value: _is_range(value) and value[1] <= 1, "two rising shares in (0, 1]"),
+    "data.crop_ratio": (_is_range, "two rising numbers above 0"),
+    "data.mean": (lambda value: _are_numbers(value, 3), "three numbers, for red, green and blue"),
+    "data.std": (
+        lambda value: _are_numbers(value, 3) and min(value) > 0,
+        "three numbers above 0, for red, green and blue",
+    ),
+    "data.workers": _NOT_NEGATIVE,
+    "batch_size": _POSITIVE,
+    "epochs": _POSITIVE,
+    "optimizer.learning_rate": _POSITIVE,
+    "optimizer.warmup_epochs": _NOT_NEGATIVE,
+    "optimizer.warmup_start": _NOT_NEGATIVE,
+    "optimizer.final_learning_rate": _NOT_NEGATIVE,
+    "optimizer.weight_decay": _NOT_NEGATIVE,
+    "optimizer.decay_mask": (_is_mask, "pairs of a regular expression and True or False"),
+    "optimizer.betas": (
+        lambda value: _are_numbers(value, 2) and all(0 <= beta < 1 for beta in value),
+        "two numbers from 0 to below 1",
+    ),
+    "optimizer.eps": _POSITIVE,
+    "optimizer.clip_norm": _NOT_NEGATIVE,
+    "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "evaluation.batch_size": _POSITIVE,
+    "evaluation.clips": _POSITIVE,
+    "evaluation.crops": (lambda value: value in (1, 3), "1 or 3"),
+    "evaluation.every_epochs": _POSITIVE,
+    "checkpoint.every_steps": _POSITIVE,
+    "checkpoint.keep": _POSITIVE,
+    "log.every_steps": _POSITIVE,
+}

@@ -1,0 +1,61 @@
+"""The confusion matrix as a table and as a picture."""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# With more classes than this neither counts nor names are legible in the picture.
+_MOST_COUNTS_SHOWN = 20
+_MOST_NAMES_SHOWN = 60
+
+
+def write_confusion_csv(
+    confusion: Int[np.ndarray, "classes classes"], label_names: Sequence[str], target: pathlib.Path
+) -> None:
+    """Writes the counts with true classes as rows and predicted classes as columns.
+
+    Args:
+      confusion: counts of `metrics.confusion_matrix`.
+      label_names: name of each class.
+      target: CSV file to write.
+    """
+    with target.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["true \\ predicted", *label_names])
+        rows.writerows([name, *counts] for name, counts in zip(label_names, confusion.tolist(), strict=True))
+
+
+def draw_confusion(
+    confusion: Int[np.ndarray, "classes classes"], label_names: Sequence[str], target: pathlib.Path
+) -> None:
+    """Draws each true class's share of predictions.
+
+    Args:
+      confusion: counts of `metrics.confusion_matrix`.
+      label_names: name of each class.
+      target: PNG file to write.
+    """
+    classes = len(label_names)
+    side = min(4.0 + 0.35 * classes, 16.0)
+    figure = Figure(figsize=(side + 1, side), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, vmin=0, vmax=100, cmap="cividis")
+    figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if classes <= _MOST_NAMES_SHOWN:
+        axes.set_xticks(range(classes), label_names, rotation=90)
+        axes.set_yticks(range(classes), label_names)
+    if classes <= _MOST_COUNTS_SHOWN:
+        for (row, column), count in np.ndenumerate(confusion):
+            if count:
+                colour = "black" if shares[row, column] > 50 else "white"
+                axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(target)

@@ -1,0 +1,55 @@
+"""Evaluation of a checkpoint, with the recipe that it was trained with."""
+
+import os
+
+from motion_vit.data.clip_sampling import FrameOrder
+from motion_vit.data.video_list import read_video_list
+from motion_vit.training import mesh as meshes
+from motion_vit.training.checkpointing import Which, load_for_inference
+from motion_vit.training.evaluation import Evaluation, ViewOptions, evaluate
+from motion_vit.training.input_data import clip_options
+from motion_vit.training.normalization import normalization
+
+
+def evaluate_checkpoint(
+    checkpoint: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    which: Which = "last",
+    clips: int | None = None,
+    crops: int | None = None,
+    frame_order: FrameOrder = "normal",
+    batch_size: int | None = None,
+    workers: int = 0,
+) -> Evaluation:
+    """Measures the accuracy of a checkpoint on a list of videos.
+
+    Args:
+      checkpoint: workdir of a training run.
+      data: list file, whose labels must be among the checkpoint's.
+      which: the last checkpoint, or the one of best validation accuracy.
+      clips: clips of each video; the recipe's by default.
+      crops: crops of each clip, 1 or 3; the recipe's by default.
+      frame_order: "normal", or one of the controls.
+      batch_size: views at once; the recipe's by default.
+      workers: processes that decode.
+
+    Returns:
+      The result.
+
+    Raises:
+      UserError: no such checkpoint, or a list that cannot be used with it.
+    """
+    mesh = meshes.data_mesh()
+    trained = load_for_inference(checkpoint, which=which, mesh=mesh)
+    videos = read_video_list(data, label_names=trained.label_names)
+    settings = trained.config.evaluation
+    views = ViewOptions(
+        batch_size=batch_size or settings.batch_size,
+        clips=clips or settings.clips,
+        crops=crops or settings.crops,
+        frame_order=frame_order,
+        workers=workers,
+    )
+    options = clip_options(trained.config)
+    return evaluate(trained.model, trained.variables, videos, options, normalization(trained.config), views, mesh=mesh)

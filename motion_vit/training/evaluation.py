@@ -1,0 +1,189 @@
+"""Accuracy of a model on a list of videos, with several views of each."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from motion_vit.data.clip_sampling import FrameOrder
+from motion_vit.data.pipeline import ClipOptions, evaluation_dataset
+from motion_vit.data.video_list import VideoList
+from motion_vit.errors import UserError
+from motion_vit.training import mesh as meshes
+from motion_vit.training import metrics
+from motion_vit.training.confusion import draw_confusion, write_confusion_csv
+from motion_vit.training.normalization import Normalization
+from motion_vit.training.step import logits_function
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewOptions:
+    """How videos are shown to the model.
+
+    Attributes:
+      batch_size: views at once; rounded up to a multiple of the devices.
+      clips: clips spread over each video.
+      crops: 1 (centre) or 3 along the long side.
+      frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
+      workers: processes that decode.
+    """
+
+    batch_size: int = 32
+    clips: int = 1
+    crops: int = 1
+    frame_order: FrameOrder = "normal"
+    workers: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation. Accuracies are over the videos that could be decoded.
+
+    Attributes:
+      label_names: name of each class.
+      confusion: counts, true classes as rows.
+      top1: share of videos whose largest logit is right.
+      top5: share of videos whose label is among the five largest logits.
+      skipped: videos that could not be decoded.
+      seconds: time it took.
+      clips_per_second: views evaluated each second, decoding included.
+    """
+
+    label_names: tuple[str, ...]
+    confusion: Int[np.ndarray, "classes classes"]
+    top1: float
+    top5: float
+    skipped: tuple[str, ...]
+    seconds: float
+    clips_per_second: float
+
+    @property
+    def videos(self) -> int:
+        """Number of videos evaluated."""
+        return int(self.confusion.sum())
+
+    @property
+    def per_class(self) -> Float[np.ndarray, " classes"]:
+        """Accuracy of each class, NaN for one without videos."""
+        return metrics.per_class_accuracy(self.confusion)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON; the accuracy of a class without videos is null."""
+        accuracies = zip(self.label_names, self.per_class.tolist(), strict=True)
+        return {
+            "videos": self.videos,
+            "top1": self.top1,
+            "top5": self.top5,
+            "per_class": {name: None if math.isnan(value) else value for name, value in accuracies},
+            "skipped": list(self.skipped),
+            "clips_per_second": self.clips_per_second,
+        }
+
+
+def evaluate(
+    model: nn.Module,
+    variables: Any,
+    videos: VideoList,
+    options: ClipOptions,
+    normalization: Normalization,
+    views: ViewOptions,
+    *,
+    mesh: Mesh,
+) -> Evaluation:
+    """Evaluates a model; the logits of a video's views are summed.
+
+    Args:
+      model: the model.
+      variables: its variables, on the mesh.
+      videos: the videos, with the model's label names.
+      options: frames, size and sampling of a clip.
+      normalization: pixels to inputs.
+      views: views of each video.
+      mesh: devices that batches are split over.
+
+    Returns:
+      The result.
+
+    Raises:
+      UserError: no video could be decoded.
+    """
+    start = time.perf_counter()
+    logits, seen = _summed_logits(model, variables, videos, options, normalization, views, mesh)
+    seconds = time.perf_counter() - start
+    if not seen.any():
+        raise UserError(f"none of the {len(seen)} videos of {videos.source} could be decoded.")
+    labels = videos.labels[seen]
+    classes = len(videos.label_names)
+    return Evaluation(
+        label_names=videos.label_names,
+        confusion=metrics.confusion_matrix(labels, logits[seen].argmax(axis=1), classes),
+        top1=metrics.top_k_accuracy(logits[seen], labels, 1),
+        top5=metrics.top_k_accuracy(logits[seen], labels, 5),
+        skipped=tuple(path for path, decoded in zip(videos.paths, seen, strict=True) if not decoded),
+        seconds=seconds,
+        clips_per_second=int(seen.sum()) * views.clips * views.crops / seconds,
+    )
+
+
+def _summed_logits(
+    model: nn.Module,
+    variables: Any,
+    videos: VideoList,
+    options: ClipOptions,
+    normalization: Normalization,
+    views: ViewOptions,
+    mesh: Mesh,
+) -> tuple[Float[np.ndarray, "n classes"], np.ndarray]:
+    """The summed logits of each video, and whether it could be decoded."""
+    batch_size = -(-views.batch_size // mesh.size) * mesh.size
+    batches = evaluation_dataset(
+        videos,
+        options,
+        batch_size=batch_size,
+        clips=views.clips,
+        crops=views.crops,
+        workers=views.workers,
+        frame_order=views.frame_order,
+    )
+    logits_of = logits_function(model, normalization, mesh)
+    logits = np.zeros((len(videos), len(videos.label_names)), np.float32)
+    seen = np.zeros(len(videos), bool)
+    count = math.ceil(len(videos) * views.clips * views.crops / batch_size)
+    bar = tqdm(batches, "evaluating", count, unit="batch", leave=False, disable=not sys.stderr.isatty())
+    for batch in bar:
+        outputs = np.asarray(logits_of(variables, meshes.to_devices({"clip": batch["clip"]}, mesh)["clip"]))
+        rows = batch["index"][batch["weight"] > 0]
+        np.add.at(logits, rows, outputs[batch["weight"] > 0])
+        seen[rows] = True
+    return logits, seen
+
+
+def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Writes an evaluation to files.
+
+    Args:
+      evaluation: the result.
+      folder: made if absent.
+
+    Returns:
+      The files: `report` (JSON), `table` (CSV) and `picture` (PNG) of the confusion matrix.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "report": folder / "evaluation.json",
+        "table": folder / "confusion.csv",
+        "picture": folder / "confusion.png",
+    }
+    files["report"].write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_confusion_csv(evaluation.confusion, evaluation.label_names, files["table"])
+    draw_confusion(evaluation.confusion, evaluation.label_names, files["picture"])
+    return files

@@ -1,0 +1,38 @@
+"""Cross entropy with soft targets and a weight for each example."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+
+def smoothed_targets(labels: Int[Array, " b"], num_classes: int, smoothing: float) -> Float[Array, "b classes"]:
+    """Probabilities to aim at: `1 - smoothing` on the label, and `smoothing` spread evenly over all classes.
+
+    Args:
+      labels: class of each example.
+      num_classes: number of classes.
+      smoothing: share of the probability that is spread, from 0 to 1.
+
+    Returns:
+      Targets that sum to 1.
+    """
+    return optax.losses.smooth_labels(jax.nn.one_hot(labels, num_classes, dtype=jnp.float32), smoothing)
+
+
+def soft_target_cross_entropy(
+    logits: Float[Array, "b classes"], targets: Float[Array, "b classes"], weights: Float[Array, " b"]
+) -> Float[Array, ""]:
+    """Mean cross entropy over the examples, each counted by its weight; float32 whatever the logits are.
+
+    Args:
+      logits: the model's output.
+      targets: probabilities to aim at.
+      weights: 0 leaves an example out, as for a video that cannot be decoded.
+
+    Returns:
+      The loss; 0 if all weights are 0.
+    """
+    losses = optax.losses.softmax_cross_entropy(logits.astype(jnp.float32), targets)
+    # Weights are 0 or 1, so a sum below 1 means that no example counts.
+    return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(weights), 1.0)

@@ -1,0 +1,55 @@
+"""Accuracies from logits and labels on the host."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def top_k_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int) -> float:
+    """The share of examples whose label is among the `k` largest logits.
+
+    Args:
+      logits: one row an example.
+      labels: class of each example.
+      k: how many classes count; more than there are counts all.
+
+    Returns:
+      From 0 to 1; NaN without examples.
+    """
+    if len(labels) == 0:
+        return float("nan")
+    own = np.take_along_axis(logits, labels[:, None].astype(np.intp), axis=1)
+    # Of equal logits the lower class goes first, as argmax does, so that constant logits are not right on every label.
+    classes = np.arange(logits.shape[1])
+    before = (logits > own) | ((logits == own) & (classes[None, :] < labels[:, None]))
+    return float(np.mean(before.sum(axis=1) < k))
+
+
+def confusion_matrix(
+    labels: Int[np.ndarray, " n"], predictions: Int[np.ndarray, " n"], num_classes: int
+) -> Int[np.ndarray, "classes classes"]:
+    """How many examples of each class (row) were taken for each class (column).
+
+    Args:
+      labels: true classes.
+      predictions: predicted classes.
+      num_classes: number of classes.
+
+    Returns:
+      Counts.
+    """
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (labels, predictions), 1)
+    return counts
+
+
+def per_class_accuracy(confusion: Int[np.ndarray, "classes classes"]) -> Float[np.ndarray, " classes"]:
+    """The share of each class's examples that were taken for it.
+
+    Args:
+      confusion: counts of `confusion_matrix`.
+
+    Returns:
+      From 0 to 1; NaN for a class without examples.
+    """
+    totals = confusion.sum(axis=1)
+    return np.where(totals > 0, np.diagonal(confusion) / np.maximum(totals, 1), np.nan)

@@ -1,0 +1,60 @@
+"""What a trained model sees in a video file."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from motion_vit.data.pipeline import video_views
+from motion_vit.training import mesh as meshes
+from motion_vit.training.checkpointing import TrainedModel
+from motion_vit.training.input_data import clip_options
+from motion_vit.training.normalization import normalization
+from motion_vit.training.step import logits_function
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of a video.
+
+    Attributes:
+      path: the video file.
+      classes: (label name, probability) pairs, the most probable first.
+    """
+
+    path: str
+    classes: tuple[tuple[str, float], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The prediction as JSON."""
+        ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
+        return {"video": self.path, "predictions": ranking}
+
+
+def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: Mesh) -> Iterator[Prediction]:
+    """Classifies video files, with the views that the recipe evaluates with.
+
+    Args:
+      trained: a checkpoint.
+      paths: video files.
+      top: how many classes to name.
+      mesh: devices that hold the variables.
+
+    Yields:
+      The prediction of each file. Probabilities are the softmax of the mean logits of its views.
+
+    Raises:
+      VideoDecodeError: when a file's turn comes and it cannot be decoded.
+    """
+    config = trained.config
+    logits_of = logits_function(trained.model, normalization(config), mesh)
+    for path in paths:
+        views = video_views(path, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
+        padding = [(0, -len(views) % mesh.size)] + [(0, 0)] * 4
+        clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
+        logits = np.asarray(logits_of(trained.variables, clips))[: len(views)].mean(axis=0)
+        probabilities = np.asarray(jax.nn.softmax(logits))
+        ranking = np.argsort(-probabilities, kind="stable")[:top]
+        yield Prediction(path, tuple((trained.label_names[i], float(probabilities[i])) for i in ranking))

@@ -1,0 +1,59 @@
+"""The PyTorch network that benchmarks compare with is the authors' one too, by their own numbers."""
+
+import dataclasses
+
+import goldens
+import numpy as np
+import pytest
+import torch
+import torch_twin
+
+import motion_vit
+
+TINY = {"num_classes": 10, "widths": (32, 64, 96, 128), "depths": (1, 1, 2, 2), "head_channels": 32, "window": 7}
+NETWORKS = {
+    "uniformer_emim_tiny": TINY | {"placement": "lg"},
+    "uniformer_tiny": TINY | {"placement": "gg"},
+    "uniformer_emim_tiny_layerscale": TINY | {"placement": "lg", "layer_scale": 1e-5},
+}
+
+
+def build(name):
+    twin = torch_twin.make_twin(torch_twin.TwinOptions(**NETWORKS[name]))
+    state_dict = {key: torch.from_numpy(np.array(value)) for key, value in goldens.state_dict(name).items()}
+    twin.load_state_dict(state_dict, strict=True)
+    return twin, goldens.load(name), torch.from_numpy(np.ascontiguousarray(goldens.tiny_video()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_twin_gives_the_authors_logits(name):
+    twin, golden, video = build(name)
+    with torch.inference_mode():
+        logits = twin(video)
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_twin_gives_the_authors_gradients():
+    twin, golden, video = build("uniformer_emim_tiny")
+    loss = torch.nn.functional.cross_entropy(twin.train()(video), torch.from_numpy(golden["labels"]))
+    loss.backward()
+    np.testing.assert_allclose(loss.item(), golden["train/loss"], rtol=1e-4)
+    for name in (
+        "patch_embed1.proj.weight",
+        "blocks1.0.attn.weight",
+        "blocks3.0.attn.rpb",
+        "blocks4.0.attn.qkv.weight",
+    ):
+        gradient = twin.get_parameter(name).grad.contiguous().numpy()
+        goldens.assert_gradient_matches(golden, f"train/grad/{name}", gradient)
+
+
+@pytest.mark.parametrize("name", ["uniformer_s", "uniformer_emim_s", "uniformer_b", "uniformer_emim_b"])
+def test_the_twin_of_a_preset_has_as_many_parameters(name):
+    model = motion_vit.create_model(name, num_classes=174)
+    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(torch_twin.TwinOptions)}
+    with torch.device("meta"):
+        twin = torch_twin.UniFormerTwin(torch_twin.TwinOptions(**fields))
+    millions = {"uniformer_s": 21.284, "uniformer_emim_s": 21.421, "uniformer_b": 49.697, "uniformer_emim_b": 50.015}
+    count = sum(parameter.numel() for parameter in twin.parameters())
+    assert round(count / 1e6, 3) == millions[name]

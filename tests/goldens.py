@@ -1,0 +1,85 @@
+"""The goldens: numbers of the authors' PyTorch code that this library must reproduce. See `data/goldens/README.md`."""
+
+import json
+import math
+import pathlib
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+FOLDER = pathlib.Path(__file__).parent / "data" / "goldens"
+
+KEPT_WHOLE = 4096
+"""Arrays of up to this many entries are stored whole."""
+
+STRIDE = 17
+"""Of larger arrays, every 17th entry is stored. A prime, so that the entries visit every channel and position."""
+
+
+def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The random weights of every golden: one state dict entry as a function of its name and shape alone."""
+    x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    if name.endswith("running_var"):
+        return np.abs(x) * np.float32(0.3) + np.float32(0.7)
+    if name.endswith("running_mean"):
+        return x * np.float32(0.1)
+    if name.endswith("num_batches_tracked"):
+        return np.array(0, np.int64)
+    if name.endswith("weight") and len(shape) == 1:
+        return 1 + np.float32(0.1) * x
+    if name.endswith("bias"):
+        return np.float32(0.1) * x
+    if name.endswith("rpb"):
+        return np.float32(0.5) * x
+    if len(shape) >= 2:
+        return (x / np.sqrt(math.prod(shape[1:]))).astype(np.float32)
+    return np.float32(0.1) * x
+
+
+def state_dict(network: str) -> dict[str, np.ndarray]:
+    """The weights of a network (`uniformer_emim_tiny`, ...) under PyTorch's names and in its layouts."""
+    shapes = json.loads((FOLDER / "state_dicts.json").read_text())[network]
+    return {name: weight(name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def load(name: str) -> dict[str, np.ndarray]:
+    """The arrays of one golden file, by name; large ones as `thin` leaves them."""
+    with np.load(FOLDER / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def tiny_video() -> np.ndarray:
+    """The input of the tiny networks, `[2, 16, 64, 64, 3]`."""
+    return _random_video(seed=7, batch=2, size=64)
+
+
+def small_video() -> np.ndarray:
+    """The input of the full UniFormer-S, `[1, 16, 224, 224, 3]`."""
+    return _random_video(seed=21, batch=1, size=224)
+
+
+def _random_video(seed: int, batch: int, size: int) -> np.ndarray:
+    video = np.random.default_rng(seed).standard_normal((batch, 3, 16, size, size)).astype(np.float32)
+    return np.moveaxis(video.astype(np.float16).astype(np.float32), 1, -1)
+
+
+def thin(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """What is stored of an array: all of a small one; every 17th entry and the Euclidean norm of a large one."""
+    if array.size <= KEPT_WHOLE:
+        return {name: array}
+    return {name: array.ravel()[::STRIDE], f"{name}:norm": np.linalg.norm(array.astype(np.float64).ravel())}
+
+
+def assert_matches(
+    golden: Mapping[str, np.ndarray], name: str, actual: np.ndarray, *, rtol: float, atol: float
+) -> None:
+    """Compares an array with the entry `name` of a golden file, and its norm where only a part of it is stored."""
+    for key, value in thin(name, np.asarray(actual)).items():
+        tolerance = atol if key == name else 0.0
+        np.testing.assert_allclose(value, golden[key], rtol=rtol, atol=tolerance, err_msg=key)
+
+
+def assert_gradient_matches(golden: Mapping[str, np.ndarray], name: str, actual: np.ndarray) -> None:
+    """Compares a gradient with relative tolerance 1e-3 and absolute tolerance 1e-4 of the tensor's largest value."""
+    assert_matches(golden, name, actual, rtol=1e-3, atol=1e-4 * float(np.abs(golden[name]).max()))

@@ -1,0 +1,118 @@
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import jax
+import pytest
+
+from motion_vit import cli
+
+RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "my_videos.py")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keeps compiled programs out of the home folder, and gives Optax JAX's standard promotion of dtypes."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "jax"))
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def message_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that a user got wrong prints to standard error."""
+    assert cli.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
+def test_help_answers_without_the_training_code() -> None:
+    code = "import sys; from motion_vit import cli; cli._parser().format_help(); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"orbax.checkpoint", "matplotlib", "grain", "av", "tensorboardX"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["train"], ["evaluate"], ["predict"], ["prepare"], ["prepare", "list"], ["render"], ["inspect"], ["demo"]],
+)
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command, "--help"])
+    assert stopped.value.code == 0
+    assert "usage: motion-vit" in capsys.readouterr().out
+
+
+def test_a_typo_in_a_field_of_the_recipe_is_answered_with_the_nearest_field(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "--config", RECIPE, "--workdir", str(tmp_path / "run")]
+    assert "Did you mean 'epochs'?" in message_of([*train, "--config.epoch=3"], capsys)
+    assert "must be of type int" in message_of([*train, "--config.batch_size", "many"], capsys)
+    assert "needs a value" in message_of([*train, "--config.batch_size"], capsys)
+    assert "Did you mean 'window'?" in message_of([*train, "--config.model.options.windw=3"], capsys)
+    assert "lists/my_train.csv does not exist" in message_of(train, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_argument_that_no_command_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["inspect", "uniformer_s", "--config.seed=3"], ["render", "--out", "x", "--sise=3"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        assert stopped.value.code == 2
+        assert "unrecognized argument" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_checkpoint_is_named(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = message_of(["predict", "video.mp4", "--checkpoint", str(tmp_path)], capsys)
+    assert "there is no checkpoint in" in message
+    assert str(tmp_path) in message
+
+
+def test_a_model_is_inspected_with_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["inspect", "uniformer_emim_tiny", "frames=8", "placement=gg"]) == 0
+    assert "uniformer_emim_tiny: one clip of 8 frames" in capsys.readouterr().out
+    assert "written OPTION=VALUE" in message_of(["inspect", "uniformer_emim_tiny", "frames"], capsys)
+
+
+def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rendered, lists, run = tmp_path / "videos", tmp_path / "lists", tmp_path / "run"
+    counts = ["--train", "10", "--validation", "10", "--size", "32"]
+    assert cli.main(["render", "--out", str(rendered), *counts]) == 0
+    for split in ("train", "validation"):
+        source = str(rendered / f"{split}.csv")
+        assert cli.main(["prepare", "list", "--source", source, "--out", str(lists), "--workers", "1"]) == 0
+    changes = {
+        "model.name": "uniformer_emim_tiny",
+        "model.options.widths": "(8, 8, 16, 16)",
+        "model.options.depths": "(1, 1, 1, 1)",
+        "model.options.head_channels": "8",
+        "model.options.depthwise_implementation": "xla_conv",
+        "data.train": lists / "train.csv",
+        "data.validation": "",
+        "data.frames": "4",
+        "data.size": "32",
+        "data.workers": "0",
+        "batch_size": "8",
+        "epochs": "2",
+        "evaluation.batch_size": "8",
+    }
+    overrides = [f"--config.{name}={value}" for name, value in changes.items()]
+    assert cli.main(["train", "--config", RECIPE, "--workdir", str(run), *overrides]) == 0
+    assert "finished: 2 steps" in capsys.readouterr().out
+
+    data = str(lists / "validation.csv")
+    assert cli.main(["evaluate", "--checkpoint", str(run), "--data", data, "--frame-order", "frozen", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["videos"] == 10
+    assert (run / "evaluation" / "validation-frozen" / "confusion.png").exists()
+
+    video = str(next((rendered / "videos" / "train").iterdir()))
+    assert cli.main(["predict", video, "--checkpoint", str(run), "--json", "--top", "3"]) == 0
+    (prediction,) = json.loads(capsys.readouterr().out)
+    assert prediction["video"] == video
+    assert len(prediction["predictions"]) == 3
+    assert cli.main(["predict", video, "--checkpoint", str(run)]) == 0
+    assert capsys.readouterr().out.startswith(video)

@@ -1,0 +1,57 @@
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import pytest
+
+from motion_vit.demo import run_demo
+
+RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "demo.py")
+OVERRIDES = [
+    "--config.model.options.widths=(8, 8, 16, 16)",
+    "--config.model.options.depths=(1, 1, 1, 1)",
+    "--config.model.options.head_channels=8",
+    "--config.model.options.depthwise_implementation=xla_conv",
+    "--config.data.frames=4",
+    "--config.data.size=32",
+    "--config.data.workers=0",
+    "--config.batch_size=8",
+    "--config.epochs=1",
+    "--config.evaluation.batch_size=8",
+]
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion() -> Iterator[None]:
+    """Optax's optimizers rely on JAX's standard promotion of dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def test_the_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    splits = {"train": 20, "validation": 10}
+    assert run_demo(pathlib.Path("demo"), RECIPE, splits=splits, overrides=OVERRIDES)
+    table = capsys.readouterr().out.split("\n\n")[-1]
+    rows = (
+        "top-1 on held-out videos",
+        "frozen",
+        "shuffled",
+        "chance",
+        "clips/s, training",
+        "checkpoint",
+        "curves",
+        "logs",
+    )
+    for row in rows:
+        assert row in table
+    assert "demo/run/curves.png" in table
+    assert str(tmp_path) not in table
+    assert pathlib.Path("demo/run/curves.png").exists()
+
+    assert run_demo(pathlib.Path("demo"), RECIPE, splits=splits, overrides=OVERRIDES)
+    again = capsys.readouterr().out
+    assert "continues after step 2" in again
+    assert "loss" not in again

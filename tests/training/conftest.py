@@ -1,0 +1,104 @@
+"""A dataset of a few tiny videos, and a recipe that trains on it in seconds."""
+
+import csv
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from motion_vit.data.embedded_dataset import render_dataset
+from motion_vit.data.preparation import prepare_list
+from motion_vit.training.config import default_config
+from motion_vit.training.loop import train
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion() -> Iterator[None]:
+    """Optax's optimizers rely on JAX's standard promotion of dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs that compile the same step share it, also where the environment names no cache."""
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("jax")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture(scope="session")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """Prepared lists of 24 training and 11 validation videos of 10 classes."""
+    folder = tmp_path_factory.mktemp("videos")
+    splits = {"train": 24, "validation": 11}
+    rendered = render_dataset(folder / "dataset", splits=splits, size=32, frames=(6, 8), workers=1, progress=False)
+    return {
+        split: prepare_list(rendered[split], folder / "lists", workers=1, progress=False).list_file for split in splits
+    }
+
+
+@pytest.fixture
+def tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
+    """Three steps an epoch, two epochs, validation after each."""
+    return make_tiny_config(lists)
+
+
+def make_tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
+    """The recipe of `tiny_config`."""
+    config = default_config()
+    config.name = "tiny"
+    config.model.name = "uniformer_emim_tiny"
+    config.model.options.update(
+        {
+            "widths": (8, 8, 16, 16),
+            "depths": (1, 1, 1, 1),
+            "head_channels": 8,
+            "window": 3,
+            "stochastic_depth": 0.2,
+            "depthwise_implementation": "xla_conv",  # compiles fastest
+        }
+    )
+    config.data.train = str(lists["train"])
+    config.data.validation = str(lists["validation"])
+    config.data.frames = 4
+    config.data.size = 32
+    config.data.workers = 0
+    config.batch_size = 8
+    config.epochs = 2
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_epochs = 1
+    config.evaluation.batch_size = 8
+    config.checkpoint.every_steps = 100
+    config.log.every_steps = 2
+    return config
+
+
+@pytest.fixture(scope="session")
+def finished_run(lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The workdir of a run of `tiny_config`, trained to its end on one device."""
+    folder = tmp_path_factory.mktemp("finished")
+    with jax.numpy_dtype_promotion("standard"):
+        train(make_tiny_config(lists), folder, devices=jax.devices()[:1])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def list_with_a_broken_video(
+    lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """A training list of which one video is no video, and that video."""
+    folder = tmp_path_factory.mktemp("broken")
+    broken = folder / "broken.mp4"
+    broken.write_bytes(b"this is not a video" * 100)
+    with lists["train"].open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    target = folder / "train.csv"
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label"])
+        writer.writerows([(lists["train"].parent / row["path"]).resolve(), row["label"]] for row in rows[:-1])
+        writer.writerow([broken, rows[-1]["label"]])
+    return target, broken

@@ -1,0 +1,67 @@
+import pytest
+from ml_collections import ConfigDict
+
+from motion_vit import UserError
+from motion_vit.training.config_validation import build_model, validate
+
+
+def test_a_usable_recipe_passes(tiny_config: ConfigDict) -> None:
+    validate(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("parent", "field", "value"),
+    [
+        ("", "batch_size", 0),
+        ("", "epochs", float("inf")),
+        ("", "label_smoothing", 1.0),
+        ("data", "train", ""),
+        ("data", "sampling", "all"),
+        ("data", "crop_scale", (0.5, 1.5)),
+        ("data", "crop_ratio", (2.0, 1.0)),
+        ("data", "mean", (0.5, 0.5)),
+        ("data", "std", (0.5, 0.0, 0.5)),
+        ("optimizer", "learning_rate", -1.0),
+        ("optimizer", "betas", (0.9, 1.0)),
+        ("optimizer", "decay_mask", (("bias", "no"),)),
+        ("optimizer", "warmup_start", 1.0),
+        ("optimizer", "warmup_epochs", 100.0),
+        ("evaluation", "crops", 2),
+        ("checkpoint", "keep", 0),
+    ],
+)
+def test_a_value_out_of_range_is_named(tiny_config: ConfigDict, parent: str, field: str, value: object) -> None:
+    name = f"{parent}.{field}" if parent else field
+    (tiny_config[parent] if parent else tiny_config)[field] = value
+    with pytest.raises(UserError, match=f"config field {name} is .* but must be"):
+        validate(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("windw", 5, "Did you mean 'window'"),
+        ("window", 4, "must be odd"),
+        ("frames", 16, r"is set by data\.frames"),
+        ("widths", (8, 8, 16, 17), "head_channels"),
+    ],
+)
+def test_options_of_the_model_are_checked_before_anything_is_built(
+    tiny_config: ConfigDict, option: str, value: object, message: str
+) -> None:
+    tiny_config.model.options[option] = value
+    with pytest.raises(UserError, match=message):
+        validate(tiny_config)
+
+
+def test_clips_that_the_model_cannot_take_are_refused(tiny_config: ConfigDict) -> None:
+    tiny_config.data.frames = 1
+    with pytest.raises(UserError, match=r"cannot take clips of 1 frames.*neighbour"):
+        validate(tiny_config)
+
+
+def test_the_number_of_classes_is_that_of_the_list(tiny_config: ConfigDict) -> None:
+    assert build_model(tiny_config, 7).num_classes == 7
+    tiny_config.model.options.num_classes = 3
+    with pytest.raises(UserError, match=r"num_classes is 3, but the list file has 7 classes"):
+        build_model(tiny_config, 7)

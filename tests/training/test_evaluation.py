@@ -1,0 +1,102 @@
+import csv
+import json
+import math
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from motion_vit import UserError
+from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.evaluation import Evaluation, write_report
+
+
+def example() -> Evaluation:
+    return Evaluation(
+        label_names=("up", "down", "left"),
+        confusion=np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]),
+        top1=5 / 6,
+        top5=1.0,
+        skipped=("bad.mp4",),
+        seconds=1.0,
+        clips_per_second=6.0,
+    )
+
+
+def test_every_video_is_evaluated_once_whatever_the_batch(
+    finished_run: pathlib.Path, lists: dict[str, pathlib.Path]
+) -> None:
+    results = [evaluate_checkpoint(finished_run, lists["validation"], batch_size=size) for size in (8, 11)]
+    for result in results:
+        assert result.videos == 11
+        assert result.skipped == ()
+        assert result.top1 == np.trace(result.confusion) / 11
+    np.testing.assert_array_equal(results[0].confusion, results[1].confusion)
+
+
+def test_evaluating_the_checkpoint_gives_what_training_reported(
+    finished_run: pathlib.Path, lists: dict[str, pathlib.Path]
+) -> None:
+    last = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[-1])
+    result = evaluate_checkpoint(finished_run, lists["validation"])
+    assert (result.top1, result.top5) == (last["top1"], last["top5"])
+
+
+def test_the_logits_of_views_are_summed(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:
+    result = evaluate_checkpoint(finished_run, lists["validation"], clips=2, crops=3)
+    assert result.videos == 11
+    assert result.clips_per_second == pytest.approx(66 / result.seconds)
+
+
+def test_a_video_that_cannot_be_decoded_is_skipped_and_named(
+    finished_run: pathlib.Path, list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path]
+) -> None:
+    source, broken = list_with_a_broken_video
+    result = evaluate_checkpoint(finished_run, source)
+    assert result.skipped == (str(broken),)
+    assert result.videos == 23
+
+
+def test_a_list_of_nothing_but_broken_videos_is_an_error(
+    finished_run: pathlib.Path,
+    list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path],
+    tmp_path: pathlib.Path,
+) -> None:
+    source, broken = list_with_a_broken_video
+    label = source.read_text().splitlines()[-1].rsplit(",", 1)[1]
+    (tmp_path / "bad.csv").write_text(f"path,label\n{broken},{label}\n")
+    with pytest.raises(UserError, match=r"none of the 1 videos of .* could be decoded"):
+        evaluate_checkpoint(finished_run, tmp_path / "bad.csv")
+
+
+def test_labels_that_the_checkpoint_does_not_know_are_refused(
+    finished_run: pathlib.Path, lists: dict[str, pathlib.Path]
+) -> None:
+    source = lists["validation"].with_name("renamed.csv")
+    lines = lists["validation"].read_text().splitlines()
+    source.write_text("\n".join([lines[0], lines[1].replace(",", ",jumping-", 1)]) + "\n")
+    with pytest.raises(UserError, match="unknown label 'jumping-"):
+        evaluate_checkpoint(finished_run, source)
+
+
+def test_a_report_is_json_a_table_and_a_picture(tmp_path: pathlib.Path) -> None:
+    files = write_report(example(), tmp_path / "report")
+    report = json.loads(files["report"].read_text())
+    assert report["per_class"] == {"up": 0.75, "down": 1.0, "left": None}
+    assert report["skipped"] == ["bad.mp4"]
+    with files["table"].open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1:] == ["up", "down", "left"]
+    assert rows[1] == ["up", "3", "1", "0"]
+    assert files["picture"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_accuracy_of_a_class_without_videos_is_not_a_number() -> None:
+    assert math.isnan(example().per_class[2])
+    assert example().videos == 6
+
+
+def test_evaluation_runs_on_all_devices(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:
+    assert jax.device_count() == 8
+    assert evaluate_checkpoint(finished_run, lists["validation"], batch_size=3).videos == 11

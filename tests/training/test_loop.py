@@ -1,0 +1,128 @@
+import json
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from motion_vit import UserError
+from motion_vit.training.checkpointing import load_for_inference
+from motion_vit.training.loop import TrainingResult, train
+from motion_vit.training.writers import Writers, read_json_lines
+
+
+def run(config: ConfigDict, folder: pathlib.Path, max_steps: int | None = None) -> TrainingResult:
+    return train(config, folder, devices=jax.devices()[:1], max_steps=max_steps)
+
+
+def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    return traverse_util.flatten_dict(jax.device_get(load_for_inference(folder).variables), sep="/")
+
+
+def test_a_run_leaves_recipe_logs_curves_and_checkpoints(finished_run: pathlib.Path) -> None:
+    names = {path.name for path in finished_run.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints"}
+    assert json.loads((finished_run / "config.json").read_text())["optimizer"]["weight_decay"] == 0.05
+    records = read_json_lines(finished_run / "metrics.jsonl")
+    assert [record["step"] for record in records if record["split"] == "train"] == [2, 4, 6]
+    assert [record["step"] for record in records if record["split"] == "validation"] == [3, 6]
+    expected = {"loss", "top1", "grad_norm", "learning_rate", "clips_per_second", "waiting_for_data", "undecodable"}
+    assert expected <= records[0].keys()
+
+
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    tiny_config: ConfigDict, finished_run: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = run(tiny_config, tmp_path, max_steps=2)
+    assert (half.steps, half.completed) == (2, False)
+    whole = run(tiny_config, tmp_path)
+    assert (whole.steps, whole.completed) == (6, True)
+    assert "continues after step 2" in capsys.readouterr().out
+    expected = variables_of(finished_run)
+    for name, value in variables_of(tmp_path).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_a_finished_run_is_not_trained_on(
+    tiny_config: ConfigDict, finished_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(tiny_config, finished_run)
+    assert (result.steps, result.completed) == (6, True)
+    assert result.top1 is not None
+    assert "loss" not in capsys.readouterr().out
+
+
+def test_a_workdir_of_another_recipe_is_refused_with_what_differs(
+    tiny_config: ConfigDict, finished_run: pathlib.Path
+) -> None:
+    tiny_config.optimizer.learning_rate = 0.5
+    tiny_config.log.every_steps = 7
+    with pytest.raises(UserError, match=r"optimizer\.learning_rate: 0\.001 there, 0\.5 here") as raised:
+        run(tiny_config, finished_run)
+    assert "log.every_steps" not in str(raised.value)
+
+
+def test_a_run_refuses_a_list_that_has_changed(
+    tiny_config: ConfigDict, lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    copy = lists["train"].with_name("shrinking.csv")
+    copy.write_text(lists["train"].read_text())
+    tiny_config.data.train = str(copy)
+    run(tiny_config, tmp_path, max_steps=1)
+    copy.write_text("\n".join(copy.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(UserError, match="has changed since the run was started: videos was 24 and is 23"):
+        run(tiny_config, tmp_path)
+
+
+def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    tiny_config.optimizer.learning_rate = 1e30
+    tiny_config.optimizer.clip_norm = 0.0
+    tiny_config.checkpoint.every_steps = 1
+    tiny_config.data.validation = ""
+    with pytest.raises(
+        UserError, match=r"the loss is .*(nan|inf).* near step \d.*last good checkpoint is that of step"
+    ):
+        run(tiny_config, tmp_path)
+    assert all(np.isfinite(value).all() for value in variables_of(tmp_path).values())
+
+
+def test_a_video_that_cannot_be_decoded_is_named_and_does_not_stop_training(
+    tiny_config: ConfigDict,
+    list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path],
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source, broken = list_with_a_broken_video
+    tiny_config.data.train = str(source)
+    result = run(tiny_config, tmp_path)
+    assert result.completed
+    assert result.undecodable == (str(broken),)
+    assert capsys.readouterr().out.count(str(broken)) == 1
+    assert read_json_lines(tmp_path / "metrics.jsonl")[-2]["undecodable"] == 1
+
+
+def test_ctrl_c_saves_and_says_how_to_continue(
+    tiny_config: ConfigDict,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Writers, "write", lambda *_: signal.raise_signal(signal.SIGINT))
+    result = run(tiny_config, tmp_path)
+    assert (result.steps, result.completed) == (2, False)
+    assert "stopped after step 2; saved. The same command continues." in capsys.readouterr().out
+    assert load_for_inference(tmp_path).step == 2
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_batch_larger_than_the_list_is_refused(tiny_config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    tiny_config.batch_size = 32
+    with pytest.raises(UserError, match=r"batch_size is 32, but .* has only 24 videos"):
+        run(tiny_config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
