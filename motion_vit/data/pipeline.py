@@ -13,6 +13,7 @@ The clip of a given seed and position does not depend on the number of worker pr
 
 import dataclasses
 import multiprocessing
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -82,10 +83,15 @@ class ClipOptions:
             raise UserError(f"clips: crop_scale is a share of the picture, at most 1; given {self.crop_scale[1]}")
 
 
-def _keep_opencv_single_threaded() -> None:
-    """Worker processes share the cores already; a second layer of threads in each only gets in their way."""
+def _settle_worker() -> None:
+    """Sets up a worker process, and does nothing in any other.
+
+    Workers share the cores already: a second layer of threads in each only gets in their way. Ctrl-C reaches every
+    process of a terminal, but only the one that trains is to answer it; it ends its workers.
+    """
     if multiprocessing.parent_process() is not None:
         cv2.setNumThreads(1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _example(videos: VideoList, row: int, clip: np.ndarray | None, empty_shape: tuple[int, ...]) -> Example:
@@ -107,7 +113,7 @@ class _TrainingClips(grain.transforms.RandomMap):
 
     def random_map(self, element: int, rng: np.random.Generator) -> Example:
         """Decodes the clip of row `element`."""
-        _keep_opencv_single_threaded()
+        _settle_worker()
         row, options = int(element), self.options
         try:
             clip = self._decode(row, rng)
@@ -248,7 +254,7 @@ class _EvaluationVideos(grain.transforms.Map):
 
     def map(self, element: int) -> Example:
         """Decodes the views of row `element`."""
-        _keep_opencv_single_threaded()
+        _settle_worker()
         row, options = int(element), self.options
         shape = (self.clips * self.crops, options.frames, options.size, options.size, 3)
         if row < 0:

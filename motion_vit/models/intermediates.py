@@ -6,15 +6,12 @@ that stage: pixels over 4, 8, 16 and 32 at stages 1 to 4, frames over the stem's
 - `patch_embed{s}_output` `[b, t, h, w, c]`: the tokens that enter stage `s`.
 - `stage{s}/block{i}_output` `[b, t, h, w, c]`: the tokens after a block.
 - `stage{s}/block{i}/attention/cost_volume` `[b, n, h, w, heads, K * K]`: the affinity of frame pair `n`, that is of
-frame `n`
-  with frame `n + frame_offset`. Entry `p = u * K + v` belongs to the patch at `(h, w)` of the first and the patch at
-  `(h + u - K // 2, w + v - K // 2)` of the second.
-- `stage{s}/block{i}/attention/cost_volume_backward`, where the model pairs both ways: the same of frame `n +
-frame_offset`
-  with frame `n`.
+  frame `n` with frame `n + frame_offset`. Entry `p = u * K + v` belongs to the patch at `(h, w)` of the first and the
+  patch at `(h + u - K // 2, w + v - K // 2)` of the second.
+- `stage{s}/block{i}/attention/cost_volume_backward`, where the model pairs both ways: the same of frame
+  `n + frame_offset` with frame `n`.
 - `stage{s}/block{i}/attention/attention_weights` `[b, heads, q, k]`: global attention of token `q` to token `k`, where
-token
-  `(t, h, w)` has the number `(t * height + h) * width + w`.
+  token `(t, h, w)` has the number `(t * height + h) * width + w`.
 - `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
 """
 
