@@ -24,13 +24,17 @@ def get_config() -> ConfigDict:
     config.data.size = 48
     config.data.crop_scale = (1.0, 1.0)
     config.data.crop_ratio = (1.0, 1.0)
-    config.data.workers = 1
+    config.data.sampling = "dense"  # evenly spaced frames: the same speed looks the same in every clip
+    config.data.stride = 2
+    config.data.workers = 0
     config.batch_size = 16
     config.epochs = 8
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_epochs = 0.5
-    config.label_smoothing = 0.0
+    config.optimizer.warmup_epochs = 0.9
+    config.label_smoothing = 0.05
+    config.evaluation.batch_size = 64
+    config.evaluation.clips = 2
     config.evaluation.every_epochs = 1
-    config.checkpoint.every_steps = 200
-    config.log.every_steps = 20
+    config.checkpoint.every_steps = 500
+    config.log.every_steps = 50
     return config

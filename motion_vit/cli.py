@@ -221,8 +221,8 @@ def _prepare_list(options: argparse.Namespace) -> int:
 def _add_render(commands: Any) -> None:
     parser = _add(commands, "render", _render, "render the embedded motion dataset as video files with list files")
     parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--train", type=_positive, default=3000, metavar="N", help="training videos; default: 3000")
-    parser.add_argument("--validation", type=_positive, default=500, metavar="N", help="default: 500")
+    parser.add_argument("--train", type=_positive, default=8000, metavar="N", help="training videos; default: 8000")
+    parser.add_argument("--validation", type=_positive, default=600, metavar="N", help="default: 600")
     parser.add_argument("--size", type=_positive, default=64, metavar="PIXELS", help="height and width; default: 64")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
 

@@ -18,7 +18,7 @@ from motion_vit.data.motion_scenes import MOTION_CLASSES, render_clip
 from motion_vit.data.video_encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.errors import UserError
 
-DEFAULT_SPLITS: Mapping[str, int] = {"train": 3000, "validation": 500}
+DEFAULT_SPLITS: Mapping[str, int] = {"train": 8000, "validation": 600}
 """Clips in each split unless told otherwise."""
 
 _PARAMETERS_FILE = "dataset.json"

@@ -81,11 +81,11 @@ class _Motion:
 
 
 _MOTIONS = (
-    _Motion("right", "left", "x", 0.04, 0.075),
-    _Motion("down", "up", "y", 0.04, 0.075),
+    _Motion("right", "left", "x", 0.045, 0.085),
+    _Motion("down", "up", "y", 0.045, 0.085),
     _Motion("clockwise", "counter_clockwise", "angle", 0.2, 0.4),
     _Motion("grow", "shrink", "zoom", 0.2, 0.4),
-    _Motion("together", "apart", "inflow", 0.035, 0.065),
+    _Motion("together", "apart", "inflow", 0.04, 0.07),
 )
 
 MOTION_CLASSES: tuple[str, ...] = tuple(name for motion in _MOTIONS for name in (motion.forward, motion.backward))
@@ -213,7 +213,7 @@ class _Object:
     def draw(cls, random: np.random.Generator) -> "_Object":
         wavelength = random.uniform(0.2, 0.28)
         return cls(
-            radius=random.uniform(0.22, 0.3),
+            radius=random.uniform(0.26, 0.34),
             lobes=(
                 cmath.rect(random.uniform(0.0, 0.1), random.uniform(0, 2 * math.pi)),
                 cmath.rect(random.uniform(0.0, 0.1), random.uniform(0, 2 * math.pi)),

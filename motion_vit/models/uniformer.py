@@ -5,6 +5,7 @@ which keeps all frames in the stem and replaces every second attention by cost-v
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -144,6 +145,8 @@ class UniFormer(nn.Module):
       image_size: height and width in pixels of the clips it is meant for; the parameters do not depend on it.
       widths: channels of the four stages.
       depths: blocks of the four stages.
+      patch_sizes: pixels, then tokens a side that each patch embedding joins to one. The published networks
+        have strides of 4, 8, 16 and 32 pixels; a 1 keeps the resolution, and with it smaller motions.
       head_channels: channels of an attention head; divides the widths of stages 3 and 4.
       mlp_ratio: hidden features of the perceptrons over channels.
       placement: which attention blocks are EMIM; see `Placement`.
@@ -169,6 +172,7 @@ class UniFormer(nn.Module):
     image_size: int = 224
     widths: tuple[int, int, int, int] = (64, 128, 320, 512)
     depths: tuple[int, int, int, int] = (3, 4, 8, 3)
+    patch_sizes: tuple[int, int, int, int] = (4, 2, 2, 2)
     head_channels: int = 64
     mlp_ratio: float = 4.0
     placement: Placement = "lg"
@@ -208,7 +212,7 @@ class UniFormer(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, fewer than 32 pixels a side, or too few frames for a frame pair.
+          ValueError: clips of another rank, smaller than a token of the last stage, or too few frames for a frame pair.
         """
         _check_clips(clips, self)
         x = clips.astype(self.dtype)
@@ -229,7 +233,7 @@ class UniFormer(nn.Module):
         first = stage == 0
         return PatchEmbedding(
             self.widths[stage],
-            kernel_size=(3, 4, 4) if first else (1, 2, 2),
+            kernel_size=(3 if first else 1, self.patch_sizes[stage], self.patch_sizes[stage]),
             temporal_stride=self.stem_temporal_stride if first else 1,
             dtype=self.dtype,
             name=f"patch_embed{stage + 1}",
@@ -287,7 +291,7 @@ def _problems(model: UniFormer) -> list[str]:
         allowed = get_args({"placement": Placement, "motion_input": MotionInput, "neighbours": Neighbours}[name])
         if getattr(model, name) not in allowed:
             problems.append(f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(allowed)}")
-    for name in ("widths", "depths"):
+    for name in ("widths", "depths", "patch_sizes"):
         sizes = getattr(model, name)
         if len(sizes) != 4 or any(size < 1 for size in sizes):
             problems.append(f"{name} is {sizes}, but must be four positive numbers, one a stage")
@@ -300,7 +304,7 @@ def _problems(model: UniFormer) -> list[str]:
     for name, low in (
         ("num_classes", 1),
         ("frames", 1),
-        ("image_size", 32),
+        ("image_size", 1),
         ("frame_offset", 1),
         ("stem_temporal_stride", 1),
     ):
@@ -315,9 +319,11 @@ def _problems(model: UniFormer) -> list[str]:
 def _check_clips(clips: Array, model: UniFormer) -> None:
     if clips.ndim != 5 or clips.shape[-1] != 3:
         raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
-    if min(clips.shape[2:4]) < 32:
+    stride = math.prod(model.patch_sizes)
+    if min(clips.shape[2:4]) < stride:
         raise ValueError(
-            f"expected clips of at least 32 x 32 pixels (the last stage has stride 32), got {clips.shape[2:4]}"
+            f"expected clips of at least {stride} x {stride} pixels (the stride of the last stage), "
+            f"got {clips.shape[2:4]}"
         )
     frames = -(-clips.shape[1] // model.stem_temporal_stride)
     if model.placement != "gg" and frames <= model.frame_offset:
