@@ -35,7 +35,7 @@ def main(demo: pathlib.Path, target: pathlib.Path) -> None:
         axes.set_title(label.replace("_", "-"), fontsize=9)
         axes.set_axis_off()
     axes = bars.subplots()
-    for place, (order, name) in enumerate(BARS.items()):
+    for place, order in enumerate(BARS):
         report = json.loads((demo / "run" / "evaluation" / order / "evaluation.json").read_text(encoding="utf-8"))
         accuracy = 100 * report["top1"]
         axes.bar(place, accuracy, color="#0072B2" if order == "normal" else "#999999", width=0.6)

@@ -98,6 +98,15 @@ def test_the_stem_can_halve_the_frames(clips):
     assert shape == (2, 2, 8, 16, 8)
 
 
+def test_patch_sizes_set_the_resolution_of_the_stages(clips):
+    model = tiny(patch_sizes=(4, 1, 2, 1))
+    shapes = jax.eval_shape(
+        lambda clips: motion_vit.apply_with_intermediates(model, model.init(jax.random.key(0), clips), clips), clips
+    )[1]
+    rows_and_columns = [shapes[f"patch_embed{stage}_output"].shape[2:4] for stage in (1, 2, 3, 4)]
+    assert rows_and_columns == [(8, 16), (8, 16), (4, 8), (4, 8)]
+
+
 @pytest.mark.parametrize(
     "options",
     [
