@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.data.stride = 2
     config.data.workers = 0
     config.batch_size = 16
-    config.epochs = 8
+    config.epochs = 5
     # At 1e-3 from the start the model stays at chance for a thousand steps; below 4e-4 as well. Once it has found the
     # motion, it learns fastest at 1e-3.
     config.optimizer.warmup_start = 4e-4
