@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from motion_vit.data.decoding import count_frames, decode_frames
 
 FRAMES = 6
-BARS = {"normal": "as filmed", "shuffled": "frames shuffled", "frozen": "one frame, frozen"}
+BARS = {"normal": "as filmed", "shuffled": "frames shuffled", "frozen": "frozen"}
 
 
 def main(demo: pathlib.Path, target: pathlib.Path) -> None:
@@ -25,13 +25,14 @@ def main(demo: pathlib.Path, target: pathlib.Path) -> None:
     list_file = demo / "prepared" / "validation.csv"
     with list_file.open(encoding="utf-8", newline="") as rows:
         first = {row["label"]: list_file.parent / row["path"] for row in reversed(list(csv.DictReader(rows)))}
-    figure = Figure(figsize=(10, 5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(10, 4.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     strips, bars = figure.subfigures(1, 2, width_ratios=(3, 2))
     for axes, label in zip(strips.subplots(5, 2).flat, sorted(first), strict=True):
         path = str(first[label])
         indices = np.linspace(0, count_frames(path) - 1, FRAMES).round().astype(int)
-        axes.imshow(np.concatenate(decode_frames(path, indices), axis=1))
+        with_gaps = np.pad(decode_frames(path, indices), [(0, 0), (0, 0), (0, 4), (0, 0)], constant_values=255)
+        axes.imshow(np.concatenate(list(with_gaps), axis=1))
         axes.set_title(label.replace("_", "-"), fontsize=9)
         axes.set_axis_off()
     axes = bars.subplots()
@@ -41,7 +42,7 @@ def main(demo: pathlib.Path, target: pathlib.Path) -> None:
         axes.bar(place, accuracy, color="#0072B2" if order == "normal" else "#999999", width=0.6)
         axes.text(place, accuracy + 1.5, f"{accuracy:.1f} %", ha="center")
     axes.axhline(10, color="black", linewidth=0.8, linestyle=":")
-    axes.text(2.35, 11, "chance", ha="right", fontsize=8)
+    axes.text(0.5, 11, "chance", ha="center", fontsize=8)
     axes.set_xticks(range(len(BARS)), BARS.values(), fontsize=9)
     axes.set_ylabel("top-1 on held-out videos (%)")
     axes.set_ylim(0, 108)
