@@ -17,6 +17,7 @@ OVERRIDES = [
     "--config.data.workers=0",
     "--config.batch_size=8",
     "--config.epochs=1",
+    "--config.optimizer.warmup_epochs=0.5",
     "--config.evaluation.batch_size=8",
 ]
 
