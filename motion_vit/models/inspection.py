@@ -61,7 +61,7 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
 
     parameters = jax.eval_shape(initialise)["params"]
     containers = {path[:depth] for path in outputs for depth in range(len(path))}
-    parts = sorted((path for path in outputs if len(path) == 1), key=list(outputs).index)
+    parts = [path for path in outputs if len(path) == 1]
     return {
         path[0]: PartCost(
             parameters=sum(leaf.size for leaf in jax.tree.leaves(parameters.get(path[0], {}))),

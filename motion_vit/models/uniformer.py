@@ -194,8 +194,8 @@ class UniFormer(nn.Module):
 
     def __post_init__(self) -> None:
         """Checks the options, so that a mistake is named before anything is built."""
-        for problem in _problems(self):
-            raise ValueError(problem)
+        if problems := _problems(self):
+            raise ValueError("; ".join(problems))
         super().__post_init__()
 
     @nn.compact
@@ -297,7 +297,7 @@ def _problems(model: UniFormer) -> list[str]:
             problems.append(f"{name} is {sizes}, but must be four positive numbers, one a stage")
     if model.window < 1 or model.window % 2 == 0:
         problems.append(f"window is {model.window}, but must be odd: it is centred on the query")
-    if any(width % model.head_channels for width in model.widths[2:]):
+    if model.head_channels < 1 or any(width % model.head_channels for width in model.widths[2:]):
         problems.append(
             f"head_channels is {model.head_channels}, but must divide the widths of stages 3 and 4, {model.widths[2:]}"
         )

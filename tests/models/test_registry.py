@@ -26,6 +26,8 @@ def test_options_take_the_forms_of_a_config_file():
         ("uniformer_emim_s", {"window": 4}, "window is 4, but must be odd"),
         ("uniformer_emim_s", {"placement": "local"}, "must be one of lg, gl"),
         ("uniformer_emim_s", {"head_channels": 60}, "must divide the widths"),
+        ("uniformer_emim_s", {"head_channels": 0}, "must divide the widths"),
+        ("uniformer_emim_s", {"window": 4, "num_classes": 0}, "window is 4.*; num_classes is 0"),
         ("uniformer_emim_s", {"depths": (1, 2)}, "four positive numbers"),
         ("uniformer_emim_s", {"dtype": "float31"}, "'float32' or 'bfloat16'"),
         ("uniformer_emim_s", {"stochastic_depth": 1.0}, "probability below 1"),
