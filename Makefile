@@ -19,9 +19,9 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
-# The tools of a developer, and PyTorch for the checkpoint importer.
+# The tools of a developer, PyTorch for the checkpoint importer, and h5py for the labels of MPII Cooking 2.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,torch]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,torch,mpii]"
 	touch $@
 
 demo: $(VENV)/.installed
@@ -46,6 +46,6 @@ clean:
 # needed depends on the PyTorch build.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra torch --python-version 3.11 --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra torch --extra mpii --python-version 3.11 --universal \
 	  --no-header --annotation-style line --quiet --output-file constraints.txt
 	sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt
