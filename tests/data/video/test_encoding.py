@@ -2,8 +2,8 @@ import av
 import numpy as np
 import pytest
 
-from motion_vit.data.motion_scenes import render_clip
-from motion_vit.data.video_encoding import VIDEO_SUFFIXES, write_video
+from motion_vit.data.embedded.motion_scenes import render_clip
+from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.errors import UserError
 
 

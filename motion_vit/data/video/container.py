@@ -1,0 +1,98 @@
+"""Video files opened with PyAV: one decoding thread, and every complaint of FFmpeg as a `VideoDecodeError`."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+
+import av
+import av.container
+import av.error
+import av.packet
+import av.video.stream
+
+from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
+
+MAX_PIXELS = 8192 * 8192
+"""Larger pictures are refused: a damaged header can ask for gigabytes a frame."""
+
+# FFmpeg's AVERROR_INVALIDDATA, without its sign.
+_INVALID_DATA = int.from_bytes(b"INDA", "little")
+
+
+@contextlib.contextmanager
+def open_video(
+    video: EncodedVideo,
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """Opens the first video stream of a video file or of its bytes.
+
+    The stream decodes in one thread, the caller's: FFmpeg's own threads cost more than they give on small pictures,
+    compete with the data loader's, and with PyAV 18.1 and 19.0 deadlock when a video is closed before its end.
+
+    Args:
+      video: The video; JPEG frames have no container to open.
+
+    Yields:
+      The container and its video stream.
+
+    Raises:
+      VideoDecodeError: The video is missing or not a video; also for every error of FFmpeg inside the `with` block.
+    """
+    if isinstance(video, JpegFrames) or (not isinstance(video, VideoBytes) and os.path.isdir(video)):
+        raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
+    # The prefix keeps FFmpeg from taking a file name with a colon for a network address.
+    source = io.BytesIO(video.data) if isinstance(video, VideoBytes) else f"file:{os.fspath(video)}"
+    try:
+        with av.open(source, metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise VideoDecodeError(video, "the file has no video stream: it holds sound only, or is damaged")
+            stream = container.streams.video[0]
+            context = stream.codec_context
+            if context is None:
+                raise VideoDecodeError(video, "this FFmpeg has no decoder for its codec; convert the file to H.264 mp4")
+            if context.width * context.height > MAX_PIXELS:
+                raise VideoDecodeError(
+                    video,
+                    f"it claims pictures of {context.width}x{context.height} pixels, which is more than the "
+                    f"{MAX_PIXELS} that are accepted; the file is damaged, or has to be scaled down",
+                )
+            context.thread_type = "NONE"
+            context.thread_count = 1
+            context.options = {"max_pixels": str(MAX_PIXELS)}
+            yield container, stream
+    except av.error.FFmpegError as error:
+        raise VideoDecodeError(video, _reason(error)) from error
+
+
+def demux(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream | None = None
+) -> Iterator[av.packet.Packet]:
+    """Reads the packets of a stream, or of all of them, as `container.demux` does, and survives what that does not.
+
+    Args:
+      container: The container.
+      stream: The stream; None for all.
+
+    Yields:
+      The packets in the order of the file, then an empty one for each stream, which flushes its decoder.
+
+    Raises:
+      InvalidDataError: The file is damaged.
+    """
+    packets = container.demux() if stream is None else container.demux(stream)
+    try:
+        yield from packets
+    except IndexError as error:
+        # In transport streams and FLV a stream can appear after the header; PyAV then looks for it in vain.
+        raise av.error.InvalidDataError(_INVALID_DATA, "a stream appears that the header does not name") from error
+
+
+def _reason(error: av.error.FFmpegError) -> str:
+    if isinstance(error, av.error.FileNotFoundError):
+        return "the file does not exist"
+    if isinstance(error, av.error.InvalidDataError):
+        return "the file is damaged or is not a video (FFmpeg: invalid data found)"
+    if isinstance(error, av.error.ArgumentError):  # what a decoder says to a size above `max_pixels`, among others
+        return f"the file is damaged, or its pictures have more than {MAX_PIXELS} pixels (FFmpeg: invalid argument)"
+    return f"FFmpeg: {error.strerror}"

@@ -1,0 +1,46 @@
+"""What a clip is decoded from: a video file, its bytes, or the JPEG files of its frames."""
+
+import dataclasses
+import os
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoBytes:
+    """A whole video file in memory.
+
+    Attributes:
+      name: What messages call it.
+      data: The bytes of the file, in any container and codec that FFmpeg reads.
+    """
+
+    name: str
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class JpegFrames:
+    """A clip as one JPEG image a frame, as Something-Something V1 and Jester are published.
+
+    Attributes:
+      name: What messages call it.
+      frames: The bytes of the JPEG files, in display order.
+    """
+
+    name: str
+    frames: tuple[bytes, ...]
+
+
+EncodedVideo = str | os.PathLike[str] | VideoBytes | JpegFrames
+"""A path is a video file, or a folder whose files `*.jpg`, sorted by name, are the frames."""
+
+
+def video_name(video: EncodedVideo) -> str:
+    """What messages call a video.
+
+    Args:
+      video: The video.
+
+    Returns:
+      Its path or its name.
+    """
+    return video.name if isinstance(video, VideoBytes | JpegFrames) else os.fspath(video)

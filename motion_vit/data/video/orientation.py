@@ -1,0 +1,48 @@
+"""Which way up a decoded frame is shown: the display matrix of a video file."""
+
+import dataclasses
+
+import av.video.frame
+import numpy as np
+from jaxtyping import UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class Orientation:
+    """How a stored picture becomes the upright one: first transposed, then flipped.
+
+    Attributes:
+      transposed: Whether rows become columns.
+      flip_horizontal: Whether left and right are exchanged after that.
+      flip_vertical: Whether top and bottom are exchanged after that.
+    """
+
+    transposed: bool = False
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+
+    def apply(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+        """Turns a stored picture upright."""
+        upright = picture.transpose(1, 0, 2) if self.transposed else picture
+        return upright[:: -1 if self.flip_vertical else 1, :: -1 if self.flip_horizontal else 1]
+
+
+def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
+    """Reads the display matrix that comes with a frame (ISO/IEC 14496-12, 8.2.2; FFmpeg's `libavutil/display.h`).
+
+    The matrix maps the stored (x, y) to the shown (a x + c y, b x + d y). Quarter turns and mirrorings are followed;
+    other angles go to the nearest of these.
+
+    Args:
+      frame: A decoded frame.
+
+    Returns:
+      The orientation; that of an upright picture where the file has no matrix.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return Orientation()
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64).tolist()
+    if abs(b) > abs(a):
+        return Orientation(True, flip_horizontal=c < 0, flip_vertical=b < 0)
+    return Orientation(False, flip_horizontal=a < 0, flip_vertical=d < 0)
