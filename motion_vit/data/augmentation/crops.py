@@ -1,6 +1,7 @@
-"""Crops, flips and sizes of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
+"""Crops and sizes of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -8,6 +9,15 @@ from jaxtyping import UInt8
 
 # Draws before a random crop gives up on the asked shapes, as in torchvision.
 _CROP_ATTEMPTS = 10
+# Multi-scale crops: a box whose side is less than this many pixels from the asked size gets that size.
+_NEARLY_THE_SIZE = 3
+# And its places, (down, right) in quarters of the room: corners, centre, middles of the sides, centres of the quarters.
+_CROP_PLACES = (
+    *((0, 0), (0, 4), (4, 0), (4, 4)),
+    (2, 2),
+    *((2, 0), (2, 4), (4, 2), (0, 2)),
+    *((1, 1), (1, 3), (3, 1), (3, 3)),
+)
 
 
 def _resize(clip: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
@@ -34,7 +44,7 @@ def _crop_box(
             return top, left, box_height, box_width
     # A long picture may have no box of such a shape and area: the largest central one of an allowed shape stands in.
     shape = min(max(width / height, ratio[0]), ratio[1])
-    box_width, box_height = min(width, round(height * shape)), min(height, round(width / shape))
+    box_width, box_height = min(width, max(1, round(height * shape))), min(height, max(1, round(width / shape)))
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
@@ -61,19 +71,40 @@ def random_resized_crop(
     return _resize(clip[:, top : top + height, left : left + width], size, size)
 
 
-def random_horizontal_flip(
-    clip: UInt8[np.ndarray, "t h w 3"], rng: np.random.Generator
-) -> UInt8[np.ndarray, "t h w 3"]:
-    """Mirrors all frames of the clip left to right, with probability one half.
+def multi_scale_crop(
+    clip: UInt8[np.ndarray, "t h w 3"],
+    size: int,
+    scales: Sequence[float],
+    rng: np.random.Generator,
+) -> UInt8[np.ndarray, "t size size 3"]:
+    """Cuts a box of one of a few sizes at one of 13 places out of all frames and resizes it to a square.
+
+    The augmentation of TSN and TSM: `GroupMultiScaleCrop` in ops/transforms.py of mit-han-lab/temporal-shift-module,
+    with `max_distort=1` and `more_fix_crop`. Height and width are drawn among the shorter side of the picture times
+    the scales, never more than one step of the scales apart.
 
     Args:
       clip: The frames.
+      size: Side of the result in pixels.
+      scales: Sides of the boxes as shares of the picture's shorter side, from large to small; 1, 0.875, 0.75 and 0.66
+        in TSN and TSM.
       rng: Source of the draw.
 
     Returns:
-      The clip or a mirrored view of it.
+      The square clip.
     """
-    return clip[:, :, ::-1] if rng.random() < 0.5 else clip
+    height, width = clip.shape[1:3]
+    short = min(height, width)
+    sides = [max(1, int(short * scale)) for scale in scales]
+    # A box of almost the asked size is cut at that size, so that it need not be resized.
+    sides = [size if abs(side - size) < _NEARLY_THE_SIZE and size <= short else side for side in sides]
+    pairs = [(i, j) for i in range(len(sides)) for j in range(len(sides)) if abs(i - j) <= 1]
+    i, j = pairs[rng.integers(len(pairs))]
+    vertical, horizontal = _CROP_PLACES[rng.integers(len(_CROP_PLACES))]
+    box_height, box_width = sides[i], sides[j]
+    top = (height - box_height) // 4 * vertical
+    left = (width - box_width) // 4 * horizontal
+    return _resize(clip[:, top : top + box_height, left : left + box_width], size, size)
 
 
 def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
