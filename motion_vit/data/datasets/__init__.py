@@ -1,0 +1,1 @@
+"""One module for each published dataset: how its download is laid out."""

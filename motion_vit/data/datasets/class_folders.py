@@ -1,0 +1,118 @@
+"""Videos in a folder for each class, `CLASS/clip.mp4`, or for each split and class, `train/CLASS/clip.mp4`."""
+
+import pathlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from motion_vit.data.datasets.source_dataset import SourceClip
+from motion_vit.data.video_list import is_video_or_frame_folder
+from motion_vit.errors import UserError
+
+# Containers that FFmpeg reads and cameras, editors and downloads write.
+_VIDEO_ENDINGS = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob"}
+    | {".webm", ".wmv"}
+)
+_SHOWN_FOLDERS = 5
+
+
+class ClassFolders(NamedTuple):
+    """What was found.
+
+    Attributes:
+      splits: Split -> its clips, sorted by class and name; all are `train` where there are no folders of splits.
+      left_out: What was left out, in words.
+    """
+
+    splits: dict[str, tuple[SourceClip, ...]]
+    left_out: tuple[str, ...]
+
+
+def visible_folders(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The folders in a folder, sorted, without hidden ones.
+
+    Args:
+      folder: The folder.
+
+    Yields:
+      Each folder in it.
+    """
+    yield from sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolders:
+    """Finds the clips: video files, told by their ending, and folders of frames `*.jpg`.
+
+    Args:
+      source: The folder, absolute.
+      split_of_name: The name of a folder, in lower case -> the split that it holds.
+
+    Returns:
+      The clips, each with its path relative to `source` as its id and the name of its class folder as its label.
+
+    Raises:
+      UserError: A folder cannot be listed, or a split has two folders.
+    """
+    try:
+        return _read(source, split_of_name)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}; check its permissions") from None
+
+
+def _read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolders:
+    others: Counter[str] = Counter()
+    empty: list[str] = []
+    splits: dict[str, tuple[SourceClip, ...]] = {}
+    for split, folders in _folders_of_splits(source, split_of_name).items():
+        clips: list[SourceClip] = []
+        for folder in folders:
+            paths, others_here = _entries(folder)
+            clips += [SourceClip(path.relative_to(source).as_posix(), str(path), folder.name) for path in paths]
+            others += others_here
+            if not paths:
+                empty.append(folder.relative_to(source).as_posix())
+        splits[split] = tuple(clips)
+    left_out = []
+    if others:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        left_out.append(f"left out {others.total()} entries of the class folders that are no videos: {counts}")
+    if empty:
+        more = ", ..." if len(empty) > _SHOWN_FOLDERS else ""
+        left_out.append(f"left out {len(empty)} folders without a video: {', '.join(empty[:_SHOWN_FOLDERS])}{more}")
+    return ClassFolders(splits, tuple(left_out))
+
+
+def _folders_of_splits(source: pathlib.Path, split_of_name: Mapping[str, str]) -> dict[str, list[pathlib.Path]]:
+    """The class folders of each split; a folder `train` that holds videos itself is the class of trains."""
+    folders = list(visible_folders(source))
+    training = [folder for folder in folders if split_of_name.get(folder.name.lower()) == "train"]
+    if not any(not _entries(folder)[0] for folder in training):
+        return {"train": folders}
+    found: dict[str, list[pathlib.Path]] = {}
+    for folder in folders:
+        split = split_of_name.get(folder.name.lower())
+        if split in found:
+            raise UserError(f"{source} has two folders of the split {split}, one of them {folder.name}; join them")
+        if split is not None:
+            found[split] = list(visible_folders(folder))
+    return found
+
+
+def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], Counter[str]]:
+    """The clips of a class folder, sorted, and how many other things it holds, by kind."""
+    clips = []
+    others: Counter[str] = Counter()
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue  # What file managers leave behind: .DS_Store, ._clip.mp4
+        if path.suffix.lower() in _VIDEO_ENDINGS and path.is_file():
+            clips.append(path)
+        elif path.is_dir():
+            if is_video_or_frame_folder(path):
+                clips.append(path)
+            else:
+                others["folders without *.jpg"] += 1
+        else:
+            others[path.suffix.lower() or "files without an ending"] += 1
+    return clips, others

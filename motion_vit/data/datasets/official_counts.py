@@ -1,0 +1,39 @@
+"""Compares a download with the counts of classes and clips that its dataset's authors publish."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from motion_vit.data.datasets.source_dataset import SourceClip
+
+
+@dataclasses.dataclass(frozen=True)
+class OfficialCounts:
+    """What the authors of a dataset say that it holds.
+
+    Attributes:
+      classes: The number of classes.
+      clips: Split (`train`, `validation`, `test`) -> the number of clips in its official list.
+    """
+
+    classes: int
+    clips: Mapping[str, int]
+
+    def mismatches(self, label_names: Sequence[str], splits: Mapping[str, Sequence[SourceClip]]) -> tuple[str, ...]:
+        """Says what differs, for `SourceDataset.mismatches`.
+
+        Args:
+          label_names: The classes of the download.
+          splits: Split -> its clips in the download. A split without an official count is not compared.
+
+        Returns:
+          One sentence a difference, such as "train: 3 clips, the official list has 168,913"; empty if all agrees.
+        """
+        found = []
+        if len(label_names) != self.classes:
+            found.append(f"classes: {len(label_names):,}, the official list has {self.classes:,}")
+        for split, official in self.clips.items():
+            if split not in splits:
+                found.append(f"{split}: no such split, the official list has {official:,} clips")
+            elif len(splits[split]) != official:
+                found.append(f"{split}: {len(splits[split]):,} clips, the official list has {official:,}")
+        return tuple(found)

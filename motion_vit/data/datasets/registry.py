@@ -1,0 +1,123 @@
+"""The datasets that can be prepared, by name."""
+
+import dataclasses
+import difflib
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from motion_vit.data.datasets import (
+    diving48,
+    epic_kitchens100,
+    finegym,
+    hmdb51,
+    jester,
+    kinetics,
+    mpii_cooking2,
+    own_videos,
+    something_something_v1,
+    something_something_v2,
+    ucf101,
+)
+from motion_vit.data.datasets.source_dataset import SourceDataset
+from motion_vit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetLayout:
+    """How a dataset's download is laid out.
+
+    Attributes:
+      summary: The dataset in a line.
+      read: Reads its label files: the folder of the download, and the options as keyword arguments.
+      looks_like: Whether a folder seems to hold this dataset, told without reading much.
+      options: The keyword arguments that `read` takes.
+    """
+
+    summary: str
+    read: Callable[..., SourceDataset]
+    looks_like: Callable[[pathlib.Path], bool]
+    options: tuple[str, ...] = ()
+
+
+DATASETS: Mapping[str, DatasetLayout] = {
+    "list": DatasetLayout(
+        "one's own videos: a CSV path,label[,start,end][,split], a folder of such files, or a folder per class",
+        own_videos.read,
+        own_videos.looks_like,
+        ("validation_share",),
+    ),
+    "something_something_v1": DatasetLayout(
+        "Something-Something V1: folders of JPEG frames",
+        something_something_v1.read,
+        something_something_v1.looks_like,
+    ),
+    "something_something_v2": DatasetLayout(
+        "Something-Something V2: WebM videos", something_something_v2.read, something_something_v2.looks_like
+    ),
+    "jester": DatasetLayout("Jester: folders of JPEG frames", jester.read, jester.looks_like),
+    **{
+        f"kinetics{classes}": DatasetLayout(
+            f"Kinetics-{classes}: mp4 videos of ten seconds",
+            functools.partial(kinetics.read, classes=classes),
+            kinetics.looks_like,
+        )
+        for classes in (400, 600, 700)
+    },
+    "diving48": DatasetLayout("Diving48: mp4 videos", diving48.read, diving48.looks_like),
+    "ucf101": DatasetLayout("UCF101: avi videos, three splits", ucf101.read, ucf101.looks_like, ("split_number",)),
+    "hmdb51": DatasetLayout("HMDB51: avi videos, three splits", hmdb51.read, hmdb51.looks_like, ("split_number",)),
+    "finegym": DatasetLayout(
+        "FineGym: elements cut out of long gymnastics videos", finegym.read, finegym.looks_like, ("subset",)
+    ),
+    "mpii_cooking2": DatasetLayout(
+        "MPII Cooking 2: activities cut out of long kitchen videos", mpii_cooking2.read, mpii_cooking2.looks_like
+    ),
+    "epic_kitchens100": DatasetLayout(
+        "Epic-Kitchens-100: verbs cut out of long kitchen videos", epic_kitchens100.read, epic_kitchens100.looks_like
+    ),
+}
+"""Name in `motion-vit prepare NAME` -> layout."""
+
+
+def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str, Any]) -> SourceDataset:
+    """Reads the label files of a downloaded dataset.
+
+    Args:
+      name: One of `DATASETS`.
+      source: The folder of the download.
+      options: Keyword arguments for the dataset's own `read`; those with the value None are left at their default.
+
+    Returns:
+      Its clips and labels.
+
+    Raises:
+      UserError: An unknown name or option, a folder that does not exist or holds another dataset, or label files that
+        are missing or malformed.
+    """
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1)
+        raise UserError(
+            f"unknown dataset {name!r}."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+            + f" The datasets are: {', '.join(DATASETS)}."
+        )
+    layout = DATASETS[name]
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in layout.options:
+            takers = [other for other, its in DATASETS.items() if option in its.options]
+            raise UserError(f"{option} is no option of {name}, but of {', '.join(takers)}; leave it out.")
+    folder = pathlib.Path(source).resolve()
+    if not folder.exists():
+        raise UserError(f"the source {source} does not exist; give what the download of {name} was unpacked to.")
+    if not layout.looks_like(folder):
+        others = [other for other, its in DATASETS.items() if other != "list" and its.looks_like(folder)]
+        if others:
+            raise UserError(
+                f"{source} does not look like {name}, but like {others[0]}: run `motion-vit prepare {others[0]} ...`, "
+                f"or give the folder of {name}."
+            )
+    return layout.read(folder, **given)

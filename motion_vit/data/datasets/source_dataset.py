@@ -1,0 +1,42 @@
+"""A dataset as it is downloaded: which clips, where they are, and what they show."""
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceClip:
+    """A labelled clip of a downloaded dataset.
+
+    Attributes:
+      id: Its name, unique in its split; it stays the clip's name in lists of bad videos.
+      path: The absolute path of the video file, or of the folder of its JPEG frames. It need not exist: what is missing
+        is reported when it is prepared.
+      label: The name of its class.
+      start: The second of the video that it starts at; None for the video's start.
+      end: The second of the video that it ends before; None for the video's end.
+    """
+
+    id: str
+    path: str
+    label: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceDataset:
+    """A downloaded dataset.
+
+    Attributes:
+      name: Its name in `motion-vit prepare NAME`.
+      label_names: The names of the classes in the official order, which is that of the model's outputs.
+      splits: Split (`train`, `validation`, `test`) -> its clips, in the order of the official list.
+      mismatches: What differs from the official counts of classes and of clips in a split, in words; empty if nothing
+        does.
+    """
+
+    name: str
+    label_names: tuple[str, ...]
+    splits: Mapping[str, tuple[SourceClip, ...]]
+    mismatches: tuple[str, ...] = ()

@@ -1,0 +1,202 @@
+"""The list file of videos: CSV with the header `path,label` and, where wanted, `frames`, `start`, `end`, `split`."""
+
+import csv
+import dataclasses
+import io
+import math
+import pathlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from motion_vit.errors import UserError
+
+_REQUIRED = ("path", "label")
+# Longer runs of digits overflow the int64 of frame numbers, and beyond 4300 Python refuses to read them at all.
+_INTEGER = re.compile(r"[0-9]{1,18}")
+_SHOWN_CHARACTERS = 80
+
+
+class ListFileError(UserError):
+    """A list file that cannot be used; the message names the file, the row and what was expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListRow:
+    """One row of a list, as written.
+
+    Attributes:
+      line: The line of the file that the row ends on, from 1.
+      path: The video file or the folder of its JPEG frames.
+      label: The class.
+      frames: The number of frames of the video; None where the row does not say.
+      start: The second of the video that the clip starts at; None where the row does not say.
+      end: The second of the video that the clip ends before; None where the row does not say.
+      split: The split that the row belongs to; empty where the row does not say.
+    """
+
+    line: int
+    path: str
+    label: str
+    frames: int | None = None
+    start: float | None = None
+    end: float | None = None
+    split: str = ""
+
+
+def is_integer(text: str) -> bool:
+    """Whether a label or a cell is a whole number, written in at most 18 digits."""
+    return _INTEGER.fullmatch(text) is not None
+
+
+def abbreviated(text: str) -> str:
+    """A text for a message, cut where it is long: damage can make any cell as long as the file."""
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
+
+
+def quoted(text: str) -> str:
+    """What was given, for a message: in quotes, and cut where it is long."""
+    return repr(abbreviated(text))
+
+
+def read_text(source: pathlib.Path) -> str:
+    """Reads a UTF-8 text file, with or without a byte order mark; its lines then end with a newline sign alone.
+
+    Args:
+      source: The file.
+
+    Returns:
+      Its text.
+
+    Raises:
+      ListFileError: The file does not exist, cannot be read, or is no UTF-8 text.
+    """
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ListFileError(f"the list file {source} does not exist") from None
+    except IsADirectoryError:
+        raise ListFileError(f"{source} is a folder; give the CSV file itself") from None
+    except OSError as error:
+        raise ListFileError(f"the list file {source} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ListFileError(f"the list file {source} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ListFileError(
+            f"the list file {source} holds NUL bytes, so it is no UTF-8 text: a damaged or binary file, or UTF-16; "
+            "save it as UTF-8"
+        )
+    return text
+
+
+def _read_cells(source: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not empty, as cells without surrounding blanks, each with its number in the file."""
+    reader = csv.reader(io.StringIO(read_text(source), newline=""), skipinitialspace=True, strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise ListFileError(
+            f"{source}, line {reader.line_num}: not a line of CSV ({error}); check for a quote that is not closed"
+        ) from None
+
+
+def _check_header(source: pathlib.Path, header: Sequence[str]) -> None:
+    missing = [column for column in _REQUIRED if column not in header]
+    if missing:
+        raise ListFileError(
+            f"the list file {source} lacks the column {' and '.join(missing)}: its first line is "
+            f"{quoted(','.join(header))}, expected a header with path,label, for example:\n"
+            "path,label\nvideos/one.mp4,walking"
+        )
+    for column in ("path", "label", "frames", "start", "end", "split"):
+        if header.count(column) > 1:
+            raise ListFileError(f"the list file {source} has the column {column} {header.count(column)} times")
+
+
+def _parse_seconds(where: str, column: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    # Also false for what is not a number.
+    if not 0 <= seconds < math.inf:
+        raise ListFileError(f"{where}: {column} must be a time in seconds, at least 0, or empty, not {quoted(text)}")
+    return seconds
+
+
+def _parse_row(where: str, line: int, row: dict[str, str]) -> ListRow:
+    for column in _REQUIRED:
+        if not row[column]:
+            raise ListFileError(f"{where}: the {column} is empty")
+        if "\n" in row[column]:
+            raise ListFileError(f"{where}: the {column} goes over several lines; check for a quote that is not closed")
+    frames = row.get("frames", "")
+    if frames and (not is_integer(frames) or int(frames) == 0):
+        raise ListFileError(f"{where}: frames must be a positive whole number or empty, not {quoted(frames)}")
+    start = _parse_seconds(where, "start", row.get("start", ""))
+    end = _parse_seconds(where, "end", row.get("end", ""))
+    if end is not None and end <= (start or 0.0):
+        raise ListFileError(f"{where}: the clip ends at {end:g} s, not after its start at {start or 0.0:g} s")
+    return ListRow(line, row["path"], row["label"], int(frames) if frames else None, start, end, row.get("split", ""))
+
+
+def read_rows(source: pathlib.Path) -> list[ListRow]:
+    """Reads the rows of a list.
+
+    Args:
+      source: The CSV file. Columns other than those of `ListRow` are ignored.
+
+    Returns:
+      Its rows, at least one.
+
+    Raises:
+      ListFileError: The file is missing, is no CSV in UTF-8, lacks a column, has no rows, or a cell cannot be used.
+    """
+    lines = _read_cells(source)
+    _, header = next(lines, (0, []))
+    if not header:
+        raise ListFileError(f"the list file {source} is empty; expected a header path,label and one line a video")
+    _check_header(source, header)
+    rows = []
+    for line, cells in lines:
+        if len(cells) != len(header):
+            raise ListFileError(
+                f"{source}, line {line}: {len(cells)} cells where the header has {len(header)}; "
+                "a path or label with a comma needs quotes"
+            )
+        rows.append(_parse_row(f"{source}, line {line}", line, dict(zip(header, cells, strict=True))))
+    if not rows:
+        raise ListFileError(f"the list file {source} has a header and no videos")
+    return rows
+
+
+def clip_ids(source: pathlib.Path, rows: Sequence[ListRow]) -> list[str]:
+    """The name of each clip: its path as written, followed by its times where the video has several clips.
+
+    Args:
+      source: The list file, for the message.
+      rows: Its rows.
+
+    Returns:
+      A name for each row, no two the same.
+
+    Raises:
+      ListFileError: The same clip comes twice.
+    """
+    clips_of_video = Counter(row.path for row in rows)
+    line_of: dict[str, int] = {}
+    for row in rows:
+        name = row.path
+        if clips_of_video[row.path] > 1 and (row.start or row.end is not None):
+            name += f" {row.start or 0.0:.10g}-{'' if row.end is None else f'{row.end:.10g}'}"
+        if name in line_of:
+            raise ListFileError(
+                f"{source}, line {row.line}: the clip {quoted(name)} is already on line {line_of[name]}; "
+                "remove one of them, or give start and end where they are different parts of one video"
+            )
+        line_of[name] = row.line
+    return list(line_of)
