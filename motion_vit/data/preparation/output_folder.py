@@ -1,0 +1,165 @@
+"""The folder that a dataset is prepared into: one preparation at a time, files seen only complete, errors in words."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from motion_vit.data.preparation.manifest import MANIFEST_FILE
+from motion_vit.errors import UserError
+
+PROGRESS_FOLDER = ".shards"
+"""What is known of the finished shards, from which an interrupted preparation goes on; nobody needs it to read them."""
+
+_SETTINGS_FILE = "settings.json"
+_LOCK_FILE = "lock"
+_UNFINISHED = ".unfinished"
+# What tensorflow_datasets reads besides the shards.
+_METADATA_FILES = ("dataset_info.json", "features.json", "label.labels.txt")
+
+
+class OutputError(UserError):
+    """The folder cannot be written: the disk is full, or writing is not allowed."""
+
+
+def output_error(path: pathlib.Path, reason: object) -> OutputError:
+    """Makes the error of a file that cannot be written.
+
+    Args:
+      path: The file or folder.
+      reason: What the operating system or the writing library says.
+
+    Returns:
+      The error.
+    """
+    said = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+    return OutputError(
+        f"cannot write {path}: {said}. The shards that are finished are kept: make room or allow writing, then run the "
+        "same command again, and it goes on from there"
+    )
+
+
+@contextlib.contextmanager
+def written_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Writes a file under a name of its own in the same folder, which becomes its name when it is complete on disk.
+
+    Args:
+      path: The file.
+
+    Yields:
+      The name to write to.
+
+    Raises:
+      OutputError: It cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
+    try:
+        yield unfinished
+        with open(unfinished, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a small text file.
+
+    Args:
+      path: The file; it is replaced where it exists.
+      text: What it holds.
+
+    Raises:
+      OutputError: It cannot be written.
+    """
+    with written_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def _open_lock(folder: pathlib.Path) -> IO[str]:
+    try:
+        (folder / PROGRESS_FOLDER).mkdir(parents=True, exist_ok=True)
+        return open(folder / PROGRESS_FOLDER / _LOCK_FILE, "w")
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+@contextlib.contextmanager
+def locked_folder(folder: pathlib.Path) -> Iterator[None]:
+    """Makes the folder where it is missing, keeps other preparations out, and removes what dead ones left unfinished.
+
+    Args:
+      folder: The folder.
+
+    Raises:
+      OutputError: It cannot be made or written.
+      UserError: Another preparation is writing into it.
+    """
+    progress = folder / PROGRESS_FOLDER
+    with _open_lock(folder) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another preparation is writing into {folder}; wait until it has ended, or give another folder"
+            ) from None
+        except OSError as error:
+            raise output_error(folder, error) from error
+        for left_over in (*folder.glob(f".*{_UNFINISHED}"), *progress.glob(f".*{_UNFINISHED}")):
+            left_over.unlink(missing_ok=True)
+        yield
+
+
+def check_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Makes sure that a folder goes on with what it was begun with, and notes it in a new one.
+
+    Args:
+      folder: The folder.
+      settings: What the shards depend on, by its name in words.
+
+    Raises:
+      UserError: The folder was begun with other settings, or holds a dataset that nothing is known of.
+      OutputError: The folder cannot be written.
+    """
+    file = folder / PROGRESS_FOLDER / _SETTINGS_FILE
+    advice = "Give another folder, or delete this one to prepare it anew"
+    try:
+        begun = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        present = [name for name in (MANIFEST_FILE, *_METADATA_FILES) if (folder / name).exists()]
+        if present:
+            raise UserError(
+                f"{folder} has a {present[0]} of a dataset that was made in another way, or was copied without its "
+                f"folder {PROGRESS_FOLDER}. {advice}"
+            ) from None
+        write_text(file, json.dumps(settings, indent=1) + "\n")
+        return
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged ({error}). {advice}") from error
+    for name, value in settings.items():
+        if begun.get(name) != value:
+            was, is_now = (json.dumps(one) if isinstance(one, str | int) else "" for one in (begun.get(name), value))
+            difference = f": {was} then, {is_now} now" if was and is_now and len(was) < 40 else ""
+            raise UserError(f"{folder} was begun with another {name}{difference}. {advice}")
+
+
+def withdraw(folder: pathlib.Path) -> None:
+    """Removes the manifest and the metadata: until they are written anew, nobody takes the shards for a whole dataset.
+
+    Args:
+      folder: The folder.
+
+    Raises:
+      OutputError: They cannot be removed.
+    """
+    try:
+        for name in (MANIFEST_FILE, *_METADATA_FILES):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(folder / name, error) from error

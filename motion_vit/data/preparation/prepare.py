@@ -1,0 +1,219 @@
+"""Turns a downloaded dataset into a prepared one.
+
+A prepared dataset is a folder with
+
+* `NAME-SPLIT.array_record-00000-of-00042`: the shards, one record a clip (`record.py`);
+* `manifest.json`: what the shards hold, what was left out and why, fingerprints (`manifest.py`);
+* `dataset_info.json`, `features.json`, `label.labels.txt`: what `tfds.builder_from_directory` reads;
+* `.shards/`: what an interrupted preparation goes on from.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import pathlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import tqdm
+
+from motion_vit.data.datasets.source_dataset import SourceDataset
+from motion_vit.data.preparation.clip_encoding import Codec
+from motion_vit.data.preparation.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    Manifest,
+    ShardEntry,
+    SplitManifest,
+    read_manifest,
+)
+from motion_vit.data.preparation.output_folder import check_settings, locked_folder, withdraw, write_text
+from motion_vit.data.preparation.plan import (
+    Stamps,
+    check_source,
+    choose_storage,
+    clips_a_shard,
+    plan_shards,
+    source_digest,
+    stamp_files,
+)
+from motion_vit.data.preparation.record import Storage
+from motion_vit.data.preparation.report import PreparationReport, bad_clips_message
+from motion_vit.data.preparation.shard import Shard, ShardTask, find_shard
+from motion_vit.data.preparation.tfds_metadata import write_tfds_metadata
+from motion_vit.data.preparation.workers import choose_workers, write_shards
+from motion_vit.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+
+def prepare_dataset(
+    source: SourceDataset,
+    out_dir: str | os.PathLike[str],
+    *,
+    codec: Codec = "copy",
+    workers: int | None = None,
+    progress: bool = True,
+    skip_bad: bool = False,
+    verify: bool = False,
+    clips_per_shard: int | None = None,
+) -> PreparationReport:
+    """Writes a dataset's clips into shards that training and tensorflow_datasets read.
+
+    Interrupted in any way, the same call goes on: shards that are finished and whose files have not changed are kept.
+    The files come out the same, byte for byte, however often it was interrupted and with any number of workers.
+
+    Args:
+      source: The download.
+      out_dir: The prepared folder; made where missing.
+      codec: "copy" stores the published bytes (of a part of a longer video, its packets), "h264-fast" encodes anew for
+        fast decoding.
+      workers: Processes; None for as many as cores, fewer for few clips.
+      progress: Whether to show a progress bar with the time left on stderr.
+      skip_bad: Leave out clips that are missing or cannot be decoded instead of raising.
+      verify: Decode every frame of every clip. Otherwise the first frame is decoded and the packets are counted.
+      clips_per_shard: Clips of a shard; None to choose it by the number of clips.
+
+    Returns:
+      What was written.
+
+    Raises:
+      UserError: The source cannot be prepared, or none of its files exists; the folder holds something else, or another
+        preparation is writing into it; clips are bad and `skip_bad` is off (the shards are kept, the dataset is not
+        declared complete), or a split has no good clip; a worker process died.
+      OutputError: The folder cannot be written: the disk is full, or writing is not allowed. Finished shards are kept.
+    """
+    began = time.monotonic()
+    check_source(source, codec)
+    if clips_per_shard is not None and clips_per_shard < 1:
+        raise UserError(f"a shard must have at least 1 clip; given clips_per_shard={clips_per_shard}")
+    folder = pathlib.Path(out_dir).resolve()
+    stamps = stamp_files(source)
+    storage = choose_storage(codec, stamps)
+    with locked_folder(folder):
+        check_settings(folder, _settings(source, codec, storage, clips_per_shard))
+        tasks = plan_shards(
+            source, folder, stamps, codec=codec, storage=storage, verify=verify, clips_per_shard=clips_per_shard
+        )
+        shards = {task.name: shard for task in tasks if (shard := find_shard(task)) is not None}
+        reused = sum(len(task.clips) for task in tasks if task.name in shards)
+        missing = [task for task in tasks if task.name not in shards]
+        if missing:
+            withdraw(folder)
+            _warn_of_little_space(folder, missing, stamps, codec)
+            shards.update(_write_missing(missing, reused, shards, workers, progress))
+        manifest = _manifest(source, tasks, shards, codec, storage, skip_bad)
+        report = PreparationReport(folder, manifest, reused, time.monotonic() - began)
+        _finish(report)
+    return report
+
+
+def _settings(source: SourceDataset, codec: Codec, storage: Storage, clips_per_shard: int | None) -> dict[str, object]:
+    """What cannot change between the runs that fill a folder, by its name in messages."""
+    return {
+        "dataset": source.name,
+        "codec": codec,
+        "version of the format": FORMAT_VERSION,
+        "kind of clips (video files or JPEG frames)": storage,
+        "list of labels": list(source.label_names),
+        "list of clips": {split: source_digest(clips) for split, clips in source.splits.items()},
+        "number of clips a shard": {
+            split: clips_per_shard or clips_a_shard(len(clips)) for split, clips in source.splits.items()
+        },
+    }
+
+
+def _warn_of_little_space(folder: pathlib.Path, missing: Sequence[ShardTask], stamps: Stamps, codec: Codec) -> None:
+    """Says at the start that the disk will be full, where that is known: when whole files are copied."""
+    if codec != "copy":
+        return
+    whole = {clip.path for task in missing for clip in task.clips if clip.end is None and not clip.start}
+    needed = sum(stamp.bytes for path in whole if (stamp := stamps[path]) is not None)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        _logger.warning(
+            "%s has %.1f GB free and the clips that are still to be copied have %.1f GB: the disk will be full before "
+            "the end. What is finished until then is kept.",
+            folder,
+            free / 1e9,
+            needed / 1e9,
+        )
+
+
+def _write_missing(
+    missing: Sequence[ShardTask], reused: int, finished: Mapping[str, Shard], workers: int | None, progress: bool
+) -> dict[str, Shard]:
+    """Writes shards with a progress bar that counts the clips, also those of earlier runs."""
+    earlier_bad = sum(len(shard.bad) for shard in finished.values())
+    total = reused + sum(len(task.clips) for task in missing)
+    with tqdm.tqdm(total=total, initial=reused, desc="preparing", unit="clip", disable=not progress) as bar:
+
+        def show(good: int, bad: int) -> None:
+            bar.set_postfix(bad=earlier_bad + bad, reused=reused, refresh=False)
+            bar.update(reused + good + bad - bar.n)
+
+        show(0, 0)
+        count = choose_workers(missing) if workers is None else workers
+        with contextlib.closing(write_shards(missing, count, show)) as written:
+            return {task.name: shard for task, shard in written}
+
+
+def _manifest(
+    source: SourceDataset,
+    tasks: Sequence[ShardTask],
+    shards: Mapping[str, Shard],
+    codec: Codec,
+    storage: Storage,
+    skip_bad: bool,
+) -> Manifest:
+    splits = {}
+    for split in source.splits:
+        named = [(task.name, shards[task.name]) for task in tasks if task.split == split]
+        splits[split] = _split_manifest(source.label_names, named)
+    return Manifest(
+        dataset=source.name,
+        codec=codec,
+        storage=storage,
+        complete=all(split.clips and (skip_bad or not split.bad) for split in splits.values()),
+        label_names=source.label_names,
+        mismatches=source.mismatches,
+        splits=splits,
+    )
+
+
+def _split_manifest(label_names: Sequence[str], shards: Sequence[tuple[str, Shard]]) -> SplitManifest:
+    digest = hashlib.sha256("\n".join(label_names).encode())
+    counts: Counter[str] = Counter()
+    for _, shard in shards:
+        digest.update("".join(shard.records).encode())
+        counts.update(shard.clips_of_class)
+    return SplitManifest(
+        clips=sum(len(shard.records) for _, shard in shards),
+        frames=sum(shard.frames for _, shard in shards),
+        seconds=round(sum(shard.seconds for _, shard in shards), 3),
+        fingerprint=digest.hexdigest(),
+        clips_of_class={name: counts[name] for name in label_names},
+        shards=tuple(ShardEntry(name, len(shard.records), shard.bytes) for name, shard in shards),
+        bad=tuple(clip for _, shard in shards for clip in shard.bad),
+    )
+
+
+def _finish(report: PreparationReport) -> None:
+    """Declares the dataset complete, or says which clips are bad."""
+    folder, manifest = report.folder, report.manifest
+    if manifest.complete:
+        write_tfds_metadata(folder, manifest)
+        write_text(folder / MANIFEST_FILE, manifest.to_json())
+        return
+    # A manifest that is there is that of these very shards, whose bad clips somebody agreed to leave out.
+    if not (folder / MANIFEST_FILE).exists() or not read_manifest(folder).complete:
+        withdraw(folder)
+        write_text(folder / MANIFEST_FILE, manifest.to_json())
+    message = bad_clips_message(report)
+    empty = [name for name, split in manifest.splits.items() if not split.clips]
+    if empty:
+        message = f"the split {empty[0]} would have no clips. {message}"
+    raise UserError(message)

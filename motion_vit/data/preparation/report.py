@@ -1,0 +1,94 @@
+"""What came out of a preparation, for people."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+from motion_vit.data.preparation.manifest import MANIFEST_FILE, BadClip, Manifest
+
+_SHOWN_BAD = 10
+_SHOWN_CLASSES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparationReport:
+    """What `prepare_dataset` wrote.
+
+    Attributes:
+      folder: The prepared folder.
+      manifest: What it holds, split by split: clips, clips of each class, bad clips, fingerprints.
+      reused: Clips, good or bad, of shards that an earlier run had finished.
+      elapsed: Seconds that this run took.
+    """
+
+    folder: pathlib.Path
+    manifest: Manifest
+    reused: int
+    elapsed: float
+
+    @property
+    def clips(self) -> int:
+        """The clips of all splits."""
+        return sum(split.clips for split in self.manifest.splits.values())
+
+    @property
+    def bytes(self) -> int:
+        """The size of all shards."""
+        return sum(shard.bytes for split in self.manifest.splits.values() for shard in split.shards)
+
+    @property
+    def bad(self) -> tuple[BadClip, ...]:
+        """The clips that were left out, of all splits."""
+        return tuple(clip for split in self.manifest.splits.values() for clip in split.bad)
+
+    def summary(self) -> str:
+        """The report as a text of a few lines."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        for name, split in self.manifest.splits.items():
+            yield (
+                f"{name}: {split.clips:,} clips, {split.frames:,} frames, {_duration(split.seconds)}; "
+                f"left out: {len(split.bad):,}; shards: {len(split.shards)}; fingerprint {split.fingerprint[:16]}"
+            )
+            empty = [label for label, count in split.clips_of_class.items() if not count]
+            if empty:
+                more = ", ..." if len(empty) > _SHOWN_CLASSES else ""
+                yield f"  classes without a clip: {len(empty)}: {', '.join(empty[:_SHOWN_CLASSES])}{more}"
+        yield from (f"  left out: {clip.path}: {clip.reason}" for clip in self.bad[:_SHOWN_BAD])
+        if len(self.bad) > _SHOWN_BAD:
+            yield f"  and {len(self.bad) - _SHOWN_BAD} more, named in {self.folder / MANIFEST_FILE}"
+        yield (
+            f"{self.folder}: {self.clips:,} clips of {len(self.manifest.label_names)} classes, "
+            f"{_size(self.bytes)}, codec {self.manifest.codec}; {self.elapsed:.1f} s, of an earlier run: "
+            f"{self.reused:,} clips"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def bad_clips_message(report: PreparationReport) -> str:
+    """The message for clips that cannot be used.
+
+    Args:
+      report: What was prepared.
+
+    Returns:
+      How many there are, the first of them, and what to do.
+    """
+    bad = report.bad
+    lines = [f"{len(bad)} of {report.clips + len(bad)} clips cannot be used:"]
+    lines += [f"  {clip.path}: {clip.reason}" for clip in bad[:_SHOWN_BAD]]
+    if len(bad) > _SHOWN_BAD:
+        lines.append(f"  and {len(bad) - _SHOWN_BAD} more")
+    lines.append(
+        f"All of them are named in {report.folder / MANIFEST_FILE}. Repair them and run the same command again, or "
+        "leave them out with --skip-bad. Shards without a change are kept."
+    )
+    return "\n".join(lines)

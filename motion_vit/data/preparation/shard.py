@@ -1,0 +1,198 @@
+"""A shard of a prepared dataset: consecutive clips of the source in one ArrayRecord file.
+
+A shard depends on its clips and on the codec alone, not on when or in which process it is written. Beside it goes a
+note of what it was made from and what it holds: from the note an interrupted preparation knows that it is finished.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from motion_vit.data.datasets.source_dataset import SourceClip
+from motion_vit.data.preparation.clip_encoding import Codec, encode_clip
+from motion_vit.data.preparation.manifest import BadClip
+from motion_vit.data.preparation.output_folder import PROGRESS_FOLDER, output_error, write_text, written_file
+from motion_vit.data.preparation.record import ClipRecord, Storage, record_serializer
+from motion_vit.data.video.decode_error import VideoDecodeError
+
+# One record a group and no compression: grouped records are read many times slower at random, and to compress what is
+# compressed already halves the speed of reading for nothing.
+_WRITER_OPTIONS = "group_size:1,uncompressed"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """A shard that is to be written.
+
+    Attributes:
+      folder: The prepared folder.
+      name: The file name of the shard.
+      split: The split that it belongs to.
+      clips: Its clips.
+      label_names: The names of the classes.
+      codec: How the clips are encoded.
+      storage: What the records hold.
+      verify: Whether every frame is decoded.
+      inputs: SHA-256 of everything that its content depends on.
+    """
+
+    folder: pathlib.Path
+    name: str
+    split: str
+    clips: tuple[SourceClip, ...]
+    label_names: tuple[str, ...]
+    codec: Codec
+    storage: Storage
+    verify: bool
+    inputs: str
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The file of the shard."""
+        return self.folder / self.name
+
+    @property
+    def note(self) -> pathlib.Path:
+        """The file of its note."""
+        return self.folder / PROGRESS_FOLDER / f"{self.name}.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A shard that is written, and its note.
+
+    Attributes:
+      inputs: SHA-256 of what it was made from.
+      verified: Whether every frame was decoded.
+      bytes: The size of the file.
+      frames: Frames of its clips together.
+      seconds: Their duration together; clips without a known rate count as 0.
+      clips_of_class: Label -> clips, for the labels that it has.
+      records: SHA-256 of each record.
+      bad: The clips that were left out.
+    """
+
+    inputs: str
+    verified: bool
+    bytes: int
+    frames: int
+    seconds: float
+    clips_of_class: Mapping[str, int]
+    records: tuple[str, ...]
+    bad: tuple[BadClip, ...]
+
+
+def find_shard(task: ShardTask) -> Shard | None:
+    """Looks for a finished shard of an earlier run.
+
+    Args:
+      task: The shard that is to be written.
+
+    Returns:
+      The shard, or None where it has to be written: it is not there, or was made from something else.
+    """
+    try:
+        values = json.loads(task.note.read_text(encoding="utf-8"))
+        bad = tuple(BadClip(**clip) for clip in values["bad"])
+        shard = Shard(**{**values, "bad": bad, "records": tuple(values["records"])})
+        size = task.path.stat().st_size
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # whatever is wrong with a note, its shard can be made again
+    fits = shard.inputs == task.inputs and shard.bytes == size and (shard.verified or not task.verify)
+    return shard if fits else None
+
+
+def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:
+    """Encodes the clips of a shard and writes it and its note.
+
+    Args:
+      task: The shard.
+      on_clip: Called after every clip, with whether it was good. What it raises ends the writing, and leaves nothing.
+
+    Returns:
+      What was written.
+
+    Raises:
+      OutputError: The folder cannot be written.
+    """
+    content = _Content()
+    serialize = record_serializer(task.label_names, task.storage)
+    numbers = {name: number for number, name in enumerate(task.label_names)}
+    with written_file(task.path) as unfinished, _shard_writer(task.path, unfinished) as write:
+        for clip in task.clips:
+            try:
+                record = encode_clip(clip, numbers[clip.label], task.codec, task.storage, verify=task.verify)
+            except VideoDecodeError as error:
+                content.bad.append(BadClip(clip.id, clip.path, error.reason))
+                on_clip(False)
+                continue
+            data = serialize(record)
+            write(data)
+            content.add(record, clip.label, data)
+            on_clip(True)
+    shard = content.shard(task)
+    write_text(task.note, json.dumps(dataclasses.asdict(shard), ensure_ascii=False) + "\n")
+    return shard
+
+
+@contextlib.contextmanager
+def _shard_writer(path: pathlib.Path, unfinished: pathlib.Path) -> Iterator[Callable[[bytes], None]]:
+    """Opens an ArrayRecord file; it tells of a full disk at some later record, or when it is closed."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    writer = ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS)
+
+    def write(record: bytes) -> None:
+        try:
+            writer.write(record)
+        except RuntimeError as error:
+            raise output_error(path, _said(error)) from error
+
+    try:
+        yield write
+    except BaseException:
+        with contextlib.suppress(RuntimeError):
+            writer.close()
+        raise
+    try:
+        writer.close()
+    except RuntimeError as error:
+        raise output_error(path, _said(error)) from error
+
+
+def _said(error: RuntimeError) -> str:
+    """The operating system's words in an error such as "write() failed: No space left on device; writing FILE; ..."."""
+    return str(error).split(";", 1)[0].rpartition("failed: ")[2]
+
+
+class _Content:
+    """What a shard holds, without the videos."""
+
+    def __init__(self) -> None:
+        self.bad: list[BadClip] = []
+        self._records: list[str] = []
+        self._labels: Counter[str] = Counter()
+        self._frames = 0
+        self._seconds = 0.0
+
+    def add(self, record: ClipRecord, label: str, data: bytes) -> None:
+        self._records.append(hashlib.sha256(data).hexdigest())
+        self._labels[label] += 1
+        self._frames += record.frames
+        self._seconds += record.frames / record.fps if record.fps else 0.0
+
+    def shard(self, task: ShardTask) -> Shard:
+        return Shard(
+            inputs=task.inputs,
+            verified=task.verify,
+            bytes=task.path.stat().st_size,
+            frames=self._frames,
+            seconds=self._seconds,
+            clips_of_class=dict(sorted(self._labels.items())),
+            records=tuple(self._records),
+            bad=tuple(self.bad),
+        )

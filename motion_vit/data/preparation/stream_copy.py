@@ -1,0 +1,239 @@
+"""Cuts a part out of a long video without encoding it anew: its packets, from a keyframe on, in a file of their own."""
+
+import dataclasses
+import fractions
+import io
+import math
+from collections.abc import Sequence
+
+import av
+import av.container
+import av.packet
+import av.video.stream
+
+from motion_vit.data.video.container import open_video
+from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.encoded_video import VideoBytes
+from motion_vit.data.video.packets import read_packets
+from motion_vit.data.video.probing import check_video
+
+# How far before the start to look for a keyframe: indexes lead to one at or before a time, but not in every container.
+_PREROLL_SECONDS = (0, 2, 20)
+# AVI has no timestamps of display, only an order of decoding: H.264 can reorder as many packets as this.
+_REORDERED_PACKETS = 16
+# The muxer for what each demuxer reads. MP4 and AVI keep what is their own (display matrix, packets without times);
+# Matroska takes every codec.
+_MUXERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "avi": "avi"}
+# A file that ends this share of the part, or this many frames, before the part does is taken for whole.
+_TOLERATED_MISSING = 0.05
+_TOLERATED_FRAMES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoCut:
+    """A part of a video as a video of its own.
+
+    Attributes:
+      video: The cut video. It starts with a keyframe at or before the part and may end after it.
+      first_frame: Its frame that the part starts with.
+      frames: The number of frames of the part.
+      fps: Frames a second of the whole video, 0.0 where its file does not say.
+      end: The second of the whole video at which the part ends: as asked for, or that of its last frame's end.
+    """
+
+    video: VideoBytes
+    first_frame: int
+    frames: int
+    fps: float
+    end: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """The part that is asked for.
+
+    Attributes:
+      zero: The timestamp of the video's first frame.
+      unit: Seconds of one unit of timestamps.
+      start: The second after the first frame that the part starts at.
+      end: The second that it ends before, infinite for the end of the video.
+    """
+
+    zero: int
+    unit: fractions.Fraction
+    start: float
+    end: float
+
+    def seconds(self, timestamp: int) -> float:
+        return float((timestamp - self.zero) * self.unit)
+
+    def holds(self, timestamp: int) -> bool:
+        return self.start <= self.seconds(timestamp) < self.end
+
+    def __str__(self) -> str:
+        return f"from {self.start:g} s" + ("" if math.isinf(self.end) else f" to {self.end:g} s")
+
+
+def cut_video(path: str, start: float, end: float | None) -> VideoCut:
+    """Cuts a part out of a video file, reading little more of the file than the part.
+
+    Args:
+      path: The video file.
+      start: The second after the video's first frame that the part starts at.
+      end: The second that it ends before; None for the end of the video.
+
+    Returns:
+      The part. Its frames are those that `frame_window` finds in the whole video.
+
+    Raises:
+      VideoDecodeError: The file is missing or damaged, no frame is shown in the part, or the file does not say when its
+        frames are shown.
+    """
+    zero, unit = _first_timestamp(path)
+    window = _Window(zero, unit, start, math.inf if end is None else end)
+    with open_video(path) as (container, stream):
+        packets = _read_window(path, container, stream, window)
+        shown = sorted((packet for packet in packets if window.holds(packet.pts)), key=lambda packet: packet.pts)
+        rate = stream.average_rate or stream.guessed_rate
+        fps = float(rate) if rate else 0.0
+        reached = window.seconds(shown[-1].pts) + (1 / fps if fps else 0.0)
+        _check_reach(path, container, stream, window, reached)
+        if container.format.name == "avi":
+            _number_packets(packets)
+        seconds = [float((packet.pts - packets[0].pts) * unit) for packet in (shown[0], shown[-1])]
+        data = _mux(container, stream, packets)
+    video = VideoBytes(path, data)
+    first, last = _find_frames(video, seconds)
+    if last - first + 1 != len(shown):
+        raise VideoDecodeError(
+            path, f"its packets do not tell which frames are shown {window}; convert it to H.264 mp4"
+        )
+    return VideoCut(video, first, len(shown), fps, reached if end is None else end)
+
+
+def _first_timestamp(path: str) -> tuple[int, fractions.Fraction]:
+    """The timestamp of the first frame that is shown, and the seconds of a unit of timestamps."""
+    with open_video(path) as (container, stream):
+        table = read_packets(container, stream, last_frame=0)
+    if not table.frames:
+        raise VideoDecodeError(path, "the video has no frames")
+    first = table.pts[table.display_order[0]]
+    if first is None:
+        raise VideoDecodeError(path, "the file has no timestamps to cut by; convert it to H.264 mp4")
+    return first, table.time_base
+
+
+def _read_window(
+    path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
+) -> list[av.packet.Packet]:
+    """The packets that the frames of the window are decoded from, in decoding order, the first a keyframe."""
+    found = False
+    for preroll in (*_PREROLL_SECONDS, window.start + _PREROLL_SECONDS[-1]):
+        timestamp = window.zero + math.floor((window.start - preroll) / window.unit)
+        container.seek(max(timestamp, min(window.zero, 0)), stream=stream)
+        packets = _read_until_end(path, container, stream, window)
+        inside = [number for number, packet in enumerate(packets) if window.holds(packet.pts)]
+        found = found or bool(inside)
+        # The frames that follow a keyframe in the file and are shown before it need the keyframe before it.
+        starts = [
+            number
+            for number, packet in enumerate(packets[: inside[0] + 1] if inside else [])
+            if packet.is_keyframe and window.seconds(packet.pts) <= window.start
+        ]
+        if starts:
+            first = packets[starts[-1]].pts
+            return [packet for packet in packets[starts[-1] :] if packet.pts >= first]
+    if not found:
+        raise VideoDecodeError(path, f"it has no frame {window}{_length(stream)}")
+    raise VideoDecodeError(path, f"it has no keyframe to decode it from {window}; convert it to H.264 mp4")
+
+
+def _length(stream: av.video.stream.VideoStream) -> str:
+    if stream.duration is None or stream.time_base is None:
+        return ""
+    return f": it lasts {float(stream.duration * stream.time_base):.3f} s"
+
+
+def _read_until_end(
+    path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
+) -> list[av.packet.Packet]:
+    """The packets from here to the last one shown before the window's end."""
+    packets: list[av.packet.Packet] = []
+    needed = 0
+    margin = _REORDERED_PACKETS if container.format.name == "avi" else 0
+    for packet in container.demux(stream):
+        if packet.size == 0:  # the empty packet that flushes the decoder
+            continue
+        if packet.pts is None:
+            raise VideoDecodeError(path, "some of its frames have no timestamp to cut by; convert it to H.264 mp4")
+        if packet.is_corrupt:
+            raise VideoDecodeError(path, f"the file is damaged near {window.seconds(packet.pts):.2f} s")
+        packets.append(packet)
+        if window.seconds(packet.pts) < window.end:
+            needed = len(packets)
+        # No frame is shown before it is decoded: those that follow are all shown later.
+        decoded = packet.pts if packet.dts is None else packet.dts
+        if window.seconds(decoded) >= window.end and len(packets) >= needed + margin:
+            break
+    return packets[: needed + margin]
+
+
+def _check_reach(
+    path: str,
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    window: _Window,
+    reached: float,
+) -> None:
+    """Raises where the file ends before the window does, although its header promises more."""
+    declared = None
+    if stream.duration is not None:
+        declared = float(stream.duration * window.unit)
+    elif container.duration is not None and len(container.streams) == 1:
+        declared = container.duration / av.time_base
+    if declared is None:
+        return
+    promised = min(declared, window.end)
+    rate = stream.average_rate or stream.guessed_rate
+    tolerated = max(_TOLERATED_MISSING * (promised - window.start), _TOLERATED_FRAMES / float(rate) if rate else 0.0)
+    if promised - reached > tolerated:
+        raise VideoDecodeError(
+            path, f"the file is cut off: it promises {declared:.2f} s and ends at {reached:.2f} s; copy it again"
+        )
+
+
+def _number_packets(packets: Sequence[av.packet.Packet]) -> None:
+    """Gives the packets of an AVI file consecutive times: its muxer would fill a gap between them with empty frames."""
+    order = sorted(range(len(packets)), key=lambda number: packets[number].pts)
+    for position, number in enumerate(order):
+        packets[number].pts = position + _REORDERED_PACKETS
+        packets[number].dts = number
+
+
+def _mux(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: Sequence[av.packet.Packet]
+) -> bytes:
+    """Writes packets as a video of their own whose first frame is shown at 0 s."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=_MUXERS.get(container.format.name, "matroska")) as output:
+        # Without this flag the muxer writes a random identity, and the same part gives other bytes each time.
+        output.flags |= av.container.Flags.bitexact.value
+        target = output.add_stream_from_template(stream)
+        before = packets[0].pts
+        for packet in packets:
+            packet.pts -= before
+            if packet.dts is not None:
+                packet.dts -= before
+            packet.stream = target
+            output.mux(packet)
+    return buffer.getvalue()
+
+
+def _find_frames(video: VideoBytes, seconds: Sequence[float]) -> list[int]:
+    """The frames of the cut video that are shown at these seconds; containers round timestamps differently."""
+    with open_video(video) as (container, stream):
+        table = read_packets(container, stream)
+    times = table.times
+    if times is None or (not table.numbered and check_video(video).frames != table.frames):
+        raise VideoDecodeError(video, "its packets do not tell where its frames are; convert it to H.264 mp4")
+    return [min(range(len(times)), key=lambda frame: abs(times[frame] - second)) for second in seconds]

@@ -1,0 +1,133 @@
+"""Shards written in parallel, by processes that end when they are told to, or when the one that started them dies."""
+
+import concurrent.futures
+import math
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+
+from motion_vit.data.preparation.shard import Shard, ShardTask, write_shard
+from motion_vit.errors import UserError
+
+# A worker process takes about a second to start: fewer clips are not worth it.
+_CLIPS_A_WORKER = 200
+_PROGRESS_SECONDS = 0.2
+
+
+class _Stopped(Exception):
+    """Ends the writing of a shard that nobody waits for any more."""
+
+
+class _WorkerState:
+    """What a worker shares with the process that started it."""
+
+    stop: Event
+    good: "Synchronized[int]"
+    bad: "Synchronized[int]"
+
+
+def _start_worker(stop: Event, good: "Synchronized[int]", bad: "Synchronized[int]") -> None:
+    _WorkerState.stop, _WorkerState.good, _WorkerState.bad = stop, good, bad
+    # Ctrl-C reaches every process of a terminal, but only the one that was started by hand is to answer it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """Waits for the end of the process that started this one: killed, it cannot tell its workers to stop."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _on_clip(good: bool) -> None:
+    counter = _WorkerState.good if good else _WorkerState.bad
+    with counter.get_lock():
+        counter.value += 1
+    if _WorkerState.stop.is_set():
+        raise _Stopped
+
+
+def _write(task: ShardTask) -> Shard:
+    return write_shard(task, _on_clip)
+
+
+def choose_workers(tasks: Sequence[ShardTask]) -> int:
+    """Chooses the number of processes for shards.
+
+    Args:
+      tasks: The shards that are to be written.
+
+    Returns:
+      As many as this process may use cores, fewer for few clips.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    clips = sum(len(task.clips) for task in tasks)
+    return max(1, min(cores, len(tasks), math.ceil(clips / _CLIPS_A_WORKER)))
+
+
+def write_shards(
+    tasks: Sequence[ShardTask], workers: int, on_progress: Callable[[int, int], None]
+) -> Generator[tuple[ShardTask, Shard], None, None]:
+    """Writes shards in this process, or in several.
+
+    Args:
+      tasks: The shards.
+      workers: Processes; 1 for this one.
+      on_progress: Called now and then with the numbers of good and of bad clips so far.
+
+    Yields:
+      A shard and what was written, in the order in which they are finished.
+
+    Raises:
+      OutputError: The folder cannot be written.
+      UserError: A worker process died.
+    """
+    if workers <= 1:
+        yield from _write_here(tasks, on_progress)
+        return
+    # A fork of a process in which JAX or FFmpeg have started threads can hang: fresh processes cannot.
+    context = multiprocessing.get_context("spawn")
+    stop, good, bad = context.Event(), context.Value("q", 0), context.Value("q", 0)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=context, initializer=_start_worker, initargs=(stop, good, bad)
+    )
+    try:
+        futures = {pool.submit(_write, task): task for task in tasks}
+        pending = set(futures)
+        while pending:
+            finished, pending = concurrent.futures.wait(
+                pending, _PROGRESS_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            on_progress(good.value, bad.value)
+            for future in finished:
+                yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died: the system may have killed it because memory ran out, or a video may have crashed "
+            "its decoder. The shards that are finished are kept: run the same command again with fewer --workers. (In "
+            'a script of your own, call it below `if __name__ == "__main__":`, as workers import the script.)'
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_here(
+    tasks: Sequence[ShardTask], on_progress: Callable[[int, int], None]
+) -> Generator[tuple[ShardTask, Shard], None, None]:
+    counts = {True: 0, False: 0}
+
+    def on_clip(good: bool) -> None:
+        counts[good] += 1
+        on_progress(counts[True], counts[False])
+
+    for task in tasks:
+        yield task, write_shard(task, on_clip)
