@@ -23,9 +23,26 @@ class Normalization:
         Returns:
           `(clips / 255 - mean) / std` in float32.
         """
-        mean = jnp.asarray(self.mean, jnp.float32).reshape(1, 1, 1, 1, 3)
-        std = jnp.asarray(self.std, jnp.float32).reshape(1, 1, 1, 1, 3)
+        mean, std = self._channels()
         return (clips.astype(jnp.float32) / 255.0 - mean) / std
+
+    def denormalise(self, inputs: Float[Array, "b t h w 3"]) -> UInt8[Array, "b t h w 3"]:
+        """Makes pictures of what a model sees.
+
+        Args:
+          inputs: normalised clips, also augmented ones.
+
+        Returns:
+          RGB from 0 to 255, rounded; what lies outside, such as the noise of random erasing, is cut off.
+        """
+        mean, std = self._channels()
+        pixels = (inputs.astype(jnp.float32) * std + mean) * 255.0
+        return jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8)
+
+    def _channels(self) -> tuple[Float[Array, "1 1 1 1 3"], Float[Array, "1 1 1 1 3"]]:
+        """Mean and standard deviation in the rank of clips."""
+        mean, std = (jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 1, 3) for values in (self.mean, self.std))
+        return mean, std
 
 
 def normalization(config: ConfigDict) -> Normalization:

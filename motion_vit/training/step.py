@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
 from motion_vit.training import mesh as meshes
-from motion_vit.training.loss import smoothed_targets, soft_target_cross_entropy
+from motion_vit.training.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
+from motion_vit.training.loss import soft_target_cross_entropy
 from motion_vit.training.normalization import Normalization
 from motion_vit.training.train_state import TrainState
 
@@ -20,6 +21,9 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
 LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
+
+# Sets the draws of augmentation apart from those of dropout, which take the step's key itself.
+_AUGMENTATION_STREAM = 1
 
 
 def make_train_step(
@@ -29,11 +33,13 @@ def make_train_step(
     normalization: Normalization,
     label_smoothing: float,
     mesh: Mesh,
+    augmentation: ClipAugmentation = NO_AUGMENTATION,
 ) -> TrainStep:
     """Compiles the training step.
 
     The step gives up its state's memory to the next state. If the loss or the gradient is not finite, the next state
-    is the old one. The random draws of a step depend on the key and the number of the step alone.
+    is the old one. The random draws of a step depend on the key and the number of the step alone. Which clips are mixed
+    with each other also depends on the number of devices, because a clip's partner is on its own device.
 
     Args:
       model: a model with the fields of `motion_vit.create_model`.
@@ -42,35 +48,52 @@ def make_train_step(
       normalization: pixels to inputs.
       label_smoothing: see `smoothed_targets`.
       mesh: devices that the batch is split over.
+      augmentation: what is done to the clips on the device, after normalisation.
 
     Returns:
-      A function of the state, a batch (`clip` uint8 `[B,T,H,W,3]`, `label` `[B]`, `weight` `[B]`) and a random key that
-      returns the next state and the metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the
-      weights), each a float32 scalar.
+      A function of the state, a batch (`clip` uint8 `[B,T,H,W,3]`, `label` `[B]`, `weight` `[B]`; other entries play no
+      part) and a random key that returns the next state and the metrics `loss`, `top1`, `grad_norm`, `learning_rate`
+      and `weight` (the sum of the weights), each a float32 scalar. `top1` counts a clip as right where the largest
+      logit is that of its largest target: of a mixed clip, the label with the larger share.
+
+    Raises:
+      UserError: when the function is first called, if clips are to be mixed and a device has no two of them.
     """
 
-    def loss_of(params: Any, batch_stats: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+    def loss_of(
+        params: Any, batch_stats: Any, clips: jax.Array, targets: jax.Array, weights: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
         logits, updates = model.apply(
             {"params": params, "batch_stats": batch_stats},
-            normalization(batch["clip"]),
+            clips,
             train=True,
             rngs={"dropout": key},
             mutable=["batch_stats"],
         )
-        targets = smoothed_targets(batch["label"], logits.shape[-1], label_smoothing)
-        loss = soft_target_cross_entropy(logits, targets, batch["weight"])
-        return loss, (updates.get("batch_stats", {}), logits)
+        return soft_target_cross_entropy(logits, targets, weights), (updates.get("batch_stats", {}), logits)
 
     def step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
+        weights = batch["weight"]
+        clips, targets = augment_batch(
+            batch,
+            jax.random.fold_in(step_key, _AUGMENTATION_STREAM),
+            normalization=normalization,
+            augmentation=augmentation,
+            num_classes=model.num_classes,
+            label_smoothing=label_smoothing,
+            groups=mesh.size,
+        )
         gradient = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, (batch_stats, logits)), grads = gradient(state.params, state.batch_stats, batch, step_key)
+        (loss, (batch_stats, logits)), grads = gradient(
+            state.params, state.batch_stats, clips, targets, weights, step_key
+        )
         grad_norm = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         stepped = TrainState(state.step + 1, optax.apply_updates(state.params, updates), batch_stats, opt_state)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-        weight = jnp.sum(batch["weight"])
-        correct = jnp.sum(jnp.where(jnp.argmax(logits, -1) == batch["label"], batch["weight"], 0.0))
+        weight = jnp.sum(weights)
+        correct = jnp.sum(jnp.where(jnp.argmax(logits, -1) == jnp.argmax(targets, -1), weights, 0.0))
         metrics = {
             "loss": loss,
             "top1": correct / jnp.maximum(weight, 1.0),

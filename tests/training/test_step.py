@@ -1,4 +1,6 @@
 import functools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from ml_collections import ConfigDict
 
 from motion_vit import UserError, create_model
 from motion_vit.training import mesh as meshes
+from motion_vit.training.clip_augmentation import ClipAugmentation
 from motion_vit.training.config_validation import build_model
 from motion_vit.training.normalization import Normalization
 from motion_vit.training.step import TrainStep, logits_function, make_train_step
@@ -19,6 +22,7 @@ from motion_vit.training.train_state import TrainState, initial_state
 NORMALIZATION = Normalization((0.45, 0.4, 0.5), (0.2, 0.25, 0.3))
 # Plain gradient descent: Adam's first step is the sign of the gradient, which magnifies rounding.
 OPTIMIZER = optax.sgd(0.1)
+DIMENSIONS = re.compile(r"\[([\d,]+)\]")
 
 
 def make_batch(seed: int = 0) -> dict[str, np.ndarray]:
@@ -93,6 +97,76 @@ def test_random_draws_depend_on_the_step(tiny_config: ConfigDict) -> None:
         _, metrics = step(state, meshes.to_devices(make_batch(), mesh), jax.random.key(1))
         losses.append(float(metrics["loss"]))
     assert losses[0] == losses[1] != losses[2]
+
+
+class FrameMeans(nn.Module):
+    """A linear classifier of the mean colours of a clip, for which a step compiles fast."""
+
+    num_classes: int = 5
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+        return nn.Dense(self.num_classes)(clips.mean(axis=(1, 2, 3)))
+
+
+@functools.cache
+def mixing_step() -> TrainStep:
+    """A step on eight devices with all augmentation."""
+    schedule = optax.schedules.constant_schedule(0.1)
+    augmentation = ClipAugmentation(erasing_probability=0.5, mixup_alpha=0.8, cutmix_alpha=1.0)
+    return make_train_step(FrameMeans(), OPTIMIZER, schedule, NORMALIZATION, 0.1, meshes.data_mesh(), augmentation)
+
+
+def state_that_predicts(label: int) -> TrainState:
+    """A state of which the logits name one label, whatever the clip."""
+    state = initial_state(FrameMeans(), OPTIMIZER, jax.random.key(3), (4, 32, 32, 3))
+    params = {"Dense_0": {**state.params["Dense_0"], "bias": 100 * jnp.eye(5)[label]}}
+    state = TrainState(state.step, params, state.batch_stats, state.opt_state)
+    return jax.device_put(state, meshes.replicated(meshes.data_mesh()))
+
+
+def mixable_batch() -> dict[str, jax.Array]:
+    """Two clips for each of eight devices, of the labels 0 and 1."""
+    batch = {name: np.concatenate([values, values]) for name, values in make_batch().items()}
+    batch["label"], batch["weight"] = np.tile([0, 1], 8).astype(np.int32), np.ones(16, np.float32)
+    return meshes.to_devices({**batch, "index": np.arange(16, dtype=np.int32)}, meshes.data_mesh())
+
+
+def test_a_step_that_mixes_and_erases_sends_no_clip_between_devices() -> None:
+    step, state = mixing_step(), state_that_predicts(0)
+    program = step.lower(state, mixable_batch(), jax.random.key(0)).compile().as_text()
+    assert "[2,4,32,32,3]" in program
+    assert not re.search(r"all-gather|all-to-all|collective-permute", program)
+    # The loss and the gradients are summed over the devices, nothing of the size of a frame.
+    reduced = re.findall(r"= (.*?) all-reduce(?:-start)?\(", program)
+    sizes = [
+        math.prod(int(side) for side in shape.split(",")) for line in reduced for shape in DIMENSIONS.findall(line)
+    ]
+    assert reduced
+    assert max(sizes, default=1) < 32 * 32
+
+
+@pytest.mark.parametrize(("predicted", "top1"), [(0, 0.5), (1, 0.5), (2, 0.0)])
+def test_the_accuracy_of_mixed_clips_counts_the_label_with_the_larger_share(predicted: int, top1: float) -> None:
+    # Clips of label 0 are mixed with clips of label 1, by one share: whichever label has the larger one in half of the
+    # targets has the smaller one in the others.
+    _, metrics = mixing_step()(state_that_predicts(predicted), mixable_batch(), jax.random.key(0))
+    assert float(metrics["top1"]) == top1
+
+
+def test_the_augmentation_of_a_step_depends_on_the_key_and_on_the_step() -> None:
+    losses = []
+    for number, key in ((0, 0), (0, 0), (1, 0), (0, 1)):
+        state = state_that_predicts(0)
+        state = TrainState(state.step + number, state.params, state.batch_stats, state.opt_state)
+        losses.append(float(mixing_step()(state, mixable_batch(), jax.random.key(key))[1]["loss"]))
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+
+
+def test_a_step_refuses_to_mix_single_clips() -> None:
+    with pytest.raises(UserError, match=r"8 clips on 8 devices.*such as 16"):
+        mixing_step()(state_that_predicts(0), meshes.to_devices(make_batch(), meshes.data_mesh()), jax.random.key(0))
 
 
 def test_pixels_are_normalised_on_the_device() -> None:
