@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import tqdm
 
-from motion_vit.data.motion_scenes import MOTION_CLASSES, render_clip
-from motion_vit.data.video_encoding import VIDEO_SUFFIXES, write_video
+from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip
+from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.errors import UserError
 
 DEFAULT_SPLITS: Mapping[str, int] = {"train": 8000, "validation": 600}

@@ -33,7 +33,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from motion_vit.data.cyclic_texture import CyclicTexture, noise_tiles, sample_noise
+from motion_vit.data.embedded.cyclic_texture import CyclicTexture, noise_tiles, sample_noise
 from motion_vit.errors import UserError
 
 # Speeds are changes in an eighth of a clip, whatever its number of frames: what happens between two of eight samples.

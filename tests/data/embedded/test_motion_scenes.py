@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from motion_vit.data.motion_scenes import MOTION_CLASSES, render_clip, time_reversed
+from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip, time_reversed
 from motion_vit.errors import UserError
 
 PROBE_CLIPS = 3000

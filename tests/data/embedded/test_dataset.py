@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from motion_vit.data.embedded_dataset import render_dataset
-from motion_vit.data.motion_scenes import MOTION_CLASSES
+from motion_vit.data.embedded.dataset import render_dataset
+from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES
 from motion_vit.errors import UserError
 
 SMALL = {"splits": {"train": 20, "validation": 10}, "size": 16, "frames": (3, 6), "seed": 5, "progress": False}

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from motion_vit.data.cyclic_texture import CyclicTexture, noise_tiles, sample_noise
+from motion_vit.data.embedded.cyclic_texture import CyclicTexture, noise_tiles, sample_noise
 
 GRID = np.meshgrid(np.linspace(-0.5, 0.5, 48, dtype=np.float32), np.linspace(-0.5, 0.5, 48, dtype=np.float32))
 
