@@ -18,16 +18,15 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.name = "demo"
     config.model.name = "uniformer_emim_tiny"
-    # The demo puts its own folder's lists here.
-    config.data.train = "build/demo/prepared/train.csv"
-    config.data.validation = "build/demo/prepared/validation.csv"
+    # The demo puts its own folder here.
+    config.data.train = "build/demo/prepared"
+    config.data.validation = "build/demo/prepared"
     config.data.frames = 8
     config.data.size = 48
-    config.data.crop_scale = (1.0, 1.0)
-    config.data.crop_ratio = (1.0, 1.0)
+    config.augmentation.crop_scale = (1.0, 1.0)
+    config.augmentation.crop_ratio = (1.0, 1.0)
     config.data.sampling = "dense"  # evenly spaced frames: the same speed looks the same in every clip
     config.data.stride = 2
-    config.data.workers = 0
     config.batch_size = 16
     config.epochs = 5
     # At 1e-3 from the start the model stays at chance for a thousand steps; below 4e-4 as well. Once it has found the

@@ -1,15 +1,15 @@
-"""One's own videos, from a list file `path,label`: the recipe to start from.
+"""One's own videos, a folder for each class or a list file `path,label`: the recipe to start from.
 
-Commands:           motion-vit prepare list --source my_train.csv --out lists
-                    motion-vit prepare list --source my_validation.csv --out lists
+Commands:           motion-vit prepare list --source my_videos --out data/my_videos
+                    motion-vit data show data/my_videos --config configs/my_videos.py --out samples.png
                     motion-vit train --config configs/my_videos.py --workdir runs/my_videos
-                    motion-vit evaluate --checkpoint runs/my_videos --data lists/my_validation.csv
+                    motion-vit evaluate --checkpoint runs/my_videos --data data/my_videos
                     motion-vit predict VIDEO --checkpoint runs/my_videos
 Expected time:      printed while training; it is that of UniFormer-S at 16 frames of 112 x 112 pixels, a quarter of the
                     arithmetic of 224 x 224. A GPU is wanted for more than a few hundred videos.
 Expected accuracy:  depends on the videos. Without pretrained weights expect to need thousands of them.
 
-What to change first: the lists; `data.flip`, if left and right are not part of the labels; `data.sampling`, "segment"
+What to change first: `augmentation.flip`, "on" if left and right are not part of the labels; `data.sampling`, "segment"
 for short videos that show one whole action, "dense" for long ones in which every second shows it; `batch_size`, down to
 what fits in memory, and `optimizer.learning_rate` in proportion to it.
 """
@@ -25,13 +25,13 @@ def get_config() -> ConfigDict:
     config.name = "my_videos"
     config.model.name = "uniformer_emim_s"
     config.model.options.stochastic_depth = 0.1
-    config.data.train = "lists/my_train.csv"
-    config.data.validation = "lists/my_validation.csv"
+    config.data.train = "data/my_videos"
+    config.data.validation = "data/my_videos"
     config.data.frames = 16
     config.data.size = 112
     config.data.sampling = "segment"
-    config.data.crop_scale = (0.4, 1.0)
-    config.data.flip = False
+    config.augmentation.crop_scale = (0.4, 1.0)
+    config.augmentation.flip = "off"
     config.batch_size = 16
     config.epochs = 40
     config.optimizer.learning_rate = 2e-4

@@ -1,16 +1,15 @@
 """Something-Something V1, UniFormer-S with EMIM, 16 frames: the recipe of the EMIM paper (arXiv 2510.18705).
 
-Command:            motion-vit train --config configs/ssv1_uniformer_emim_s16.py --workdir runs/ssv1_s16
-                    motion-vit evaluate --checkpoint runs/ssv1_s16 --data data/ssv1/validation.csv --clips 1 --crops 3
-Data:               174 classes, 86,017 training and 11,522 validation videos; lists `path,label` at data/ssv1.
-Expected time:      60 epochs of 2,688 steps of 32 clips of 16 x 224 x 224 pixels; not measured yet.
+Commands:           motion-vit prepare something_something_v1 --source DOWNLOAD --out data/ssv1
+                    motion-vit train --config configs/ssv1_uniformer_emim_s16.py --workdir runs/ssv1_s16
+                    motion-vit evaluate --checkpoint runs/ssv1_s16 --data data/ssv1 --clips 1 --crops 3
+Data:               174 classes, 86,017 training and 11,522 validation videos; docs/datasets/something_something_v1.md.
+Expected time:      60 epochs of 2,688 steps of 32 videos, 64 clips of 16 x 224 x 224 pixels; not measured yet.
 Expected accuracy:  not measured yet. The backbone without EMIM, at temporal stride 2 and from Kinetics-400 weights,
                     reaches 57.2 % top-1 (UniFormer, arXiv 2201.04676, table of Something-Something results).
 
-Differs from the authors' run in what this library does not do yet: no initialisation from ImageNet-1K weights, no mixup
-and cutmix (0.8 and 1.0, probability 1, switch 0.5), no RandAugment (rand-m7-n4-mstd0.5-inc1), no random erasing (0.25),
-no repeated augmentation (2). Expect less than the paper until then.
-BatchNorm is over the whole batch here and over each GPU's part of it in the authors' run.
+Differs from the authors' run: no initialisation from ImageNet-1K weights yet; frames are RGB (the authors' loader feeds
+BGR); BatchNorm is over the whole batch here and over each GPU's part of it there.
 """
 
 from ml_collections import ConfigDict
@@ -24,17 +23,25 @@ def get_config() -> ConfigDict:
     config.name = "ssv1_uniformer_emim_s16"
     config.model.name = "uniformer_emim_s"
     config.model.options.stochastic_depth = 0.2
-    config.data.train = "data/ssv1/train.csv"
-    config.data.validation = "data/ssv1/validation.csv"
+    config.data.train = "data/ssv1"
+    config.data.validation = "data/ssv1"
     config.data.frames = 16
     config.data.size = 224
     config.data.sampling = "segment"
-    config.data.crop_scale = (0.08, 1.0)
-    config.data.crop_ratio = (0.75, 4 / 3)
-    config.data.flip = False  # left and right are part of the labels
     config.data.mean = (0.45, 0.45, 0.45)
     config.data.std = (0.225, 0.225, 0.225)
     config.data.workers = 8
+    config.augmentation.rand_augment = "rand-m7-n4-mstd0.5-inc1"
+    config.augmentation.rand_augment_on = "frame"
+    config.augmentation.crop_scale = (0.08, 1.0)
+    config.augmentation.crop_ratio = (0.75, 4 / 3)
+    config.augmentation.flip = "off"  # left and right are part of the labels
+    config.augmentation.repeats = 2
+    config.augmentation.erasing = 0.25
+    config.augmentation.mixup = 0.8
+    config.augmentation.cutmix = 1.0
+    config.augmentation.mix_probability = 1.0
+    config.augmentation.mix_switch_probability = 0.5
     config.batch_size = 32
     config.epochs = 60
     config.optimizer.learning_rate = 2e-4

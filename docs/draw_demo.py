@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from motion_vit.data.decoding import count_frames, decode_frames
+from motion_vit.data.video.decoding import decode_frames
+from motion_vit.data.video.probing import count_frames
 
 FRAMES = 6
 BARS = {"normal": "as filmed", "shuffled": "frames shuffled", "frozen": "frozen"}
@@ -22,7 +23,7 @@ def main(demo: pathlib.Path, target: pathlib.Path) -> None:
       demo: the `--workdir` of `motion-vit demo`.
       target: PNG file to write.
     """
-    list_file = demo / "prepared" / "validation.csv"
+    list_file = demo / "dataset" / "validation.csv"
     with list_file.open(encoding="utf-8", newline="") as rows:
         first = {row["label"]: list_file.parent / row["path"] for row in reversed(list(csv.DictReader(rows)))}
     figure = Figure(figsize=(10, 4.2), dpi=110, layout="constrained")

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from ml_collections import ConfigDict
 
 from motion_vit.data.clip_sampling import FrameOrder
-from motion_vit.data.embedded_dataset import DEFAULT_SPLITS, render_dataset
-from motion_vit.data.preparation import prepare_list
+from motion_vit.data.datasets.registry import read_dataset
+from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
+from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.video_list import read_video_list
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
@@ -57,18 +58,19 @@ def run_demo(
     config = load_config(recipe, overrides)
     with _stage(1, f"rendering {sum(splits.values())} videos"):
         lists = render_dataset(workdir / "dataset", splits=splits)
-    with _stage(2, "preparing: every video is decoded once"):
-        prepared = {split: _prepare(lists[split], workdir / "prepared") for split in ("train", "validation")}
-    config.data.train, config.data.validation = (os.path.relpath(path) for path in prepared.values())
+    prepared = workdir / "prepared"
+    with _stage(2, "preparing: every video is decoded once and packed into shards"):
+        prepare_dataset(read_dataset("list", workdir / "dataset", {}), prepared, verify=True)
+    config.data.train = config.data.validation = os.path.relpath(prepared)
     run = workdir / "run"
     with _stage(3, "training"):
         training = train(config, run)
     if not training.completed:
         return False
     with _stage(4, "evaluating on held-out videos, with two controls"):
-        evaluations = _evaluate(config, run, prepared["validation"])
+        evaluations = _evaluate(config, run, prepared)
     with _stage(5, "predicting one held-out video"):
-        _predict_one(run, prepared["validation"])
+        _predict_one(run, lists["validation"])
     _print_table(run, training, evaluations)
     return True
 
@@ -79,14 +81,6 @@ def _stage(number: int, what: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     print(f"[{number}/{_STAGES}] took {duration(time.perf_counter() - start)}", flush=True)
-
-
-def _prepare(source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """The prepared list of a rendered one; what an earlier run prepared from it is taken as it is."""
-    target = folder / source.name
-    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
-        return target
-    return prepare_list(source, folder).list_file
 
 
 def _evaluate(config: ConfigDict, run: pathlib.Path, data: pathlib.Path) -> dict[FrameOrder, Evaluation]:

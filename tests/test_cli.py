@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import jax
 import pytest
+from PIL import Image
 
 from motion_vit import cli
+from motion_vit.data.datasets.registry import DATASETS
 
 RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "my_videos.py")
 
@@ -37,7 +39,10 @@ def test_help_answers_without_the_training_code() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["train"], ["evaluate"], ["predict"], ["prepare"], ["prepare", "list"], ["render"], ["inspect"], ["demo"]],
+    [
+        *(["train"], ["evaluate"], ["predict"], ["prepare"], ["render"], ["inspect"], ["demo"], ["data"]),
+        *(["data", "check"], ["data", "show"]),
+    ],
 )
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -54,7 +59,7 @@ def test_a_typo_in_a_field_of_the_recipe_is_answered_with_the_nearest_field(
     assert "must be of type int" in message_of([*train, "--config.batch_size", "many"], capsys)
     assert "needs a value" in message_of([*train, "--config.batch_size"], capsys)
     assert "Did you mean 'window'?" in message_of([*train, "--config.model.options.windw=3"], capsys)
-    assert "lists/my_train.csv does not exist" in message_of(train, capsys)
+    assert "data/my_videos" in message_of(train, capsys)
     assert not (tmp_path / "run").exists()
 
 
@@ -79,23 +84,20 @@ def test_a_model_is_inspected_with_options(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rendered, lists, run = tmp_path / "videos", tmp_path / "lists", tmp_path / "run"
+    rendered, prepared, run = tmp_path / "videos", str(tmp_path / "prepared"), tmp_path / "run"
     counts = ["--train", "10", "--validation", "10", "--size", "32"]
     assert cli.main(["render", "--out", str(rendered), *counts]) == 0
-    for split in ("train", "validation"):
-        source = str(rendered / f"{split}.csv")
-        assert cli.main(["prepare", "list", "--source", source, "--out", str(lists), "--workers", "1"]) == 0
+    assert cli.main(["prepare", "list", "--source", str(rendered), "--out", prepared, "--workers", "1"]) == 0
     changes = {
         "model.name": "uniformer_emim_tiny",
         "model.options.widths": "(8, 8, 16, 16)",
         "model.options.depths": "(1, 1, 1, 1)",
         "model.options.head_channels": "8",
         "model.options.depthwise_implementation": "xla_conv",
-        "data.train": lists / "train.csv",
+        "data.train": prepared,
         "data.validation": "",
         "data.frames": "4",
         "data.size": "32",
-        "data.workers": "0",
         "batch_size": "8",
         "epochs": "2",
         "evaluation.batch_size": "8",
@@ -104,10 +106,10 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
     assert cli.main(["train", "--config", RECIPE, "--workdir", str(run), *overrides]) == 0
     assert "finished: 2 steps" in capsys.readouterr().out
 
-    data = str(lists / "validation.csv")
+    data = f"{prepared}:validation"
     assert cli.main(["evaluate", "--checkpoint", str(run), "--data", data, "--frame-order", "frozen", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["videos"] == 10
-    assert (run / "evaluation" / "validation-frozen" / "confusion.png").exists()
+    assert (run / "evaluation" / "prepared-validation-frozen" / "confusion.png").exists()
 
     video = str(next((rendered / "videos" / "train").iterdir()))
     assert cli.main(["predict", video, "--checkpoint", str(run), "--json", "--top", "3"]) == 0
@@ -116,3 +118,44 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
     assert len(prediction["predictions"]) == 3
     assert cli.main(["predict", video, "--checkpoint", str(run)]) == 0
     assert capsys.readouterr().out.startswith(video)
+
+
+def test_data_is_checked_and_shown_before_and_after_augmentation(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rendered, prepared = tmp_path / "videos", str(tmp_path / "prepared")
+    counts = ["--train", "10", "--validation", "10", "--size", "32"]
+    assert cli.main(["render", "--out", str(rendered), *counts]) == 0
+    assert cli.main(["prepare", "list", "--source", str(rendered), "--out", prepared, "--workers", "1"]) == 0
+    capsys.readouterr()
+
+    for data in (prepared, str(rendered / "train.csv")):
+        assert cli.main(["data", "check", data, "--workers", "1"]) == 0
+        assert "10 clips of 10 classes, 0 bad" in capsys.readouterr().out
+    broken = next((rendered / "videos" / "train").iterdir())
+    broken.write_bytes(b"nothing")
+    assert cli.main(["data", "check", str(rendered / "train.csv"), "--workers", "1", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["bad"][0]["id"] == f"videos/train/{broken.name}"
+
+    plain, augmented = tmp_path / "plain.png", tmp_path / "augmented.gif"
+    assert cli.main(["data", "show", prepared, "--out", str(plain), "--samples", "2"]) == 0
+    overrides = [
+        f"--config.{name}"
+        for name in ("augmentation.mixup=0.8", "augmentation.erasing=1.0", "augmentation.rand_augment=rand-m7-n2-inc1")
+    ]
+    show = ["data", "show", prepared, "--out", str(augmented), "--samples", "2", "--config", RECIPE, *overrides]
+    assert cli.main(show) == 0
+    with Image.open(plain) as still, Image.open(augmented) as moving:
+        assert (still.format, moving.format) == ("PNG", "GIF")
+        assert moving.n_frames == 16
+    capsys.readouterr()
+    assert "give the recipe with --config" in message_of(
+        ["data", "show", prepared, "--out", "x.png", "--config.data.size=64"], capsys
+    )
+
+
+def test_the_help_of_prepare_names_every_dataset(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["prepare", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert set(DATASETS) <= set(words)

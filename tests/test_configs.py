@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from motion_vit.training import mesh as meshes
+from motion_vit.training.clip_augmentation import clip_augmentation
 from motion_vit.training.config import load_config
 from motion_vit.training.config_validation import build_model, validate
 from motion_vit.training.normalization import normalization
@@ -26,12 +27,19 @@ def test_a_recipe_makes_a_training_step(path: pathlib.Path) -> None:
     optimizer = make_optimizer(config, schedule)
     shape = (config.data.frames, config.data.size, config.data.size, 3)
     step = make_train_step(
-        model, optimizer, schedule, normalization(config), config.label_smoothing, meshes.data_mesh(jax.devices()[:1])
+        model,
+        optimizer,
+        schedule,
+        normalization(config),
+        config.label_smoothing,
+        meshes.data_mesh(jax.devices()[:1]),
+        clip_augmentation(config),
     )
+    clips = config.batch_size * config.augmentation.repeats
     batch = {
-        "clip": jax.ShapeDtypeStruct((config.batch_size, *shape), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
-        "weight": jax.ShapeDtypeStruct((config.batch_size,), jnp.float32),
+        "clip": jax.ShapeDtypeStruct((clips, *shape), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((clips,), jnp.int32),
+        "weight": jax.ShapeDtypeStruct((clips,), jnp.float32),
     }
     with jax.numpy_dtype_promotion("standard"):
         state = jax.eval_shape(lambda key: initial_state(model, optimizer, key, shape), jax.random.key(0))

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
-from motion_vit.data.video_list import VideoList
+from motion_vit.data.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.training import mesh as meshes
 from motion_vit.training.config import config_from_dict, to_json
@@ -146,19 +146,19 @@ class Checkpoints:
         return Restored(state, found["data"], found["description"])
 
 
-def describe(config: ConfigDict, videos: VideoList) -> dict[str, Any]:
+def describe(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     """What a checkpoint says about itself, as JSON.
 
     Args:
       config: the recipe.
-      videos: the training videos.
+      source: the training clips.
 
     Returns:
       Nested mapping.
     """
     return {
-        "label_names": list(videos.label_names),
-        "videos": len(videos),
+        "label_names": list(source.label_names),
+        "videos": len(source),
         "config": json.loads(to_json(config)),
         "library_version": importlib.metadata.version("motion_vit"),
     }

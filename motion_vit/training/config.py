@@ -22,7 +22,7 @@ OVERRIDE_PREFIX = "--config."
 _FREE_FIELD = "model.options"
 
 # A run may be continued with these changed, because the parameters that it arrives at do not depend on them.
-_CHANGEABLE = ("name", "data.workers", "evaluation", "checkpoint", "log")
+_CHANGEABLE = ("name", "data.workers", "data.threads", "data.max_undecodable", "evaluation", "checkpoint", "log")
 
 
 def default_config() -> ConfigDict:
@@ -40,20 +40,37 @@ def default_config() -> ConfigDict:
                 "options": ConfigDict(),  # passed to motion_vit.create_model; num_classes comes from the list file
             },
             "data": {
-                "train": "",  # list file (CSV with header path,label)
-                "validation": "",  # list file; "" trains without validation
+                # A list file (CSV with header path,label), a folder that `motion-vit prepare` made, or FOLDER:SPLIT.
+                "train": "",  # a folder alone means its split `train`
+                "validation": "",  # a folder alone means its split `validation`; "" trains without validation
                 "frames": 16,  # frames of a clip
                 "size": 224,  # pixels of a side of the square crop
                 "sampling": "segment",  # "segment" (Something-Something) or "dense" (Kinetics)
                 "stride": 4,  # frames between sampled frames, for "dense"
-                "crop_scale": (0.08, 1.0),  # area of the training crop, as a share of the frame's
-                "crop_ratio": (0.75, 4 / 3),  # width over height of the training crop
-                "flip": False,  # mirror half of the training clips; not where left and right are classes
                 "mean": (0.45, 0.45, 0.45),  # of red, green, blue in [0, 1]
                 "std": (0.225, 0.225, 0.225),
-                "workers": 2,  # processes that decode; 0 decodes in threads of the training process
+                "workers": 0,  # processes that decode, for hosts of many cores; 0 decodes in threads of this one
+                "threads": 0,  # those threads; 0 for as many as cores
+                "max_undecodable": 0.01,  # share of the training clips that may fail to decode before the run stops
             },
-            "batch_size": 32,  # clips of a step, over all devices
+            "augmentation": {
+                # On the host, one draw for all frames of a clip.
+                "rand_augment": "",  # in timm's notation, such as "rand-m7-n4-mstd0.5-inc1"
+                "rand_augment_on": "crop",  # or "frame": before the crop, as the UniFormer and SlowFast loaders do
+                "crop": "random_resized",  # or "multi_scale" (TSN, TSM)
+                "crop_scale": (0.08, 1.0),  # area of a random_resized crop, as a share of the frame's
+                "crop_ratio": (0.75, 4 / 3),  # width over height of a random_resized crop
+                "crop_sizes": (1.0, 0.875, 0.75, 0.66),  # sides of a multi_scale crop, as shares of the short side
+                "flip": "off",  # "on" mirrors half of the clips; "label_aware" swaps left and right in labels as well
+                "repeats": 1,  # clips made of each video of a batch, decoded once (repeated augmentation)
+                # On the device, after normalisation.
+                "erasing": 0.0,  # probability that a box of the clip is replaced by noise
+                "mixup": 0.0,  # alpha of the Beta distribution that the share of the other clip is drawn from; 0: off
+                "cutmix": 0.0,  # the same for cutmix
+                "mix_probability": 1.0,  # of mixing a batch at all, if mixup or cutmix is on
+                "mix_switch_probability": 0.5,  # of cutmix, if both are on
+            },
+            "batch_size": 32,  # videos of a step, over all devices; each becomes augmentation.repeats clips
             "epochs": 60.0,
             "optimizer": {
                 "learning_rate": 2e-4,  # the largest, after the warm-up
@@ -221,7 +238,7 @@ def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
     known = flatten(config).get(key)
     if isinstance(known, str):
         return text
-    if isinstance(known, bool) and text.lower() in ("true", "false"):
+    if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)

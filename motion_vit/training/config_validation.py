@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,9 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 import motion_vit
+from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn
 from motion_vit.errors import UserError
+from motion_vit.training import input_data
 from motion_vit.training.config import flatten
 
 # The number of classes is known only when the list file is read; the other options are checked before.
@@ -31,6 +33,7 @@ def validate(config: ConfigDict) -> None:
         if not is_valid(fields[name]):
             raise UserError(f"config field {name} is {fields[name]!r}, but must be {expectation}.")
     _check_learning_rates(config)
+    input_data.clip_options(config)
     if config.model.options.get("num_classes") is None:
         build_model(config, _SOME_CLASSES)
     else:
@@ -106,22 +109,38 @@ Expectation = tuple[Callable[[Any], bool], str]
 
 _POSITIVE: Expectation = (lambda value: 0 < value < math.inf, "above 0")
 _NOT_NEGATIVE: Expectation = (lambda value: 0 <= value < math.inf, "0 or more")
+_SHARE: Expectation = (lambda value: 0 <= value <= 1, "from 0 to 1")
 
 _EXPECTATIONS: dict[str, Expectation] = {
     "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
-    "data.train": (bool, "the path of a list file (CSV with header path,label)"),
+    "data.train": (bool, "the path of a prepared folder or of a list file (CSV with header path,label)"),
     "data.frames": _POSITIVE,
     "data.size": _POSITIVE,
     "data.sampling": (lambda value: value in ("segment", "dense"), "'segment' or 'dense'"),
     "data.stride": _POSITIVE,
-    "data.crop_scale": (lambda value: _is_range(value) and value[1] <= 1, "two rising shares in (0, 1]"),
-    "data.crop_ratio": (_is_range, "two rising numbers above 0"),
     "data.mean": (lambda value: _are_numbers(value, 3), "three numbers, for red, green and blue"),
     "data.std": (
         lambda value: _are_numbers(value, 3) and min(value) > 0,
         "three numbers above 0, for red, green and blue",
     ),
     "data.workers": _NOT_NEGATIVE,
+    "data.threads": _NOT_NEGATIVE,
+    "data.max_undecodable": _SHARE,
+    "augmentation.rand_augment_on": (lambda value: value in get_args(RandAugmentOn), "'crop' or 'frame'"),
+    "augmentation.crop": (lambda value: value in get_args(Crop), "'random_resized' or 'multi_scale'"),
+    "augmentation.crop_scale": (lambda value: _is_range(value) and value[1] <= 1, "two rising shares in (0, 1]"),
+    "augmentation.crop_ratio": (_is_range, "two rising numbers above 0"),
+    "augmentation.crop_sizes": (
+        lambda value: len(value) > 0 and _are_numbers(value, len(value)) and min(value) > 0 and max(value) <= 1,
+        "one or more shares in (0, 1]",
+    ),
+    "augmentation.flip": (lambda value: value in get_args(Flip), "'off', 'on' or 'label_aware'"),
+    "augmentation.repeats": _POSITIVE,
+    "augmentation.erasing": _SHARE,
+    "augmentation.mixup": _NOT_NEGATIVE,
+    "augmentation.cutmix": _NOT_NEGATIVE,
+    "augmentation.mix_probability": _SHARE,
+    "augmentation.mix_switch_probability": _SHARE,
     "batch_size": _POSITIVE,
     "epochs": _POSITIVE,
     "optimizer.learning_rate": _POSITIVE,

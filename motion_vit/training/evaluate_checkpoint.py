@@ -3,7 +3,7 @@
 import os
 
 from motion_vit.data.clip_sampling import FrameOrder
-from motion_vit.data.video_list import read_video_list
+from motion_vit.data.open_source import open_source
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import Which, load_for_inference
 from motion_vit.training.evaluation import Evaluation, ViewOptions, evaluate
@@ -22,11 +22,12 @@ def evaluate_checkpoint(
     batch_size: int | None = None,
     workers: int = 0,
 ) -> Evaluation:
-    """Measures the accuracy of a checkpoint on a list of videos.
+    """Measures the accuracy of a checkpoint on labelled videos.
 
     Args:
       checkpoint: workdir of a training run.
-      data: list file, whose labels must be among the checkpoint's.
+      data: list file, prepared folder (its split `validation`) or FOLDER:SPLIT, whose labels must be among the
+        checkpoint's.
       which: the last checkpoint, or the one of best validation accuracy.
       clips: clips of each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
@@ -38,11 +39,11 @@ def evaluate_checkpoint(
       The result.
 
     Raises:
-      UserError: no such checkpoint, or a list that cannot be used with it.
+      UserError: no such checkpoint, or data that cannot be used with it.
     """
     mesh = meshes.data_mesh()
     trained = load_for_inference(checkpoint, which=which, mesh=mesh)
-    videos = read_video_list(data, label_names=trained.label_names)
+    source = open_source(data, default_split="validation", label_names=trained.label_names)
     settings = trained.config.evaluation
     views = ViewOptions(
         batch_size=batch_size or settings.batch_size,
@@ -52,4 +53,4 @@ def evaluate_checkpoint(
         workers=workers,
     )
     options = clip_options(trained.config)
-    return evaluate(trained.model, trained.variables, videos, options, normalization(trained.config), views, mesh=mesh)
+    return evaluate(trained.model, trained.variables, source, options, normalization(trained.config), views, mesh=mesh)

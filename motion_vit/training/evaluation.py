@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
+from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_sampling import FrameOrder
-from motion_vit.data.pipeline import ClipOptions, evaluation_dataset
-from motion_vit.data.video_list import VideoList
+from motion_vit.data.clip_source import ClipSource, clip_name
+from motion_vit.data.evaluation_batches import evaluation_batches
 from motion_vit.errors import UserError
 from motion_vit.training import mesh as meshes
 from motion_vit.training import metrics
@@ -34,7 +35,8 @@ class ViewOptions:
       clips: clips spread over each video.
       crops: 1 (centre) or 3 along the long side.
       frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
-      workers: processes that decode.
+      workers: processes that decode; 0 decodes in threads of this one.
+      threads: those threads; 0 for as many as cores.
     """
 
     batch_size: int = 32
@@ -42,6 +44,7 @@ class ViewOptions:
     crops: int = 1
     frame_order: FrameOrder = "normal"
     workers: int = 0
+    threads: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Evaluation:
 def evaluate(
     model: nn.Module,
     variables: Any,
-    videos: VideoList,
+    source: ClipSource,
     options: ClipOptions,
     normalization: Normalization,
     views: ViewOptions,
@@ -104,7 +107,7 @@ def evaluate(
     Args:
       model: the model.
       variables: its variables, on the mesh.
-      videos: the videos, with the model's label names.
+      source: the videos, with the model's label names.
       options: frames, size and sampling of a clip.
       normalization: pixels to inputs.
       views: views of each video.
@@ -117,18 +120,17 @@ def evaluate(
       UserError: no video could be decoded.
     """
     start = time.perf_counter()
-    logits, seen = _summed_logits(model, variables, videos, options, normalization, views, mesh)
+    logits, labels, seen = _summed_logits(model, variables, source, options, normalization, views, mesh)
     seconds = time.perf_counter() - start
     if not seen.any():
-        raise UserError(f"none of the {len(seen)} videos of {videos.source} could be decoded.")
-    labels = videos.labels[seen]
-    classes = len(videos.label_names)
+        raise UserError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
+    classes = len(source.label_names)
     return Evaluation(
-        label_names=videos.label_names,
-        confusion=metrics.confusion_matrix(labels, logits[seen].argmax(axis=1), classes),
-        top1=metrics.top_k_accuracy(logits[seen], labels, 1),
-        top5=metrics.top_k_accuracy(logits[seen], labels, 5),
-        skipped=tuple(path for path, decoded in zip(videos.paths, seen, strict=True) if not decoded),
+        label_names=source.label_names,
+        confusion=metrics.confusion_matrix(labels[seen], logits[seen].argmax(axis=1), classes),
+        top1=metrics.top_k_accuracy(logits[seen], labels[seen], 1),
+        top5=metrics.top_k_accuracy(logits[seen], labels[seen], 5),
+        skipped=tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen)),
         seconds=seconds,
         clips_per_second=int(seen.sum()) * views.clips * views.crops / seconds,
     )
@@ -137,34 +139,38 @@ def evaluate(
 def _summed_logits(
     model: nn.Module,
     variables: Any,
-    videos: VideoList,
+    source: ClipSource,
     options: ClipOptions,
     normalization: Normalization,
     views: ViewOptions,
     mesh: Mesh,
-) -> tuple[Float[np.ndarray, "n classes"], np.ndarray]:
-    """The summed logits of each video, and whether it could be decoded."""
+) -> tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """The summed logits of each video, its label, and whether it could be decoded."""
     batch_size = -(-views.batch_size // mesh.size) * mesh.size
-    batches = evaluation_dataset(
-        videos,
+    batches = evaluation_batches(
+        source,
         options,
         batch_size=batch_size,
         clips=views.clips,
         crops=views.crops,
         workers=views.workers,
+        threads=views.threads,
         frame_order=views.frame_order,
     )
     logits_of = logits_function(model, normalization, mesh)
-    logits = np.zeros((len(videos), len(videos.label_names)), np.float32)
-    seen = np.zeros(len(videos), bool)
-    count = math.ceil(len(videos) * views.clips * views.crops / batch_size)
+    logits = np.zeros((len(source), len(source.label_names)), np.float32)
+    labels = np.zeros(len(source), np.int32)
+    seen = np.zeros(len(source), bool)
+    count = math.ceil(len(source) * views.clips * views.crops / batch_size)
     bar = tqdm(batches, "evaluating", count, unit="batch", leave=False, disable=not sys.stderr.isatty())
     for batch in bar:
         outputs = np.asarray(logits_of(variables, meshes.to_devices({"clip": batch["clip"]}, mesh)["clip"]))
-        rows = batch["index"][batch["weight"] > 0]
-        np.add.at(logits, rows, outputs[batch["weight"] > 0])
+        counts = batch["weight"] > 0
+        rows = batch["index"][counts]
+        np.add.at(logits, rows, outputs[counts])
+        labels[rows] = batch["label"][counts]
         seen[rows] = True
-    return logits, seen
+    return logits, labels, seen
 
 
 def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, pathlib.Path]:

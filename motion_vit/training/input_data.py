@@ -2,12 +2,13 @@
 
 from ml_collections import ConfigDict
 
-from motion_vit.data.pipeline import ClipOptions
-from motion_vit.data.video_list import VideoList, read_video_list
+from motion_vit.data.clip_options import ClipOptions
+from motion_vit.data.clip_source import ClipSource
+from motion_vit.data.open_source import open_source
 
 
 def clip_options(config: ConfigDict) -> ClipOptions:
-    """How the recipe cuts clips out of videos.
+    """How the recipe cuts clips out of videos and augments them on the host.
 
     Args:
       config: the recipe.
@@ -18,31 +19,37 @@ def clip_options(config: ConfigDict) -> ClipOptions:
     Raises:
       UserError: a value is out of its range.
     """
-    data = config.data
+    data, augmentation = config.data, config.augmentation
     return ClipOptions(
         frames=data.frames,
         size=data.size,
         sampling=data.sampling,
         stride=data.stride,
-        crop_scale=tuple(data.crop_scale),
-        crop_ratio=tuple(data.crop_ratio),
-        flip=data.flip,
+        crop=augmentation.crop,
+        crop_scale=tuple(augmentation.crop_scale),
+        crop_ratio=tuple(augmentation.crop_ratio),
+        crop_sizes=tuple(augmentation.crop_sizes),
+        flip=augmentation.flip,
+        rand_augment=augmentation.rand_augment,
+        rand_augment_on=augmentation.rand_augment_on,
+        repeats=augmentation.repeats,
     )
 
 
-def read_lists(config: ConfigDict) -> tuple[VideoList, VideoList | None]:
-    """Reads the recipe's lists of videos; the training list decides the classes.
+def open_sources(config: ConfigDict) -> tuple[ClipSource, ClipSource | None]:
+    """Opens the recipe's data; the training data decides the classes.
 
     Args:
       config: the recipe.
 
     Returns:
-      The training videos, and the validation videos or None without a validation list.
+      The training clips, and the validation clips or None without any.
 
     Raises:
-      UserError: a list is missing, empty or malformed, or names labels that the training list does not have.
+      UserError: they are missing or malformed, or the validation clips have labels that the training clips do not.
     """
-    training = read_video_list(config.data.train)
+    training = open_source(config.data.train, default_split="train")
     if not config.data.validation:
         return training, None
-    return training, read_video_list(config.data.validation, label_names=training.label_names)
+    names = training.label_names
+    return training, open_source(config.data.validation, default_split="validation", label_names=names)

@@ -12,12 +12,13 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from motion_vit.data.pipeline import training_dataset
-from motion_vit.data.video_list import VideoList
+from motion_vit.data.clip_source import ClipSource
+from motion_vit.data.training_batches import TrainingBatches
 from motion_vit.errors import UserError
 from motion_vit.training import input_data
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import Checkpoints, describe
+from motion_vit.training.clip_augmentation import clip_augmentation
 from motion_vit.training.config_validation import build_model, validate
 from motion_vit.training.curves import CURVES_FILE, draw_curves
 from motion_vit.training.evaluation import ViewOptions, evaluate
@@ -28,6 +29,7 @@ from motion_vit.training.progress import Progress
 from motion_vit.training.step import make_train_step
 from motion_vit.training.stop_request import StopRequest
 from motion_vit.training.train_state import TrainState, abstract_state, initial_state_on
+from motion_vit.training.undecodable import Undecodable
 from motion_vit.training.workdir import prepare_workdir
 from motion_vit.training.writers import METRICS_FILE, Writers, read_json_lines
 
@@ -60,12 +62,12 @@ class _Plan:
     evaluate_every: int
 
     @classmethod
-    def of(cls, config: ConfigDict, videos: VideoList) -> "_Plan":
-        """The plan of a recipe for a list of videos; an epoch leaves out what does not fill a batch."""
-        steps_per_epoch = len(videos) // config.batch_size
+    def of(cls, config: ConfigDict, source: ClipSource) -> "_Plan":
+        """The plan of a recipe for a training set; an epoch leaves out what does not fill a batch."""
+        steps_per_epoch = len(source) // config.batch_size
         if steps_per_epoch == 0:
             raise UserError(
-                f"batch_size is {config.batch_size}, but {videos.source} has only {len(videos)} videos. "
+                f"batch_size is {config.batch_size}, but {source.name} has only {len(source)} videos. "
                 "Choose a smaller batch_size."
             )
         evaluate_every = max(round(config.evaluation.every_epochs * steps_per_epoch), 1)
@@ -99,8 +101,9 @@ def train(
     validate(config)
     mesh = meshes.data_mesh(devices)
     meshes.check_divides(config.batch_size, mesh, "batch_size")
+    clip_augmentation(config).check_batch_size(config.batch_size * config.augmentation.repeats, mesh.size)
     folder = pathlib.Path(workdir)
-    training, validation = input_data.read_lists(config)
+    training, validation = input_data.open_sources(config)
     plan = _Plan.of(config, training)
     prepare_workdir(config, folder)
     with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
@@ -120,11 +123,11 @@ class _Run:
         config: ConfigDict,
         mesh: Mesh,
         plan: _Plan,
-        training: VideoList,
-        validation: VideoList | None,
+        training: ClipSource,
+        validation: ClipSource | None,
         checkpoints: Checkpoints,
     ) -> None:
-        self.undecodable: dict[str, None] = {}  # a set that keeps its order
+        self._undecodable = Undecodable(training, config.data.max_undecodable)
         self._config, self._mesh, self._plan = config, mesh, plan
         self._training, self._validation, self._checkpoints = training, validation, checkpoints
         self._description = describe(config, training)
@@ -133,22 +136,32 @@ class _Run:
         self._optimizer = make_optimizer(config, schedule)
         self._normalization = normalization(config)
         self._train_step = make_train_step(
-            self._model, self._optimizer, schedule, self._normalization, config.label_smoothing, mesh
+            self._model,
+            self._optimizer,
+            schedule,
+            self._normalization,
+            config.label_smoothing,
+            mesh,
+            clip_augmentation(config),
         )
         self._initial_key, self._step_key = jax.random.split(jax.random.key(config.seed))
-        self._batches = iter(
-            training_dataset(
-                training,
-                input_data.clip_options(config),
-                batch_size=config.batch_size,
-                seed=config.seed,
-                workers=config.data.workers,
-            )
+        self._batches = TrainingBatches(
+            training,
+            input_data.clip_options(config),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            workers=config.data.workers,
+            threads=config.data.threads,
         )
         self._state = self._first_state()
         self.step = int(self._state.step)
         self._running: dict[str, Any] | None = None  # metrics of the step that was handed to the devices last
         self._meter = Meter()
+
+    @property
+    def undecodable(self) -> tuple[str, ...]:
+        """The training videos that could not be decoded so far."""
+        return self._undecodable.names
 
     def _first_state(self) -> TrainState:
         """The state of the latest checkpoint, with the data at its place, or a fresh one."""
@@ -156,14 +169,6 @@ class _Run:
         if self._checkpoints.latest_step() is None:
             return initial_state_on(self._mesh, self._model, self._optimizer, self._initial_key, shape)
         restored = self._checkpoints.restore_latest(abstract_state(self._mesh, self._model, self._optimizer, shape))
-        for field in ("label_names", "videos"):
-            there, here = restored.description[field], self._description[field]
-            if there != here:
-                raise UserError(
-                    f"{self._training.source} has changed since the run was started: "
-                    f"{field} was {there!r} and is {here!r}. "
-                    "Give the list that the run was started with, or another --workdir."
-                )
         self._batches.set_state(restored.data_state)
         return restored.state
 
@@ -205,7 +210,8 @@ class _Run:
         # While the devices still work on the last step, waiting for data costs nothing.
         idle = self._running is None or self._running["loss"].is_ready()
         self._meter.add_batch(len(batch["index"]), time.perf_counter() - asked if idle else 0.0)
-        self._name_undecodable(batch, progress)
+        for line in self._undecodable.found_in(batch):
+            progress.line(line)
         inputs = {name: batch[name] for name in ("clip", "label", "weight")}
         self._state, metrics = self._train_step(self._state, meshes.to_devices(inputs, self._mesh), self._step_key)
         self._settle()
@@ -230,13 +236,6 @@ class _Run:
             )
         self._meter.add_metrics(metrics)
 
-    def _name_undecodable(self, batch: dict[str, np.ndarray], progress: Progress) -> None:
-        for row in batch["index"][(batch["weight"] == 0) & (batch["index"] >= 0)]:
-            path = self._training.paths[row]
-            if path not in self.undecodable:
-                self.undecodable[path] = None
-                progress.line(f"cannot be decoded, does not count: {path}")
-
     def _after_step(self, last: int, writers: Writers, progress: Progress) -> None:
         """Logs, evaluates and saves when it is time to."""
         step, config = self.step, self._config
@@ -255,7 +254,7 @@ class _Run:
 
     def _log(self, writers: Writers, progress: Progress) -> None:
         summary = self._meter.summary()
-        writers.write(self.step, "train", {**summary, "undecodable": float(len(self.undecodable))})
+        writers.write(self.step, "train", {**summary, "undecodable": float(len(self._undecodable.names))})
         progress.line(
             f"step {self.step}/{self._plan.total}  loss {summary['loss']:.4f}  top-1 {100 * summary['top1']:.1f} %  "
             f"lr {summary['learning_rate']:.2e}  grad norm {summary['grad_norm']:.2f}  "
@@ -275,7 +274,13 @@ class _Run:
             self._validation,
             input_data.clip_options(self._config),
             self._normalization,
-            ViewOptions(settings.batch_size, settings.clips, settings.crops, workers=self._config.data.workers),
+            ViewOptions(
+                settings.batch_size,
+                settings.clips,
+                settings.crops,
+                workers=self._config.data.workers,
+                threads=self._config.data.threads,
+            ),
             mesh=self._mesh,
         )
         writers.write(self.step, "validation", {"top1": result.top1, "top5": result.top5})
@@ -300,5 +305,5 @@ def _result(folder: pathlib.Path, run: _Run, plan: _Plan) -> TrainingResult:
         completed=run.step == plan.total,
         top1=top1[-1] if top1 else None,
         clips_per_second=float(np.median(pace)) if pace else None,
-        undecodable=tuple(run.undecodable),
+        undecodable=run.undecodable,
     )

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from motion_vit.data.pipeline import video_views
+from motion_vit.data.clip_source import StoredClip
+from motion_vit.data.evaluation_batches import clip_views
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import TrainedModel
 from motion_vit.training.input_data import clip_options
@@ -51,7 +52,8 @@ def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: 
     config = trained.config
     logits_of = logits_function(trained.model, normalization(config), mesh)
     for path in paths:
-        views = video_views(path, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
+        clip = StoredClip(id=path, label=0, video=path)
+        views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
         padding = [(0, -len(views) % mesh.size)] + [(0, 0)] * 4
         clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
         logits = np.asarray(logits_of(trained.variables, clips))[: len(views)].mean(axis=0)

@@ -8,8 +8,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from motion_vit.data.embedded_dataset import render_dataset
-from motion_vit.data.preparation import prepare_list
+from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.training.config import default_config
 from motion_vit.training.loop import train
 
@@ -31,13 +30,10 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
-    """Prepared lists of 24 training and 11 validation videos of 10 classes."""
+    """Lists of 24 training and 11 validation videos of 10 classes."""
     folder = tmp_path_factory.mktemp("videos")
     splits = {"train": 24, "validation": 11}
-    rendered = render_dataset(folder / "dataset", splits=splits, size=32, frames=(6, 8), workers=1, progress=False)
-    return {
-        split: prepare_list(rendered[split], folder / "lists", workers=1, progress=False).list_file for split in splits
-    }
+    return render_dataset(folder, splits=splits, size=32, frames=(6, 8), workers=1, progress=False)
 
 
 @pytest.fixture

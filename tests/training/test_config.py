@@ -35,8 +35,8 @@ def test_fields_are_changed_on_the_command_line(recipe: str) -> None:
         "--config.optimizer.learning_rate=1e-3",
         "--config.epochs=3",
         "--config.name=2024",
-        "--config.data.flip=true",
-        "--config.data.crop_scale=(0.5, 1)",
+        "--config.model.options.layer_scale=true",
+        "--config.augmentation.crop_scale=(0.5, 1)",
         "--config.model.options.placement=gl",
         "--config.model.options.window=9",
     ]
@@ -45,9 +45,9 @@ def test_fields_are_changed_on_the_command_line(recipe: str) -> None:
     assert config.optimizer.learning_rate == 1e-3
     assert config.epochs == 3.0
     assert config.name == "2024"
-    assert config.data.flip is True
-    assert config.data.crop_scale == (0.5, 1)
-    assert config.model.options.to_dict() == {"placement": "gl", "window": 9}
+    assert config.model.options.layer_scale is True
+    assert config.augmentation.crop_scale == (0.5, 1)
+    assert config.model.options.to_dict() == {"layer_scale": True, "placement": "gl", "window": 9}
 
 
 def test_an_unknown_field_names_the_nearest_one(recipe: str) -> None:

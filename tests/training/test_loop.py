@@ -9,6 +9,8 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from motion_vit import UserError
+from motion_vit.data.datasets.registry import read_dataset
+from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.training.checkpointing import load_for_inference
 from motion_vit.training.loop import TrainingResult, train
 from motion_vit.training.writers import Writers, read_json_lines
@@ -73,7 +75,7 @@ def test_a_run_refuses_a_list_that_has_changed(
     tiny_config.data.train = str(copy)
     run(tiny_config, tmp_path, max_steps=1)
     copy.write_text("\n".join(copy.read_text().splitlines()[:-1]) + "\n")
-    with pytest.raises(UserError, match="has changed since the run was started: videos was 24 and is 23"):
+    with pytest.raises(UserError, match="has changed since the run was started: its fingerprint was"):
         run(tiny_config, tmp_path)
 
 
@@ -99,11 +101,37 @@ def test_a_video_that_cannot_be_decoded_is_named_and_does_not_stop_training(
 ) -> None:
     source, broken = list_with_a_broken_video
     tiny_config.data.train = str(source)
+    tiny_config.data.max_undecodable = 0.1
     result = run(tiny_config, tmp_path)
     assert result.completed
     assert result.undecodable == (str(broken),)
     assert capsys.readouterr().out.count(str(broken)) == 1
     assert read_json_lines(tmp_path / "metrics.jsonl")[-2]["undecodable"] == 1
+
+
+def test_more_undecodable_videos_than_allowed_stop_the_run(
+    tiny_config: ConfigDict, list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    source, broken = list_with_a_broken_video
+    tiny_config.data.train = str(source)
+    with pytest.raises(UserError, match=r"1 of the 24 videos .* more than data\.max_undecodable, 0\.01") as stopped:
+        run(tiny_config, tmp_path)
+    assert str(broken) in str(stopped.value)
+
+
+def test_a_run_on_prepared_data_equals_the_run_on_its_list(
+    tiny_config: ConfigDict, lists: dict[str, pathlib.Path], finished_run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    prepared = tmp_path / "prepared"
+    prepare_dataset(read_dataset("list", lists["train"].parent, {}), prepared, workers=1, progress=False)
+    tiny_config.data.train = str(prepared)
+    tiny_config.data.validation = f"{prepared}:validation"
+    result = run(tiny_config, tmp_path / "run")
+    expected = variables_of(finished_run)
+    for name, value in variables_of(tmp_path / "run").items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    records = [record for record in read_json_lines(finished_run / "metrics.jsonl") if record["split"] == "validation"]
+    assert result.top1 == records[-1]["top1"]
 
 
 def test_ctrl_c_saves_and_says_how_to_continue(

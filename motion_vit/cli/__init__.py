@@ -1,0 +1,72 @@
+"""The command line, `motion-vit COMMAND`.
+
+What a command needs is imported when it runs, so that `--help` answers at once. A `UserError` becomes its message on
+standard error and exit status 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from motion_vit.cli.arguments import CONFIG_PREFIX, STOPPED_STATUS
+from motion_vit.cli.data import add_data, add_prepare, add_render
+from motion_vit.cli.demo import add_demo
+from motion_vit.cli.inspection import add_inspect
+from motion_vit.cli.training import add_evaluate, add_predict, add_train
+from motion_vit.errors import UserError
+
+_USER_ERROR_STATUS = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+      arguments: the command line without the program's name; that of this process by default.
+
+    Returns:
+      Exit status: 0, or 2 after a user's mistake, or 130 after a stop by Ctrl-C.
+    """
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    try:
+        options.overrides = _overrides(parser, options, rest)
+        return options.run(options)
+    except UserError as error:
+        print(f"motion-vit: {error}", file=sys.stderr)
+        return _USER_ERROR_STATUS
+    except KeyboardInterrupt:
+        print("motion-vit: stopped", file=sys.stderr)
+        return STOPPED_STATUS
+
+
+def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """The arguments of the form `--config.key=value`, also where the value is the next argument."""
+    overrides: list[str] = []
+    waiting = iter(rest)
+    for argument in waiting:
+        if not options.takes_overrides or not argument.startswith(CONFIG_PREFIX):
+            parser.error(f"unrecognized argument: {argument}")
+        if "=" not in argument:
+            value = next(waiting, None)
+            if value is None or value.startswith(CONFIG_PREFIX):
+                raise UserError(f"{argument} needs a value: {argument}=VALUE.")
+            argument = f"{argument}={value}"
+        overrides.append(argument)
+    return overrides
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "motion-vit", description="Video transformers that see motion.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add_prepare(commands)
+    add_data(commands)
+    add_train(commands)
+    add_evaluate(commands)
+    add_predict(commands)
+    add_inspect(commands)
+    add_render(commands)
+    add_demo(commands)
+    return parser

@@ -1,0 +1,128 @@
+"""`motion-vit prepare | data check | data show | render`."""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from motion_vit.cli.arguments import add_command, positive
+from motion_vit.errors import UserError
+
+# Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
+_DATASETS = (
+    "list, something_something_v1, something_something_v2, jester, kinetics400, kinetics600, kinetics700, diving48, "
+    "ucf101, hmdb51, finegym, mpii_cooking2, epic_kitchens100"
+)
+_DATA_HELP = "prepared folder, FOLDER:SPLIT, or list file"
+
+
+def add_prepare(commands: Any) -> None:
+    """Defines `motion-vit prepare`."""
+    details = (
+        "Writes ArrayRecord shards that training reads and that tensorflow_datasets can open, labels and a manifest. "
+        "The same command continues an interrupted preparation."
+    )
+    parser = add_command(commands, "prepare", _prepare, "turn a downloaded dataset into a prepared folder", details)
+    parser.add_argument("dataset", metavar="NAME", help=f"one of: {_DATASETS}")
+    parser.add_argument("--source", required=True, metavar="PATH", help="the download's folder; a CSV file for `list`")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the prepared folder")
+    parser.add_argument(
+        "--codec",
+        choices=["copy", "h264-fast"],
+        default="copy",
+        help="copy keeps the files' bytes (default); h264-fast encodes anew, to decode several times faster",
+    )
+    parser.add_argument("--verify", action="store_true", help="decode every frame of every clip")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out clips that are missing or cannot be decoded")
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes; default: one for each core")
+    parser.add_argument("--split-number", type=int, metavar="N", help="ucf101, hmdb51: official split 1, 2 or 3")
+    parser.add_argument("--subset", metavar="NAME", help="finegym: gym99 (default) or gym288")
+    parser.add_argument(
+        "--validation-share",
+        type=float,
+        metavar="SHARE",
+        help="list: share of each class to hold out where the list names no splits; default: 0.1",
+    )
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from motion_vit.data.datasets.registry import read_dataset
+    from motion_vit.data.preparation.prepare import prepare_dataset
+
+    own_options = {name: getattr(options, name) for name in ("split_number", "subset", "validation_share")}
+    source = read_dataset(options.dataset, options.source, own_options)
+    for mismatch in source.mismatches:
+        print(f"differs from the official lists: {mismatch}")
+    report = prepare_dataset(
+        source,
+        options.out,
+        codec=options.codec,
+        workers=options.workers,
+        verify=options.verify,
+        skip_bad=options.skip_bad,
+    )
+    print(report.summary())
+    return 0
+
+
+def add_data(commands: Any) -> None:
+    """Defines `motion-vit data check` and `motion-vit data show`."""
+    parser = commands.add_parser("data", help="look at data before training on it", allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    check = add_command(
+        actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
+    )
+    check.add_argument("data", metavar="DATA", help=_DATA_HELP)
+    check.add_argument("--workers", type=positive, metavar="N", help="processes; default: one for each core")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    details = "With a recipe, also what its augmentations make of them: on the host, and on the device."
+    show = add_command(actions, "show", _show, "draw samples with their labels", details, takes_overrides=True)
+    show.add_argument("data", metavar="DATA", help=_DATA_HELP)
+    show.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="a .png or a .gif")
+    show.add_argument("--config", metavar="FILE", help="recipe, such as configs/my_videos.py")
+    show.add_argument("--samples", type=positive, default=6, metavar="N", help="clips to draw; default: 6")
+    show.add_argument("--seed", type=int, default=0, help="another seed draws other clips; default: 0")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from motion_vit.data.open_source import open_source
+    from motion_vit.data.source_check import check_source
+
+    result = check_source(open_source(options.data, default_split="train"), workers=options.workers)
+    print(json.dumps(result.to_dict(), indent=2) if options.json else result.summary())
+    return 1 if result.bad else 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from motion_vit.data.open_source import open_source
+    from motion_vit.training.augmentation_preview import draw_samples
+    from motion_vit.training.config import default_config, load_config
+
+    if options.overrides and not options.config:
+        raise UserError(f"{options.overrides[0]} changes a field of a recipe; give the recipe with --config.")
+    config = load_config(options.config, options.overrides) if options.config else default_config()
+    source = open_source(options.data, default_split="train")
+    draw_samples(
+        source, config, options.out, samples=options.samples, seed=options.seed, augmented=options.config is not None
+    )
+    print(options.out)
+    return 0
+
+
+def add_render(commands: Any) -> None:
+    """Defines `motion-vit render`."""
+    parser = add_command(commands, "render", _render, "render the embedded motion dataset as video files")
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--train", type=positive, default=8000, metavar="N", help="training videos; default: 8000")
+    parser.add_argument("--validation", type=positive, default=600, metavar="N", help="default: 600")
+    parser.add_argument("--size", type=positive, default=64, metavar="PIXELS", help="height and width; default: 64")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+
+
+def _render(options: argparse.Namespace) -> int:
+    from motion_vit.data.embedded.dataset import render_dataset
+
+    splits = {"train": options.train, "validation": options.validation}
+    lists = render_dataset(options.out, splits=splits, size=options.size, seed=options.seed)
+    print("\n".join(f"{split}: {path}" for split, path in lists.items()))
+    return 0

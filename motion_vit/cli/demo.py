@@ -1,0 +1,25 @@
+"""`motion-vit demo`."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command
+
+
+def add_demo(commands: Any) -> None:
+    """Defines `motion-vit demo`."""
+    details = "Renders the embedded dataset, prepares it, trains, evaluates with two controls, and predicts one video."
+    parser = add_command(commands, "demo", _demo, "show everything on the embedded motion dataset", details)
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
+    parser.add_argument(
+        "--config", default="configs/demo.py", metavar="FILE", help="recipe; default: configs/demo.py of the repository"
+    )
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from motion_vit.demo import run_demo
+    from motion_vit.training.compilation_cache import enable_compilation_cache
+
+    enable_compilation_cache()
+    return 0 if run_demo(options.workdir, options.config) else STOPPED_STATUS

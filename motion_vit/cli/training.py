@@ -1,0 +1,127 @@
+"""`motion-vit train | evaluate | predict`."""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, positive
+
+
+def add_train(commands: Any) -> None:
+    """Defines `motion-vit train`."""
+    details = "The same command continues an interrupted run. Any field of the recipe: --config.batch_size=8."
+    parser = add_command(commands, "train", _train, "train a model by a recipe", details, takes_overrides=True)
+    parser.add_argument("--config", required=True, metavar="FILE", help="recipe, such as configs/my_videos.py")
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="folder of the run")
+    parser.usage = "motion-vit train --config FILE --workdir DIR [--config.key=value ...]"
+
+
+def _train(options: argparse.Namespace) -> int:
+    from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.config import load_config
+    from motion_vit.training.loop import train
+
+    config = load_config(options.config, options.overrides)
+    enable_compilation_cache()
+    result = train(config, options.workdir)
+    if not result.completed:
+        return STOPPED_STATUS
+    accuracy = "" if result.top1 is None else f", validation top-1 {100 * result.top1:.1f} %"
+    print(f"finished: {result.steps} steps{accuracy}; {options.workdir}")
+    if result.undecodable:
+        print(f"{len(result.undecodable)} training videos could not be decoded and did not count.")
+    return 0
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="workdir of a training run")
+    parser.add_argument(
+        "--which",
+        choices=["last", "best"],
+        default="last",
+        help="the last checkpoint, or that of best validation top-1",
+    )
+
+
+def add_evaluate(commands: Any) -> None:
+    """Defines `motion-vit evaluate`."""
+    details = "Writes evaluation.json, confusion.csv and confusion.png."
+    parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
+    _add_checkpoint(parser)
+    parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
+    parser.add_argument("--clips", type=positive, metavar="N", help="clips of each video; default: the recipe's")
+    parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of each clip; default: the recipe's")
+    parser.add_argument(
+        "--frame-order",
+        choices=["normal", "frozen", "shuffled", "reversed"],
+        default="normal",
+        help="controls: every frame the middle one, in random order, or backwards",
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="views at once; default: the recipe's")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode; default: 0")
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
+    from motion_vit.training.evaluation import write_report
+
+    enable_compilation_cache()
+    result = evaluate_checkpoint(
+        options.checkpoint,
+        options.data,
+        which=options.which,
+        clips=options.clips,
+        crops=options.crops,
+        frame_order=options.frame_order,
+        batch_size=options.batch_size,
+        workers=options.workers,
+    )
+    default = (
+        pathlib.Path(options.checkpoint)
+        / "evaluation"
+        / f"{pathlib.Path(options.data).stem.replace(':', '-')}-{options.frame_order}"
+    )
+    files = write_report(result, options.out or default)
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=2))
+        return 0
+    for name, value in result.to_dict()["per_class"].items():
+        print(f"  {name:<40} {'no videos' if value is None else f'{100 * value:5.1f} %'}")
+    print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
+    for path in result.skipped:
+        print(f"skipped, cannot be decoded: {path}")
+    print("\n".join(f"{name}: {path}" for name, path in files.items()))
+    return 0
+
+
+def add_predict(commands: Any) -> None:
+    """Defines `motion-vit predict`."""
+    parser = add_command(commands, "predict", _predict, "name the most probable classes of video files")
+    parser.add_argument("videos", nargs="+", metavar="VIDEO")
+    _add_checkpoint(parser)
+    parser.add_argument("--top", type=positive, default=5, metavar="K", help="how many classes; default: 5")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from motion_vit.training.checkpointing import load_for_inference
+    from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.mesh import data_mesh
+    from motion_vit.training.prediction import predict
+
+    enable_compilation_cache()
+    mesh = data_mesh()
+    trained = load_for_inference(options.checkpoint, which=options.which, mesh=mesh)
+    predictions = predict(trained, options.videos, top=options.top, mesh=mesh)
+    if options.json:
+        print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))
+        return 0
+    for prediction in predictions:
+        print(prediction.path)
+        for name, probability in prediction.classes:
+            print(f"  {100 * probability:5.1f} %  {name}")
+    return 0

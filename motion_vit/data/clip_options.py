@@ -1,0 +1,91 @@
+"""How clips are cut out of videos and augmented."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from motion_vit.data.augmentation.rand_augment import parse_rand_augment
+from motion_vit.errors import UserError
+
+Sampling = Literal["segment", "dense"]
+Crop = Literal["random_resized", "multi_scale"]
+Flip = Literal["off", "on", "label_aware"]
+RandAugmentOn = Literal["crop", "frame"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions:
+    """How a clip is cut out of a video.
+
+    Attributes:
+      frames: Frames of a clip.
+      extra_frames: Frames more than that, at the same spacing, for an input adapter that takes differences of frames
+        (video motion prompts take one).
+      size: Side of the square crop in pixels.
+      sampling: "segment" spreads the frames over the whole video (Something-Something), "dense" takes every
+        `stride`-th frame from a random start (Kinetics).
+      stride: Distance of neighbouring frames for "dense".
+      crop: "random_resized" cuts a box of random area and shape for training, "multi_scale" one of a few fixed sizes
+        and places (TSN, TSM).
+      crop_scale: Least and greatest share of the picture that a "random_resized" crop covers.
+      crop_ratio: Least and greatest width / height of a "random_resized" crop.
+      crop_sizes: Sides of a "multi_scale" crop, as shares of the picture's shorter side.
+      flip: Whether training mirrors half of the clips: "off" where left and right are part of the label; "label_aware"
+        gives the mirrored clip the label of its mirror image, and leaves alone the classes without one.
+      rand_augment: A RandAugment of timm's notation, such as "rand-m7-n4-mstd0.5-inc1"; "" for none.
+      rand_augment_on: Whether RandAugment changes the "crop" (timm's order for images) or, before it is cut, the whole
+        "frame" (the order of the UniFormer and SlowFast loaders). The cost is proportional to the pixels.
+      repeats: Clips made of a training video at a time: decoded once, augmented anew for each (repeated augmentation).
+    """
+
+    frames: int = 16
+    extra_frames: int = 0
+    size: int = 224
+    sampling: Sampling = "segment"
+    stride: int = 4
+    crop: Crop = "random_resized"
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    crop_sizes: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    flip: Flip = "off"
+    rand_augment: str = ""
+    rand_augment_on: RandAugmentOn = "crop"
+    repeats: int = 1
+
+    @property
+    def decoded_frames(self) -> int:
+        """Frames of a clip as it leaves the pipeline."""
+        return self.frames + self.extra_frames
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of a clip: frames, height, width, colours."""
+        return self.decoded_frames, self.size, self.size, 3
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+          UserError: A value is out of its range.
+        """
+        for name, least in (("frames", 1), ("extra_frames", 0), ("size", 1), ("stride", 1), ("repeats", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"clips: {name} must be at least {least}; given {getattr(self, name)}")
+        for name, kind in (
+            ("sampling", Sampling),
+            ("crop", Crop),
+            ("flip", Flip),
+            ("rand_augment_on", RandAugmentOn),
+        ):
+            choices = get_args(kind)
+            if getattr(self, name) not in choices:
+                raise UserError(f"clips: {name} must be {' or '.join(choices)}; given {getattr(self, name)!r}")
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UserError(f"clips: {name} must be two numbers, 0 < least <= greatest; given {low}, {high}")
+        if self.crop_scale[1] > 1:
+            raise UserError(f"clips: crop_scale is a share of the picture, at most 1; given {self.crop_scale[1]}")
+        if not self.crop_sizes or not all(0 < share <= 1 for share in self.crop_sizes):
+            raise UserError(f"clips: crop_sizes must be one or more shares in (0, 1]; given {self.crop_sizes}")
+        if self.rand_augment:
+            parse_rand_augment(self.rand_augment)

@@ -1,0 +1,87 @@
+"""Opens what a recipe or a command names as its data: a list file, or a split of a prepared folder."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from motion_vit.data.clip_source import ClipSource, StoredClip
+from motion_vit.data.prepared_dataset import open_prepared
+from motion_vit.data.video_list import read_video_list
+from motion_vit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Relabelled:
+    """A source whose classes are numbered in another order, that of a checkpoint.
+
+    Attributes:
+      source: The source.
+      label_names: The names in the order to be used.
+      numbers: For each class of the source its place among them.
+    """
+
+    source: ClipSource
+    label_names: tuple[str, ...]
+    numbers: Int[np.ndarray, " classes"]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.source.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, row: int) -> StoredClip:
+        clip = self.source[row]
+        return dataclasses.replace(clip, label=int(self.numbers[clip.label]))
+
+
+def _split_of(location: str, default: str) -> tuple[pathlib.Path, str]:
+    """Takes `folder:split` apart; a folder without a split means the default one."""
+    folder, colon, split = location.rpartition(":")
+    if colon and split.isidentifier() and not os.path.exists(location):
+        return pathlib.Path(folder), split
+    return pathlib.Path(location), default
+
+
+def open_source(
+    location: str | os.PathLike[str], *, default_split: str, label_names: Sequence[str] | None = None
+) -> ClipSource:
+    """Opens clips for reading.
+
+    Args:
+      location: A list file (CSV with the header `path,label`), a prepared folder, or `FOLDER:SPLIT` for another split
+        than the default one.
+      default_split: The split of a folder that is given alone.
+      label_names: The names of the classes in the order of the model's outputs, for example from a checkpoint; by
+        default the source's own.
+
+    Returns:
+      The clips.
+
+    Raises:
+      UserError: It does not exist or cannot be read, or it has classes that are not among `label_names`.
+    """
+    path, split = _split_of(os.fspath(location), default_split)
+    if not path.is_dir():
+        return read_video_list(path, label_names=label_names)
+    source = open_prepared(path, split)
+    if label_names is None or tuple(label_names) == source.label_names:
+        return source
+    unknown = [name for name in source.label_names if name not in label_names]
+    if unknown:
+        raise UserError(
+            f"{source.name} has {len(unknown)} classes that are not among the {len(label_names)} expected ones, the "
+            f"first of them {unknown[0]!r}; expected names such as {label_names[0]!r}. Give the data that the model "
+            "was trained for."
+        )
+    numbers = np.array([label_names.index(name) for name in source.label_names], np.int32)
+    return _Relabelled(source, tuple(label_names), numbers)
