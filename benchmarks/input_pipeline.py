@@ -5,8 +5,8 @@
 From one video it makes: an mp4 as Kinetics has them (H.264, 340 x 256, keyframes far apart), the same prepared with
 `h264-fast`, a WebM as Something-Something V2 has them (VP9, 426 x 240, 12 frames a second, 4 seconds) and JPEG frames
 as Something-Something V1 has them (100 pixels high, 12 frames a second), prepares a dataset of each, and reads 16
-frames of 224 x 224 with all augmentations of the published recipe. Without `--video` it renders a moving texture, which
-codes less easily than a real video.
+frames of 224 x 224 with random resized crops, the published recipe's RandAugment on the crops, and flips. Without
+`--video` it renders a moving texture, which codes less easily than a real video.
 
 `decode` draws frames as the pipeline does and only decodes them, with as many threads; `pipeline` delivers whole
 batches. The two take turns, so that whatever else the machine does meets both alike. Memory is what the process holds
@@ -175,10 +175,8 @@ def measure(source: ClipSource, material: Material, arguments: argparse.Namespac
     """Times decoding and the pipeline in turns."""
     options = dataclasses.replace(RECIPE, sampling=material.sampling)
     clips = arguments.batch * arguments.batches
-    stream = TrainingBatches(
-        source, options, batch_size=arguments.batch, seed=0, workers=arguments.workers, threads=arguments.threads
-    )
-    threads = arguments.workers or arguments.threads
+    stream = TrainingBatches(source, options, batch_size=arguments.batch, seed=0, threads=arguments.threads)
+    threads = arguments.threads
     decoding, pipeline = [], []
     with contextlib.closing(stream), _peak_memory() as peak:
         time_pipeline(stream, arguments.batch * max(2, threads), arguments.batch)
@@ -218,7 +216,6 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4, help="batches a measurement")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--workers", type=int, default=0, help="worker processes instead of threads")
     parser.add_argument("--only", help="measure only materials whose name contains this")
     parser.add_argument("--json", type=pathlib.Path, help="write the numbers to this file")
     arguments = parser.parse_args()

@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
     config.data.sampling = "segment"
     config.data.mean = (0.45, 0.45, 0.45)
     config.data.std = (0.225, 0.225, 0.225)
-    config.data.workers = 8
+    config.data.workers = 8  # hold up to 32 batches of 154 MB
     config.augmentation.rand_augment = "rand-m7-n4-mstd0.5-inc1"
     config.augmentation.rand_augment_on = "frame"
     config.augmentation.crop_scale = (0.08, 1.0)

@@ -129,13 +129,13 @@ def test_data_is_checked_and_shown_before_and_after_augmentation(
     assert cli.main(["prepare", "list", "--source", str(rendered), "--out", prepared, "--workers", "1"]) == 0
     capsys.readouterr()
 
-    for data in (prepared, str(rendered / "train.csv")):
+    for data, sources in ((prepared, 2), (f"{prepared}:validation", 1), (str(rendered / "train.csv"), 1)):
         assert cli.main(["data", "check", data, "--workers", "1"]) == 0
-        assert "10 clips of 10 classes, 0 bad" in capsys.readouterr().out
+        assert capsys.readouterr().out.count("10 clips of 10 classes, 0 bad") == sources
     broken = next((rendered / "videos" / "train").iterdir())
     broken.write_bytes(b"nothing")
     assert cli.main(["data", "check", str(rendered / "train.csv"), "--workers", "1", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["bad"][0]["id"] == f"videos/train/{broken.name}"
+    assert json.loads(capsys.readouterr().out)[0]["bad"][0]["id"] == f"videos/train/{broken.name}"
 
     plain, augmented = tmp_path / "plain.png", tmp_path / "augmented.gif"
     assert cli.main(["data", "show", prepared, "--out", str(plain), "--samples", "2"]) == 0
@@ -159,3 +159,17 @@ def test_the_help_of_prepare_names_every_dataset(capsys: pytest.CaptureFixture[s
         cli.main(["prepare", "--help"])
     words = capsys.readouterr().out.replace(",", " ").split()
     assert set(DATASETS) <= set(words)
+
+
+def test_impossible_arguments_are_answered_without_a_traceback(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["data", "show", "x", "--out", "x.png", "--seed", "-1"])
+    assert "-1 is below 0" in capsys.readouterr().err
+    show = ["data", "show", "x", "--out", "x.png", "--config", RECIPE]
+    assert "data.mean" in message_of([*show, "--config.data.mean=(1,)"], capsys)
+    assert "neither a prepared folder nor a list file" in message_of(show, capsys)
+    (tmp_path / "file").touch()
+    evaluate = ["evaluate", "--checkpoint", str(tmp_path), "--data", "x", "--out", str(tmp_path / "file")]
+    assert "is a file; give a folder" in message_of(evaluate, capsys)

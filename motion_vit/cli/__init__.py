@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: the command line without the program's name; that of this process by default.
 
     Returns:
-      Exit status: 0, or 2 after a user's mistake, or 130 after a stop by Ctrl-C.
+      Exit status: 0, or 1 if `data check` found bad clips, or 2 after a user's mistake, or 130 after a stop by Ctrl-C.
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)

@@ -37,6 +37,25 @@ def add_command(
     return parser
 
 
+def not_negative(text: str) -> int:
+    """A whole number from 0 on, for argparse.
+
+    Args:
+      text: the argument.
+
+    Returns:
+      The number.
+
+    Raises:
+      ValueError: it is no whole number.
+      ArgumentTypeError: it is below 0.
+    """
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
 def positive(text: str) -> int:
     """A whole number above 0, for argparse.
 

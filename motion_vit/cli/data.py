@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, positive
+from motion_vit.cli.arguments import add_command, not_negative, positive
 from motion_vit.errors import UserError
 
 # Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
@@ -52,7 +52,7 @@ def _prepare(options: argparse.Namespace) -> int:
     own_options = {name: getattr(options, name) for name in ("split_number", "subset", "validation_share")}
     source = read_dataset(options.dataset, options.source, own_options)
     for mismatch in source.mismatches:
-        print(f"differs from the official lists: {mismatch}")
+        print(f"note: {mismatch}")
     report = prepare_dataset(
         source,
         options.out,
@@ -72,7 +72,7 @@ def add_data(commands: Any) -> None:
     check = add_command(
         actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
     )
-    check.add_argument("data", metavar="DATA", help=_DATA_HELP)
+    check.add_argument("data", metavar="DATA", help="prepared folder (all its splits), FOLDER:SPLIT, or list file")
     check.add_argument("--workers", type=positive, metavar="N", help="processes; default: one for each core")
     check.add_argument("--json", action="store_true", help="print JSON")
     details = "With a recipe, also what its augmentations make of them: on the host, and on the device."
@@ -81,26 +81,31 @@ def add_data(commands: Any) -> None:
     show.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="a .png or a .gif")
     show.add_argument("--config", metavar="FILE", help="recipe, such as configs/my_videos.py")
     show.add_argument("--samples", type=positive, default=6, metavar="N", help="clips to draw; default: 6")
-    show.add_argument("--seed", type=int, default=0, help="another seed draws other clips; default: 0")
+    show.add_argument("--seed", type=not_negative, default=0, help="another seed draws other clips; default: 0")
 
 
 def _check(options: argparse.Namespace) -> int:
-    from motion_vit.data.open_source import open_source
+    from motion_vit.data.open_source import open_sources
     from motion_vit.data.source_check import check_source
 
-    result = check_source(open_source(options.data, default_split="train"), workers=options.workers)
-    print(json.dumps(result.to_dict(), indent=2) if options.json else result.summary())
-    return 1 if result.bad else 0
+    results = [check_source(source, workers=options.workers) for source in open_sources(options.data)]
+    if options.json:
+        print(json.dumps([result.to_dict() for result in results], indent=2))
+    else:
+        print("\n\n".join(result.summary() for result in results))
+    return 1 if any(result.bad for result in results) else 0
 
 
 def _show(options: argparse.Namespace) -> int:
     from motion_vit.data.open_source import open_source
     from motion_vit.training.augmentation_preview import draw_samples
     from motion_vit.training.config import default_config, load_config
+    from motion_vit.training.config_validation import validate_fields
 
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]} changes a field of a recipe; give the recipe with --config.")
     config = load_config(options.config, options.overrides) if options.config else default_config()
+    validate_fields(config)
     source = open_source(options.data, default_split="train")
     draw_samples(
         source, config, options.out, samples=options.samples, seed=options.seed, augmented=options.config is not None
@@ -116,7 +121,7 @@ def add_render(commands: Any) -> None:
     parser.add_argument("--train", type=positive, default=8000, metavar="N", help="training videos; default: 8000")
     parser.add_argument("--validation", type=positive, default=600, metavar="N", help="default: 600")
     parser.add_argument("--size", type=positive, default=64, metavar="PIXELS", help="height and width; default: 64")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seed", type=not_negative, default=0, help="default: 0")
 
 
 def _render(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import STOPPED_STATUS, add_command, positive
+from motion_vit.errors import UserError
 
 
 def add_train(commands: Any) -> None:
@@ -69,6 +70,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
     from motion_vit.training.evaluation import write_report
 
+    data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
+    folder = options.out or pathlib.Path(options.checkpoint) / "evaluation" / f"{data}-{options.frame_order}"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder} is a file; give a folder.")
     enable_compilation_cache()
     result = evaluate_checkpoint(
         options.checkpoint,
@@ -80,12 +85,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         workers=options.workers,
     )
-    default = (
-        pathlib.Path(options.checkpoint)
-        / "evaluation"
-        / f"{pathlib.Path(options.data).stem.replace(':', '-')}-{options.frame_order}"
-    )
-    files = write_report(result, options.out or default)
+    files = write_report(result, folder)
     if options.json:
         print(json.dumps(result.to_dict(), indent=2))
         return 0

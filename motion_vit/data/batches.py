@@ -12,6 +12,7 @@ A batch is a dictionary of numpy arrays:
 import multiprocessing
 import os
 import signal
+import threading
 from typing import Any
 
 import cv2
@@ -24,7 +25,7 @@ from motion_vit.errors import UserError
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
 
-# Batches that wait in the queue of each worker process, besides the one it works on.
+# Batches in the queue of each worker process. With those it works on and those on their way, Grain holds four for each.
 _READY_IN_WORKER = 1
 # Without worker processes, batches that are ready or being made, at least and for each thread.
 _READY_AT_LEAST = 2
@@ -65,12 +66,13 @@ def padding(shape: tuple[int, ...]) -> Example:
 
 
 def settle_worker() -> None:
-    """Sets up a worker process, and does nothing in any other.
+    """Sets up a worker process, whose only thread calls this; does nothing in a thread beside others.
 
     Workers share the cores already: a second layer of threads in each only gets in their way. Ctrl-C reaches every
     process of a terminal, but only the one that trains is to answer it; it ends its workers.
     """
-    if multiprocessing.parent_process() is not None:
+    is_alone = threading.current_thread() is threading.main_thread()
+    if is_alone and multiprocessing.parent_process() is not None:
         cv2.setNumThreads(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -80,9 +80,9 @@ class ClipOptions:
             if getattr(self, name) not in choices:
                 raise UserError(f"clips: {name} must be {' or '.join(choices)}; given {getattr(self, name)!r}")
         for name in ("crop_scale", "crop_ratio"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise UserError(f"clips: {name} must be two numbers, 0 < least <= greatest; given {low}, {high}")
+            bounds = getattr(self, name)
+            if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
+                raise UserError(f"clips: {name} must be two numbers, 0 < least <= greatest; given {bounds}")
         if self.crop_scale[1] > 1:
             raise UserError(f"clips: crop_scale is a share of the picture, at most 1; given {self.crop_scale[1]}")
         if not self.crop_sizes or not all(0 < share <= 1 for share in self.crop_sizes):

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Protocol
 
 from motion_vit.data.video.encoded_video import EncodedVideo
+from motion_vit.data.video.probing import count_frames, frame_window
 from motion_vit.errors import UserError
 
 
@@ -46,7 +47,10 @@ class ClipSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what it holds: equal for the same clips in another place, different for any other clips."""
+        """SHA-256 of what it holds: equal for the same clips in another place, different for other clips.
+
+        That of a list covers its rows; the video files that it names are not read for it.
+        """
         ...
 
     def __len__(self) -> int:
@@ -76,3 +80,22 @@ def clip_name(source: ClipSource, row: int) -> str:
         return source[row].id
     except UserError:
         return f"clip {row} of {source.name}"
+
+
+def clip_frames(clip: StoredClip) -> tuple[int, int]:
+    """Where a clip lies in its video.
+
+    Args:
+      clip: The clip.
+
+    Returns:
+      The number of its first frame, and how many it has.
+
+    Raises:
+      VideoDecodeError: They have to be counted, and the video cannot be read.
+    """
+    if clip.frames is not None:
+        return clip.first_frame, clip.frames
+    if clip.start or clip.end is not None:
+        return frame_window(clip.video, clip.start, clip.end)
+    return clip.first_frame, count_frames(clip.video) - clip.first_frame

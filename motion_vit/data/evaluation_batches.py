@@ -22,8 +22,7 @@ from motion_vit.data.batches import (
 )
 from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_sampling import FrameOrder
-from motion_vit.data.clip_source import ClipSource, StoredClip
-from motion_vit.data.training_batches import clip_frames
+from motion_vit.data.clip_source import ClipSource, StoredClip, clip_frames
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
 

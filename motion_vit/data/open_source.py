@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from motion_vit.data.clip_source import ClipSource, StoredClip
-from motion_vit.data.prepared_dataset import open_prepared
+from motion_vit.data.prepared_dataset import open_prepared, prepared_splits
 from motion_vit.data.video_list import read_video_list
 from motion_vit.errors import UserError
 
@@ -44,12 +44,29 @@ class _Relabelled:
         return dataclasses.replace(clip, label=int(self.numbers[clip.label]))
 
 
-def _split_of(location: str, default: str) -> tuple[pathlib.Path, str]:
-    """Takes `folder:split` apart; a folder without a split means the default one."""
-    folder, colon, split = location.rpartition(":")
-    if colon and split.isidentifier() and not os.path.exists(location):
+def _split_of(location: str) -> tuple[pathlib.Path, str]:
+    """Takes `folder:split` apart; the split is "" where there is none."""
+    folder, _, split = location.rpartition(":")
+    if folder and not os.path.exists(location):
         return pathlib.Path(folder), split
-    return pathlib.Path(location), default
+    return pathlib.Path(location), ""
+
+
+def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
+    """Opens everything there is to read.
+
+    Args:
+      location: A list file, a prepared folder for all its splits, or `FOLDER:SPLIT`.
+
+    Returns:
+      The sources.
+
+    Raises:
+      UserError: It does not exist or cannot be read.
+    """
+    if not os.path.isdir(location):
+        return [open_source(location, default_split="train")]
+    return [open_prepared(location, split) for split in prepared_splits(location)]
 
 
 def open_source(
@@ -70,10 +87,18 @@ def open_source(
     Raises:
       UserError: It does not exist or cannot be read, or it has classes that are not among `label_names`.
     """
-    path, split = _split_of(os.fspath(location), default_split)
+    if not os.fspath(location):
+        raise UserError("no data is named; expected a prepared folder, FOLDER:SPLIT or a list file")
+    path, split = _split_of(os.fspath(location))
+    if not path.exists():
+        raise UserError(
+            f"there is neither a prepared folder nor a list file {location}; `motion-vit prepare` makes such a folder."
+        )
     if not path.is_dir():
+        if split:
+            raise UserError(f"{path} is a list file, which has no splits; leave out :{split}, or give another list")
         return read_video_list(path, label_names=label_names)
-    source = open_prepared(path, split)
+    source = open_prepared(path, split or default_split)
     if label_names is None or tuple(label_names) == source.label_names:
         return source
     unknown = [name for name in source.label_names if name not in label_names]

@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import math
 import multiprocessing
 import os
@@ -12,8 +13,7 @@ from typing import Any
 
 import tqdm
 
-from motion_vit.data.clip_source import ClipSource, clip_name
-from motion_vit.data.training_batches import clip_frames
+from motion_vit.data.clip_source import ClipSource, clip_frames, clip_name
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.probing import VideoInfo, check_video
 from motion_vit.errors import UserError
@@ -100,11 +100,17 @@ def _listed(counts: dict[str, int]) -> str:
     return shown + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
 
 
+@functools.lru_cache(maxsize=1)
+def _check_file(path: str) -> VideoInfo:
+    """Decodes a file once for all clips that are parts of it, as long as they follow one another."""
+    return check_video(path)
+
+
 def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
     """Decodes one clip; runs in a worker process, from which a value comes back more safely than an exception."""
     try:
         clip = source[row]
-        info = check_video(clip.video)
+        info = _check_file(clip.video) if isinstance(clip.video, str) else check_video(clip.video)
         first, frames = clip_frames(clip)
     except VideoDecodeError as error:
         return BadClip(clip_name(source, row), error.reason)
@@ -175,7 +181,7 @@ def _sum_up(source: ClipSource, good: list[CheckedClip], bad: list[BadClip]) -> 
         clips_of_class={name: counts[number] for number, name in enumerate(source.label_names)},
         frames=(frames[0], statistics.median(frames), frames[-1]),
         sizes=_frequencies(f"{clip.video.width} x {clip.video.height}" for clip in good),
-        rates=_frequencies(f"{clip.video.fps:.1f}" for clip in good),
+        rates=_frequencies(f"{clip.video.fps:.1f}" if clip.video.fps else "unknown" for clip in good),
         codecs=_frequencies(clip.video.codec for clip in good),
         bad=tuple(bad),
     )

@@ -16,33 +16,13 @@ from motion_vit.data.augmentation.flips import mirrored_labels, random_horizonta
 from motion_vit.data.augmentation.rand_augment import RandAugment, parse_rand_augment
 from motion_vit.data.batches import Batch, Example, check_sizes, example, process_options, read_options, settle_worker
 from motion_vit.data.clip_options import ClipOptions
-from motion_vit.data.clip_source import ClipSource, StoredClip
+from motion_vit.data.clip_source import ClipSource, StoredClip, clip_frames
 from motion_vit.data.video.decoding import decode_frames
-from motion_vit.data.video.probing import count_frames, frame_window
 from motion_vit.errors import UserError
 
 # Training scales larger videos down to this many times the crop while decoding. 320 / 224 is the proportion of the
 # resized Kinetics files that the published recipes train on; twice that leaves detail for small crops.
 _DECODE_MARGIN = 2 * 320 / 224
-
-
-def clip_frames(clip: StoredClip) -> tuple[int, int]:
-    """Where a clip lies in its video.
-
-    Args:
-      clip: The clip.
-
-    Returns:
-      The number of its first frame, and how many it has.
-
-    Raises:
-      VideoDecodeError: They have to be counted, and the video cannot be read.
-    """
-    if clip.frames is not None:
-        return clip.first_frame, clip.frames
-    if clip.start or clip.end is not None:
-        return frame_window(clip.video, clip.start, clip.end)
-    return clip.first_frame, count_frames(clip.video) - clip.first_frame
 
 
 def decode_training_clip(
@@ -75,6 +55,9 @@ class ClipAugmenter:
     Args:
       options: Which augmentations.
       label_names: The names of the classes, which "label_aware" flips look for mirror images among.
+
+    Raises:
+      UserError: "label_aware" is asked for, and no name of a class says left or right.
     """
 
     def __init__(self, options: ClipOptions, label_names: tuple[str, ...]) -> None:
@@ -85,6 +68,11 @@ class ClipAugmenter:
         self._mirrored: Int[np.ndarray, " classes"] | None = None
         if options.flip == "label_aware":
             self._mirrored = mirrored_labels(label_names)
+            if (self._mirrored == np.arange(len(label_names))).all():
+                raise UserError(
+                    'the flip "label_aware" finds no class whose name says left, right or clockwise, such as '
+                    f'{label_names[0]!r}; give the classes their names, or choose the flip "on" or "off"'
+                )
 
     def __call__(
         self, clip: UInt8[np.ndarray, "t h w 3"], label: int, rng: np.random.Generator
@@ -193,8 +181,10 @@ class TrainingBatches:
         return {name: array.reshape(-1, *array.shape[2:]) for name, array in next(self._iterator).items()}
 
     def close(self) -> None:
-        """Ends the worker processes."""
+        """Ends the worker processes; the stream cannot be read any more."""
         self._iterator.close()
+        # Kept until Python shuts down, Grain's iterator would complain then.
+        del self._iterator
 
     def get_state(self) -> dict[str, Any]:
         """The place in the stream.

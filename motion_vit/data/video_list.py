@@ -111,7 +111,7 @@ def is_video_or_frame_folder(path: str | os.PathLike[str]) -> bool:
         return True
     try:
         with os.scandir(path) as entries:
-            return any(entry.name.endswith(".jpg") for entry in entries)
+            return any(entry.name.lower().endswith(".jpg") for entry in entries)
     # ValueError: the path has a character that no path can have.
     except (OSError, ValueError):
         return False

@@ -34,8 +34,10 @@ def draw_samples(
         device make of it.
 
     Raises:
-      UserError: not one clip can be decoded, or the picture cannot be written.
+      UserError: one clip is to be mixed with others, not one can be decoded, or the picture cannot be written.
     """
+    if augmented and samples < 2 and (config.augmentation.mixup or config.augmentation.cutmix):
+        raise UserError("the recipe mixes clips with each other; draw two samples or more.")
     rng = np.random.default_rng(seed)
     options, names = clip_options(config), source.label_names
     augment = ClipAugmenter(options, names)
@@ -48,7 +50,8 @@ def draw_samples(
         except UserError:
             continue  # `motion-vit data check` is there to name it
         rows.append([CaptionedClip(f"{clip.id}: {names[clip.label]}", decoded)])
-        cut.append(augment(decoded, clip.label, rng))
+        if augmented:
+            cut.append(augment(decoded, clip.label, rng))
         if len(rows) == samples:
             break
     if not rows:

@@ -10,7 +10,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 import motion_vit
-from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn
+from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
 from motion_vit.training import input_data
 from motion_vit.training.config import flatten
@@ -28,16 +28,30 @@ def validate(config: ConfigDict) -> None:
     Raises:
       UserError: naming the field, its value and what was expected.
     """
+    if not config.data.train:
+        raise UserError("config field data.train is '', but must be the path of a prepared folder or of a list file.")
+    validate_fields(config)
+    if config.model.options.get("num_classes") is None:
+        build_model(config, _SOME_CLASSES)
+    else:
+        build_model(config, config.model.options.num_classes)
+
+
+def validate_fields(config: ConfigDict) -> None:
+    """Checks all values of a recipe, but not what its model makes of them.
+
+    Args:
+      config: the recipe, possibly without data.
+
+    Raises:
+      UserError: naming the field, its value and what was expected.
+    """
     fields = flatten(config)
     for name, (is_valid, expectation) in _EXPECTATIONS.items():
         if not is_valid(fields[name]):
             raise UserError(f"config field {name} is {fields[name]!r}, but must be {expectation}.")
     _check_learning_rates(config)
     input_data.clip_options(config)
-    if config.model.options.get("num_classes") is None:
-        build_model(config, _SOME_CLASSES)
-    else:
-        build_model(config, config.model.options.num_classes)
 
 
 def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
@@ -113,10 +127,9 @@ _SHARE: Expectation = (lambda value: 0 <= value <= 1, "from 0 to 1")
 
 _EXPECTATIONS: dict[str, Expectation] = {
     "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
-    "data.train": (bool, "the path of a prepared folder or of a list file (CSV with header path,label)"),
     "data.frames": _POSITIVE,
     "data.size": _POSITIVE,
-    "data.sampling": (lambda value: value in ("segment", "dense"), "'segment' or 'dense'"),
+    "data.sampling": (lambda value: value in get_args(Sampling), "'segment' or 'dense'"),
     "data.stride": _POSITIVE,
     "data.mean": (lambda value: _are_numbers(value, 3), "three numbers, for red, green and blue"),
     "data.std": (

@@ -1,5 +1,6 @@
 """The training loop: batches in, checkpoints and curves out, and the same command continues where it stopped."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -63,7 +64,7 @@ class _Plan:
 
     @classmethod
     def of(cls, config: ConfigDict, source: ClipSource) -> "_Plan":
-        """The plan of a recipe for a training set; an epoch leaves out what does not fill a batch."""
+        """The plan of a recipe for a training set; an epoch has as many steps as it has full batches."""
         steps_per_epoch = len(source) // config.batch_size
         if steps_per_epoch == 0:
             raise UserError(
@@ -109,7 +110,11 @@ def train(
     with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
         run = _Run(config, mesh, plan, training, validation, checkpoints)
         last = plan.total if max_steps is None else min(run.step + max_steps, plan.total)
-        with Writers(folder, run.step) as writers, Progress(run.step, plan.total) as progress:
+        with (
+            contextlib.closing(run),
+            Writers(folder, run.step) as writers,
+            Progress(run.step, plan.total) as progress,
+        ):
             run.advance_to(last, writers, progress)
     draw_curves(folder / METRICS_FILE, folder / CURVES_FILE)
     return _result(folder, run, plan)
@@ -163,6 +168,10 @@ class _Run:
         """The training videos that could not be decoded so far."""
         return self._undecodable.names
 
+    def close(self) -> None:
+        """Ends the processes that read data."""
+        self._batches.close()
+
     def _first_state(self) -> TrainState:
         """The state of the latest checkpoint, with the data at its place, or a fresh one."""
         shape = (self._config.data.frames, self._config.data.size, self._config.data.size, 3)
@@ -197,9 +206,10 @@ class _Run:
     def _opening(self) -> str:
         plan, config = self._plan, self._config
         where = f"continues after step {self.step}" if self.step else "starts"
+        clips = config.batch_size * config.augmentation.repeats
         return (
             f"{config.name} {where}: {config.model.name}, {len(self._training)} videos, "
-            f"{len(self._training.label_names)} classes, {plan.total} steps of {config.batch_size} clips "
+            f"{len(self._training.label_names)} classes, {plan.total} steps of {clips} clips "
             f"({config.epochs:g} epochs) on {self._mesh.size} x {self._mesh.devices.flat[0].device_kind}"
         )
 
@@ -284,6 +294,8 @@ class _Run:
             mesh=self._mesh,
         )
         writers.write(self.step, "validation", {"top1": result.top1, "top5": result.top5})
+        for name in result.skipped:
+            progress.line(f"skipped in validation, cannot be decoded: {name}")
         skipped = f"  {len(result.skipped)} videos skipped" if result.skipped else ""
         progress.line(
             f"step {self.step}/{self._plan.total}  validation top-1 {100 * result.top1:.1f} %  "

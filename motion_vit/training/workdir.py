@@ -20,9 +20,11 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
       workdir: folder of the run.
 
     Raises:
-      UserError: the folder holds checkpoints of a run that was trained with another recipe.
+      UserError: it is a file, or the folder holds checkpoints of a run that was trained with another recipe.
     """
     path = workdir / CONFIG_FILE
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
     if path.exists() and (workdir / CHECKPOINTS_FOLDER).exists():
         differences = differing_fields(config_from_dict(json.loads(path.read_text(encoding="utf-8"))), config)
         if differences:

@@ -95,8 +95,10 @@ from motion_vit.data.training_batches import TrainingBatches
 from motion_vit.data.video_list import read_video_list
 
 def main():
+    global stream
     videos, options = read_video_list({str(video_folder / "all.csv")!r}), ClipOptions(frames=2, size=8)
-    with contextlib.closing(TrainingBatches(videos, options, batch_size=2, seed=0, workers=1)) as stream:
+    stream = TrainingBatches(videos, options, batch_size=2, seed=0, workers=1)  # kept until Python ends
+    with contextlib.closing(stream):
         for _ in range(3):
             next(stream)
     for _ in evaluation_batches(videos, options, batch_size=4, workers=1):

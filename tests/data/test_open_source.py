@@ -47,7 +47,13 @@ def test_what_does_not_exist_is_a_user_error(prepared: pathlib.Path, tmp_path: p
     with pytest.raises(UserError, match="test") as raised:
         open_source(f"{prepared}:test", default_split="train")
     assert "validation" in str(raised.value)
-    with pytest.raises(UserError, match="does not exist"):
-        open_source(tmp_path / "nowhere.csv", default_split="train")
+    with pytest.raises(UserError, match=r"neither a prepared folder nor a list file .*nowhere"):
+        open_source(tmp_path / "nowhere", default_split="train")
+    with pytest.raises(UserError, match="no data is named"):
+        open_source("", default_split="train")
+    (tmp_path / "one.csv").write_text("path,label\n")
+    with pytest.raises(UserError, match="a list file, which has no splits; leave out :validation"):
+        open_source(f"{tmp_path / 'one.csv'}:validation", default_split="train")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="motion-vit prepare"):
-        open_source(tmp_path, default_split="train")
+        open_source(tmp_path / "empty", default_split="train")

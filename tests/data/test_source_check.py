@@ -4,6 +4,7 @@ import pathlib
 import pytest
 
 from motion_vit.data.source_check import check_source
+from motion_vit.data.video.probing import check_video
 from motion_vit.data.video_list import read_video_list
 
 
@@ -35,3 +36,16 @@ def test_a_part_that_its_video_does_not_have_is_bad(video_folder: pathlib.Path, 
     (tmp_path / "part.csv").write_text(f"path,label,start,end\n{video_folder / 'v0.mp4'},clap,30,40\n")
     result = check_source(read_video_list(tmp_path / "part.csv"), workers=1, progress=False)
     assert len(result.bad) == 1
+
+
+def test_a_video_is_decoded_once_for_all_its_parts(
+    video_folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f"{video_folder / 'v6.mp4'},clap,{n / 10},{n / 10 + 0.5}\n" for n in range(10))
+    (tmp_path / "parts.csv").write_text("path,label,start,end\n" + rows)
+    decoded = []
+    monkeypatch.setattr(
+        "motion_vit.data.source_check.check_video", lambda video: decoded.append(video) or check_video(video)
+    )
+    result = check_source(read_video_list(tmp_path / "parts.csv"), workers=1, progress=False)
+    assert (result.clips_of_class, len(decoded)) == ({"clap": 10}, 1)

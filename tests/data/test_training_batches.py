@@ -3,6 +3,9 @@
 import contextlib
 import itertools
 import json
+import multiprocessing
+import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -136,7 +139,7 @@ def test_listed_frame_counts_stand_in_for_counting(video_folder, good, monkeypat
     counted = read_video_list(video_folder / "counted.csv")
     expected = take(TrainingBatches(good, OPTIONS, batch_size=7, seed=0), 1)
     monkeypatch.setattr(
-        "motion_vit.data.training_batches.count_frames", lambda video: pytest.fail("the list has the counts")
+        "motion_vit.data.clip_source.count_frames", lambda video: pytest.fail("the list has the counts")
     )
     assert_same_batches(expected, take(TrainingBatches(counted, OPTIONS, batch_size=7, seed=0), 1))
 
@@ -216,3 +219,48 @@ def test_impossible_streams_are_user_errors(good):
         TrainingBatches(good, OPTIONS, batch_size=0, seed=0)
     with pytest.raises(UserError, match="threads must be at least 0"):
         TrainingBatches(good, OPTIONS, batch_size=1, seed=0, threads=-1)
+
+
+def test_a_label_aware_flip_needs_names_that_say_left_or_right(good):
+    with pytest.raises(UserError, match="no class whose name says left, right"):
+        TrainingBatches(good, ClipOptions(frames=4, size=16, flip="label_aware"), batch_size=4, seed=0)
+
+
+class CountedReads:
+    """A source that counts how often it is read, over all processes."""
+
+    def __init__(self, source, folder):
+        self.source, self.folder = source, folder
+        self.name, self.label_names, self.fingerprint = source.name, source.label_names, source.fingerprint
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, row):
+        tempfile.NamedTemporaryFile(dir=self.folder, delete=False).close()
+        return self.source[row]
+
+
+@pytest.mark.parametrize(("workers", "threads", "most"), [(0, 1, 2), (0, 8, 8), (1, 0, 4), (2, 0, 8)])
+def test_no_more_batches_are_made_ahead_than_promised(good, tmp_path, workers, threads, most):
+    counted = CountedReads(good, tmp_path)
+    stream = TrainingBatches(counted, OPTIONS, batch_size=4, seed=0, workers=workers, threads=threads)
+    with contextlib.closing(stream):
+        next(stream)
+        made = [0]
+        while made[-1] < len(list(tmp_path.iterdir())):  # until nothing is made any more
+            made.append(len(list(tmp_path.iterdir())))
+            time.sleep(1)
+    assert 4 < made[-1] <= 4 * (1 + most)
+
+
+def read_in_threads(videos):
+    with contextlib.closing(TrainingBatches(videos, OPTIONS, batch_size=4, seed=0, threads=2)) as stream:
+        next(stream)
+
+
+def test_a_stream_is_read_in_threads_of_a_process_that_another_started(good):
+    process = multiprocessing.get_context("spawn").Process(target=read_in_threads, args=(good,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0

@@ -3,6 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from motion_vit.data.video.encoding import write_video
 from motion_vit.data.video_list import VideoList, read_video_list
 from motion_vit.errors import UserError
 from motion_vit.training.undecodable import Undecodable
@@ -40,6 +41,19 @@ def test_more_failures_than_the_share_stop_with_the_list(broken: VideoList) -> N
     undecodable = Undecodable(broken, 0.1)  # two of twenty
     assert len(list(undecodable.found_in(batch([0, 1], [2])))) == 2
     with pytest.raises(UserError, match="3 of the 20 videos") as stopped:
-        list(undecodable.found_in(batch([7], [])))
+        list(undecodable.found_in(batch([7], [2])))
     for text in ("0.mp4", "1.mp4", "7.mp4", "data.max_undecodable", "--skip-bad", "data check"):
         assert text in str(stopped.value)
+
+
+def test_a_batch_without_a_single_good_video_stops_the_run(broken: VideoList) -> None:
+    with pytest.raises(UserError, match="and of the last batch not a single one"):
+        list(Undecodable(broken, 0.5).found_in(batch([0, 1], [])))
+
+
+def test_the_reason_is_that_of_the_part_of_the_video(tmp_path: pathlib.Path) -> None:
+    write_video(tmp_path / "short.mp4", np.zeros((10, 16, 16, 3), np.uint8))
+    (tmp_path / "parts.csv").write_text("path,label,start,end\nshort.mp4,wave,100,110\n")
+    undecodable = Undecodable(read_video_list(tmp_path / "parts.csv"), 1.0)
+    (line,) = undecodable.found_in(batch([0], [0]))
+    assert "no frame from 100 s to 110 s" in line

@@ -113,7 +113,8 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
     folder = pathlib.Path(source).resolve()
     if not folder.exists():
         raise UserError(f"the source {source} does not exist; give what the download of {name} was unpacked to.")
-    if not layout.looks_like(folder):
+    # Folders of all kinds can be one's own videos: they are if they are no published dataset.
+    if name == "list" or not layout.looks_like(folder):
         others = [other for other, its in DATASETS.items() if other != "list" and its.looks_like(folder)]
         if others:
             raise UserError(

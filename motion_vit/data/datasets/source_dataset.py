@@ -32,8 +32,8 @@ class SourceDataset:
       name: Its name in `motion-vit prepare NAME`.
       label_names: The names of the classes in the official order, which is that of the model's outputs.
       splits: Split (`train`, `validation`, `test`) -> its clips, in the order of the official list.
-      mismatches: What differs from the official counts of classes and of clips in a split, in words; empty if nothing
-        does.
+      mismatches: What differs from the official counts of classes and of clips in a split, and what is doubtful
+        otherwise, in words.
     """
 
     name: str

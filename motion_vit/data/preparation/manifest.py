@@ -51,6 +51,7 @@ class SplitManifest:
 
     Attributes:
       clips: The number of clips.
+      verified: Whether every frame of every clip was decoded.
       frames: Frames of all clips together.
       seconds: Their duration together; clips without a known rate count as 0.
       fingerprint: SHA-256 over the label names and every record: equal for the same clips however they are sharded.
@@ -60,6 +61,7 @@ class SplitManifest:
     """
 
     clips: int
+    verified: bool
     frames: int
     seconds: float
     fingerprint: str
@@ -78,7 +80,7 @@ class Manifest:
       storage: What its records hold.
       complete: False where clips are bad and nobody has agreed to leave them out: such a folder is not to be read.
       label_names: The names of the classes, in the order of the model's outputs.
-      mismatches: What differs from the official counts, in words.
+      mismatches: What differs from the official counts or is doubtful otherwise, in words.
       splits: Split -> what was prepared of it.
       format_version: The version of the format, see `FORMAT_VERSION`.
     """

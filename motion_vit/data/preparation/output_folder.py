@@ -86,6 +86,10 @@ def _open_lock(folder: pathlib.Path) -> IO[str]:
     try:
         (folder / PROGRESS_FOLDER).mkdir(parents=True, exist_ok=True)
         return open(folder / PROGRESS_FOLDER / _LOCK_FILE, "w")
+    except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
+        raise OutputError(
+            f"{folder} cannot be made: {error.strerror}; give a folder, or the name of a new one"
+        ) from error
     except OSError as error:
         raise output_error(folder, error) from error
 

@@ -41,7 +41,7 @@ from motion_vit.data.preparation.plan import (
     stamp_files,
 )
 from motion_vit.data.preparation.record import Storage
-from motion_vit.data.preparation.report import PreparationReport, bad_clips_message
+from motion_vit.data.preparation.report import PreparationReport, bad_clips_message, byte_size
 from motion_vit.data.preparation.shard import Shard, ShardTask, find_shard
 from motion_vit.data.preparation.tfds_metadata import write_tfds_metadata
 from motion_vit.data.preparation.workers import choose_workers, write_shards
@@ -98,7 +98,7 @@ def prepare_dataset(
         tasks = plan_shards(
             source, folder, stamps, codec=codec, storage=storage, verify=verify, clips_per_shard=clips_per_shard
         )
-        shards = {task.name: shard for task in tasks if (shard := find_shard(task)) is not None}
+        shards = {task.name: shard for task in tasks if (shard := find_shard(task, retry_bad=not skip_bad)) is not None}
         reused = sum(len(task.clips) for task in tasks if task.name in shards)
         missing = [task for task in tasks if task.name not in shards]
         if missing:
@@ -135,11 +135,11 @@ def _warn_of_little_space(folder: pathlib.Path, missing: Sequence[ShardTask], st
     free = shutil.disk_usage(folder).free
     if needed > free:
         _logger.warning(
-            "%s has %.1f GB free and the clips that are still to be copied have %.1f GB: the disk will be full before "
-            "the end. What is finished until then is kept.",
+            "%s has %s free and the clips that are still to be copied have %s: the disk will be full before the end. "
+            "What is finished until then is kept.",
             folder,
-            free / 1e9,
-            needed / 1e9,
+            byte_size(free),
+            byte_size(needed),
         )
 
 
@@ -192,6 +192,7 @@ def _split_manifest(label_names: Sequence[str], shards: Sequence[tuple[str, Shar
         counts.update(shard.clips_of_class)
     return SplitManifest(
         clips=sum(len(shard.records) for _, shard in shards),
+        verified=all(shard.verified for _, shard in shards),
         frames=sum(shard.frames for _, shard in shards),
         seconds=round(sum(shard.seconds for _, shard in shards), 3),
         fingerprint=digest.hexdigest(),

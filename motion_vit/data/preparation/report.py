@@ -49,6 +49,7 @@ class PreparationReport:
         for name, split in self.manifest.splits.items():
             yield (
                 f"{name}: {split.clips:,} clips, {split.frames:,} frames, {_duration(split.seconds)}; "
+                f"{'every frame decoded' if split.verified else 'first frames decoded'}; "
                 f"left out: {len(split.bad):,}; shards: {len(split.shards)}; fingerprint {split.fingerprint[:16]}"
             )
             empty = [label for label, count in split.clips_of_class.items() if not count]
@@ -60,16 +61,20 @@ class PreparationReport:
             yield f"  and {len(self.bad) - _SHOWN_BAD} more, named in {self.folder / MANIFEST_FILE}"
         yield (
             f"{self.folder}: {self.clips:,} clips of {len(self.manifest.label_names)} classes, "
-            f"{_size(self.bytes)}, codec {self.manifest.codec}; {self.elapsed:.1f} s, of an earlier run: "
+            f"{byte_size(self.bytes)}, codec {self.manifest.codec}; {self.elapsed:.1f} s, of an earlier run: "
             f"{self.reused:,} clips"
         )
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
 
 
-def _size(size: int) -> str:
+def byte_size(size: int) -> str:
+    """A number of bytes in words, such as "1.2 GB"."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -86,11 +87,13 @@ class Shard:
     bad: tuple[BadClip, ...]
 
 
-def find_shard(task: ShardTask) -> Shard | None:
+def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
     """Looks for a finished shard of an earlier run.
 
     Args:
       task: The shard that is to be written.
+      retry_bad: Whether a shard without some clips whose files are there is made again. What was wrong with them need
+        not have been the files: a disk or network may have failed, or reading was not allowed.
 
     Returns:
       The shard, or None where it has to be written: it is not there, or was made from something else.
@@ -103,7 +106,9 @@ def find_shard(task: ShardTask) -> Shard | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # whatever is wrong with a note, its shard can be made again
     fits = shard.inputs == task.inputs and shard.bytes == size and (shard.verified or not task.verify)
-    return shard if fits else None
+    if not fits or (retry_bad and any(os.path.exists(clip.path) for clip in shard.bad)):
+        return None
+    return shard
 
 
 def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:

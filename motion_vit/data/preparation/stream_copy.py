@@ -11,7 +11,7 @@ import av.container
 import av.packet
 import av.video.stream
 
-from motion_vit.data.video.container import open_video
+from motion_vit.data.video.container import demux, open_video
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import VideoBytes
 from motion_vit.data.video.packets import read_packets
@@ -161,7 +161,7 @@ def _read_until_end(
     packets: list[av.packet.Packet] = []
     needed = 0
     margin = _REORDERED_PACKETS if container.format.name == "avi" else 0
-    for packet in container.demux(stream):
+    for packet in demux(container, stream):
         if packet.size == 0:  # the empty packet that flushes the decoder
             continue
         if packet.pts is None:

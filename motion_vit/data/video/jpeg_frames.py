@@ -1,6 +1,7 @@
 """Clips that are published as one JPEG image a frame, in a folder or in memory, decoded with OpenCV."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -39,6 +40,19 @@ class JpegSequence:
         """The number of frames."""
         return len(self.files)
 
+    def check_numbering(self) -> None:
+        """Makes sure that no frame is missing between two others, where the files are called by numbers.
+
+        Raises:
+          VideoDecodeError: A number is left out.
+        """
+        stems = [file.stem for file in self.files if isinstance(file, pathlib.Path)]
+        if not all(stem.isdecimal() for stem in stems):
+            return
+        for before, after in itertools.pairwise(stems):
+            if int(after) != int(before) + 1:
+                raise VideoDecodeError(self.name, f"frames are missing: {before}.jpg is followed by {after}.jpg")
+
     def read(self, frame: int) -> bytes:
         """The bytes of a frame's file.
 
@@ -64,7 +78,7 @@ def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
       Its frames, or None where it is a video file.
 
     Raises:
-      VideoDecodeError: It has no frames.
+      VideoDecodeError: It has no frames, or its folder cannot be listed.
     """
     files: tuple[pathlib.Path | bytes, ...]
     if isinstance(video, JpegFrames):
@@ -73,7 +87,10 @@ def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
         return None
     else:
         name = os.fspath(video)
-        files = tuple(sorted(path for path in pathlib.Path(video).iterdir() if path.suffix.lower() == ".jpg"))
+        try:
+            files = tuple(sorted(path for path in pathlib.Path(video).iterdir() if path.suffix.lower() == ".jpg"))
+        except OSError as error:
+            raise VideoDecodeError(name, f"the folder cannot be listed ({error.strerror})") from error
     if not files:
         raise VideoDecodeError(name, "it has no JPEG files (*.jpg)")
     return JpegSequence(name, files)

@@ -41,6 +41,15 @@ def test_the_folder_of_another_dataset_is_recognised(hmdb51_like: pathlib.Path) 
         read_dataset("ucf101", hmdb51_like, {})
 
 
+def test_ones_own_videos_are_not_a_published_dataset(hmdb51_like: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="does not look like list, but like hmdb51"):
+        read_dataset("list", hmdb51_like, {})
+    own = hmdb51_like / "brush_hair"  # a part of it that only its owner can give a meaning
+    (own / "class").mkdir()
+    (own / "one.avi").rename(own / "class" / "one.avi")
+    assert read_dataset("list", own, {}).label_names == ("class",)
+
+
 def test_an_option_of_another_dataset_is_refused(hmdb51_like: pathlib.Path) -> None:
     with pytest.raises(UserError, match="subset is no option of hmdb51, but of finegym"):
         read_dataset("hmdb51", hmdb51_like, {"subset": "gym99", "split_number": 1})

@@ -1,9 +1,12 @@
 """Preparation: shards, manifest and metadata out of a download, the same at any number of workers."""
 
 import collections
+import dataclasses
+import errno
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -224,3 +227,36 @@ def test_little_space_is_said_at_the_start(videos, video_source, tmp_path, monke
 def test_shards_grow_with_the_dataset_and_stay_few(clips, expected):
     assert clips_a_shard(clips) == expected
     assert clips / clips_a_shard(clips) <= 512
+
+
+@pytest.mark.parametrize("codec", ["copy", "h264-fast"])
+def test_a_clip_whose_frames_are_not_numbered_through_is_bad(jpeg_source, tmp_path, codec):
+    folder = shutil.copytree(pathlib.Path(jpeg_source.splits["train"][0].path).parent, tmp_path / "frames")
+    clips = tuple(dataclasses.replace(clip, path=str(folder / clip.id)) for clip in jpeg_source.splits["train"])
+    (folder / "2" / "00003.jpg").unlink()
+    source = dataclasses.replace(jpeg_source, splits={"train": clips})
+    report = prepare_dataset(source, tmp_path / "out", codec=codec, skip_bad=True, progress=False)
+    (bad,) = report.bad
+    assert (bad.id, bad.reason) == ("2", "frames are missing: 00002.jpg is followed by 00004.jpg")
+
+
+def test_a_frame_folder_that_cannot_be_listed_is_a_bad_clip(jpeg_source, tmp_path, monkeypatch):
+    locked = pathlib.Path(jpeg_source.splits["train"][1].path)
+    listing = pathlib.Path.iterdir
+
+    def iterdir(path):
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(pathlib.Path, "iterdir", iterdir)
+    report = prepare_dataset(jpeg_source, tmp_path / "out", skip_bad=True, progress=False)
+    (bad,) = report.bad
+    assert (bad.id, bad.reason) == ("1", "the folder cannot be listed (Permission denied)")
+
+
+def test_the_manifest_says_whether_every_frame_was_decoded(videos, video_source, tmp_path):
+    for verify in (False, True):
+        report = prepare_dataset(video_source(videos), tmp_path / "out", verify=verify, progress=False)
+        assert report.manifest.splits["train"].verified is verify
+        assert ("every frame decoded" in report.summary()) is verify

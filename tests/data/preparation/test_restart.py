@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from motion_vit.data.datasets.source_dataset import SourceClip
+from motion_vit.data.preparation.clip_encoding import encode_clip
 from motion_vit.data.preparation.output_folder import OutputError
 from motion_vit.data.preparation.plan import plan_shards, stamp_files
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.preparation.workers import write_shards
 from motion_vit.data.prepared_dataset import open_prepared
+from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.errors import UserError
 
 # Prepares the pickled source argv[1] into argv[2], with argv[3] workers and no file larger than argv[4] bytes.
@@ -135,7 +137,7 @@ def test_a_full_disk_is_said_whenever_the_writer_notices_it(videos, video_source
 
 def test_a_folder_that_cannot_be_made_is_said(videos, video_source, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot write .*file/out: Not a directory"):
+    with pytest.raises(OutputError, match=r"file/out cannot be made: Not a directory; give a folder"):
         prepare_dataset(video_source(videos), tmp_path / "file" / "out", progress=False)
 
 
@@ -162,6 +164,20 @@ def test_a_repaired_clip_comes_in_where_it_belongs(videos, video_source, tmp_pat
     prepare_dataset(video_source(folder), tmp_path / "out", progress=False)
     split = open_prepared(tmp_path / "out", "train")
     assert [split[row].id for row in range(3)] == ["v0", "v1", "v2"]
+
+
+def test_a_clip_that_could_not_be_read_for_a_while_is_tried_again(videos, video_source, tmp_path, monkeypatch):
+    def refuse(clip, *arguments, **options):
+        if clip.id == "v1":
+            raise VideoDecodeError(clip.path, "the file cannot be read (Input/output error)")
+        return encode_clip(clip, *arguments, **options)
+
+    with monkeypatch.context() as failing_disk:
+        failing_disk.setattr("motion_vit.data.preparation.shard.encode_clip", refuse)
+        with pytest.raises(UserError, match="Input/output error"):
+            prepare_dataset(video_source(videos), tmp_path / "out", progress=False)
+    report = prepare_dataset(video_source(videos), tmp_path / "out", progress=False)
+    assert (report.clips, report.bad) == (11, ())
 
 
 def test_a_finished_dataset_is_left_as_it_is(videos, video_source, tmp_path, files_of):
