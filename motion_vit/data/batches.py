@@ -65,15 +65,16 @@ def padding(shape: tuple[int, ...]) -> Example:
     return example(0, -1, None, shape)
 
 
-def settle_worker() -> None:
-    """Sets up a worker process, whose only thread calls this; does nothing in a thread beside others.
+def settle_reader() -> None:
+    """Sets up a thread or worker process that makes batches.
 
-    Workers share the cores already: a second layer of threads in each only gets in their way. Ctrl-C reaches every
-    process of a terminal, but only the one that trains is to answer it; it ends its workers.
+    They share the cores already: OpenCV's own threads would only get in their way, and are switched off in the process.
+    Ctrl-C reaches every process of a terminal, but only the one that trains is to answer it; it ends its workers, each
+    of which reads in its only thread.
     """
+    cv2.setNumThreads(1)
     is_alone = threading.current_thread() is threading.main_thread()
     if is_alone and multiprocessing.parent_process() is not None:
-        cv2.setNumThreads(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

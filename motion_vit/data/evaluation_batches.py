@@ -18,7 +18,7 @@ from motion_vit.data.batches import (
     padding,
     process_options,
     read_options,
-    settle_worker,
+    settle_reader,
 )
 from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_sampling import FrameOrder
@@ -79,7 +79,7 @@ class _Views(grain.transforms.Map):
 
     def map(self, element: int) -> Example:
         """Decodes the views of row `element`."""
-        settle_worker()
+        settle_reader()
         row = int(element)
         shape = (self.clips * self.crops, *self.options.shape)
         if row < 0:

@@ -14,7 +14,7 @@ from motion_vit.data import clip_sampling
 from motion_vit.data.augmentation.crops import multi_scale_crop, random_resized_crop
 from motion_vit.data.augmentation.flips import mirrored_labels, random_horizontal_flip, random_label_aware_flip
 from motion_vit.data.augmentation.rand_augment import RandAugment, parse_rand_augment
-from motion_vit.data.batches import Batch, Example, check_sizes, example, process_options, read_options, settle_worker
+from motion_vit.data.batches import Batch, Example, check_sizes, example, process_options, read_options, settle_reader
 from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_source import ClipSource, StoredClip, clip_frames
 from motion_vit.data.video.decoding import decode_frames
@@ -112,7 +112,7 @@ class _TrainingClips(grain.transforms.RandomMap):
 
     def random_map(self, element: int, rng: np.random.Generator) -> Example:
         """Decodes and augments the clip of row `element`."""
-        settle_worker()
+        settle_reader()
         row, options = int(element), self._options
         label = 0
         try:

@@ -117,8 +117,9 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
     if name == "list" or not layout.looks_like(folder):
         others = [other for other, its in DATASETS.items() if other != "list" and its.looks_like(folder)]
         if others:
+            own = "your own videos" if name == "list" else name
             raise UserError(
-                f"{source} does not look like {name}, but like {others[0]}: run `motion-vit prepare {others[0]} ...`, "
-                f"or give the folder of {name}."
+                f"{source} does not look like {own}, but like {others[0]}: run `motion-vit prepare {others[0]} ...`, "
+                f"or give the folder of {own}."
             )
     return layout.read(folder, **given)

@@ -42,7 +42,7 @@ def test_the_folder_of_another_dataset_is_recognised(hmdb51_like: pathlib.Path) 
 
 
 def test_ones_own_videos_are_not_a_published_dataset(hmdb51_like: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="does not look like list, but like hmdb51"):
+    with pytest.raises(UserError, match="does not look like your own videos, but like hmdb51"):
         read_dataset("list", hmdb51_like, {})
     own = hmdb51_like / "brush_hair"  # a part of it that only its owner can give a meaning
     (own / "class").mkdir()
