@@ -37,39 +37,20 @@ def add_command(
     return parser
 
 
-def not_negative(text: str) -> int:
-    """A whole number from 0 on, for argparse.
+def at_least(least: int) -> Callable[[str], int]:
+    """Makes argparse take whole numbers from a least one on.
 
     Args:
-      text: the argument.
+      least: that number.
 
     Returns:
-      The number.
-
-    Raises:
-      ValueError: it is no whole number.
-      ArgumentTypeError: it is below 0.
+      A function from an argument to its number, for `type=`.
     """
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
 
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return value
 
-def positive(text: str) -> int:
-    """A whole number above 0, for argparse.
-
-    Args:
-      text: the argument.
-
-    Returns:
-      The number.
-
-    Raises:
-      ValueError: it is no whole number.
-      ArgumentTypeError: it is below 1.
-    """
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
+    return whole_number

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, not_negative, positive
+from motion_vit.cli.arguments import add_command, at_least
 from motion_vit.errors import UserError
 
 # Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
@@ -34,7 +34,7 @@ def add_prepare(commands: Any) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="decode every frame of every clip")
     parser.add_argument("--skip-bad", action="store_true", help="leave out clips that are missing or cannot be decoded")
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes; default: one for each core")
+    parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes; default: one for each core")
     parser.add_argument("--split-number", type=int, metavar="N", help="ucf101, hmdb51: official split 1, 2 or 3")
     parser.add_argument("--subset", metavar="NAME", help="finegym: gym99 (default) or gym288")
     parser.add_argument(
@@ -73,15 +73,15 @@ def add_data(commands: Any) -> None:
         actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
     )
     check.add_argument("data", metavar="DATA", help="prepared folder (all its splits), FOLDER:SPLIT, or list file")
-    check.add_argument("--workers", type=positive, metavar="N", help="processes; default: one for each core")
+    check.add_argument("--workers", type=at_least(1), metavar="N", help="processes; default: one for each core")
     check.add_argument("--json", action="store_true", help="print JSON")
     details = "With a recipe, also what its augmentations make of them: on the host, and on the device."
     show = add_command(actions, "show", _show, "draw samples with their labels", details, takes_overrides=True)
     show.add_argument("data", metavar="DATA", help=_DATA_HELP)
     show.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="a .png or a .gif")
     show.add_argument("--config", metavar="FILE", help="recipe, such as configs/my_videos.py")
-    show.add_argument("--samples", type=positive, default=6, metavar="N", help="clips to draw; default: 6")
-    show.add_argument("--seed", type=not_negative, default=0, help="another seed draws other clips; default: 0")
+    show.add_argument("--samples", type=at_least(1), default=6, metavar="N", help="clips to draw; default: 6")
+    show.add_argument("--seed", type=at_least(0), default=0, help="another seed draws other clips; default: 0")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -118,10 +118,10 @@ def add_render(commands: Any) -> None:
     """Defines `motion-vit render`."""
     parser = add_command(commands, "render", _render, "render the embedded motion dataset as video files")
     parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--train", type=positive, default=8000, metavar="N", help="training videos; default: 8000")
-    parser.add_argument("--validation", type=positive, default=600, metavar="N", help="default: 600")
-    parser.add_argument("--size", type=positive, default=64, metavar="PIXELS", help="height and width; default: 64")
-    parser.add_argument("--seed", type=not_negative, default=0, help="default: 0")
+    parser.add_argument("--train", type=at_least(1), default=8000, metavar="N", help="training videos; default: 8000")
+    parser.add_argument("--validation", type=at_least(1), default=600, metavar="N", help="default: 600")
+    parser.add_argument("--size", type=at_least(1), default=64, metavar="PIXELS", help="height and width; default: 64")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="default: 0")
 
 
 def _render(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command, positive
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
 from motion_vit.errors import UserError
 
 
@@ -51,7 +51,7 @@ def add_evaluate(commands: Any) -> None:
     parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
     _add_checkpoint(parser)
     parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
-    parser.add_argument("--clips", type=positive, metavar="N", help="clips of each video; default: the recipe's")
+    parser.add_argument("--clips", type=at_least(1), metavar="N", help="clips of each video; default: the recipe's")
     parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of each clip; default: the recipe's")
     parser.add_argument(
         "--frame-order",
@@ -59,8 +59,8 @@ def add_evaluate(commands: Any) -> None:
         default="normal",
         help="controls: every frame the middle one, in random order, or backwards",
     )
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="views at once; default: the recipe's")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode; default: 0")
+    parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="views at once; default: the recipe's")
+    parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help="processes that decode; default: 0")
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -103,7 +103,7 @@ def add_predict(commands: Any) -> None:
     parser = add_command(commands, "predict", _predict, "name the most probable classes of video files")
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     _add_checkpoint(parser)
-    parser.add_argument("--top", type=positive, default=5, metavar="K", help="how many classes; default: 5")
+    parser.add_argument("--top", type=at_least(1), default=5, metavar="K", help="how many classes; default: 5")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
