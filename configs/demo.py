@@ -4,8 +4,8 @@ Command:            motion-vit demo --workdir build/demo
                     (renders the dataset, prepares it, trains this recipe, evaluates, predicts)
 Again, by itself:   motion-vit train --config configs/demo.py --workdir build/demo/again
 Expected time:      5 to 11 minutes of training on two CPU cores, 8 to 15 for the whole demo, as fast as the machine is.
-Expected accuracy:  87 to 99.8 % top-1 on 600 held-out videos in two runs of seed 0 on different machines; 9.3 and 9.8 % on
-                    frozen, 9.5 and 15.2 % on shuffled frames. It stays at chance for the first 700 to 900 steps, and
+Expected accuracy:  87 to 99.8 % top-1 on 600 held-out videos in two runs of seed 0 on different machines; 9.3 and 9.8 %
+                    on frozen, 9.5 and 15.2 % on shuffled frames. It stays at chance for the first 700 to 900 steps, and
                     gets the further the sooner it leaves it.
 """
 
