@@ -6,21 +6,22 @@ which keeps all frames in the stem and replaces every second attention by cost-v
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from motion_vit.modules import initializers
+from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
+from motion_vit.models.rematerialization import Remat
+from motion_vit.models.stage import Stage
+from motion_vit.modules.attention_block import AttentionBlock
 from motion_vit.modules.batch_norm import BatchNorm
-from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
+from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim, Neighbours
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.ops.cost_volume import MotionInput
 
@@ -36,104 +37,6 @@ _PLACEMENTS: dict[str, tuple[str, str]] = {
     "stage3": ("lg", "gg"),
     "stage4": ("gg", "lg"),
 }
-
-Clips = Float[Array, "b t h w c"]
-
-
-class ConvolutionBlock(nn.Module):
-    """Depthwise position encoding, depthwise 5x5x5 aggregation and a perceptron, all residual (UniFormer's `CBlock`).
-
-    Attributes:
-      mlp_ratio: hidden features of the perceptron over channels.
-      stochastic_depth: probability of skipping a residual branch of an example in training.
-      dropout: probability of dropping a feature in training.
-      dtype: dtype of the computation.
-      depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
-    """
-
-    mlp_ratio: float
-    stochastic_depth: float
-    dropout: float
-    dtype: jnp.dtype
-    depthwise_implementation: str | None
-
-    @nn.compact
-    def __call__(self, x: Clips, train: bool) -> Clips:
-        """Applies the block; random draws come from the RNG `dropout`."""
-        channels = x.shape[-1]
-        depthwise = {"dtype": self.dtype, "implementation": self.depthwise_implementation}
-        pointwise = {"dtype": self.dtype, "kernel_init": initializers.convolution_kernel}
-        skip = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
-        x = x + DepthwiseConv3D(3, **depthwise, name="position")(x)
-        y = BatchNorm(dtype=self.dtype, name="norm1")(x, train=train)
-        y = Linear(channels, **pointwise, name="conv1")(y)
-        y = DepthwiseConv3D(5, **depthwise, name="depthwise")(y)
-        x = x + skip(Linear(channels, **pointwise, name="conv2")(y))
-        y = BatchNorm(dtype=self.dtype, name="norm2")(x, train=train)
-        hidden = int(channels * self.mlp_ratio)
-        return x + skip(Mlp(hidden, self.dropout, **pointwise, name="mlp")(y, train=train))
-
-
-class AttentionBlock(nn.Module):
-    """Depthwise position encoding, attention and a perceptron, all residual (UniFormer's `SABlock`).
-
-    Attributes:
-      attention: the attention layer.
-      mlp_ratio: hidden features of the perceptron over channels.
-      layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
-      stochastic_depth: probability of skipping a residual branch of an example in training.
-      dropout: probability of dropping a feature in training.
-      dtype: dtype of the computation.
-      depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
-    """
-
-    attention: nn.Module
-    mlp_ratio: float
-    layer_scale: float | None
-    stochastic_depth: float
-    dropout: float
-    dtype: jnp.dtype
-    depthwise_implementation: str | None
-
-    @nn.compact
-    def __call__(self, x: Clips, train: bool) -> Clips:
-        """Applies the block; random draws come from the RNG `dropout`."""
-        channels = x.shape[-1]
-        skip = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3, 4), deterministic=not train)
-        position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
-        x = x + position(x)
-        y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x.astype(jnp.float32)).astype(self.dtype)
-        y = self.attention(y, train=train)
-        x = x + skip(self._scale(y, "layer_scale1"))
-        y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)
-        y = Mlp(int(channels * self.mlp_ratio), self.dropout, dtype=self.dtype, name="mlp")(y, train=train)
-        return x + skip(self._scale(y, "layer_scale2"))
-
-    def _scale(self, y: Clips, name: str) -> Clips:
-        if self.layer_scale is None:
-            return y
-        gamma = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
-        return y * gamma.astype(self.dtype).reshape(1, 1, 1, 1, -1)
-
-
-class Stage(nn.Module):
-    """Blocks of one resolution, applied in turn. Each stores its output as the intermediate `block{i}_output`.
-
-    Attributes:
-      depth: number of blocks.
-      make_block: makes the block of an index.
-    """
-
-    depth: int
-    make_block: Callable[[int], nn.Module]
-
-    @nn.compact
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
-        """Applies the blocks."""
-        for index in range(self.depth):
-            x = self.make_block(index)(x, train)
-            _store(self, f"block{index}_output", x)
-        return x
 
 
 class UniFormer(nn.Module):
@@ -161,7 +64,13 @@ class UniFormer(nn.Module):
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first.
       dropout: probability of dropping a feature after the stem, in perceptrons and after attention.
       dtype: dtype of the computation (float32 or bfloat16); parameters, statistics and logits are float32.
-      remat: recompute each block's activations in the backward pass instead of keeping them.
+      batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
+        `motion_vit.modules.batch_norm.BatchNorm`.
+      remat: which activations of a block the backward pass finds kept: "none" is computed again, or only the outputs of
+        linear layers are kept ("matmuls"), or only the block's input ("blocks").
+      scan_blocks: compile equal blocks of a stage once, as a loop; see `motion_vit.models.stage.Stage`.
+      frame_axis: axis of the mesh that frames are split over; the model then runs under `jax.set_mesh`. None leaves
+        them whole.
       cost_volume_implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
       attention_implementation: see `motion_vit.ops.global_attention.global_attention`.
@@ -187,7 +96,10 @@ class UniFormer(nn.Module):
     stochastic_depth: float = 0.0
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
-    remat: bool = False
+    batch_norm_groups: int = 1
+    remat: Remat = "none"
+    scan_blocks: bool = False
+    frame_axis: str | None = None
     cost_volume_implementation: str | None = None
     depthwise_implementation: str | None = None
     attention_implementation: str | None = None
@@ -212,22 +124,53 @@ class UniFormer(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, smaller than a token of the last stage, or too few frames for a frame pair.
+          ValueError: clips of another rank, smaller than a token of the last stage, or too few frames for a frame pair;
+            in training a batch that `batch_norm_groups` does not divide.
+          UserError: with a `frame_axis`, no mesh that has it, or frames that its devices do not divide.
         """
         _check_clips(clips, self)
-        x = clips.astype(self.dtype)
-        for stage in range(4):
-            x = self._patch_embedding(stage)(x)
-            _store(self, f"patch_embed{stage + 1}_output", x)
-            if stage == 0:
-                x = nn.Dropout(self.dropout)(x, deterministic=not train)
-            x = Stage(self.depths[stage], functools.partial(_make_block, self, stage), name=f"stage{stage + 1}")(
-                x, train=train
-            )
-        x = BatchNorm(dtype=self.dtype, name="norm")(x, train=train)
-        _store(self, "norm_output", x)
-        features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
-        return Linear(self.num_classes, name="head")(features)
+        with splittable_operators(self.frame_axis):
+            x = clips.astype(self.dtype)
+            for stage in range(4):
+                x = self._patch_embedding(stage)(x)
+                if not self.is_initializing():
+                    x = constrain_frames(x, self.frame_axis)
+                _store(self, f"patch_embed{stage + 1}_output", x)
+                if stage == 0:
+                    x = nn.Dropout(self.dropout)(x, deterministic=not train)
+                x = self._stage(stage)(x, train=train)
+            x = BatchNorm(groups=self.batch_norm_groups, dtype=self.dtype, name="norm")(x, train=train)
+            _store(self, "norm_output", x)
+            features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
+            return Linear(self.num_classes, name="head")(features)
+
+    def layer_patterns(self) -> tuple[str, ...]:
+        """The layers from input to output, for learning rates that decay from layer to layer.
+
+        Returns:
+          For each layer a regular expression that matches the paths of its parameters as a whole, parts joined by "/".
+          A block is a layer; the first one of a stage together with the patch embedding before it. The last layer is
+          the final normalisation with the head.
+        """
+        patterns = []
+        for stage, depth in enumerate(self.depths, start=1):
+            patterns.append(rf"(patch_embed{stage}|stage{stage}/block0)/.*")
+            patterns += [rf"stage{stage}/block{block}/.*" for block in range(1, depth)]
+        return (*patterns, r"(norm|head)/.*")
+
+    def _stage(self, stage: int) -> Stage:
+        rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()
+        first = sum(self.depths[:stage])
+        kinds = _PLACEMENTS[self.placement][stage - 2] if stage >= 2 else "cc"
+        return Stage(
+            functools.partial(_make_block, self, stage),
+            tuple(rates[first : first + self.depths[stage]]),
+            period=len(set(kinds)),
+            scan_blocks=self.scan_blocks,
+            remat=self.remat,
+            frame_axis=self.frame_axis,
+            name=f"stage{stage + 1}",
+        )
 
     def _patch_embedding(self, stage: int) -> PatchEmbedding:
         first = stage == 0
@@ -240,22 +183,18 @@ class UniFormer(nn.Module):
         )
 
 
-def _make_block(model: UniFormer, stage: int, index: int) -> nn.Module:
-    block_type = ConvolutionBlock if stage < 2 else AttentionBlock
-    if model.remat:
-        block_type = nn.remat(block_type, static_argnums=(2,))
-    rates = np.linspace(0, model.stochastic_depth, sum(model.depths))
-    options = {
+def _make_block(model: UniFormer, stage: int, index: int, **binding: Any) -> nn.Module:
+    """The block of an index of a stage (from 0); `binding` holds Linen's `name` and `parent`."""
+    shared = {
         "mlp_ratio": model.mlp_ratio,
-        "stochastic_depth": float(rates[sum(model.depths[:stage]) + index]),
         "dropout": model.dropout,
         "dtype": model.dtype,
         "depthwise_implementation": model.depthwise_implementation,
-        "name": f"block{index}",
+        **binding,
     }
-    if stage >= 2:
-        options |= {"attention": _make_attention(model, stage, index), "layer_scale": model.layer_scale}
-    return block_type(**options)
+    if stage < 2:
+        return ConvolutionBlock(batch_norm_groups=model.batch_norm_groups, **shared)
+    return AttentionBlock(_make_attention(model, stage, index), layer_scale=model.layer_scale, **shared)
 
 
 def _make_attention(model: UniFormer, stage: int, index: int) -> Emim | GlobalAttention:
@@ -274,6 +213,7 @@ def _make_attention(model: UniFormer, stage: int, index: int) -> Emim | GlobalAt
         motion_input=model.motion_input,
         frame_offset=model.frame_offset,
         neighbours=model.neighbours,
+        keep_frames=model.frame_axis is not None,
         implementation=model.cost_volume_implementation,
         **shared,
     )
@@ -287,8 +227,9 @@ def _store(module: nn.Module, name: str, value: Array) -> None:
 def _problems(model: UniFormer) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""
     problems = []
-    for name in ("placement", "motion_input", "neighbours"):
-        allowed = get_args({"placement": Placement, "motion_input": MotionInput, "neighbours": Neighbours}[name])
+    choices = {"placement": Placement, "motion_input": MotionInput, "neighbours": Neighbours, "remat": Remat}
+    for name, choice in choices.items():
+        allowed = get_args(choice)
         if getattr(model, name) not in allowed:
             problems.append(f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(allowed)}")
     for name in ("widths", "depths", "patch_sizes"):
@@ -307,6 +248,7 @@ def _problems(model: UniFormer) -> list[str]:
         ("image_size", 1),
         ("frame_offset", 1),
         ("stem_temporal_stride", 1),
+        ("batch_norm_groups", 1),
     ):
         if getattr(model, name) < low:
             problems.append(f"{name} is {getattr(model, name)}, but must be at least {low}")

@@ -16,11 +16,15 @@ class BatchNorm(nn.Module):
     Attributes:
       momentum: share of the old running statistics that a step keeps (PyTorch's `1 - momentum`).
       epsilon: added to the variance.
+      groups: in training, the batch is normalised in so many equal parts, in order, each by its own statistics; the
+        running statistics take the mean over the parts. With as many parts as devices that split the batch this is
+        what PyTorch's DistributedDataParallel computes without SyncBatchNorm, and what the paper trained with.
       dtype: dtype of the output; statistics are float32.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+    groups: int = 1
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -28,6 +32,9 @@ class BatchNorm(nn.Module):
         """Normalises `x`, with the statistics of `x` when `train` and with the running ones otherwise.
 
         The running statistics live in the collection `batch_stats` (`mean`, `var`), which must be mutable when `train`.
+
+        Raises:
+          ValueError: when `train`, a batch that `groups` does not divide.
         """
         channels = x.shape[-1]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
@@ -35,21 +42,35 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         if train:
-            axes = tuple(range(x.ndim - 1))
-            count = x.size // channels
-            values = x.astype(jnp.float32)
+            if x.shape[0] % self.groups:
+                raise ValueError(
+                    f"BatchNorm takes statistics of {self.groups} parts of the batch, but {x.shape[0]} examples cannot "
+                    "be split into so many equal ones"
+                )
+            values = _split_batch(x, self.groups).astype(jnp.float32)
+            axes = tuple(range(1, values.ndim - 1))
+            count = x.size // channels // self.groups
             mean = jnp.mean(values, axes)
-            var = jnp.mean(lax.square(values - _per_channel(mean, x.ndim)), axes)
+            var = jnp.mean(lax.square(values - _per_channel(mean, values.ndim)), axes)
             if not self.is_initializing():
                 unbiased = var * (count / max(count - 1, 1))
-                running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
-                running_var.value = self.momentum * running_var.value + (1 - self.momentum) * unbiased
+                running_mean.value = self._move(running_mean.value, mean)
+                running_var.value = self._move(running_var.value, unbiased)
         else:
-            mean, var = running_mean.value, running_var.value
-        factor = scale * lax.rsqrt(var + self.epsilon)
-        shift = bias - mean * factor
-        return (x.astype(jnp.float32) * _per_channel(factor, x.ndim) + _per_channel(shift, x.ndim)).astype(self.dtype)
+            values = _split_batch(x, 1).astype(jnp.float32)
+            mean, var = running_mean.value[None], running_var.value[None]
+        factor = scale[None] * lax.rsqrt(var + self.epsilon)
+        shift = bias[None] - mean * factor
+        output = values * _per_channel(factor, values.ndim) + _per_channel(shift, values.ndim)
+        return output.reshape(x.shape).astype(self.dtype)
+
+    def _move(self, running: Float[Array, " c"], new: Float[Array, "groups c"]) -> Float[Array, " c"]:
+        return self.momentum * running + (1 - self.momentum) * jnp.mean(new, axis=0)
 
 
-def _per_channel(values: Float[Array, " c"], ndim: int) -> Float[Array, "*ones c"]:
-    return values.reshape((1,) * (ndim - 1) + (-1,))
+def _split_batch(x: Float[Array, "b *space c"], groups: int) -> Float[Array, "groups b2 *space c"]:
+    return x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+
+
+def _per_channel(values: Float[Array, "groups c"], ndim: int) -> Float[Array, "groups *ones c"]:
+    return values.reshape(values.shape[0], *(1,) * (ndim - 2), values.shape[1])

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.linear import Linear, LinearWeights
-from motion_vit.ops import cost_volume
+from motion_vit.ops import cost_volume, frame_pairs
 
 Neighbours = Literal["next", "both"]
 
@@ -61,6 +61,8 @@ class Emim(nn.Module):
       neighbours: "next" pairs each frame with a later one; "both" averages that with the same layer applied to the
         earlier one. The paper names this ablation, the released code does not hold it: the average with shared weights
         is this library's reading.
+      keep_frames: compute as many pairs as there are frames, so that frames which are split over devices stay where
+        they are; the same numbers for a little more arithmetic (see `motion_vit.ops.frame_pairs`).
       dropout: probability of dropping a feature of the output in training.
       dtype: dtype of the computation; affinity and softmax are float32.
       implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
@@ -73,6 +75,7 @@ class Emim(nn.Module):
     motion_input: cost_volume.MotionInput = "affinity"
     frame_offset: int = 1
     neighbours: Neighbours = "next"
+    keep_frames: bool = False
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     implementation: str | None = None
@@ -94,12 +97,13 @@ class Emim(nn.Module):
         project = Linear(channels, dtype=self.dtype, name="proj")
 
         def attend(offset: int, name: str) -> Float[Array, "b t h w c"]:
-            pairs = cost_volume.pair_frames(query, key, value, offset=offset)
+            pair = frame_pairs.pair_all_frames if self.keep_frames else frame_pairs.pair_frames
+            pairs = pair(query, key, value, offset=offset)
             if self.is_mutable_collection("intermediates") and not self.is_initializing():
                 volume = cost_volume.cost_volume(
                     *pairs[:2], rpb, window=self.window, implementation=self.implementation
                 )
-                self.sow("intermediates", name, volume)
+                self.sow("intermediates", name, _only_pairs(volume, offset) if self.keep_frames else volume)
             output = cost_volume.cost_volume_attention(
                 *pairs,
                 rpb,
@@ -109,7 +113,9 @@ class Emim(nn.Module):
                 implementation=self.implementation,
             )
             # Projecting the pairs before the last one is repeated saves that frame's share of the work.
-            return cost_volume.repeat_last_pair(project(output.reshape(*output.shape[:4], channels)), offset=offset)
+            output = project(output.reshape(*output.shape[:4], channels))
+            repeat = frame_pairs.repeat_nearest_pair if self.keep_frames else frame_pairs.repeat_last_pair
+            return repeat(output, offset=offset)
 
         x = attend(self.frame_offset, "cost_volume")
         if self.neighbours == "both":
@@ -126,3 +132,8 @@ class Emim(nn.Module):
         if self.motion_branch:
             count += tokens * self.heads * 4 * displacements * (displacements + x.shape[-1] // self.heads)
         return count * (2 if self.neighbours == "both" else 1)
+
+
+def _only_pairs(frames: Float[Array, "b t *rest"], offset: int) -> Float[Array, "b n *rest"]:
+    """What belongs to a pair of what `pair_all_frames` gives every frame."""
+    return frames[:, :-offset] if offset > 0 else frames[:, -offset:]

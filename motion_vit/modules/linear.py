@@ -2,10 +2,14 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.ops.linear import linear
+
+LINEAR_OUTPUT = "linear_output"
+"""The name of a linear layer's output for policies of rematerialisation (`jax.checkpoint_policies`)."""
 
 
 class LinearWeights(nn.Module):
@@ -47,7 +51,8 @@ class Linear(nn.Module):
         """Applies the layer to every token."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return linear(x.astype(self.dtype), kernel.astype(self.dtype), bias.astype(self.dtype))
+        output = linear(x.astype(self.dtype), kernel.astype(self.dtype), bias.astype(self.dtype))
+        return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
         """Multiply-adds of one call on an input of this shape."""

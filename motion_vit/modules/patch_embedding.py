@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.ops.frame_pairs import shift_frames
 from motion_vit.ops.linear import linear
 
 
@@ -34,9 +35,8 @@ class PatchProjection(nn.Module):
         kernel = self.param("kernel", initializers.convolution_kernel, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         patches = _spatial_patches(x.astype(self.dtype), rows, columns)
-        padded = jnp.pad(patches, [(0, 0), (frames // 2, frames // 2), (0, 0), (0, 0), (0, 0)])
-        last = x.shape[1]
-        taps = [padded[:, tap : tap + last : self.temporal_stride] for tap in range(frames)]
+        shifted = (shift_frames(patches, tap - frames // 2) for tap in range(frames))
+        taps = [tap[:, :: self.temporal_stride] for tap in shifted]
         weights = kernel.astype(self.dtype).reshape(-1, self.features)
         return linear(jnp.concatenate(taps, axis=-1), weights, bias.astype(self.dtype))
 

@@ -13,8 +13,7 @@ The window is always centred on the query. Candidates outside the image are not 
 with the constant `1e-6`, and so their logit is `1e-6 * sum(q) / sqrt(d) + bias` whatever the image holds. Every
 implementation but the reference uses that scalar instead of a padded grid of keys.
 
-Frames are paired by the caller (`pair_frames`): pairs `n = T - offset` of a clip of `T` frames; the last pair serves
-the remaining frames too (`repeat_last_pair`), which is exact because the authors repeat it.
+Frames are paired by the caller: see `motion_vit.ops.frame_pairs`.
 """
 
 from typing import Literal, NamedTuple
@@ -45,45 +44,6 @@ class MotionBranch(NamedTuple):
     hidden_bias: Float[Array, " hidden"]
     output_kernel: Float[Array, "hidden d"]
     output_bias: Float[Array, " d"]
-
-
-def pair_frames(
-    query: Float[Array, "b t h w heads d"],
-    key: Float[Array, "b t h w heads d"],
-    value: Float[Array, "b t h w heads d"],
-    *,
-    offset: int = 1,
-) -> tuple[Float[Array, "b n h w heads d"], Float[Array, "b n h w heads d"], Float[Array, "b n h w heads d"]]:
-    """Pairs the queries of each frame with the keys and values `offset` frames later.
-
-    Args:
-      query: queries of a clip of `t` frames.
-      key: keys of the same clip.
-      value: values of the same clip.
-      offset: distance to the key frame, in frames; negative pairs each frame with an earlier one.
-
-    Returns:
-      Queries, keys and values of the `n = t - |offset|` pairs.
-
-    Raises:
-      ValueError: the clip has no such pair.
-    """
-    frames = query.shape[1]
-    if offset == 0 or abs(offset) >= frames:
-        raise ValueError(
-            f"no frame pairs at offset {offset} in a clip of {frames} frames: a clip needs at least {abs(offset) + 1}"
-        )
-    if offset > 0:
-        return query[:, :-offset], key[:, offset:], value[:, offset:]
-    return query[:, -offset:], key[:, :offset], value[:, :offset]
-
-
-def repeat_last_pair(pairs: Float[Array, "b n *rest"], *, offset: int = 1) -> Float[Array, "b t *rest"]:
-    """Gives the frames without a partner the result of the nearest pair: `n` pairs become `t = n + |offset|` frames."""
-    missing = abs(offset)
-    edge = pairs[:, -1:] if offset > 0 else pairs[:, :1]
-    copies = jnp.broadcast_to(edge, (edge.shape[0], missing, *edge.shape[2:]))
-    return jnp.concatenate([pairs, copies] if offset > 0 else [copies, pairs], axis=1)
 
 
 def cost_volume(
@@ -141,7 +101,8 @@ def cost_volume_attention(
       motion_input: what the motion branch reads: the raw "affinity" (the paper) or its "softmax" (ablation).
       implementation: how it is computed; all give the same numbers.
         "xla_window" gathers every window (the readable reference; memory `K * K` times that of the keys),
-        "xla_dense" takes the band out of all-pairs affinities by pads and reshapes (no gather or scatter: GPU, TPU),
+        "xla_dense" takes the band out of all-pairs affinities by pads and reshapes (no gather or scatter: GPU),
+        "xla_onehot" takes it out by matrix products with a one-hot array (the fastest on TPU),
         "xla_take" takes it out by indexing (the fastest on CPU),
         "xla_strip" works on strips of rows (large maps).
         None chooses by platform and map size.

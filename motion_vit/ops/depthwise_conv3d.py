@@ -5,6 +5,9 @@ shifted form written here adds up the input once per kernel tap, shifted and sca
 gradient to the input is the same function with the taps reversed; its gradient to the kernel is a blocked sum that
 keeps what it reads in the cache. Both are given by hand because autodiff of the shifted form would write one array per
 tap.
+
+On TPU XLA cuts the rows of a grouped 3x3x3 convolution into overlapping pieces first: at 16 x 56 x 56 x 64 it accesses
+seven times the memory of the shifted form. Only its gradient to the kernel is better there.
 """
 
 import functools
@@ -15,9 +18,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.platform import current_platform
 from motion_vit.ops.precision import accumulation_dtype
 
-IMPLEMENTATIONS = ("xla_conv", "shifted")
+IMPLEMENTATIONS = ("xla_conv", "shifted", "shifted_conv")
 """The names that `implementation` accepts."""
 
 _UNROLLED_TAPS = 27
@@ -41,7 +45,8 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
       x: input.
       kernel: one odd-sized kernel per channel.
       implementation: "xla_conv" is XLA's grouped convolution; "shifted" adds shifted copies (the usable form on CPU);
-        None chooses by platform.
+        "shifted_conv" does so too, but for the gradient to the kernel, which is XLA's (small kernels on TPU). None
+        chooses by platform and size of the kernel.
 
     Returns:
       Output of the shape and dtype of `x`; sums are accumulated in float32 or better.
@@ -57,14 +62,23 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
     if any(size % 2 == 0 for size in kernel.shape[:3]):
         raise ValueError(f"kernel sizes must be odd, got {kernel.shape[:3]}")
     if implementation is None:
-        implementation = "shifted" if jax.default_backend() == "cpu" else "xla_conv"
+        implementation = _choose(kernel)
     if implementation == "shifted":
         return _shifted(x, kernel)
+    if implementation == "shifted_conv":
+        return _shifted_conv(x, kernel)
     if implementation == "xla_conv":
         return _grouped_convolution(x, kernel)
     raise ValueError(
         f"unknown implementation {implementation!r} of depthwise_conv3d: choose from {', '.join(IMPLEMENTATIONS)}"
     )
+
+
+def _choose(kernel: Kernel) -> str:
+    platform = current_platform()
+    if platform == "tpu" and kernel[..., 0].size <= _UNROLLED_TAPS:
+        return "shifted_conv"
+    return "shifted" if platform == "cpu" else "xla_conv"
 
 
 def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
@@ -110,6 +124,21 @@ def _shifted_backward(residuals: tuple[Video, Kernel], gradient: Video) -> tuple
 
 
 _shifted.defvjp(_shifted_forward, _shifted_backward)
+
+
+@jax.custom_vjp
+def _shifted_conv(x: Video, kernel: Kernel) -> Video:
+    return _shifted(x, kernel)
+
+
+def _shifted_conv_backward(residuals: tuple[Video, Kernel], gradient: Video) -> tuple[Video, Kernel]:
+    x, kernel = residuals
+    input_gradient = _shifted(gradient, kernel[::-1, ::-1, ::-1])
+    (kernel_gradient,) = jax.linear_transpose(lambda kernel: _grouped_convolution(x, kernel), kernel)(gradient)
+    return input_gradient, kernel_gradient
+
+
+_shifted_conv.defvjp(_shifted_forward, _shifted_conv_backward)
 
 
 def _pad(x: Video, kernel_size: tuple[int, ...]) -> Video:

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.platform import current_platform
 from motion_vit.ops.precision import accumulation_dtype
 
-IMPLEMENTATIONS = ("xla", "cudnn", "chunked")
+IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise")
 """The names that `implementation` accepts."""
 
 _CHUNK_QUERIES = 196
@@ -21,6 +22,12 @@ _CHUNK_QUERIES = 196
 
 _CHUNK_FROM_WEIGHTS = 1 << 20
 """Below this many attention weights a head, chunks cost more than they save."""
+
+_CLIPWISE_QUERIES = 448
+"""Queries a chunk at most where all heads go together: the weights of 5 heads then fit the fast memory of a TPU."""
+
+_CLIPWISE_FROM_WEIGHTS = 1 << 18
+"""Below this many attention weights a head, one clip at a time leaves a TPU idle."""
 
 Tokens = Float[Array, "b n heads d"]
 
@@ -34,7 +41,9 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
       value: values.
       implementation: "xla" and "cudnn" are those of `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on
         NVIDIA GPUs); "chunked" works on one head and some queries at a time and recomputes the weights in the backward
-        pass, so that the weights of a long clip are never held at once. None chooses by platform, dtype and length.
+        pass, so that the weights of a long clip are never held at once. "clipwise" does so too, but with all heads of
+        one clip of every device at a time (TPU); the clips of the batch are then taken to be split evenly over the
+        devices of the mesh that is set, if one is. None chooses by platform, dtype and length.
 
     Returns:
       Output of the shape and dtype of `query`.
@@ -56,6 +65,8 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
         implementation = _choose(query, key)
     if implementation == "chunked":
         return _chunked(query, key, value)
+    if implementation == "clipwise":
+        return _clipwise(query, key, value)
     if implementation in ("xla", "cudnn"):
         # JAX's own function relies on implicit promotion, which a program may have switched off.
         with jax.numpy_dtype_promotion("standard"):
@@ -74,11 +85,14 @@ def attention_weights(query: Tokens, key: Tokens) -> Float[Array, "b heads n m"]
 
 
 def _choose(query: Tokens, key: Tokens) -> str:
-    backend = jax.default_backend()
-    if backend == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16):
+    platform = current_platform()
+    if platform == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16):
         return "cudnn"
-    if backend == "cpu" and query.shape[1] * key.shape[1] >= _CHUNK_FROM_WEIGHTS:
+    weights = query.shape[1] * key.shape[1]
+    if platform == "cpu" and weights >= _CHUNK_FROM_WEIGHTS:
         return "chunked"
+    if platform == "tpu" and weights >= _CLIPWISE_FROM_WEIGHTS:
+        return "clipwise"
     return "xla"
 
 
@@ -102,3 +116,29 @@ def _chunked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
 
     output = lax.map(one_head, tuple(by_head))[:, :tokens]
     return jnp.swapaxes(output.reshape(batch, heads, tokens, channels), 1, 2)
+
+
+def _clipwise(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+    batch, tokens, _, channels = query.shape
+    devices = max(jax.sharding.get_abstract_mesh().size, 1)  # 0 where no mesh is set
+    rounds = batch // devices if batch % devices == 0 else 1
+    chunks = -(-tokens // _CLIPWISE_QUERIES)
+    chunk_queries = -(-tokens // chunks)
+
+    @jax.checkpoint
+    def one_chunk(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+        dtype = accumulation_dtype(query.dtype)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", query * channels**-0.5, key, preferred_element_type=dtype)
+        weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+        return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+
+    def one_round(clips: tuple[Tokens, Tokens, Tokens]) -> Tokens:
+        query, key, value = clips
+        padded = jnp.pad(query, [(0, 0), (0, chunks * chunk_queries - tokens), (0, 0), (0, 0)])
+        by_chunk = jnp.moveaxis(padded.reshape(len(query), chunks, chunk_queries, *query.shape[2:]), 1, 0)
+        output = jnp.moveaxis(lax.map(lambda chunk: one_chunk(chunk, key, value), by_chunk), 0, 1)
+        return output.reshape(padded.shape)[:, :tokens]
+
+    # Neighbours in the batch are on one device: the clips of a round are each device's own, and none travels.
+    by_round = [jnp.moveaxis(x.reshape(-1, rounds, *x.shape[1:]), 1, 0) for x in (query, key, value)]
+    return jnp.moveaxis(lax.map(one_round, tuple(by_round)), 0, 1).reshape(query.shape)

@@ -1,7 +1,8 @@
 """The linear layer's arithmetic."""
 
-import jax
 from jaxtyping import Array, Float
+
+from motion_vit.ops.platform import current_platform
 
 
 def linear(
@@ -14,7 +15,7 @@ def linear(
     can shard them.
     """
     batch = x.shape[:-1]
-    if jax.default_backend() == "cpu":
+    if current_platform() == "cpu":
         x = x.reshape(-1, x.shape[-1])
     product = x @ kernel
     product = product + bias.reshape((1,) * (product.ndim - 1) + (-1,))

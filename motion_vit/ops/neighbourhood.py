@@ -2,8 +2,9 @@
 
 Several forms of the same two maps, of which `motion_vit.ops.cost_volume` makes attention: "affinity" takes the inner
 product of each query with the `K x K` keys around its own place, "aggregate" sums the values there with given weights.
-Keys and values outside the image are the constant `PADDING_VALUE`. All but the gathering reference compute the products
-of all pairs of a frame or strip, which are matrix products, and take the band of the window out of them.
+Keys and values outside the image are a constant (`motion_vit.ops.window_geometry`). All but the gathering reference
+compute the products of all pairs of a frame or strip, which are matrix products, and take the band of the window out of
+them.
 """
 
 from collections.abc import Callable
@@ -14,18 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from motion_vit.ops.onehot_band import onehot_affinity, onehot_aggregate
+from motion_vit.ops.platform import current_platform
 from motion_vit.ops.precision import accumulation_dtype
-
-PADDING_VALUE = 1e-6
-"""What keys and values hold outside the image (the authors' `nn.ConstantPad2d(K // 2, 1e-6)`)."""
+from motion_vit.ops.window_geometry import (
+    PADDING_VALUE,
+    Band,
+    Heads,
+    add_outside_value,
+    displacement_of_key,
+    fill_outside,
+    flatten_space,
+    inside_image,
+)
 
 _DENSE_TOKENS = 400
 """Above this many tokens a frame, affinities are computed in strips of rows: all pairs would grow with its square."""
 
 _STRIP_ROWS = 7
-
-Heads = Float[Array, "b n heads h w d"]
-Band = Float[Array, "b n heads h w p"]
 
 
 class Form(NamedTuple):
@@ -38,34 +45,6 @@ class Form(NamedTuple):
 
     affinity: Callable[[Heads, Heads, int], Band]
     aggregate: Callable[[Band, Heads, int], Heads]
-
-
-# --- Which displacements leave the image ------------------------------------------------------------------------------
-
-
-def _inside(height: int, width: int, window: int) -> Bool[np.ndarray, "h w p"]:
-    """Whether displacement `p` of the query at `(row, column)` stays in the image."""
-    radius = window // 2
-    shift = np.arange(window) - radius
-    rows = np.arange(height)[:, None] + shift
-    columns = np.arange(width)[:, None] + shift
-    row_inside = (rows >= 0) & (rows < height)
-    column_inside = (columns >= 0) & (columns < width)
-    inside = row_inside[:, None, :, None] & column_inside[None, :, None, :]
-    return inside.reshape(height, width, window * window)
-
-
-def _fill_outside(band: Band, query: Heads, window: int) -> Band:
-    """Gives the displacements that leave the image the logit of the padding constant."""
-    inside = jnp.asarray(_inside(band.shape[3], band.shape[4], window))[None, None, None]
-    outside = PADDING_VALUE * jnp.sum(query, axis=-1, keepdims=True, dtype=band.dtype)
-    return jnp.where(inside, band, outside)
-
-
-def _add_outside_value(output: Heads, weights: Band, window: int) -> Heads:
-    """Adds what the displacements that leave the image gather: their weights times the padding constant."""
-    outside = jnp.asarray(~_inside(weights.shape[3], weights.shape[4], window), output.dtype)[None, None, None]
-    return output + PADDING_VALUE * jnp.sum(weights.astype(output.dtype) * outside, axis=-1, keepdims=True)
 
 
 # --- xla_window: gather every window (the reference) ------------------------------------------------------------------
@@ -139,7 +118,7 @@ def _dense_affinity(query: Heads, key: Heads, window: int) -> Band:
     radius = window // 2
     pairs = jnp.einsum("bnhijd,bnhyxd->bnhijyx", query, key, preferred_element_type=dtype)
     pairs = jnp.pad(pairs, [(0, 0)] * 5 + [(radius, radius)] * 2)
-    return _fill_outside(_take_band(pairs, window), query, window)
+    return fill_outside(_take_band(pairs, window), query, window)
 
 
 def _dense_aggregate(weights: Band, value: Heads, window: int) -> Heads:
@@ -148,7 +127,7 @@ def _dense_aggregate(weights: Band, value: Heads, window: int) -> Heads:
     pairs = _put_band(weights, height + 2 * radius, width + 2 * radius)
     pairs = pairs[..., radius : radius + height, radius : radius + width]
     output = jnp.einsum("bnhijyx,bnhyxd->bnhijd", pairs, value, preferred_element_type=dtype)
-    return _add_outside_value(output, weights, window).astype(value.dtype)
+    return add_outside_value(output, weights, window).astype(value.dtype)
 
 
 def _strips(x: Float[Array, "b n heads h *rest"], halo: int) -> Float[Array, "b n heads strips rows *rest"]:
@@ -173,7 +152,7 @@ def _strip_affinity(query: Heads, key: Heads, window: int) -> Band:
     )
     pairs = jnp.pad(pairs, [(0, 0)] * 7 + [(radius, radius)])
     band = _join_strips(_take_band(pairs, window), query.shape[3])
-    return _fill_outside(band, query, window)
+    return fill_outside(band, query, window)
 
 
 def _strip_aggregate(weights: Band, value: Heads, window: int) -> Heads:
@@ -181,7 +160,7 @@ def _strip_aggregate(weights: Band, value: Heads, window: int) -> Heads:
     height, width, radius = value.shape[3], value.shape[4], window // 2
     pairs = _put_band(_strips(weights, 0), _STRIP_ROWS + 2 * radius, width + 2 * radius)[..., radius : radius + width]
     output = jnp.einsum("bnhsijyx,bnhsyxd->bnhsijd", pairs, _strips(value, radius), preferred_element_type=dtype)
-    return _add_outside_value(_join_strips(output, height), weights, window).astype(value.dtype)
+    return add_outside_value(_join_strips(output, height), weights, window).astype(value.dtype)
 
 
 # --- xla_take: all pairs of a frame, then the band by indexing --------------------------------------------------------
@@ -196,19 +175,7 @@ def _key_of_displacement(height: int, width: int, window: int) -> Int[np.ndarray
     rows = np.arange(height)[:, None, None, None] + shift[None, None, :, None]
     columns = np.arange(width)[None, :, None, None] + shift[None, None, None, :]
     keys = (rows * width + columns).reshape(height * width, window * window)
-    return np.where(_inside(height, width, window).reshape(keys.shape), keys, 0)
-
-
-def _displacement_of_key(
-    height: int, width: int, window: int
-) -> tuple[Int[np.ndarray, "q k"], Bool[np.ndarray, "q k"]]:
-    """The displacement that leads each query to each key, and whether the key is in the query's window."""
-    radius = window // 2
-    rows, columns = (grid.reshape(-1) for grid in np.mgrid[:height, :width])
-    down = rows[None, :] - rows[:, None] + radius
-    right = columns[None, :] - columns[:, None] + radius
-    reached = (down >= 0) & (down < window) & (right >= 0) & (right < window)
-    return np.where(reached, down * window + right, 0), reached
+    return np.where(inside_image(height, width, window).reshape(keys.shape), keys, 0)
 
 
 def _take_last(x: Float[Array, "*batch q n"], index: Int[np.ndarray, "q m"], keep: Bool[np.ndarray, "q m"]) -> Array:
@@ -227,8 +194,8 @@ def _make_band_by_indexing(
     make it a scatter, which is far slower on CPU and not deterministic on GPU.
     """
     take_index = _key_of_displacement(height, width, window)
-    take_keep = _inside(height, width, window).reshape(take_index.shape)
-    put_index, put_keep = _displacement_of_key(height, width, window)
+    take_keep = inside_image(height, width, window).reshape(take_index.shape)
+    put_index, put_keep = displacement_of_key(height, width, window)
 
     @jax.custom_vjp
     def take(pairs: Array) -> Array:
@@ -243,24 +210,20 @@ def _make_band_by_indexing(
     return take, put
 
 
-def _flatten_space(x: Float[Array, "b n heads h w c"]) -> Float[Array, "b n heads q c"]:
-    return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
-
-
 def _take_affinity(query: Heads, key: Heads, window: int) -> Band:
     height, width = query.shape[3:5]
     dtype = accumulation_dtype(query.dtype)
-    pairs = jnp.einsum("bnhqd,bnhkd->bnhqk", _flatten_space(query), _flatten_space(key), preferred_element_type=dtype)
+    pairs = jnp.einsum("bnhqd,bnhkd->bnhqk", flatten_space(query), flatten_space(key), preferred_element_type=dtype)
     take, _ = _make_band_by_indexing(height, width, window)
-    return _fill_outside(take(pairs).reshape(*query.shape[:5], window * window), query, window)
+    return fill_outside(take(pairs).reshape(*query.shape[:5], window * window), query, window)
 
 
 def _take_aggregate(weights: Band, value: Heads, window: int) -> Heads:
     dtype = accumulation_dtype(value.dtype)
     _, put = _make_band_by_indexing(value.shape[3], value.shape[4], window)
-    pairs = put(_flatten_space(weights))
-    output = jnp.einsum("bnhqk,bnhkd->bnhqd", pairs, _flatten_space(value), preferred_element_type=dtype)
-    return _add_outside_value(output.reshape(value.shape), weights, window).astype(value.dtype)
+    pairs = put(flatten_space(weights))
+    output = jnp.einsum("bnhqk,bnhkd->bnhqd", pairs, flatten_space(value), preferred_element_type=dtype)
+    return add_outside_value(output.reshape(value.shape), weights, window).astype(value.dtype)
 
 
 _FORMS = {
@@ -268,6 +231,7 @@ _FORMS = {
     "xla_dense": Form(_dense_affinity, _dense_aggregate),
     "xla_take": Form(_take_affinity, _take_aggregate),
     "xla_strip": Form(_strip_affinity, _strip_aggregate),
+    "xla_onehot": Form(onehot_affinity, onehot_aggregate),
 }
 
 IMPLEMENTATIONS = tuple(_FORMS)
@@ -284,7 +248,7 @@ def choose_form(name: str | None, height: int, width: int) -> Form:
         if height * width > _DENSE_TOKENS:
             name = "xla_strip"
         else:
-            name = "xla_take" if jax.default_backend() == "cpu" else "xla_dense"
+            name = {"cpu": "xla_take", "tpu": "xla_onehot"}.get(current_platform(), "xla_dense")
     if name not in _FORMS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"unknown implementation {name!r} of cost-volume attention: choose from {known}")

@@ -32,6 +32,9 @@ def test_options_take_the_forms_of_a_config_file():
         ("uniformer_emim_s", {"dtype": "float31"}, "'float32' or 'bfloat16'"),
         ("uniformer_emim_s", {"stochastic_depth": 1.0}, "probability below 1"),
         ("uniformer_emim_s", {"num_classes": 0}, "at least 1"),
+        ("uniformer_emim_s", {"batch_norm_groups": 0}, "at least 1"),
+        ("uniformer_emim_s", {"remat": "dots"}, "must be one of none, matmuls, blocks"),
+        ("uniformer_emim_s", {"remat": True}, "remat is True, but must be of type str"),
         ("uniformer_emim_s", {"window": "7"}, "window is '7', but must be of type int"),
     ],
 )

@@ -1,11 +1,13 @@
 """Behaviour of the whole backbone on tiny models; its numbers are compared with the authors' in the golden tests."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 import motion_vit
 
@@ -132,6 +134,37 @@ def test_every_ablation_trains(options, clips):
     assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, variables["params"])
 
 
+def gradients(model, clips):
+    start = variables_of(tiny())
+
+    def loss(params):
+        variables = {**start, "params": params}
+        logits, _ = model.apply(variables, clips, train=True, mutable=["batch_stats"])
+        return jnp.sum(logits**2)
+
+    return jax.jit(jax.grad(loss))(start["params"])
+
+
+def assert_close(actual, expected):
+    for ours, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_every_parameter_belongs_to_one_layer():
+    model = motion_vit.create_model("uniformer_emim_s")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2, 32, 32, 3)))["params"]
+    layers = model.layer_patterns()
+    assert len(layers) == sum(model.depths) + 1
+    numbers = {}
+    for path in traverse_util.flatten_dict(shapes, sep="/"):
+        (numbers[path],) = [number for number, layer in enumerate(layers) if re.fullmatch(layer, path)]
+    assert set(numbers.values()) == set(range(len(layers)))
+    first = {stage: numbers[f"stage{stage}/block0/position/kernel"] for stage in (1, 2, 3, 4)}
+    assert first == {1: 0, 2: 3, 3: 7, 4: 15}
+    assert all(numbers[f"patch_embed{stage}/proj/kernel"] == layer for stage, layer in first.items())
+    assert numbers["head/kernel"] == numbers["norm/scale"] == len(layers) - 1
+
+
 class TestTraining:
     def test_random_draws_follow_the_key(self, clips):
         model = tiny(stochastic_depth=0.5, dropout=0.1)
@@ -151,20 +184,8 @@ class TestTraining:
         np.testing.assert_array_equal(classify(clips), classify(clips))
 
     def test_rematerialisation_changes_nothing_but_memory(self, clips):
-        start = variables_of(tiny())
-
-        def gradient(model):
-            def loss(params):
-                variables = {**start, "params": params}
-                logits, _ = model.apply(variables, clips, train=True, mutable=["batch_stats"])
-                return jnp.sum(logits**2)
-
-            return jax.jit(jax.grad(loss))(start["params"])
-
-        for plain, recomputed in zip(
-            *map(jax.tree.leaves, (gradient(tiny()), gradient(tiny(remat=True)))), strict=True
-        ):
-            np.testing.assert_allclose(recomputed, plain, rtol=1e-3, atol=1e-5)
+        plain, recomputed = (gradients(tiny(remat=remat), clips) for remat in ("none", "blocks"))
+        assert_close(recomputed, plain)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,25 @@ def test_a_large_mean_does_not_spoil_the_variance():
     np.testing.assert_allclose(np.std(np.asarray(output)), 1, rtol=1e-3)
 
 
+def test_groups_are_normalised_each_by_itself_and_move_the_statistics_together(x):
+    layer = BatchNorm()
+    variables = layer.init(jax.random.key(0), x, train=False)
+    output, state = train_step(BatchNorm(groups=4), variables, x)
+    parts = [train_step(layer, variables, part) for part in np.split(x, 4)]
+    np.testing.assert_allclose(output, np.concatenate([part for part, _ in parts]), rtol=1e-5, atol=1e-5)
+    mean = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *(statistics for _, statistics in parts))
+    for name, value in mean["batch_stats"].items():
+        np.testing.assert_allclose(state["batch_stats"][name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_that_the_groups_do_not_divide_is_refused_in_training_alone(x):
+    layer = BatchNorm(groups=3)
+    variables = layer.init(jax.random.key(0), x, train=False)
+    assert layer.apply(variables, x, train=False).shape == x.shape
+    with pytest.raises(ValueError, match="3 parts of the batch, but 16 examples"):
+        train_step(layer, variables, x)
+
+
 def test_statistics_of_a_sharded_batch_are_those_of_the_whole(x):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))

@@ -154,22 +154,6 @@ def test_the_motion_branch_can_read_the_softmax():
     assert np.abs(outputs["softmax"] - outputs["affinity"]).max() > 0.1
 
 
-@pytest.mark.parametrize("frames", [2, 5])
-def test_the_last_pair_is_repeated(frames):
-    clip = jnp.arange(frames, dtype=jnp.float32).reshape(1, frames, 1, 1, 1, 1)
-    query, key, value = cost_volume.pair_frames(clip, clip, clip)
-    assert query.ravel().tolist() == list(range(frames - 1))
-    assert key.ravel().tolist() == value.ravel().tolist() == list(range(1, frames))
-    assert cost_volume.repeat_last_pair(query).ravel().tolist() == [*range(frames - 1), frames - 2]
-
-
-def test_frames_can_be_paired_backwards_and_at_a_distance():
-    clip = jnp.arange(5.0).reshape(1, 5, 1, 1, 1, 1)
-    query, key, _ = cost_volume.pair_frames(clip, clip, clip, offset=-2)
-    assert (query - key).ravel().tolist() == [2.0] * 3
-    assert cost_volume.repeat_last_pair(query, offset=-2).ravel().tolist() == [2, 2, 2, 3, 4]
-
-
 def test_the_default_path_never_holds_all_windows():
     shape = (1, 4, 14, 14, 2, 64)
     abstract = jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -213,9 +197,3 @@ def test_wrong_arguments_are_named(change, message):
     arguments = {"query": zeros, "key": zeros, "value": zeros, "window": 3} | change
     with pytest.raises(ValueError, match=message):
         cost_volume.cost_volume_attention(**arguments)
-
-
-def test_a_single_frame_has_no_pairs():
-    clip = jnp.zeros((1, 1, 2, 2, 1, 4))
-    with pytest.raises(ValueError, match="needs at least 2"):
-        cost_volume.pair_frames(clip, clip, clip)

@@ -1,17 +1,19 @@
 """Global attention against its definition in float64."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from motion_vit.ops import global_attention
 
 # batch, tokens, heads, channels: fewer tokens than a chunk, several chunks and a remainder.
-SHAPES = [(2, 7, 3, 4), (1, 450, 2, 8)]
-CPU_IMPLEMENTATIONS = [None, "xla", "chunked"]
+SHAPES = [(2, 7, 3, 4), (1, 451, 2, 8)]
+CPU_IMPLEMENTATIONS = [None, "xla", "chunked", "clipwise"]
 
 
 def attend_by_definition(query, key, value):
@@ -67,6 +69,18 @@ def test_a_long_clip_on_cpu_never_holds_all_weights():
     compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(abstract, abstract, abstract).compile()
     one_head_of_weights = 3136**2 * 4
     assert compiled.memory_analysis().temp_size_in_bytes < 2 * one_head_of_weights
+
+
+def test_clipwise_attention_keeps_clips_on_their_devices():
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    rng = np.random.default_rng(0)
+    inputs = [jnp.asarray(rng.standard_normal((8, 12, 2, 4)), jnp.float32) for _ in range(3)]
+    attend = functools.partial(global_attention.global_attention, implementation="clipwise")
+    with jax.set_mesh(mesh):
+        split = [jax.device_put(x, NamedSharding(mesh, PartitionSpec("data"))) for x in inputs]
+        compiled = jax.jit(attend).lower(*split).compile()
+    np.testing.assert_allclose(compiled(*split), attend_by_definition(*inputs), atol=1e-5)
+    assert not re.search(r"all-(gather|to-all|reduce)|collective-permute", compiled.as_text())
 
 
 @pytest.mark.parametrize(

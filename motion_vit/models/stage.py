@@ -1,0 +1,120 @@
+"""Blocks of one resolution, applied in turn or as a compiled loop."""
+
+import operator
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+from motion_vit.models.frame_sharding import constrain_frames
+from motion_vit.models.rematerialization import Remat, rematerialized, rematerialized_module
+
+Clips = Float[Array, "b t h w c"]
+Tree = Any  # nested mappings of arrays
+
+
+class MakeBlock(Protocol):
+    """Makes the block of an index; the keywords are Linen's `name` and `parent`."""
+
+    def __call__(self, index: int, **binding: Any) -> nn.Module:
+        """Makes a block, to be called with tokens, a rate of stochastic depth and `train`."""
+        ...
+
+
+class Stage(nn.Module):
+    """Blocks of one resolution. Each stores its output as the intermediate `block{i}_output`.
+
+    Variables lie under the names of the blocks, whether the blocks are scanned or not. Scanned, blocks of the same kind
+    are compiled once: the program stacks their variables and runs a loop over them. The loop serves training and
+    evaluation; initialisation and a look at the intermediates apply one block after the other.
+
+    The random draws of dropout and stochastic depth depend on the key in both cases, but differ between the two.
+
+    Attributes:
+      make_block: makes the block of an index.
+      stochastic_depth: for each block, the probability of skipping its residual branches in training.
+      period: after how many blocks their kinds repeat.
+      scan_blocks: whether equal blocks run as a loop. Blocks after the last whole period follow it, one by one.
+      remat: see `motion_vit.models.rematerialization`.
+      frame_axis: mesh axis that frames are split over, or None.
+    """
+
+    make_block: MakeBlock
+    stochastic_depth: tuple[float, ...]
+    period: int = 1
+    scan_blocks: bool = False
+    remat: Remat = "none"
+    frame_axis: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Clips, *, train: bool) -> Clips:
+        """Applies the blocks."""
+        done = 0
+        rounds = len(self.stochastic_depth) // self.period
+        looks_inside = self.is_initializing() or self.is_mutable_collection("intermediates")
+        if self.scan_blocks and rounds > 1 and not looks_inside:
+            x, done = self._scan(x, rounds, train), rounds * self.period
+        for index in range(done, len(self.stochastic_depth)):
+            x = self._apply_block(index, x, train)
+        return x
+
+    def _apply_block(self, index: int, x: Clips, train: bool) -> Clips:
+        def apply(block: nn.Module, x: Clips) -> Clips:
+            return block(x, self.stochastic_depth[index], train=train)
+
+        x = rematerialized_module(apply, self.remat)(self.make_block(index, name=f"block{index}"), x)
+        if not self.is_initializing():
+            x = constrain_frames(x, self.frame_axis)
+            self.sow("intermediates", f"block{index}_output", x)
+        return x
+
+    def _scan(self, x: Clips, rounds: int, train: bool) -> Clips:
+        """Runs `rounds` periods as a loop and puts the new statistics of BatchNorm where each block's belong."""
+        blocks = rounds * self.period
+        variables = [self._stacked_variables(range(place, blocks, self.period)) for place in range(self.period)]
+        rates = None
+        if train and any(self.stochastic_depth):
+            rates = jnp.asarray(self.stochastic_depth[:blocks]).reshape(rounds, self.period)
+        keys = None
+        if train and self.has_rng("dropout"):
+            keys = jax.random.split(self.make_rng("dropout"), (rounds, self.period))
+
+        def one_round(x: Clips, inputs: tuple[list[Tree], Array | None, Array | None]) -> tuple[Clips, list[Tree]]:
+            variables, rates, keys = inputs
+            statistics = []
+            for place in range(self.period):
+                rate = None if rates is None else rates[place]
+                rngs = {} if keys is None else {"dropout": keys[place]}
+                x, new = self._detached_block(place, train)(variables[place], x, rate, rngs)
+                statistics.append(new)
+            return x, statistics
+
+        x, statistics = lax.scan(one_round, x, (variables, rates, keys))
+        for index in range(blocks) if train else ():
+            own = jax.tree.map(operator.itemgetter(index // self.period), statistics[index % self.period])
+            if own:
+                self.put_variable("batch_stats", f"block{index}", own)
+        return x
+
+    def _stacked_variables(self, indices: range) -> Tree:
+        """The variables of equal blocks, along a new first axis."""
+        names = [f"block{index}" for index in indices]
+        collections = {name: self.variables.get(name, {}) for name in ("params", "batch_stats")}
+        trees = [{kind: blocks[name] for kind, blocks in collections.items() if name in blocks} for name in names]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+    def _detached_block(self, place: int, train: bool) -> Any:
+        """A pure function of variables, tokens, rate and keys that gives tokens and new statistics."""
+        block = self.make_block(place, parent=None)
+
+        def apply(variables: Tree, x: Clips, rate: Array | None, rngs: Mapping[str, Array]) -> tuple[Clips, Tree]:
+            mutable = ["batch_stats"] if train and self.is_mutable_collection("batch_stats") else []
+            known_rate = 0.0 if rate is None else rate  # here, where rematerialisation does not make it an array
+            x, updates = block.apply(variables, x, known_rate, train=train, rngs=rngs, mutable=mutable)
+            return constrain_frames(x, self.frame_axis), updates.get("batch_stats", {})
+
+        return rematerialized(apply, self.remat)

@@ -1,0 +1,59 @@
+"""UniFormer's block of the late stages, which mixes tokens by attention."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
+from motion_vit.modules.mlp import Mlp
+from motion_vit.modules.stochastic_depth import StochasticDepth
+
+Clips = Float[Array, "b t h w c"]
+
+
+class AttentionBlock(nn.Module):
+    """Depthwise position encoding, attention and a perceptron, all residual (UniFormer's `SABlock`).
+
+    Attributes:
+      attention: the attention layer.
+      mlp_ratio: hidden features of the perceptron over channels.
+      layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
+      dropout: probability of dropping a feature in training.
+      dtype: dtype of the computation.
+      depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
+    """
+
+    attention: nn.Module
+    mlp_ratio: float = 4.0
+    layer_scale: float | None = None
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    depthwise_implementation: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool) -> Clips:
+        """Applies the block; random draws come from the RNG `dropout`.
+
+        Args:
+          x: tokens.
+          stochastic_depth: probability of skipping a residual branch of an example in training.
+          train: whether to drop.
+
+        Returns:
+          Tokens of the same shape.
+        """
+        skip = StochasticDepth()
+        position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
+        x = x + position(x)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x.astype(jnp.float32)).astype(self.dtype)
+        y = self.attention(y, train=train)
+        x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
+        y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)
+        y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, dtype=self.dtype, name="mlp")(y, train=train)
+        return x + skip(self._scale(y, "layer_scale2"), stochastic_depth, train=train)
+
+    def _scale(self, y: Clips, name: str) -> Clips:
+        if self.layer_scale is None:
+            return y
+        gamma = self.param(name, nn.initializers.constant(self.layer_scale), (y.shape[-1],))
+        return y * gamma.astype(self.dtype).reshape(1, 1, 1, 1, -1)

@@ -1,0 +1,58 @@
+"""UniFormer's block of the early stages, which mixes tokens by convolution."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.modules.batch_norm import BatchNorm
+from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
+from motion_vit.modules.linear import Linear
+from motion_vit.modules.mlp import Mlp
+from motion_vit.modules.stochastic_depth import StochasticDepth
+
+
+class ConvolutionBlock(nn.Module):
+    """Depthwise position encoding, depthwise 5x5x5 aggregation and a perceptron, all residual (UniFormer's `CBlock`).
+
+    Attributes:
+      mlp_ratio: hidden features of the perceptron over channels.
+      dropout: probability of dropping a feature in training.
+      dtype: dtype of the computation.
+      batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
+      depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
+    """
+
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+    batch_norm_groups: int = 1
+    depthwise_implementation: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t h w c"], stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool
+    ) -> Float[Array, "b t h w c"]:
+        """Applies the block; random draws come from the RNG `dropout`.
+
+        Args:
+          x: tokens.
+          stochastic_depth: probability of skipping a residual branch of an example in training.
+          train: whether to drop, and to normalise by the statistics of this batch.
+
+        Returns:
+          Tokens of the same shape.
+        """
+        channels = x.shape[-1]
+        depthwise = {"dtype": self.dtype, "implementation": self.depthwise_implementation}
+        pointwise = {"dtype": self.dtype, "kernel_init": initializers.convolution_kernel}
+        norm = {"dtype": self.dtype, "groups": self.batch_norm_groups}
+        skip = StochasticDepth()
+        x = x + DepthwiseConv3D(3, **depthwise, name="position")(x)
+        y = BatchNorm(**norm, name="norm1")(x, train=train)
+        y = Linear(channels, **pointwise, name="conv1")(y)
+        y = DepthwiseConv3D(5, **depthwise, name="depthwise")(y)
+        x = x + skip(Linear(channels, **pointwise, name="conv2")(y), stochastic_depth, train=train)
+        y = BatchNorm(**norm, name="norm2")(x, train=train)
+        y = Mlp(int(channels * self.mlp_ratio), self.dropout, **pointwise, name="mlp")(y, train=train)
+        return x + skip(y, stochastic_depth, train=train)
