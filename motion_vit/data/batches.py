@@ -10,7 +10,6 @@ A batch is a dictionary of numpy arrays:
 """
 
 import multiprocessing
-import os
 import signal
 import threading
 from typing import Any
@@ -20,6 +19,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from motion_vit.data.cores import available_cores
 from motion_vit.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -90,7 +90,7 @@ def read_options(workers: int, threads: int) -> grain.ReadOptions:
     """
     if workers:
         return grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    count = threads or min(os.cpu_count() or 1, _MOST_THREADS)
+    count = threads or min(available_cores(), _MOST_THREADS)
     return grain.ReadOptions(num_threads=count, prefetch_buffer_size=max(count, _READY_AT_LEAST))
 
 

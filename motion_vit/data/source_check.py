@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 import multiprocessing
-import os
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import tqdm
 
 from motion_vit.data.clip_source import ClipSource, clip_frames, clip_name
+from motion_vit.data.cores import available_cores
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.probing import VideoInfo, check_video
 from motion_vit.errors import UserError
@@ -159,7 +159,7 @@ def check_source(source: ClipSource, *, workers: int | None = None, progress: bo
       What was found. Bad clips are part of it, not an error.
     """
     if workers is None:
-        workers = min(os.cpu_count() or 1, math.ceil(len(source) / _CLIPS_A_WORKER))
+        workers = min(available_cores(), math.ceil(len(source) / _CLIPS_A_WORKER))
     good: list[CheckedClip] = []
     bad: list[BadClip] = []
     with tqdm.tqdm(total=len(source), desc="checking clips", unit="clip", disable=not progress) as bar:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import tqdm
 
+from motion_vit.data.cores import available_cores
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip
 from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.errors import UserError
@@ -179,7 +180,7 @@ def render_dataset(
         (folder / "videos" / split).mkdir(parents=True, exist_ok=True)
     missing = [video for split in splits for video in videos[split] if not (folder / video.name).exists()]
     tasks = [(folder, video, size) for video in missing]
-    rendering = _render_videos(tasks, workers or os.cpu_count() or 1)
+    rendering = _render_videos(tasks, workers or available_cores())
     for _ in tqdm.tqdm(rendering, "rendering videos", len(tasks), unit="clip", disable=not (progress and tasks)):
         pass
     lists = {split: folder / f"{split}.csv" for split in splits}

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 
+from motion_vit.data.cores import available_cores
 from motion_vit.data.preparation.shard import Shard, ShardTask, write_shard
 from motion_vit.errors import UserError
 
@@ -68,9 +69,8 @@ def choose_workers(tasks: Sequence[ShardTask]) -> int:
     Returns:
       As many as this process may use cores, fewer for few clips.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     clips = sum(len(task.clips) for task in tasks)
-    return max(1, min(cores, len(tasks), math.ceil(clips / _CLIPS_A_WORKER)))
+    return max(1, min(available_cores(), len(tasks), math.ceil(clips / _CLIPS_A_WORKER)))
 
 
 def write_shards(
