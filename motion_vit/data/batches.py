@@ -9,9 +9,6 @@ A batch is a dictionary of numpy arrays:
 * `view` int32 `[B]` in evaluation, from 0 to clips * crops - 1 with the crop changing fastest.
 """
 
-import multiprocessing
-import signal
-import threading
 from typing import Any
 
 import cv2
@@ -20,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from motion_vit.data.cores import available_cores
+from motion_vit.data.worker_process import settle_worker
 from motion_vit.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -69,13 +67,9 @@ def settle_reader() -> None:
     """Sets up a thread or worker process that makes batches.
 
     They share the cores already: OpenCV's own threads would only get in their way, and are switched off in the process.
-    Ctrl-C reaches every process of a terminal, but only the one that trains is to answer it; it ends its workers, each
-    of which reads in its only thread.
     """
     cv2.setNumThreads(1)
-    is_alone = threading.current_thread() is threading.main_thread()
-    if is_alone and multiprocessing.parent_process() is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle_worker()
 
 
 def read_options(workers: int, threads: int) -> grain.ReadOptions:

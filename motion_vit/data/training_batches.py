@@ -127,6 +127,28 @@ class _TrainingClips(grain.transforms.RandomMap):
         return {name: np.stack([one[name] for one in made]) for name in made[0]}
 
 
+class _HostsSideBySide(grain.MapDataset):
+    """The rows of each batch in such an order that `ElasticIterator`, which deals them out, gives a host neighbours.
+
+    With them the global batch has the same rows in the same order for any number of hosts, and so does everything that
+    depends on a clip's place in it: dropout, stochastic depth, which clips are mixed.
+    """
+
+    def __init__(self, parent: grain.MapDataset, batch_size: int, hosts: int) -> None:
+        super().__init__(parent)
+        self._rows, self._batch_size, self._hosts = parent, batch_size, hosts
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        batch, place = divmod(index, self._batch_size)
+        turn, host = divmod(place, self._hosts)
+        return self._rows[batch * self._batch_size + host * (self._batch_size // self._hosts) + turn]
+
+
 class TrainingBatches:
     """An endless stream of training batches, every epoch in a new order; of each batch this host's part.
 
@@ -164,7 +186,7 @@ class TrainingBatches:
         clips = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
         self._iterator = iter(
             grain.experimental.ElasticIterator(
-                clips.random_map(_TrainingClips(source, options)),
+                _HostsSideBySide(clips.random_map(_TrainingClips(source, options)), batch_size, shard[1]),
                 batch_size,
                 grain.sharding.ShardOptions(shard_index=shard[0], shard_count=shard[1]),
                 read_options=read_options(workers, threads),

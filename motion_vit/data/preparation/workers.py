@@ -4,9 +4,6 @@ import concurrent.futures
 import math
 import multiprocessing
 import multiprocessing.connection
-import os
-import signal
-import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
@@ -14,6 +11,7 @@ from multiprocessing.synchronize import Event
 
 from motion_vit.data.cores import available_cores
 from motion_vit.data.preparation.shard import Shard, ShardTask, write_shard
+from motion_vit.data.worker_process import settle_worker
 from motion_vit.errors import UserError
 
 # A worker process takes about a second to start: fewer clips are not worth it.
@@ -35,17 +33,7 @@ class _WorkerState:
 
 def _start_worker(stop: Event, good: "Synchronized[int]", bad: "Synchronized[int]") -> None:
     _WorkerState.stop, _WorkerState.good, _WorkerState.bad = stop, good, bad
-    # Ctrl-C reaches every process of a terminal, but only the one that was started by hand is to answer it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """Waits for the end of the process that started this one: killed, it cannot tell its workers to stop."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    settle_worker()
 
 
 def _on_clip(good: bool) -> None:
