@@ -64,7 +64,7 @@ def test_a_typo_in_a_field_of_the_recipe_is_answered_with_the_nearest_field(
 
 
 def test_an_argument_that_no_command_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["inspect", "uniformer_s", "--config.seed=3"], ["render", "--out", "x", "--sise=3"]):
+    for arguments in (["demo", "--workdir", "x", "--config.seed=3"], ["render", "--out", "x", "--sise=3"]):
         with pytest.raises(SystemExit) as stopped:
             cli.main(arguments)
         assert stopped.value.code == 2

@@ -3,17 +3,12 @@
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 from motion_vit.training import mesh as meshes
-from motion_vit.training.clip_augmentation import clip_augmentation
 from motion_vit.training.config import load_config
-from motion_vit.training.config_validation import build_model, validate
-from motion_vit.training.normalization import normalization
-from motion_vit.training.optimizer import learning_rate_schedule, make_optimizer
-from motion_vit.training.step import make_train_step
-from motion_vit.training.train_state import initial_state
+from motion_vit.training.config_validation import validate
+from motion_vit.training.program import build_program
 
 RECIPES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 
@@ -22,28 +17,11 @@ RECIPES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob(
 def test_a_recipe_makes_a_training_step(path: pathlib.Path) -> None:
     config = load_config(str(path))
     validate(config)
-    model = build_model(config, 10)
-    schedule = learning_rate_schedule(config, steps=100, steps_per_epoch=10)
-    optimizer = make_optimizer(config, schedule)
-    shape = (config.data.frames, config.data.size, config.data.size, 3)
-    step = make_train_step(
-        model,
-        optimizer,
-        schedule,
-        normalization(config),
-        config.label_smoothing,
-        meshes.data_mesh(jax.devices()[:1]),
-        clip_augmentation(config),
-    )
-    clips = config.batch_size * config.augmentation.repeats
-    batch = {
-        "clip": jax.ShapeDtypeStruct((clips, *shape), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((clips,), jnp.int32),
-        "weight": jax.ShapeDtypeStruct((clips,), jnp.float32),
-    }
+    mesh = meshes.data_mesh(jax.devices()[:1])
     with jax.numpy_dtype_promotion("standard"):
-        state = jax.eval_shape(lambda key: initial_state(model, optimizer, key, shape), jax.random.key(0))
-        after, metrics = jax.eval_shape(step, state, batch, jax.random.key(0))
+        program = build_program(config, mesh, num_classes=10, total_steps=100, steps_per_epoch=10)
+        state = program.abstract_state()
+        after, metrics = jax.eval_shape(program.step, state, program.abstract_batch())
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), state
     )

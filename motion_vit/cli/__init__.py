@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from motion_vit.cli.arguments import CONFIG_PREFIX, STOPPED_STATUS
+from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.inspection import add_inspect
@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: the command line without the program's name; that of this process by default.
 
     Returns:
-      Exit status: 0, or 1 if `data check` found bad clips, or 2 after a user's mistake, or 130 after a stop by Ctrl-C.
+      Exit status: 0 when it is done; 75 if training was stopped after saving, and the same command continues it; 1 if
+      `data check` found bad clips, or another process of the run is lost; 2 after a user's mistake; 130 after Ctrl-C.
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _USER_ERROR_STATUS
     except KeyboardInterrupt:
         print("motion-vit: stopped", file=sys.stderr)
-        return STOPPED_STATUS
+        return INTERRUPTED_STATUS
 
 
 def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> list[str]:

@@ -7,7 +7,10 @@ from typing import Any
 CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
 
-STOPPED_STATUS = 130
+STOPPED_STATUS = 75
+"""Stopped by a signal after saving; the same command continues. EX_TEMPFAIL of sysexits.h: try again."""
+
+INTERRUPTED_STATUS = 130
 """What a shell reports for a command that Ctrl-C ended."""
 
 Command = Callable[[argparse.Namespace], int]

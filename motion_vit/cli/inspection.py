@@ -2,24 +2,91 @@
 
 import argparse
 import ast
+import json
+import os
+from collections.abc import Sequence
 from typing import Any
 
-from motion_vit.cli.arguments import add_command
+from motion_vit.cli.arguments import add_command, at_least
 from motion_vit.errors import UserError
+
+TOO_LARGE_STATUS = 3
+"""Exit status of a recipe whose training step does not fit into the devices' memory."""
+
+_LOCAL = "local"
 
 
 def add_inspect(commands: Any) -> None:
     """Defines `motion-vit inspect`."""
-    parser = add_command(commands, "inspect", _inspect, "print a model's parameters, multiply-adds and memory by stage")
-    parser.add_argument("model", metavar="MODEL", help="name of a model")
-    parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="such as frames=32 window=5")
+    details = (
+        "Of a model's name, with OPTION=VALUE such as frames=32: its parts. Of a recipe (a .py file): its training "
+        "step, compiled for each --topology without running it: memory, arithmetic and communication of a device. "
+        "Any field of the recipe: --config.batch_size=64. Exit status 3 if it does not fit one of them."
+    )
+    summary = "print what a model, or the training step of a recipe, takes"
+    parser = add_command(commands, "inspect", _inspect, summary, details, takes_overrides=True)
+    parser.add_argument("subject", metavar="MODEL|CONFIG", help="name of a model, or a recipe")
+    parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="of a model, such as frames=32 window=5")
+    parser.add_argument(
+        "--topology",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of a recipe: a TPU slice such as v5e:4x4 or v5p:2x2x2 (no TPU is needed, the extra `tpu` is), or local, "
+        "the default, for the devices of this machine; may be given several times",
+    )
+    parser.add_argument(
+        "--classes", type=at_least(1), default=400, metavar="N", help="of a recipe: classes of its data; default: 400"
+    )
+    parser.add_argument("--json", action="store_true", help="of a recipe: print JSON")
+    parser.usage = (
+        "motion-vit inspect MODEL [OPTION=VALUE ...]\n"
+        "       motion-vit inspect CONFIG [--topology NAME ...] [--config.key=value ...]"
+    )
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    if options.subject.endswith(".py"):
+        return _inspect_recipe(options)
     from motion_vit.models.inspection import inspect_model
 
-    print(inspect_model(options.model, dict(_model_option(text) for text in options.options)))
+    if options.overrides or options.topology or options.json:
+        raise UserError(
+            f"{options.subject!r} is taken for the name of a model. --config.KEY=VALUE, --topology and --json are for "
+            "recipes, which are .py files; options of a model are written OPTION=VALUE."
+        )
+    print(inspect_model(options.subject, dict(_model_option(text) for text in options.options)))
     return 0
+
+
+def _inspect_recipe(options: argparse.Namespace) -> int:
+    if options.options:
+        raise UserError(
+            f"{options.options[0]!r} is an option of a model; fields of a recipe are written --config.KEY=VALUE."
+        )
+    names = options.topology or [_LOCAL]
+    _leave_the_tpu_alone(names)
+    from motion_vit.training.config import load_config
+    from motion_vit.training.scaling_report import scaling_report
+    from motion_vit.training.scaling_table import format_report
+
+    config = load_config(options.subject, options.overrides)
+    reports = []
+    for name in names:
+        reports.append(scaling_report(config, name, num_classes=options.classes))
+        if not options.json:
+            print(format_report(reports[-1]), end="\n\n" if name != names[-1] else "\n", flush=True)
+    if options.json:
+        print(json.dumps([report.to_dict() for report in reports], indent=2))
+    return 0 if all(report.fits for report in reports) else TOO_LARGE_STATUS
+
+
+def _leave_the_tpu_alone(topologies: Sequence[str]) -> None:
+    """Keeps JAX from starting a TPU, or from looking for one, where only its compiler is wanted."""
+    import jax
+
+    if _LOCAL not in topologies and "JAX_PLATFORMS" not in os.environ:
+        jax.config.update("jax_platforms", "cpu")
 
 
 def _model_option(text: str) -> tuple[str, Any]:

@@ -3,31 +3,42 @@
 import argparse
 import json
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
 from motion_vit.errors import UserError
 
+if TYPE_CHECKING:
+    from motion_vit.training.evaluation import Evaluation
+
 
 def add_train(commands: Any) -> None:
     """Defines `motion-vit train`."""
-    details = "The same command continues an interrupted run. Any field of the recipe: --config.batch_size=8."
+    details = "The same command continues a stopped run (status 75). Any field of the recipe: --config.batch_size=8."
     parser = add_command(commands, "train", _train, "train a model by a recipe", details, takes_overrides=True)
     parser.add_argument("--config", required=True, metavar="FILE", help="recipe, such as configs/my_videos.py")
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="folder of the run")
-    parser.usage = "motion-vit train --config FILE --workdir DIR [--config.key=value ...]"
+    parser.add_argument(
+        "--profile", action="store_true", help="trace a few steps after warm-up, into the workdir's folder profile"
+    )
+    parser.usage = "motion-vit train --config FILE --workdir DIR [--profile] [--config.key=value ...]"
 
 
 def _train(options: argparse.Namespace) -> int:
     from motion_vit.training.compilation_cache import enable_compilation_cache
     from motion_vit.training.config import load_config
+    from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
     from motion_vit.training.loop import train
 
     config = load_config(options.config, options.overrides)
     enable_compilation_cache()
-    result = train(config, options.workdir)
+    with exit_on_error():
+        initialize_distributed(takes_preemption=True)
+        result = train(config, options.workdir, profile=options.profile)
     if not result.completed:
         return STOPPED_STATUS
+    if not is_primary():
+        return 0
     accuracy = "" if result.top1 is None else f", validation top-1 {100 * result.top1:.1f} %"
     print(f"finished: {result.steps} steps{accuracy}; {options.workdir}")
     if result.undecodable:
@@ -43,6 +54,7 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
         default="last",
         help="the last checkpoint, or that of best validation top-1",
     )
+    parser.add_argument("--ema", action="store_true", help="take the averages of the parameters (config field ema)")
 
 
 def add_evaluate(commands: Any) -> None:
@@ -67,35 +79,45 @@ def add_evaluate(commands: Any) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
     from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
-    from motion_vit.training.evaluation import write_report
 
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
     folder = options.out or pathlib.Path(options.checkpoint) / "evaluation" / f"{data}-{options.frame_order}"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file; give a folder.")
     enable_compilation_cache()
-    result = evaluate_checkpoint(
-        options.checkpoint,
-        options.data,
-        which=options.which,
-        clips=options.clips,
-        crops=options.crops,
-        frame_order=options.frame_order,
-        batch_size=options.batch_size,
-        workers=options.workers,
-    )
+    with exit_on_error():
+        initialize_distributed()
+        result = evaluate_checkpoint(
+            options.checkpoint,
+            options.data,
+            which=options.which,
+            ema=options.ema,
+            clips=options.clips,
+            crops=options.crops,
+            frame_order=options.frame_order,
+            batch_size=options.batch_size,
+            workers=options.workers,
+        )
+        if is_primary():
+            _report(result, folder, as_json=options.json)
+    return 0
+
+
+def _report(result: "Evaluation", folder: pathlib.Path, *, as_json: bool) -> None:
+    from motion_vit.training.evaluation import write_report
+
     files = write_report(result, folder)
-    if options.json:
+    if as_json:
         print(json.dumps(result.to_dict(), indent=2))
-        return 0
+        return
     for name, value in result.to_dict()["per_class"].items():
         print(f"  {name:<40} {'no videos' if value is None else f'{100 * value:5.1f} %'}")
     print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
     for path in result.skipped:
         print(f"skipped, cannot be decoded: {path}")
     print("\n".join(f"{name}: {path}" for name, path in files.items()))
-    return 0
 
 
 def add_predict(commands: Any) -> None:
@@ -115,7 +137,7 @@ def _predict(options: argparse.Namespace) -> int:
 
     enable_compilation_cache()
     mesh = data_mesh()
-    trained = load_for_inference(options.checkpoint, which=options.which, mesh=mesh)
+    trained = load_for_inference(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
     predictions = predict(trained, options.videos, top=options.top, mesh=mesh)
     if options.json:
         print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))

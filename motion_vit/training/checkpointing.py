@@ -1,28 +1,42 @@
-"""Checkpoints on disk: state, data position, label names and recipe. The only file that knows Orbax."""
+"""Checkpoints on disk: state, data position, label names and recipe. The only file that knows Orbax.
 
-import importlib.metadata
-import json
+A checkpoint is written in the background into a folder of another name, which is renamed when it is whole, and renamed
+again before it is deleted: whenever a run is killed, what has the name of a checkpoint is one. Among several processes
+every one writes what its devices hold, into a folder that all of them see, and must call the same functions.
+"""
+
+import contextlib
 import os
 import pathlib
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from flax import linen as nn
-from flax import traverse_util
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
-from motion_vit.data.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.training import mesh as meshes
-from motion_vit.training.config import config_from_dict, to_json
+from motion_vit.training.checkpoint_errors import (
+    CheckpointWriteError,
+    check_same_model,
+    read_errors,
+    without_repeated_errors,
+    write_errors,
+)
+from motion_vit.training.config import config_from_dict
 from motion_vit.training.config_validation import build_model
-from motion_vit.training.train_state import TrainState
+from motion_vit.training.train_state import TrainState, initial_variables
 
 CHECKPOINTS_FOLDER = "checkpoints"
-_SHOWN_DIFFERENCES = 8
+_DELETED_FOLDER = "deleted"
+_UNFINISHED = f"*{ocp.utils.TMP_DIR_SUFFIX}*"
+_DELETED = f"{_DELETED_FOLDER}/*"
 
 Which = Literal["last", "best"]
 
@@ -33,7 +47,7 @@ class Restored(NamedTuple):
     Attributes:
       state: the state.
       data_state: position of the data iterator.
-      description: what `describe` said when it was written.
+      description: what `description.describe` said when it was written.
     """
 
     state: TrainState
@@ -46,7 +60,7 @@ class TrainedModel(NamedTuple):
 
     Attributes:
       model: the model.
-      variables: its parameters and running statistics.
+      variables: its parameters, or their averages, and running statistics.
       label_names: the name of each class, in the order of the logits.
       config: the recipe that it was trained with.
       step: training steps behind it.
@@ -65,31 +79,62 @@ class Checkpoints:
     Args:
       workdir: folder of the run; checkpoints are in its folder `checkpoints`.
       keep: how many of the latest to keep, besides the one of best validation accuracy.
+
+    Raises:
+      UserError: the folder cannot be made.
     """
 
     def __init__(self, workdir: pathlib.Path, keep: int) -> None:
+        self._folder = workdir / CHECKPOINTS_FOLDER
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(keep),
                 checkpoint_managers.BestN(get_metric_fn=_top1, n=1),
             ]
         )
-        self._manager = _open(
-            workdir / CHECKPOINTS_FOLDER,
-            ocp.CheckpointManagerOptions(preservation_policy=policy, best_fn=_top1),
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy,
+            best_fn=_top1,
+            todelete_subdir=_DELETED_FOLDER,
         )
+        self._deleting = ThreadPoolExecutor(1, thread_name_prefix="delete_checkpoints")
+        self._quiet = contextlib.ExitStack()
+        with write_errors(self._folder, self.saved_steps):
+            self._manager = _open(self._folder, options)
+        for left_by_a_killed_run in (_UNFINISHED, _DELETED):
+            self._remove(left_by_a_killed_run)
 
     def __enter__(self) -> "Checkpoints":
-        """Nothing: the folder is open."""
+        """The folder is open already; Orbax becomes quiet about errors that it raises."""
+        self._quiet.enter_context(without_repeated_errors())
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Waits for what is being written."""
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Waits for what is being written, if nothing has gone wrong.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        if kind is None:
+            with write_errors(self._folder, self.saved_steps):
+                self._manager.close()
+            self._deleting.shutdown()
+            self._remove(_DELETED_FOLDER)
+        elif jax.process_count() == 1:
+            with contextlib.suppress(OSError, ValueError):  # the first error is the one to tell
+                self._manager.close()
+        # Among several processes, closing after an error would wait for others that do not come here.
+        if kind is None or not issubclass(kind, CheckpointWriteError):
+            self._quiet.close()
+        # After a failed write it stays quiet: other writes that were under way fail later.
 
     def latest_step(self) -> int | None:
-        """The step of the latest checkpoint, None if there is none."""
+        """The step of the latest checkpoint, None if there is none; it may still be on its way to the disk."""
         return self._manager.latest_step()
+
+    def saved_steps(self) -> list[int]:
+        """The steps of the checkpoints that are whole on disk, rising."""
+        return sorted(int(path.name) for path in self._folder.glob("*") if path.name.isdecimal())
 
     def save(
         self,
@@ -105,80 +150,98 @@ class Checkpoints:
           data_state: position of the data iterator, as JSON.
           description: label names, recipe and library version, as JSON.
           validation: metrics with the key `top1`, if the state was just evaluated.
+
+        Raises:
+          UserError: this one or the one before it could not be written.
         """
         step = int(state.step)
         if step == self.latest_step():
             return
         items = {
             "variables": ocp.args.StandardSave(state.variables),
-            "optimizer": ocp.args.StandardSave({"opt_state": state.opt_state}),
+            "optimizer": ocp.args.StandardSave(_optimizer_item(state)),
             "data": ocp.args.JsonSave(data_state),
             "description": ocp.args.JsonSave({**description, "step": step}),
         }
-        self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
+        if state.ema:
+            items["averages"] = ocp.args.StandardSave({"params": state.ema})
+        with write_errors(self._folder, self.saved_steps):
+            self._manager.wait_until_finished()
+            self._deleting.submit(self._remove, _DELETED)
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
 
-    def restore_latest(self, template: TrainState) -> Restored:
-        """Reads the latest checkpoint.
+    def wait(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        with write_errors(self._folder, self.saved_steps):
+            self._manager.wait_until_finished()
+
+    def restore(self, template: TrainState, step: int | None = None) -> Restored:
+        """Reads a checkpoint, whatever devices and processes it was written by.
 
         Args:
-          template: shapes and devices of the state, of `abstract_state`.
+          template: shapes and devices of the state, of `TrainingProgram.abstract_state`.
+          step: its step, by default that of the latest.
 
         Returns:
           State and data position.
 
         Raises:
-          UserError: the checkpoint is of another model.
+          UserError: the checkpoint is of another model, or cannot be read.
         """
         self._manager.wait_until_finished()
-        step = self._manager.latest_step()
         if step is None:
-            raise UserError(f"there is no checkpoint in {self._manager.directory}.")
-        _check_same_model(self._manager, step, template.variables)
+            step = self._manager.latest_step()
+        if step is None:
+            raise UserError(f"there is no checkpoint in {self._folder}.")
         items = {
             "variables": ocp.args.StandardRestore(template.variables),
-            "optimizer": ocp.args.StandardRestore({"opt_state": template.opt_state}),
+            "optimizer": ocp.args.StandardRestore(_optimizer_item(template)),
             "data": ocp.args.JsonRestore(),
             "description": ocp.args.JsonRestore(),
         }
-        found = self._manager.restore(step, args=ocp.args.Composite(**items))
-        count = jax.device_put(jax.numpy.asarray(step, jax.numpy.int32), template.step.sharding)
-        state = TrainState(step=count, **found["variables"], **found["optimizer"])
+        if template.ema:
+            items["averages"] = ocp.args.StandardRestore({"params": template.ema})
+        with _read_errors(self._manager, step):
+            _check_same_model(self._manager, step, template.variables)
+            _check_continues(self._manager, step)
+            found = self._manager.restore(step, args=ocp.args.Composite(**items))
+        count = jax.device_put(np.asarray(step, np.int32), template.step.sharding)
+        state = TrainState(
+            step=count,
+            **found["variables"],
+            opt_state=found["optimizer"]["opt_state"],
+            ema=found["averages"]["params"] if template.ema else {},
+            key=jax.random.wrap_key_data(found["optimizer"]["key"]),
+        )
         return Restored(state, found["data"], found["description"])
 
-
-def describe(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
-    """What a checkpoint says about itself, as JSON.
-
-    Args:
-      config: the recipe.
-      source: the training clips.
-
-    Returns:
-      Nested mapping.
-    """
-    return {
-        "label_names": list(source.label_names),
-        "videos": len(source),
-        "config": json.loads(to_json(config)),
-        "library_version": importlib.metadata.version("motion_vit"),
-    }
+    def _remove(self, pattern: str) -> None:
+        """Removes folders that are no checkpoints any more, or never were."""
+        if jax.process_index() == 0:
+            for folder in self._folder.glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_for_inference(
-    folder: str | os.PathLike[str], *, which: Which = "last", mesh: Mesh | None = None
+    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool = False, mesh: Mesh | None = None
 ) -> TrainedModel:
     """Builds the model of a checkpoint and reads its variables.
 
     Args:
       folder: the workdir of a run.
       which: the last checkpoint, or the one of best validation accuracy; they are the same without a validation list.
+      ema: whether to take the averages of the parameters.
       mesh: devices that hold the variables, all by default.
 
     Returns:
       Model, variables, label names and recipe.
 
     Raises:
-      UserError: there is no checkpoint, or the model of this library version has other parameters.
+      UserError: there is no checkpoint, it has no averages, or the model of this library version has other parameters.
     """
     path = pathlib.Path(folder)
     root = path / CHECKPOINTS_FOLDER
@@ -191,24 +254,49 @@ def load_for_inference(
         step = manager.best_step() if which == "best" else manager.latest_step()
         if step is None:
             raise UserError(f"there is no finished checkpoint in {root}; the run has not saved one yet.")
-        description = manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))["description"]
+        with _read_errors(manager, step):
+            items = {"description": ocp.args.JsonRestore()}
+            description = manager.restore(step, args=ocp.args.Composite(**items))["description"]
         label_names = tuple(description["label_names"])
         config = config_from_dict(description["config"])
         model = build_model(config, len(label_names))
         target = _variable_shapes(model, meshes.data_mesh() if mesh is None else mesh)
-        _check_same_model(manager, step, target)
-        found = manager.restore(step, args=ocp.args.Composite(variables=ocp.args.StandardRestore(target)))
-    return TrainedModel(model, found["variables"], label_names, config, step)
+        items = {"variables": ocp.args.StandardRestore(target)}
+        if ema:
+            if not config.ema:
+                raise UserError(
+                    f"the run in {path} keeps no averages of its parameters: its config field ema is empty. "
+                    "Take the parameters themselves."
+                )
+            items["averages"] = ocp.args.StandardRestore({"params": target["params"]})
+        with _read_errors(manager, step):
+            _check_same_model(manager, step, target)
+            found = manager.restore(step, args=ocp.args.Composite(**items))
+    variables = {**found["variables"], **(found["averages"] if ema else {})}
+    return TrainedModel(model, variables, label_names, config, step)
 
 
 def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
     handlers = {
         "variables": ocp.StandardCheckpointHandler(),
         "optimizer": ocp.StandardCheckpointHandler(),
+        "averages": ocp.StandardCheckpointHandler(),
         "data": ocp.JsonCheckpointHandler(),
         "description": ocp.JsonCheckpointHandler(),
     }
     return ocp.CheckpointManager(folder.resolve(), item_handlers=handlers, options=options)
+
+
+def _optimizer_item(state: TrainState) -> dict[str, Any]:
+    """What only training needs of a state, or of its shapes. Random keys are written as the numbers they consist of."""
+    return {"opt_state": state.opt_state, "key": _key_data(state.key)}
+
+
+def _key_data(key: Any) -> Any:
+    if not isinstance(key, jax.ShapeDtypeStruct):
+        return jax.random.key_data(key)
+    data = jax.eval_shape(jax.random.key_data, key)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=key.sharding)
 
 
 def _top1(metrics: dict[str, float]) -> float:
@@ -218,39 +306,25 @@ def _top1(metrics: dict[str, float]) -> float:
 
 def _variable_shapes(model: nn.Module, mesh: Mesh) -> dict[str, Any]:
     """Shapes of a model's variables, to be held whole by every device."""
-    clips = jax.ShapeDtypeStruct((1, model.frames, model.image_size, model.image_size, 3), jax.numpy.float32)
-    shapes = jax.eval_shape(lambda key, clips: model.init(key, clips, train=False), jax.random.key(0), clips)
+    clip_shape = (model.frames, model.image_size, model.image_size, 3)
+    shapes = jax.eval_shape(lambda key: initial_variables(model, key, clip_shape), jax.random.key(0))
     sharding = meshes.replicated(mesh)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
-    def place(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
-    return {
-        "params": jax.tree.map(place, shapes["params"]),
-        "batch_stats": jax.tree.map(place, shapes.get("batch_stats", {})),
-    }
+def _read_errors(manager: ocp.CheckpointManager, step: int) -> contextlib.AbstractContextManager[None]:
+    return read_errors(pathlib.Path(manager.directory), step, manager.all_steps())
 
 
 def _check_same_model(manager: ocp.CheckpointManager, step: int, expected: Any) -> None:
-    """Compares names and shapes, so that a checkpoint of another model is refused with the list of differences."""
-    wanted = _flat_shapes(expected)
-    found = _flat_shapes(manager.item_metadata(step)["variables"].tree)
-    differences = [f"  the checkpoint lacks {name} {shape}" for name, shape in wanted.items() if name not in found]
-    differences += [f"  the model has no {name} {shape}" for name, shape in found.items() if name not in wanted]
-    differences += [
-        f"  {name} is {found[name]} in the checkpoint, but {shape} in the model"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    if differences:
-        shown = "\n".join(differences[:_SHOWN_DIFFERENCES])
-        more = len(differences) - _SHOWN_DIFFERENCES
-        rest = f"\n  and {more} more" if more > 0 else ""
+    found = manager.item_metadata(step)["variables"].tree
+    check_same_model(found, expected, f"the checkpoint of step {step} in {manager.directory}")
+
+
+def _check_continues(manager: ocp.CheckpointManager, step: int) -> None:
+    """Refuses a checkpoint of a library version that kept less of a run's state."""
+    if "key" not in manager.item_metadata(step)["optimizer"].tree:
         raise UserError(
-            f"the checkpoint of step {step} in {manager.directory} is of another model:\n{shown}{rest}\n"
-            "Use the config that it was trained with, or another workdir."
+            f"the run in {manager.directory.parent} was started by an older version of motion_vit, whose checkpoints "
+            "do not have all that training goes on with. Evaluate and use it; to train, give another --workdir."
         )
-
-
-def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(leaf.shape) for name, leaf in traverse_util.flatten_dict(tree, sep="/").items()}

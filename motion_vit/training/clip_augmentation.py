@@ -50,7 +50,7 @@ class ClipAugmentation:
         """Refuses a batch whose clips cannot be mixed on their own devices, if they are to be mixed.
 
         Args:
-          batch_size: clips of a step.
+          batch_size: clips of a step, or of the part of it that is computed at once.
           devices: devices that the batch is split over.
 
         Raises:

@@ -22,7 +22,18 @@ OVERRIDE_PREFIX = "--config."
 _FREE_FIELD = "model.options"
 
 # A run may be continued with these changed, because the parameters that it arrives at do not depend on them.
-_CHANGEABLE = ("name", "data.workers", "data.threads", "data.max_undecodable", "evaluation", "checkpoint", "log")
+_CHANGEABLE = (
+    "name",
+    "data.workers",
+    "data.threads",
+    "data.max_undecodable",
+    "mesh",
+    "sharding_rules",
+    "remat",
+    "evaluation",
+    "checkpoint",
+    "log",
+)
 
 
 def default_config() -> ConfigDict:
@@ -72,6 +83,27 @@ def default_config() -> ConfigDict:
             },
             "batch_size": 32,  # videos of a step, over all devices; each becomes augmentation.repeats clips
             "epochs": 60.0,
+            # Equal parts that a step's batch is computed in, one after the other, for batches that do not fit the
+            # devices' memory. The gradient is that of the whole batch, but BatchNorm takes the statistics of each part,
+            # as model.options.batch_norm_groups does with as many groups; its running statistics take their mean.
+            "accumulation": 1,
+            # Devices along each axis; one of them may be -1: as many as are left.
+            "mesh": {
+                "data": -1,  # each has a part of the batch
+                "fsdp": 1,  # each has a part of the batch, and of the parameters and the optimizer's moments
+                "frames": 1,  # each has a part of the frames of every clip; divides data.frames
+            },
+            # First match decides, over "/"-joined parameter paths, how a parameter is split over the devices: "fsdp"
+            # (the longest dimension that the devices of that axis divide), "replicated", or a tuple that holds for each
+            # dimension an axis of the mesh or None. What no pattern matches is replicated.
+            "sharding_rules": ((r".*", "fsdp"),),
+            # What the backward pass computes again instead of keeping it: "none" of the activations, all but the
+            # outputs of matrix products ("matmuls"), or all but the inputs of blocks ("blocks").
+            "remat": "none",
+            "scan_blocks": False,  # compile equal blocks of the model once, as a loop
+            # First match decides, over "/"-joined parameter paths: the decay of the parameter's exponential moving
+            # average, such as ((r".*", 0.9999),). () keeps no averages; what no pattern matches follows exactly.
+            "ema": (),
             "optimizer": {
                 "learning_rate": 2e-4,  # the largest, after the warm-up
                 "warmup_epochs": 5.0,
@@ -83,7 +115,15 @@ def default_config() -> ConfigDict:
                 "decay_mask": ((r".*/bias", False),),
                 "betas": (0.9, 0.999),
                 "eps": 1e-8,
-                "clip_norm": 20.0,  # of the gradient over all parameters; 0 does not clip
+                "clip_norm": 20.0,  # of the gradient over all parameters that are not frozen; 0 does not clip
+                # Factor of the learning rate from each layer to the one before it; the head has the full rate.
+                "layer_decay": 1.0,
+                # First match decides: the factor of the parameter's learning rate, besides that of its layer, such as
+                # ((r"head/.*", 10.0),); 1 where no pattern matches.
+                "learning_rate_multipliers": (),
+                # First match decides: whether the parameter stays as it is, such as ((r"stage[12]/.*", True),). What no
+                # pattern matches is trained. BatchNorm's running statistics follow the data in any case.
+                "frozen": (),
             },
             "label_smoothing": 0.1,
             "evaluation": {
@@ -91,6 +131,7 @@ def default_config() -> ConfigDict:
                 "clips": 1,  # clips spread over each video
                 "crops": 1,  # 1 (centre) or 3 along the long side
                 "every_epochs": 1.0,
+                "ema": False,  # of the averages of the parameters instead of the parameters
             },
             "checkpoint": {
                 "every_steps": 1000,  # besides one after every evaluation

@@ -18,6 +18,15 @@ from motion_vit.training.config import flatten
 # The number of classes is known only when the list file is read; the other options are checked before.
 _SOME_CLASSES = 2
 
+# Options of the model that other fields of the recipe decide.
+_SET_ELSEWHERE = {
+    "frames": "data.frames",
+    "image_size": "data.size",
+    "remat": "remat",
+    "scan_blocks": "scan_blocks",
+    "frame_axis": "mesh.frames",
+}
+
 
 def validate(config: ConfigDict) -> None:
     """Checks all values of a recipe and builds its model's shapes, without computing anything.
@@ -51,6 +60,7 @@ def validate_fields(config: ConfigDict) -> None:
         if not is_valid(fields[name]):
             raise UserError(f"config field {name} is {fields[name]!r}, but must be {expectation}.")
     _check_learning_rates(config)
+    _check_mesh(config)
     input_data.clip_options(config)
 
 
@@ -74,19 +84,24 @@ def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
             f"config field model.options.num_classes is {given}, but the list file has {num_classes} classes. "
             "Leave the option out: the number is taken from the list."
         )
-    for name, field in (("frames", "frames"), ("image_size", "size")):
+    for name, field in _SET_ELSEWHERE.items():
         if name in options:
-            raise UserError(f"config field model.options.{name} is set by data.{field}; leave the option out.")
+            raise UserError(f"config field model.options.{name} is set by {field}; leave the option out.")
     data = config.data
-    shape = {"num_classes": num_classes, "frames": data.frames, "image_size": data.size}
-    model = motion_vit.create_model(config.model.name, **options, **shape)
+    options |= {"num_classes": num_classes, "frames": data.frames, "image_size": data.size}
+    # A model that has no such options is still one that can be trained without them.
+    if config.remat != "none":
+        options["remat"] = config.remat
+    if config.scan_blocks:
+        options["scan_blocks"] = True
+    model = motion_vit.create_model(config.model.name, **options)
     try:
         clips = jnp.zeros((1, data.frames, data.size, data.size, 3), jnp.float32)
         jax.eval_shape(lambda key: model.init(key, clips, train=False), jax.random.key(0))
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"model {config.model.name!r} with the options {options} cannot take clips of {data.frames} frames "
-            f"(data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
+            f"model {config.model.name!r} with the options {config.model.options.to_dict()} cannot take clips of "
+            f"{data.frames} frames (data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
         ) from error
     return model
 
@@ -112,18 +127,55 @@ def _are_numbers(value: Sequence[Any], count: int) -> bool:
     )
 
 
-def _is_mask(value: Sequence[Any]) -> bool:
+def _check_mesh(config: ConfigDict) -> None:
+    if list(config.mesh.values()).count(-1) > 1:
+        raise UserError(
+            f"config field mesh is {config.mesh.to_dict()}, but at most one of its axes can be -1, all devices that "
+            "are left. Give the others a number."
+        )
+    if config.mesh.frames > 1 and config.data.frames % config.mesh.frames:
+        raise UserError(
+            f"config field mesh.frames is {config.mesh.frames}, but must divide the frames of a clip, "
+            f"data.frames = {config.data.frames}."
+        )
+
+
+def _are_rules(value: Sequence[Any], is_valid: Callable[[Any], bool]) -> bool:
+    """Whether these are pairs of a pattern and a valid value."""
     return all(
-        isinstance(rule, list | tuple) and len(rule) == 2 and isinstance(rule[0], str) and isinstance(rule[1], bool)
+        isinstance(rule, list | tuple) and len(rule) == 2 and isinstance(rule[0], str) and is_valid(rule[1])
         for rule in value
     )
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_factor(value: Any) -> bool:
+    return _are_numbers((value,), 1) and value >= 0
+
+
+def _is_decay(value: Any) -> bool:
+    return _are_numbers((value,), 1) and 0 <= value < 1
+
+
+def _is_layout(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(axis is None or isinstance(axis, str) for axis in value)
+    return value in ("fsdp", "replicated")
 
 
 Expectation = tuple[Callable[[Any], bool], str]
 
 _POSITIVE: Expectation = (lambda value: 0 < value < math.inf, "above 0")
 _NOT_NEGATIVE: Expectation = (lambda value: 0 <= value < math.inf, "0 or more")
+_AXIS_SIZE: Expectation = (lambda value: value > 0 or value == -1, "above 0, or -1 for all devices that are left")
 _SHARE: Expectation = (lambda value: 0 <= value <= 1, "from 0 to 1")
+_MASK: Expectation = (
+    lambda value: _are_rules(value, _is_bool),
+    "pairs of a regular expression and True or False",
+)
 
 _EXPECTATIONS: dict[str, Expectation] = {
     "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
@@ -156,18 +208,35 @@ _EXPECTATIONS: dict[str, Expectation] = {
     "augmentation.mix_switch_probability": _SHARE,
     "batch_size": _POSITIVE,
     "epochs": _POSITIVE,
+    "accumulation": _POSITIVE,
+    "mesh.data": _AXIS_SIZE,
+    "mesh.fsdp": _AXIS_SIZE,
+    "mesh.frames": _AXIS_SIZE,
+    "sharding_rules": (
+        lambda value: _are_rules(value, _is_layout),
+        "pairs of a regular expression and 'fsdp', 'replicated' or a tuple with an axis of the mesh or None for each "
+        "dimension",
+    ),
+    "remat": (lambda value: value in ("none", "matmuls", "blocks"), "'none', 'matmuls' or 'blocks'"),
+    "ema": (lambda value: _are_rules(value, _is_decay), "pairs of a regular expression and a decay from 0 to below 1"),
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.warmup_epochs": _NOT_NEGATIVE,
     "optimizer.warmup_start": _NOT_NEGATIVE,
     "optimizer.final_learning_rate": _NOT_NEGATIVE,
     "optimizer.weight_decay": _NOT_NEGATIVE,
-    "optimizer.decay_mask": (_is_mask, "pairs of a regular expression and True or False"),
+    "optimizer.decay_mask": _MASK,
     "optimizer.betas": (
         lambda value: _are_numbers(value, 2) and all(0 <= beta < 1 for beta in value),
         "two numbers from 0 to below 1",
     ),
     "optimizer.eps": _POSITIVE,
     "optimizer.clip_norm": _NOT_NEGATIVE,
+    "optimizer.layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    "optimizer.learning_rate_multipliers": (
+        lambda value: _are_rules(value, _is_factor),
+        "pairs of a regular expression and a factor of 0 or more",
+    ),
+    "optimizer.frozen": _MASK,
     "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
     "evaluation.batch_size": _POSITIVE,
     "evaluation.clips": _POSITIVE,

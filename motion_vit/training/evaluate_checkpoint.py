@@ -6,6 +6,7 @@ from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.open_source import open_source
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import Which, load_for_inference
+from motion_vit.training.distributed import errors_together
 from motion_vit.training.evaluation import Evaluation, ViewOptions, evaluate
 from motion_vit.training.input_data import clip_options
 from motion_vit.training.normalization import normalization
@@ -16,6 +17,7 @@ def evaluate_checkpoint(
     data: str | os.PathLike[str],
     *,
     which: Which = "last",
+    ema: bool = False,
     clips: int | None = None,
     crops: int | None = None,
     frame_order: FrameOrder = "normal",
@@ -29,6 +31,7 @@ def evaluate_checkpoint(
       data: list file, prepared folder (its split `validation`) or FOLDER:SPLIT, whose labels must be among the
         checkpoint's.
       which: the last checkpoint, or the one of best validation accuracy.
+      ema: whether to evaluate the averages of the parameters.
       clips: clips of each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       frame_order: "normal", or one of the controls.
@@ -42,8 +45,9 @@ def evaluate_checkpoint(
       UserError: no such checkpoint, or data that cannot be used with it.
     """
     mesh = meshes.data_mesh()
-    trained = load_for_inference(checkpoint, which=which, mesh=mesh)
-    source = open_source(data, default_split="validation", label_names=trained.label_names)
+    trained = load_for_inference(checkpoint, which=which, ema=ema, mesh=mesh)
+    with errors_together():
+        source = open_source(data, default_split="validation", label_names=trained.label_names)
     settings = trained.config.evaluation
     views = ViewOptions(
         batch_size=batch_size or settings.batch_size,

@@ -1,4 +1,7 @@
-"""Accuracy of a model on a list of videos, with several views of each."""
+"""Accuracy of a model on a list of videos, with several views of each.
+
+Each of several processes decodes its own part of the videos; all of them get the whole result.
+"""
 
 import dataclasses
 import json
@@ -8,8 +11,10 @@ import sys
 import time
 from typing import Any
 
+import jax
 import numpy as np
 from flax import linen as nn
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
@@ -18,10 +23,10 @@ from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.clip_source import ClipSource, clip_name
 from motion_vit.data.evaluation_batches import evaluation_batches
-from motion_vit.errors import UserError
 from motion_vit.training import mesh as meshes
 from motion_vit.training import metrics
 from motion_vit.training.confusion import draw_confusion, write_confusion_csv
+from motion_vit.training.distributed import SharedError, is_primary, shard
 from motion_vit.training.normalization import Normalization
 from motion_vit.training.step import logits_function
 
@@ -31,7 +36,7 @@ class ViewOptions:
     """How videos are shown to the model.
 
     Attributes:
-      batch_size: views at once; rounded up to a multiple of the devices.
+      batch_size: views at once, over all processes; rounded up to a multiple of the devices.
       clips: clips spread over each video.
       crops: 1 (centre) or 3 along the long side.
       frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
@@ -58,7 +63,7 @@ class Evaluation:
       top5: share of videos whose label is among the five largest logits.
       skipped: videos that could not be decoded.
       seconds: time it took.
-      clips_per_second: views evaluated each second, decoding included.
+      clips_per_second: views evaluated each second by all processes, decoding included.
     """
 
     label_names: tuple[str, ...]
@@ -123,7 +128,7 @@ def evaluate(
     logits, labels, seen = _summed_logits(model, variables, source, options, normalization, views, mesh)
     seconds = time.perf_counter() - start
     if not seen.any():
-        raise UserError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
+        raise SharedError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
     classes = len(source.label_names)
     return Evaluation(
         label_names=source.label_names,
@@ -146,31 +151,43 @@ def _summed_logits(
     mesh: Mesh,
 ) -> tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The summed logits of each video, its label, and whether it could be decoded."""
-    batch_size = -(-views.batch_size // mesh.size) * mesh.size
+    number, processes = shard()
+    parts = math.lcm(meshes.batch_parts(mesh), processes)
+    batch_size = -(-views.batch_size // parts) * parts
     batches = evaluation_batches(
         source,
         options,
-        batch_size=batch_size,
+        batch_size=batch_size // processes,
         clips=views.clips,
         crops=views.crops,
         workers=views.workers,
         threads=views.threads,
         frame_order=views.frame_order,
+        shard=(number, processes),
     )
     logits_of = logits_function(model, normalization, mesh)
     logits = np.zeros((len(source), len(source.label_names)), np.float32)
     labels = np.zeros(len(source), np.int32)
     seen = np.zeros(len(source), bool)
     count = math.ceil(len(source) * views.clips * views.crops / batch_size)
-    bar = tqdm(batches, "evaluating", count, unit="batch", leave=False, disable=not sys.stderr.isatty())
-    for batch in bar:
-        outputs = np.asarray(logits_of(variables, meshes.to_devices({"clip": batch["clip"]}, mesh)["clip"]))
-        counts = batch["weight"] > 0
-        rows = batch["index"][counts]
+    hidden = not (sys.stderr.isatty() and is_primary())
+    for batch in tqdm(batches, "evaluating", count, unit="batch", leave=False, disable=hidden):
+        on_devices = meshes.to_devices({name: batch[name] for name in ("clip", "label", "weight", "index")}, mesh)
+        outputs = np.asarray(logits_of(variables, on_devices.pop("clip")))
+        # What the rows of all processes are, in the order of the logits.
+        whole = _whole(on_devices)
+        counts = whole["weight"] > 0
+        rows = whole["index"][counts]
         np.add.at(logits, rows, outputs[counts])
-        labels[rows] = batch["label"][counts]
+        labels[rows] = whole["label"][counts]
         seen[rows] = True
     return logits, labels, seen
+
+
+def _whole(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    """Arrays that are split over all devices, whole on this host; every process must call it."""
+    gathered: dict[str, np.ndarray] = multihost_utils.process_allgather(batch, tiled=True)
+    return gathered
 
 
 def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, pathlib.Path]:

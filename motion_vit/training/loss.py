@@ -21,7 +21,10 @@ def smoothed_targets(labels: Int[Array, " b"], num_classes: int, smoothing: floa
 
 
 def soft_target_cross_entropy(
-    logits: Float[Array, "b classes"], targets: Float[Array, "b classes"], weights: Float[Array, " b"]
+    logits: Float[Array, "b classes"],
+    targets: Float[Array, "b classes"],
+    weights: Float[Array, " b"],
+    total: Float[Array, ""] | None = None,
 ) -> Float[Array, ""]:
     """Mean cross entropy over the examples, each counted by its weight; float32 whatever the logits are.
 
@@ -29,10 +32,12 @@ def soft_target_cross_entropy(
       logits: the model's output.
       targets: probabilities to aim at.
       weights: 0 leaves an example out, as for a video that cannot be decoded.
+      total: sum of the weights that the mean is over; that of `weights` by default. Where these examples are a part of
+        a batch it is that of the whole batch, so that the losses of the parts add up to the batch's.
 
     Returns:
       The loss; 0 if all weights are 0.
     """
     losses = optax.losses.softmax_cross_entropy(logits.astype(jnp.float32), targets)
     # Weights are 0 or 1, so a sum below 1 means that no example counts.
-    return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(weights), 1.0)
+    return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(weights) if total is None else total, 1.0)

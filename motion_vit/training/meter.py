@@ -1,14 +1,26 @@
-"""Means of a run's numbers between two log lines, and its throughput."""
+"""A run's numbers between two log lines: means of the metrics, throughput, waiting for data and memory."""
 
 import time
+from collections.abc import Sequence
 
+import jax
 import numpy as np
+
+from motion_vit.training.device_memory import memory_use
+from motion_vit.training.throughput import Throughput
 
 
 class Meter:
-    """Collects steps and sums them up."""
+    """Collects steps and sums them up.
 
-    def __init__(self) -> None:
+    Args:
+      throughput: what a clip costs, and the devices of all processes.
+      local_devices: devices of this process, whose memory is reported.
+    """
+
+    def __init__(self, throughput: Throughput, local_devices: Sequence[jax.Device]) -> None:
+        self._throughput = throughput
+        self._local_devices = local_devices
         self.restart()
 
     def restart(self) -> None:
@@ -22,8 +34,8 @@ class Meter:
         """Counts a batch.
 
         Args:
-          clips: clips in it.
-          waited: seconds that the devices had nothing to do before it came.
+          clips: clips in it, of all processes.
+          waited: seconds that the devices had nothing to do before this process's part of it came.
         """
         self._clips += clips
         self._waited += waited
@@ -41,7 +53,8 @@ class Meter:
 
         Returns:
           `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate`,
-          `clips_per_second`, and `waiting_for_data`, the share of the time that the devices waited.
+          `seconds_per_step`, `waiting_for_data` (the share of the time that the devices waited), the rates of
+          `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
         """
         seconds = max(time.perf_counter() - self._start, 1e-9)
         weights = np.array([metrics["weight"] for metrics in self._metrics])
@@ -54,6 +67,8 @@ class Meter:
             **means,
             "grad_norm": float(np.mean([metrics["grad_norm"] for metrics in self._metrics])),
             "learning_rate": self._metrics[-1]["learning_rate"],
-            "clips_per_second": self._clips / seconds,
+            "seconds_per_step": seconds / len(self._metrics),
             "waiting_for_data": min(self._waited / seconds, 1.0),
+            **self._throughput.rates(self._clips / seconds),
+            **memory_use(self._local_devices).metrics(),
         }

@@ -67,7 +67,7 @@ def check_partners(batch_size: int, groups: int) -> None:
     """Refuses a batch in which a clip has no partner to be mixed with.
 
     Args:
-      batch_size: clips of a step.
+      batch_size: clips of a step, or of the part of it that is computed at once.
       groups: parts that the batch falls into, one for each device that it is split over.
 
     Raises:
@@ -76,8 +76,8 @@ def check_partners(batch_size: int, groups: int) -> None:
     if batch_size % groups or batch_size < 2 * groups:
         larger = groups * max(2, -(-batch_size // groups))
         raise UserError(
-            f"mixup and cutmix blend clips in pairs on each device, but a step of {batch_size} clips on {groups} "
-            f"device{'s' if groups > 1 else ''} does not give each of them two clips or more, and the same number. "
+            f"mixup and cutmix blend clips in pairs on each device, but {batch_size} clips on {groups} "
+            f"device{'s' if groups > 1 else ''} do not give each of them two clips or more, and the same number. "
             f"Choose a multiple of {groups} from {2 * groups} on, such as {larger}, or set both mixup and cutmix to 0."
         )
 

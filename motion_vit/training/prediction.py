@@ -54,7 +54,7 @@ def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: 
     for path in paths:
         clip = StoredClip(id=path, label=0, video=path)
         views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
-        padding = [(0, -len(views) % mesh.size)] + [(0, 0)] * 4
+        padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
         clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
         logits = np.asarray(logits_of(trained.variables, clips))[: len(views)].mean(axis=0)
         probabilities = np.asarray(jax.nn.softmax(logits))

@@ -2,8 +2,12 @@
 
 import sys
 import time
+from collections.abc import Mapping
 
 from tqdm import tqdm
+
+# The time left stands in the postfix: tqdm's own estimate would count compilation as training.
+_BAR_FORMAT = "{desc} {percentage:3.0f}% |{bar}| step {n_fmt}/{total_fmt}, {elapsed}{postfix}"
 
 
 class Progress:
@@ -12,19 +16,21 @@ class Progress:
     Args:
       first: steps done before.
       total: steps of the whole run.
+      shown: whether anything is printed: in a run of many processes, only by one of them.
     """
 
-    def __init__(self, first: int, total: int) -> None:
+    def __init__(self, first: int, total: int, *, shown: bool = True) -> None:
+        self._shown = shown
         self._done = first
         self._total = total
         self._timed_from = first
-        self._start = time.perf_counter()
+        self._start: float | None = None
         self._bar = tqdm(
             initial=first,
             total=total,
             desc="training",
-            unit="step",
-            disable=not sys.stderr.isatty(),
+            bar_format=_BAR_FORMAT,
+            disable=not (shown and sys.stderr.isatty()),
             dynamic_ncols=True,
         )
 
@@ -39,10 +45,12 @@ class Progress:
     def advance(self) -> None:
         """Counts a step."""
         self._done += 1
+        left = self.time_left()
+        self._bar.set_postfix_str("" if left is None else f"{left} left", refresh=False)
         self._bar.update()
 
-    def restart_clock(self) -> None:
-        """Leaves the time until now out of the pace, such as that of compilation."""
+    def start_clock(self) -> None:
+        """From now on the pace counts; what was before, such as compilation, does not."""
         self._timed_from = self._done
         self._start = time.perf_counter()
 
@@ -52,13 +60,16 @@ class Progress:
         Args:
           text: the line.
         """
-        tqdm.write(text)
-        sys.stdout.flush()
+        if self._shown:
+            tqdm.write(text)
+            sys.stdout.flush()
 
-    def time_left(self) -> str:
-        """The time that the remaining steps take at the pace so far, such as `12 min`."""
-        done = max(self._done - self._timed_from, 1)
-        return duration((time.perf_counter() - self._start) / done * (self._total - self._done))
+    def time_left(self) -> str | None:
+        """The time that the remaining steps take at the pace so far, such as `12 min`; None before there is a pace."""
+        timed = self._done - self._timed_from
+        if self._start is None or timed == 0:
+            return None
+        return duration((time.perf_counter() - self._start) / timed * (self._total - self._done))
 
 
 def duration(seconds: float) -> str:
@@ -74,3 +85,34 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def step_line(step: int, total: int, summary: Mapping[str, float], time_left: str | None) -> str:
+    """What the console says about the steps since the last such line, in less than about 160 characters.
+
+    Args:
+      step: steps done.
+      total: steps of the whole run.
+      summary: of `meter.Meter.summary`.
+      time_left: of `Progress.time_left`.
+
+    Returns:
+      The line. FLOP/s and MFU are those of one device; memory is the peak of the fullest device, on CPU of the process.
+    """
+    tflops = summary["model_tflops_per_second_per_device"]
+    flops = f"{tflops:.3g} TFLOP/s" if tflops >= 1 else f"{1000 * tflops:.3g} GFLOP/s"
+    if "model_flops_utilization" in summary:
+        flops += f" ({100 * summary['model_flops_utilization']:.0f} % MFU)"
+    memory = summary.get("device_peak_memory_gb", summary.get("process_peak_memory_gb"))
+    parts = [
+        f"step {step}/{total}",
+        f"loss {summary['loss']:.4f}",
+        f"top-1 {100 * summary['top1']:.1f} %",
+        f"lr {summary['learning_rate']:.2e}",
+        f"grad norm {summary['grad_norm']:.2f}",
+        f"{summary['clips_per_second']:.1f} clips/s",
+        flops,
+        f"data wait {100 * summary['waiting_for_data']:.0f} %",
+        f"{memory:.1f} GB",
+    ]
+    return "  ".join([*parts, *([] if time_left is None else [f"{time_left} left"])])

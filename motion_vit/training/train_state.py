@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
 
-from motion_vit.training import mesh as meshes
+from motion_vit.errors import UserError
 
 
 @jax.tree_util.register_dataclass
@@ -22,83 +22,74 @@ class TrainState:
       params: the model's parameters.
       batch_stats: running statistics of BatchNorm.
       opt_state: the optimizer's moments.
+      ema: exponential moving averages of the parameters; {} if the run keeps none.
+      key: a typed random key that stays as it is; step `n` draws from `jax.random.fold_in(key, n)`.
     """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    ema: Any
+    key: PRNGKeyArray
 
     @property
     def variables(self) -> dict[str, Any]:
         """What `model.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
+    @property
+    def averaged_variables(self) -> dict[str, Any]:
+        """What `model.apply` takes, with the averages of the parameters.
 
-def initial_state(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array,
-    clip_shape: tuple[int, int, int, int],
-) -> TrainState:
-    """A fresh state; also under `jax.eval_shape`, for its shapes alone.
+        BatchNorm's running statistics, which are averages already, are the same.
+
+        Raises:
+          UserError: the run keeps no averages.
+        """
+        if not self.ema:
+            raise UserError(
+                'the run keeps no averages of its parameters; set the config field ema, such as ((".*", 0.9999),).'
+            )
+        return {"params": self.ema, "batch_stats": self.batch_stats}
+
+
+def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int, int, int, int]) -> dict[str, Any]:
+    """Fresh variables of a model; also under `jax.eval_shape`, for their shapes alone.
 
     Args:
       model: the model.
-      optimizer: the optimizer.
       key: random key of the initialisation.
       clip_shape: frames, height, width and channels of a clip.
 
     Returns:
-      The state before the first step.
+      `params` and `batch_stats`, the latter {} for a model without.
     """
     variables = model.init(key, jnp.zeros((1, *clip_shape), jnp.float32), train=False)
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def initial_state(
+    variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
+) -> TrainState:
+    """The state before the first step; also under `jax.eval_shape`.
+
+    Args:
+      variables: of `initial_variables`.
+      optimizer: the optimizer.
+      key: what the steps draw from.
+      averaged: whether averages of the parameters are kept; they start at the parameters.
+
+    Returns:
+      The state.
+    """
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=variables["batch_stats"],
         opt_state=optimizer.init(params),
+        # Copies, because a step gives up the memory of both.
+        ema=jax.tree.map(jnp.copy, params) if averaged else {},
+        key=key,
     )
-
-
-def initial_state_on(
-    mesh: Mesh,
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array,
-    clip_shape: tuple[int, int, int, int],
-) -> TrainState:
-    """A fresh state, whole on every device of a mesh.
-
-    Args:
-      mesh: the devices.
-      model: the model.
-      optimizer: the optimizer.
-      key: random key of the initialisation.
-      clip_shape: frames, height, width and channels of a clip.
-
-    Returns:
-      The state before the first step.
-    """
-    make = jax.jit(lambda key: initial_state(model, optimizer, key, clip_shape), out_shardings=meshes.replicated(mesh))
-    return make(key)
-
-
-def abstract_state(
-    mesh: Mesh, model: nn.Module, optimizer: optax.GradientTransformation, clip_shape: tuple[int, int, int, int]
-) -> TrainState:
-    """The shapes of a state that is whole on every device of a mesh, to restore a checkpoint into.
-
-    Args:
-      mesh: the devices.
-      model: the model.
-      optimizer: the optimizer.
-      clip_shape: frames, height, width and channels of a clip.
-
-    Returns:
-      A state of `jax.ShapeDtypeStruct` leaves.
-    """
-    shapes = jax.eval_shape(lambda key: initial_state(model, optimizer, key, clip_shape), jax.random.key(0))
-    sharding = meshes.replicated(mesh)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)

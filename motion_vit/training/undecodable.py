@@ -1,6 +1,6 @@
 """Training videos that cannot be decoded: named once each, and no more of them than a run may bear."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from motion_vit.data.clip_source import ClipSource, clip_frames, clip_name
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
+from motion_vit.training.distributed import SharedError, gather
 
 _SHOWN = 10
 # Frames are decoded for what is wrong with them, not to be seen.
@@ -17,6 +18,8 @@ _SHORT_SIDE = 16
 class Undecodable:
     """Finds the clips of batches that arrive with weight 0.
 
+    Each of several processes sees its own part of the data; `report` brings together what they have found.
+
     Args:
       source: the training clips.
       most: share of them that may fail.
@@ -25,35 +28,47 @@ class Undecodable:
     def __init__(self, source: ClipSource, most: float) -> None:
         self._source, self._most = source, most
         self._reasons: dict[int, tuple[str, str]] = {}
+        self._found: dict[int, tuple[str, str]] = {}  # since the last report
+        self._nothing_left = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The clips found so far, in the order they were met."""
+        """The clips reported so far, in the order they were met."""
         return tuple(name for name, _ in self._reasons.values())
 
-    def found_in(self, batch: dict[str, np.ndarray]) -> Iterator[str]:
+    def look_through(self, batch: dict[str, np.ndarray]) -> None:
         """Looks through a batch.
 
         Args:
           batch: arrays `weight` and `index`.
+        """
+        met = len(self._found)
+        for row in batch["index"][(batch["weight"] == 0) & (batch["index"] >= 0)].tolist():
+            if row not in self._reasons and row not in self._found:
+                self._found[row] = clip_name(self._source, row), self._reason(row)
+        self._nothing_left |= len(self._found) > met and not batch["weight"].any()
 
-        Yields:
-          A line for each clip met for the first time: its name and what is wrong with it.
+    def report(self, say: Callable[[str], None]) -> None:
+        """Tells of the clips met for the first time, by any process; every process must call it.
+
+        Args:
+          say: takes a line for each: its name and what is wrong with it.
 
         Raises:
-          UserError: more than the bearable share of all clips has failed, or every clip of the batch; they are named.
+          UserError: more than the bearable share of all clips has failed, or every clip of a batch; they are named. All
+            processes raise it.
         """
-        met = len(self._reasons)
-        for row in batch["index"][(batch["weight"] == 0) & (batch["index"] >= 0)].tolist():
-            if row in self._reasons:
-                continue
-            name, reason = clip_name(self._source, row), self._reason(row)
-            self._reasons[row] = name, reason
-            yield f"cannot be decoded, does not count: {name}: {reason}"
-            if len(self._reasons) > self._most * len(self._source):
-                raise UserError(self._message(f"more than data.max_undecodable, {self._most:g}, allows"))
-        if len(self._reasons) > met and not batch["weight"].any():
-            raise UserError(self._message("and of the last batch not a single one"))
+        reports = gather([list(self._found.items()), self._nothing_left])
+        self._found = {}
+        for found, _ in reports:
+            for row, (name, reason) in found:
+                if row not in self._reasons:
+                    self._reasons[row] = name, reason
+                    say(f"cannot be decoded, does not count: {name}: {reason}")
+        if len(self._reasons) > self._most * len(self._source):
+            raise SharedError(self._message(f"more than data.max_undecodable, {self._most:g}, allows"))
+        if any(nothing_left for _, nothing_left in reports):
+            raise SharedError(self._message("and of the last batch not a single one"))
 
     def _reason(self, row: int) -> str:
         """What is wrong with a clip: batches carry numbers only, so it is tried once more, here."""

@@ -1,11 +1,19 @@
 """Where the numbers of a run go: JSON lines always, TensorBoard beside them."""
 
+import contextlib
 import json
+import math
+import os
 import pathlib
-from collections.abc import Mapping
-from typing import Protocol
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+from motion_vit.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -37,12 +45,15 @@ class JsonLinesWriter:
 
     def __init__(self, path: pathlib.Path, from_step: int) -> None:
         kept = [record for record in read_json_lines(path) if int(record["step"]) <= from_step]
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        # A run that is killed here keeps its old records.
+        renewed = path.with_suffix(".new")
+        renewed.write_text("".join(_json_line(record) for record in kept), encoding="utf-8")
+        os.replace(renewed, path)
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Adds a line; it is on disk when this returns."""
-        self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        """Adds a line; the system has it when this returns, so that it outlives the process."""
+        self._file.write(_json_line({"step": step, "split": split, **values}))
         self._file.flush()
 
     def close(self) -> None:
@@ -53,22 +64,32 @@ class JsonLinesWriter:
 class TensorBoardWriter:
     """TensorBoard event files.
 
+    tensorboardX's `SummaryWriter` writes in a thread; when a full disk ends that thread, the training that fills its
+    queue waits for ever. So events are written here, and on disk at once.
+
     Args:
-      folder: where they go.
+      folder: where they go; made if absent.
       from_step: step that the run continues from; TensorBoard drops what was written for later ones.
     """
 
     def __init__(self, folder: pathlib.Path, from_step: int) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=from_step + 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Files are named by the second; the suffix keeps those of one second apart, and in order.
+        self._events = EventsWriter(str(folder / "events"), filename_suffix=f".{time.time_ns()}")
+        self._add(step=from_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Adds one point to each curve."""
-        for name, value in values.items():
-            self._writer.add_scalar(f"{split}/{name}", value, step)
+        points = [Summary.Value(tag=f"{split}/{name}", simple_value=value) for name, value in values.items()]
+        self._add(step=step, summary=Summary(value=points))
 
     def close(self) -> None:
-        """Writes what is left."""
-        self._writer.close()
+        """Closes the file."""
+        self._events.close()
+
+    def _add(self, **fields: Any) -> None:
+        self._events.write_event(Event(wall_time=time.time(), **fields))
+        self._events.flush()
 
 
 class Writers:
@@ -77,13 +98,18 @@ class Writers:
     Args:
       workdir: folder of the run.
       from_step: step that the run continues from.
+      active: whether anything is opened and written: in a run of many processes, only by one of them.
+
+    Raises:
+      UserError: the files cannot be written.
     """
 
-    def __init__(self, workdir: pathlib.Path, from_step: int) -> None:
-        self._writers: list[MetricWriter] = [
-            JsonLinesWriter(workdir / METRICS_FILE, from_step),
-            TensorBoardWriter(workdir / TENSORBOARD_FOLDER, from_step),
-        ]
+    def __init__(self, workdir: pathlib.Path, from_step: int, *, active: bool = True) -> None:
+        self._workdir = workdir
+        self._writers: list[MetricWriter] = []
+        if active:
+            with self._named_errors():
+                self._open(from_step)
 
     def __enter__(self) -> "Writers":
         """Nothing: the files are open."""
@@ -94,14 +120,53 @@ class Writers:
         self.close()
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Hands the values to every writer."""
-        for writer in self._writers:
-            writer.write(step, split, values)
+        """Hands the values to every writer.
+
+        Args:
+          step: training steps done.
+          split: "train" or "validation".
+          values: numbers by name. Those that are not finite are left out: JSON has no way to write them.
+
+        Raises:
+          UserError: the files cannot be written, for example because the disk is full.
+        """
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        with self._named_errors():
+            for writer in self._writers:
+                writer.write(step, split, finite)
 
     def close(self) -> None:
-        """Closes every writer."""
-        for writer in self._writers:
-            writer.close()
+        """Closes every writer.
+
+        Raises:
+          UserError: what was left could not be written.
+        """
+        with self._named_errors(), contextlib.ExitStack() as every:
+            while self._writers:
+                every.callback(self._writers.pop().close)
+
+    def _open(self, from_step: int) -> None:
+        try:
+            self._writers.append(JsonLinesWriter(self._workdir / METRICS_FILE, from_step))
+            self._writers.append(TensorBoardWriter(self._workdir / TENSORBOARD_FOLDER, from_step))
+        except OSError:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Turns the system's refusal to write into a message."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"the metrics of the run cannot be written to {self._workdir}: {error.strerror or error}. "
+                "Check the free space and the permissions, then start the same command again; it continues."
+            ) from error
+
+
+def _json_line(record: Mapping[str, float | str]) -> str:
+    return json.dumps(record, allow_nan=False) + "\n"
 
 
 def read_json_lines(path: pathlib.Path) -> list[dict[str, float | str]]:

@@ -112,6 +112,9 @@ def test_only_fields_that_training_depends_on_count_as_differences() -> None:
     new.log.every_steps = 3
     new.evaluation.crops = 3
     new.data.workers = 9
+    new.mesh.fsdp = 4
+    new.sharding_rules = ()
+    new.remat = "blocks"
     assert differing_fields(old, new) == {}
     new.optimizer.eps = 1e-3
     new.model.options.window = 5

@@ -1,7 +1,10 @@
+import json
+
 import pytest
 from ml_collections import ConfigDict
 
 from motion_vit import UserError
+from motion_vit.training.config import config_from_dict, to_json
 from motion_vit.training.config_validation import build_model, validate
 
 
@@ -28,6 +31,15 @@ def test_a_usable_recipe_passes(tiny_config: ConfigDict) -> None:
         ("optimizer", "warmup_epochs", 100.0),
         ("evaluation", "crops", 2),
         ("checkpoint", "keep", 0),
+        ("", "accumulation", 0),
+        ("", "remat", "everything"),
+        ("", "ema", ((".*", 1.0),)),
+        ("", "sharding_rules", ((".*", "data"),)),
+        ("", "sharding_rules", ((".*", ("fsdp", 1)),)),
+        ("mesh", "data", 0),
+        ("optimizer", "layer_decay", 0.0),
+        ("optimizer", "learning_rate_multipliers", ((".*", -1.0),)),
+        ("optimizer", "frozen", (("stem/.*",),)),
     ],
 )
 def test_a_value_out_of_range_is_named(tiny_config: ConfigDict, parent: str, field: str, value: object) -> None:
@@ -43,6 +55,8 @@ def test_a_value_out_of_range_is_named(tiny_config: ConfigDict, parent: str, fie
         ("windw", 5, "Did you mean 'window'"),
         ("window", 4, "must be odd"),
         ("frames", 16, r"is set by data\.frames"),
+        ("remat", "blocks", "is set by remat"),
+        ("frame_axis", "frames", r"is set by mesh\.frames"),
         ("widths", (8, 8, 16, 17), "head_channels"),
     ],
 )
@@ -65,3 +79,28 @@ def test_the_number_of_classes_is_that_of_the_list(tiny_config: ConfigDict) -> N
     tiny_config.model.options.num_classes = 3
     with pytest.raises(UserError, match=r"num_classes is 3, but the list file has 7 classes"):
         build_model(tiny_config, 7)
+
+
+def test_a_mesh_has_one_free_axis_and_splits_frames_evenly(tiny_config: ConfigDict) -> None:
+    tiny_config.mesh.update({"data": 2, "fsdp": -1, "frames": 2})
+    validate(tiny_config)
+    tiny_config.mesh.data = -1
+    with pytest.raises(UserError, match=r"config field mesh is .* at most one of its axes can be -1"):
+        validate(tiny_config)
+    tiny_config.mesh.update({"data": 1, "fsdp": 1, "frames": 3})
+    with pytest.raises(UserError, match=r"mesh.frames is 3, but must divide .*data.frames = 4"):
+        validate(tiny_config)
+
+
+def test_rules_survive_a_recipe_in_json(tiny_config: ConfigDict) -> None:
+    tiny_config.sharding_rules = (("head/kernel", ("fsdp", None)), (".*", "replicated"))
+    tiny_config.ema = ((".*", 0.99),)
+    again = config_from_dict(json.loads(to_json(tiny_config)))
+    validate(again)
+    assert [(pattern, layout) for pattern, layout in again.sharding_rules][1] == (".*", "replicated")
+
+
+def test_remat_and_scan_are_handed_to_the_model(tiny_config: ConfigDict) -> None:
+    tiny_config.remat, tiny_config.scan_blocks = "blocks", True
+    model = build_model(tiny_config, 7)
+    assert (model.remat, model.scan_blocks) == ("blocks", True)

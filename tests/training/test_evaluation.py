@@ -6,10 +6,14 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from training_processes import RECIPE
 
 from motion_vit import UserError
+from motion_vit.training.config import load_config
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.evaluation import Evaluation, write_report
+from motion_vit.training.loop import train
+from motion_vit.training.writers import METRICS_FILE, read_json_lines
 
 
 def example() -> Evaluation:
@@ -100,3 +104,14 @@ def test_the_accuracy_of_a_class_without_videos_is_not_a_number() -> None:
 def test_evaluation_runs_on_all_devices(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:
     assert jax.device_count() == 8
     assert evaluate_checkpoint(finished_run, lists["validation"], batch_size=3).videos == 11
+
+
+def test_averages_are_evaluated_where_the_recipe_or_the_call_asks_for_them(
+    lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    fields = {"data.train": lists["train"], "data.validation": lists["validation"], "evaluation.ema": True, "epochs": 3}
+    train(load_config(str(RECIPE), [f"--config.{name}={value}" for name, value in fields.items()]), tmp_path)
+    last = read_json_lines(tmp_path / METRICS_FILE)[-1]
+    averages, parameters = (evaluate_checkpoint(tmp_path, lists["validation"], ema=ema) for ema in (True, False))
+    assert (averages.top1, averages.top5) == (last["top1"], last["top5"])
+    assert (averages.confusion != parameters.confusion).any()

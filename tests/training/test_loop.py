@@ -154,3 +154,12 @@ def test_a_batch_larger_than_the_list_is_refused(tiny_config: ConfigDict, tmp_pa
     with pytest.raises(UserError, match=r"batch_size is 32, but .* has only 24 videos"):
         run(tiny_config, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_averages_that_the_run_does_not_keep_cannot_be_evaluated(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    tiny_config.evaluation.ema = True
+    with pytest.raises(UserError, match="but the run keeps no averages: config field ema is empty"):
+        run(tiny_config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

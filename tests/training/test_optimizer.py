@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +8,23 @@ import pytest
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+from motion_vit import UserError
 from motion_vit.training.config_validation import build_model
-from motion_vit.training.optimizer import decay_mask, learning_rate_schedule, make_optimizer
+from motion_vit.training.optimizer import (
+    decay_mask,
+    learning_rate_factors,
+    learning_rate_schedule,
+    make_optimizer,
+)
+from motion_vit.training.regex_rules import matches
+
+PARAMS = {name: {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)} for name in ("stem", "block", "head")}
+
+
+def update(config: ConfigDict, grads: dict[str, Any]) -> tuple[dict[str, Any], optax.OptState]:
+    """The first update of `PARAMS` at a learning rate of 0.1, and the state after it."""
+    optimizer = make_optimizer(config, optax.schedules.constant_schedule(0.1), PARAMS)
+    return optimizer.update(grads, optimizer.init(PARAMS), PARAMS)
 
 
 def test_the_learning_rate_rises_linearly_and_falls_by_a_cosine(tiny_config: ConfigDict) -> None:
@@ -41,27 +58,90 @@ def test_biases_and_one_dimensional_parameters_are_not_decayed_but_the_position_
 
 def test_a_rule_of_the_recipe_comes_before_the_number_of_dimensions(tiny_config: ConfigDict) -> None:
     tiny_config.optimizer.decay_mask = (("head/.*", False), (".*bias", True))
-    params = {"head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "stem": {"bias": jnp.ones(2)}}
-    assert decay_mask(tiny_config, params) == {"head": {"kernel": False, "bias": False}, "stem": {"bias": True}}
+    assert decay_mask(tiny_config, PARAMS) == {
+        "stem": {"kernel": True, "bias": True},
+        "block": {"kernel": True, "bias": True},
+        "head": {"kernel": False, "bias": False},
+    }
 
 
 def test_only_what_the_mask_names_shrinks_without_a_gradient(tiny_config: ConfigDict) -> None:
     tiny_config.optimizer.weight_decay = 0.5
-    optimizer = make_optimizer(tiny_config, optax.schedules.constant_schedule(0.1))
-    params = {"kernel": jnp.ones((2, 2)), "scale": jnp.ones(2)}
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
-    np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-6)
-    np.testing.assert_array_equal(updates["scale"], 0)
+    updates, _ = update(tiny_config, jax.tree.map(jnp.zeros_like, PARAMS))
+    np.testing.assert_allclose(updates["head"]["kernel"], -0.05, rtol=1e-6)
+    np.testing.assert_array_equal(updates["head"]["bias"], 0)
 
 
 @pytest.mark.parametrize(("clip_norm", "expected"), [(1.0, 1.0), (100.0, 5.0), (0.0, 5.0)])
-def test_the_gradient_is_clipped_by_its_norm_over_all_parameters(
-    tiny_config: ConfigDict, clip_norm: float, expected: float
+@pytest.mark.parametrize("frozen", [(), (("block/.*", True),)])
+def test_the_gradient_is_clipped_by_its_norm_over_all_parameters_that_are_trained(
+    tiny_config: ConfigDict, clip_norm: float, expected: float, frozen: tuple[tuple[str, bool], ...]
 ) -> None:
     tiny_config.optimizer.clip_norm = clip_norm
-    optimizer = make_optimizer(tiny_config, optax.schedules.constant_schedule(0.1))
-    params = {"a": jnp.ones(1), "b": jnp.ones(1)}
-    _, state = optimizer.update({"a": jnp.array([3.0]), "b": jnp.array([4.0])}, optimizer.init(params), params)
+    tiny_config.optimizer.frozen = frozen
+    grads = jax.tree.map(jnp.zeros_like, PARAMS)
+    grads["stem"]["bias"], grads["head"]["bias"] = jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0])
+    # What the training step gives for frozen parameters is 0; anything else must not count either.
+    grads["block"]["bias"] = jnp.full(2, 100.0 if frozen else 0.0)
+    _, state = update(tiny_config, grads)
     # Adam's first moment after one step is (1 - beta1) times the gradient that it saw.
     seen = optax.tree.norm(optax.tree.get(state, "mu")) / (1 - tiny_config.optimizer.betas[0])
     assert float(seen) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_learning_rate_multiplier_scales_the_whole_update(tiny_config: ConfigDict) -> None:
+    grads = jax.tree.map(lambda leaf: jnp.linspace(-1.0, 2.0, leaf.size).reshape(leaf.shape), PARAMS)
+    plain, _ = update(tiny_config, grads)
+    tiny_config.optimizer.learning_rate_multipliers = (("head/kernel", 10.0), ("head/.*", 0.0))
+    scaled, _ = update(tiny_config, grads)
+    factors = {"stem": {"kernel": 1, "bias": 1}, "block": {"kernel": 1, "bias": 1}, "head": {"kernel": 10, "bias": 0}}
+    jax.tree.map(lambda a, b, c: np.testing.assert_allclose(a, b * c, rtol=1e-6), scaled, plain, factors)
+
+
+def test_layer_decay_slows_each_layer_below_the_last(tiny_config: ConfigDict) -> None:
+    tiny_config.optimizer.layer_decay = 0.5
+    tiny_config.optimizer.learning_rate_multipliers = (("stem/bias", 3.0),)
+    layers = ("stem/.*", "block/.*", "head/.*")
+    assert learning_rate_factors(tiny_config, PARAMS, layers) == {
+        "stem": {"kernel": 0.25, "bias": 0.75},
+        "block": {"kernel": 0.5, "bias": 0.5},
+        "head": {"kernel": 1.0, "bias": 1.0},
+    }
+    with pytest.raises(UserError, match=r"layer_decay is 0.5, but the model .* does not say what its layers are"):
+        learning_rate_factors(tiny_config, PARAMS)
+
+
+def test_every_parameter_of_a_model_belongs_to_one_of_its_layers(tiny_config: ConfigDict) -> None:
+    model = build_model(tiny_config, 10)
+    clips = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0), clips)["params"]
+    layers = matches("layers", model.layer_patterns(), params)
+    assert None not in layers.values()
+    assert {layer for path, layer in layers.items() if path.startswith("patch_embed1/")} == {0}
+    assert layers["head/kernel"] == len(model.layer_patterns()) - 1
+
+
+def test_frozen_parameters_have_no_moments_and_no_update(tiny_config: ConfigDict) -> None:
+    tiny_config.optimizer.frozen = (("stem/bias", False), ("stem/.*", True))
+    updates, state = update(tiny_config, jax.tree.map(jnp.ones_like, PARAMS))
+    np.testing.assert_array_equal(updates["stem"]["kernel"], 0)
+    assert (np.asarray(updates["stem"]["bias"]) != 0).all()
+    moments = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim]
+    assert sum(leaf.size for leaf in moments) == 2 * sum(
+        leaf.size for leaf in jax.tree.leaves(PARAMS) if leaf is not PARAMS["stem"]["kernel"]
+    )
+
+
+@pytest.mark.parametrize("field", ["decay_mask", "frozen", "learning_rate_multipliers"])
+def test_a_pattern_without_a_parameter_is_refused(tiny_config: ConfigDict, field: str) -> None:
+    tiny_config.optimizer[field] = (("hed/.*", True),)
+    with pytest.raises(
+        UserError, match=rf"optimizer.{field}: the pattern 'hed/\.\*' matches no parameter.*head/kernel"
+    ):
+        update(tiny_config, PARAMS)
+
+
+def test_something_must_be_left_to_train(tiny_config: ConfigDict) -> None:
+    tiny_config.optimizer.frozen = ((".*", True),)
+    with pytest.raises(UserError, match=r"optimizer.frozen leaves no parameter to train"):
+        update(tiny_config, PARAMS)

@@ -1,0 +1,130 @@
+"""What is said when a checkpoint cannot be written, cannot be read, or is of something else."""
+
+import contextlib
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import logging as absl_logging
+from flax import traverse_util
+
+from motion_vit.errors import UserError
+
+_SHOWN_DIFFERENCES = 8
+_LONG_REASON = 100
+
+
+class CheckpointWriteError(UserError):
+    """A checkpoint cannot be written."""
+
+
+@contextlib.contextmanager
+def write_errors(folder: pathlib.Path, saved_steps: Callable[[], Sequence[int]]) -> Iterator[None]:
+    """Turns what the disk refuses into a message.
+
+    Args:
+      folder: the checkpoints.
+      saved_steps: gives the steps of those that are whole, rising.
+
+    Raises:
+      CheckpointWriteError: what was done inside could not write.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:  # TensorStore raises a ValueError for every error of the file system
+        saved = saved_steps()
+        left = f"That of step {saved[-1]} is intact" if saved else "There is none from before"
+        raise CheckpointWriteError(
+            f"a checkpoint cannot be written to {folder}: {_reason(error)}. {left}. Check the free space and the "
+            "permissions, then start the same command again; it continues."
+        ) from error
+
+
+@contextlib.contextmanager
+def without_repeated_errors() -> Iterator[None]:
+    """Keeps an error that Orbax raises from being printed many times over besides.
+
+    Orbax logs it with the traceback of each of its threads, and TensorStore's other writes find the event loop closed
+    that they report to.
+    """
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or f"{os.sep}orbax{os.sep}" not in record.pathname
+
+    def tell(unraisable: "sys.UnraisableHookArgs") -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            tell_others(unraisable)
+
+    logger, tell_others = absl_logging.get_absl_logger(), sys.unraisablehook
+    logger.addFilter(is_told)
+    sys.unraisablehook = tell
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_told)
+        sys.unraisablehook = tell_others
+
+
+@contextlib.contextmanager
+def read_errors(folder: pathlib.Path, step: int, steps: Sequence[int]) -> Iterator[None]:
+    """Turns what cannot be read into a message.
+
+    Args:
+      folder: the checkpoints.
+      step: the one that is read.
+      steps: all that there are.
+
+    Raises:
+      UserError: what was done inside could not read.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        earlier = [one for one in steps if one < step]
+        others = f"remove this folder to continue from step {max(earlier)}" if earlier else "there is no earlier one"
+        raise UserError(
+            f"the checkpoint {folder / str(step)} cannot be read: {_reason(error)}. If it is damaged, {others}."
+        ) from error
+
+
+def check_same_model(found: Any, expected: Any, where: str) -> None:
+    """Compares names and shapes, so that a checkpoint of another model is refused with the list of differences.
+
+    Args:
+      found: variables of the checkpoint, or their shapes.
+      expected: those of the model.
+      where: the checkpoint, for the message.
+
+    Raises:
+      UserError: they differ.
+    """
+    there, wanted = _flat_shapes(found), _flat_shapes(expected)
+    differences = [f"  the checkpoint lacks {name} {shape}" for name, shape in wanted.items() if name not in there]
+    differences += [f"  the model has no {name} {shape}" for name, shape in there.items() if name not in wanted]
+    differences += [
+        f"  {name} is {there[name]} in the checkpoint, but {shape} in the model"
+        for name, shape in wanted.items()
+        if name in there and there[name] != shape
+    ]
+    if differences:
+        shown = "\n".join(differences[:_SHOWN_DIFFERENCES])
+        more = len(differences) - _SHOWN_DIFFERENCES
+        rest = f"\n  and {more} more" if more > 0 else ""
+        raise UserError(
+            f"{where} is of another model:\n{shown}{rest}\nUse the config that it was trained with, or another workdir."
+        )
+
+
+def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape) for name, leaf in traverse_util.flatten_dict(tree, sep="/").items()}
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, which is the end of the long lines of TensorStore."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    line = (str(error).splitlines() or ["no reason given"])[0].split(" [")[0].rstrip(".:")
+    return line if len(line) < _LONG_REASON else line.rsplit(": ", 1)[-1]
