@@ -1,0 +1,51 @@
+"""The images: instructions that Docker knows, and files that are there."""
+
+import pathlib
+import re
+import tomllib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCKERFILES = sorted((ROOT / "launch").glob("*.Dockerfile"))
+# https://docs.docker.com/reference/dockerfile/
+INSTRUCTIONS = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "WORKDIR"}
+
+
+def instructions(path: pathlib.Path) -> list[tuple[str, str]]:
+    """The instructions of a Dockerfile with their arguments, continued lines joined."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_docker_knows_the_instructions(path: pathlib.Path) -> None:
+    found = instructions(path)
+    assert found[0][0] == "FROM"
+    assert {name for name, _ in found} <= INSTRUCTIONS
+    # The version of Python that the lock file is made for, and a tag that does not move to another one.
+    python = re.fullmatch(r"python:(\d+\.\d+)-slim-bookworm", found[0][1])
+    assert python is not None
+    assert f"--python-version {python[1]}" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_what_is_copied_exists(path: pathlib.Path) -> None:
+    copied = [rest.split()[:-1] for name, rest in instructions(path) if name == "COPY"]
+    for source in (name for names in copied for name in names):
+        assert (ROOT / source).exists(), source
+    sources = {name for names in copied for name in names}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    # What the build of the package reads.
+    assert {"pyproject.toml", "motion_vit", project["readme"], *project["license-files"]} <= sources
+
+
+@pytest.mark.parametrize(("name", "extra"), [("cuda", "gpu"), ("tpu", "tpu")])
+def test_the_image_holds_the_package_for_its_device(name: str, extra: str) -> None:
+    found = instructions(ROOT / "launch" / f"{name}.Dockerfile")
+    (install,) = [rest for kind, rest in found if kind == "RUN"]
+    assert "--constraint constraints.txt" in install
+    assert f'".[{extra}]"' in install
+    # The exec form: signals reach the command itself, which saves.
+    assert ("ENTRYPOINT", '["motion-vit"]') in found
