@@ -9,11 +9,12 @@
 # Follow: the container's log, and metrics.jsonl and tensorboard/ of the workdir.
 # Stop:   docker stop --time 300 CONTAINER. It saves; the same `docker run` continues.
 #
-# The base has no CUDA: JAX's wheels (jax[cuda13]) bring the libraries that they were built for, and those of a CUDA image
-# would only lie beside them. The host needs the NVIDIA container toolkit and a driver that supports CUDA 13 (580 or newer).
-# For a driver of CUDA 12, replace `.[gpu]` by `. "jax[cuda12]"`.
+# The base has no CUDA: JAX's wheels (jax[cuda13]) bring the libraries that they were built for, and those of a CUDA
+# image would only lie beside them. The host needs the NVIDIA container toolkit and a driver that supports CUDA 13 (580
+# or newer). For a driver of CUDA 12, replace `.[gpu]` by `. "jax[cuda12]"`.
 #
-# --ipc=host: processes that decode videos (data.workers) hand batches over in shared memory, of which Docker gives 64 MB.
+# --ipc=host: processes that decode videos (data.workers) hand batches over in shared memory, of which Docker gives
+# 64 MB.
 #
 # Not built yet where this was written (no Docker there): tests check the instructions.
 FROM python:3.11-slim-bookworm

@@ -3,8 +3,8 @@
 #
 #   launch/local.sh PROCESSES --config FILE --workdir DIR [--config.key=value ...]
 #
-#   launch/local.sh 8 --config configs/my_videos.py --workdir runs/my_videos               # a process for each of 8 GPUs
-#   CPU_DEVICES=4 launch/local.sh 2 --config configs/my_videos.py --workdir runs/my_videos   # 2 x 4 virtual CPU devices
+#   launch/local.sh 8 --config configs/my_videos.py --workdir runs/my_videos                # a process for each GPU
+#   CPU_DEVICES=4 launch/local.sh 2 --config configs/my_videos.py --workdir runs/my_videos  # 2 x 4 virtual CPU devices
 #
 # One process already uses all GPUs of a machine: plain `motion-vit train` does. More of them decode videos in more
 # Python processes, and take the way that a run on several machines takes.
@@ -15,10 +15,11 @@
 #                  takes to notice that a process is gone
 #   MOTION_VIT     the command, if `motion-vit` is not on the PATH
 # Follow: process 0 prints here; DIR/metrics.jsonl and DIR/tensorboard hold the curves.
-# Stop:   Ctrl-C, or SIGTERM to this script, once. Every process saves; the same command continues. A second one stops
-#         at once, without saving.
+# Stop:   Ctrl-C, or SIGTERM to this script, once. Every process saves; the same command continues. Another one, two
+#         seconds later or more, ends all of them at once, without saving.
 #
-# Exit status: 0 done; 75 stopped, and the same command continues; otherwise that of the first process that failed.
+# Exit status: 0 done; 75 stopped, and the same command continues; otherwise that of the first process that failed: 2 a
+# mistake of the user, 1 a lost peer or another error, 134 aborted by JAX.
 set -euo pipefail
 # Every process leads a process group of its own: Ctrl-C reaches this script alone, which passes it on exactly once.
 set -m
@@ -110,10 +111,18 @@ signal_all() {
   done
 }
 
-stopping=""
+stopping="" # since when, in seconds
+killed=""
+# The second signal cannot be another SIGTERM: of several processes that one belongs to JAX, which only notes it. One
+# of the same moment is not a second one: `timeout` and a terminal that closes may send it twice.
 stop() {
-  stopping=yes
-  signal_all TERM
+  if [[ -z $stopping ]]; then
+    stopping=$SECONDS
+    signal_all TERM
+  elif ((SECONDS - stopping >= 2)); then
+    killed=yes
+    signal_all KILL
+  fi
 }
 trap stop INT TERM HUP
 # Whatever ends this script, nothing is left behind.
@@ -131,7 +140,9 @@ describe() {
 
 # Whether a status means that the process was stopped, as everyone was asked to, and did not fail.
 was_stopped() {
-  (($1 == STOPPED)) || { [[ -n $stopping ]] && (($1 == 128 + 15 || $1 == 128 + 2)); }
+  (($1 == STOPPED)) ||
+    { [[ -n $stopping ]] && (($1 == 128 + 15 || $1 == 128 + 2)); } ||
+    { [[ -n $killed ]] && (($1 == 128 + 9)); }
 }
 
 failed_process=""

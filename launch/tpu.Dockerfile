@@ -3,8 +3,8 @@
 #   docker build -f launch/tpu.Dockerfile -t us-docker.pkg.dev/PROJECT/REPOSITORY/motion_vit-tpu .
 #   docker push us-docker.pkg.dev/PROJECT/REPOSITORY/motion_vit-tpu
 #
-# Edit: the tag, and the same name in launch/gke_jobset.yaml or launch/xpk.sh, which run it; how to follow and stop a run
-#       stands there. On a single TPU VM:
+# Edit: the tag, and the same name in launch/gke_jobset.yaml or launch/xpk.sh, which run it; how to follow and stop a
+#       run stands there. On a single TPU VM:
 #         docker run --rm --init --privileged --net=host --ipc=host -v /mnt/bucket:/bucket IMAGE train ...
 #
 # Not built yet where this was written (no Docker there): tests check the instructions.

@@ -17,7 +17,9 @@
 #
 # Not run on Google Cloud yet: tests check the syntax and, with a stand-in for gcloud, what happens after which status.
 #
-# Exit status: 0 done; 75 stopped by `stop`, and `run` continues; otherwise that of the run.
+# Exit status of `run`: 0 done; 75 stopped by `stop`, and `run` continues; otherwise that of the training: 2 a mistake
+# of the user, 1 a lost peer or another error, 134 aborted by JAX, 255 unknown, as after a lost connection or a failed
+# installation; 1 also if there is no slice to be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,17 +34,23 @@ WORKDIR=${WORKDIR:-runs/ssv1_s16} # in the bucket
 # More fields of the recipe; paths of data in the bucket begin with /mnt/bucket.
 OVERRIDES=${OVERRIDES---config.data.train=/mnt/bucket/data/ssv1 --config.data.validation=/mnt/bucket/data/ssv1}
 POLL_SECONDS=${POLL_SECONDS:-60}
-MOST_FAILURES=${MOST_FAILURES:-5} # starts in a row that end with an error and leave no newer checkpoint
+# Starts in a row that end with an error and leave no newer checkpoint; errors of Google Cloud until there is a slice.
+MOST_FAILURES=${MOST_FAILURES:-5}
 
 readonly STOPPED=75
 readonly USER_ERROR=2
 
 log() { echo "tpu_vm.sh $(date '+%F %T'): $*" >&2; }
 
+# A field of the queued resource.
+describe_resource() {
+  gcloud compute tpus queued-resources describe "$NAME" --zone="$ZONE" --format="value($1)" 2>&1
+}
+
 # ACTIVE, SUSPENDED ...; MISSING if there is none, UNKNOWN if Google Cloud does not say.
 resource_state() {
   local answer
-  if answer=$(gcloud compute tpus queued-resources describe "$NAME" --zone="$ZONE" --format='value(state.state)' 2>&1); then
+  if answer=$(describe_resource state.state); then
     tail -n 1 <<<"$answer"
   elif [[ $answer == *NOT_FOUND* ]]; then
     echo MISSING
@@ -68,17 +76,27 @@ create_resource() {
     --scopes=https://www.googleapis.com/auth/cloud-platform
 }
 
-# Returns when there is an active slice. A queued resource whose slice was taken away never gets another one.
+# Returns when there is an active slice, or with status 1 after too many errors. A queued resource whose slice was taken
+# away never gets another one.
 wait_for_slice() {
-  local state last=""
+  local state last="" refused=0
   while state=$(resource_state) && [[ $state != ACTIVE ]]; do
     [[ $state == "$last" ]] || log "state of $NAME: $state"
     last=$state
     case $state in
-      MISSING) create_resource ;;
-      SUSPENDED | FAILED) delete_resource ;;
-      *) sleep "$POLL_SECONDS" ;;
+      MISSING) create_resource || refused=$((refused + 1)) ;;
+      SUSPENDED) delete_resource || refused=$((refused + 1)) ;;
+      FAILED)
+        log "$(describe_resource state)" # with the reason
+        refused=$((refused + 1))
+        delete_resource || true
+        ;;
     esac
+    if ((refused >= MOST_FAILURES)); then
+      log "$refused errors of Google Cloud, and no slice; see above"
+      return 1
+    fi
+    sleep "$POLL_SECONDS"
   done
 }
 
@@ -86,8 +104,8 @@ wait_for_slice() {
 install_on_workers() {
   local archive
   archive=$(mktemp -d)/motion_vit.tar.gz
-  git archive --format=tar.gz --output="$archive" HEAD
-  gcloud compute tpus tpu-vm scp "$archive" "$NAME:motion_vit.tar.gz" --zone="$ZONE" --worker=all
+  git archive --format=tar.gz --output="$archive" HEAD || return
+  gcloud compute tpus tpu-vm scp "$archive" "$NAME:motion_vit.tar.gz" --zone="$ZONE" --worker=all || return
   rm -r "$(dirname "$archive")"
   on_workers all "set -e
     mkdir -p motion_vit && tar -xzf motion_vit.tar.gz -C motion_vit && cd motion_vit
@@ -105,14 +123,14 @@ install_on_workers() {
     mountpoint -q /mnt/bucket || gcsfuse --implicit-dirs $BUCKET /mnt/bucket"
 }
 
-# The newest whole checkpoint; nothing if there is none.
+# The newest whole checkpoint; nothing if there is none, if the bucket is not mounted or if the worker does not answer.
 latest_step() {
   on_workers 0 "ls /mnt/bucket/$WORKDIR/checkpoints 2>/dev/null" | grep -xE '[0-9]+' | sort -n | tail -n 1 || true
 }
 
 # Trains on all workers and prints the exit status of each. The run does not depend on the connection, as it writes to
-# train.log. A machine that shuts down makes the run stop as well: 75 is for the command `stop` alone. Where one is already running, of a connection that was lost, this waits for it: how it ended is what the
-# next start will find out.
+# train.log. A machine that shuts down makes the run stop as well: 75 is for the command `stop` alone. Where a run is
+# still going on whose connection was lost, this waits for it: how it ended is what the next start will find out.
 train() {
   on_workers all "cd motion_vit
     if pgrep --pidfile train.pid --full 'motion-vit train' >/dev/null 2>&1; then
@@ -146,13 +164,17 @@ summarize() {
 }
 
 run() {
-  local failures=0 before status
+  local failures=0 before="" after installed status
   while true; do
-    wait_for_slice
-    before=$(latest_step)
-    log "installs, and trains after checkpoint ${before:-none}"
+    wait_for_slice || return
+    log "installs"
     status=255
+    installed=""
     if install_on_workers; then
+      installed=yes
+      # Not sooner: a new slice has not mounted the bucket.
+      before=$(latest_step)
+      log "trains after checkpoint ${before:-none}"
       status=$(summarize "$(train)")
     fi
     log "ended with status $status"
@@ -162,7 +184,10 @@ run() {
         return "$status"
       fi
       failures=$((failures + 1))
-      [[ $(latest_step) == "$before" ]] || failures=0
+      after=$(latest_step)
+      if [[ -n $installed && -n $after && $after != "$before" ]]; then
+        failures=0
+      fi
       if ((failures >= MOST_FAILURES)); then
         log "$failures starts in a row have failed and left no checkpoint newer than ${before:-none}; see \`logs\`"
         return "$status"

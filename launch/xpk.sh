@@ -28,8 +28,8 @@ WORKDIR=${WORKDIR:-/bucket/runs/ssv1_s16}
 OVERRIDES=${OVERRIDES---config.data.train=/bucket/data/ssv1 --config.data.validation=/bucket/data/ssv1}
 MAX_RESTARTS=${MAX_RESTARTS:-50} # of all kinds; xpk does not count preemptions apart
 
-# 75: stopped after saving; 1: lost a peer. 127 to 255 are xpk's own choice. Status 2, a mistake in the recipe or the
-# data, is not started again.
+# 75: stopped after saving; 1: lost a peer, or another error. xpk itself adds 127 to 255, and so 134, aborted by JAX.
+# Status 2, a mistake in the recipe or the data, is not started again.
 xpk workload create \
   --project="$PROJECT" --zone="$ZONE" --cluster="$CLUSTER" \
   --workload="$WORKLOAD" --tpu-type="$TPU_TYPE" --num-slices=1 \

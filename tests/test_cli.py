@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterator
 
 import jax
+import numpy as np
 import pytest
 from PIL import Image
 
 from motion_vit import cli
 from motion_vit.data.datasets.registry import DATASETS
+from motion_vit.training.checkpointing import Which
+from motion_vit.training.evaluate_checkpoint import CheckpointEvaluation
 
 RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "my_videos.py")
 
@@ -108,7 +111,8 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
 
     data = f"{prepared}:validation"
     assert cli.main(["evaluate", "--checkpoint", str(run), "--data", data, "--frame-order", "frozen", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["videos"] == 10
+    said = json.loads(capsys.readouterr().out)
+    assert said.items() >= {"videos": 10, "step": 2, "which": "last", "ema": False}.items()
     assert (run / "evaluation" / "prepared-validation-frozen" / "confusion.png").exists()
 
     video = str(next((rendered / "videos" / "train").iterdir()))
@@ -118,6 +122,45 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
     assert len(prediction["predictions"]) == 3
     assert cli.main(["predict", video, "--checkpoint", str(run)]) == 0
     assert capsys.readouterr().out.startswith(video)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "folder"),
+    [
+        ([], None, "x-normal-ema"),
+        (["--ema"], True, "x-normal-ema"),
+        (["--no-ema"], False, "x-normal"),
+        (["--which", "best", "--no-ema"], False, "x-normal-best"),
+        (["--which", "best"], None, "x-normal-best-ema"),
+    ],
+)
+def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_lie_apart(
+    arguments: list[str], asked: bool | None, folder: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate_by_a_recipe_with_averages(
+        *_: str, which: Which, ema: bool | None, **__: object
+    ) -> CheckpointEvaluation:
+        assert ema is asked
+        return CheckpointEvaluation(
+            label_names=("up", "down"),
+            confusion=np.eye(2, dtype=int),
+            top1=1.0,
+            top5=1.0,
+            skipped=(),
+            seconds=1.0,
+            clips_per_second=2.0,
+            step=7,
+            which=which,
+            ema=ema is not False,
+        )
+
+    monkeypatch.setattr(
+        "motion_vit.training.evaluate_checkpoint.evaluate_checkpoint", evaluate_by_a_recipe_with_averages
+    )
+    assert cli.main(["evaluate", "--checkpoint", str(tmp_path), "--data", "x.csv", *arguments]) == 0
+    (report,) = tmp_path.glob("evaluation/*/evaluation.json")
+    assert report.parent.name == folder
+    assert json.loads(report.read_text())["step"] == 7
 
 
 def test_data_is_checked_and_shown_before_and_after_augmentation(

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       Exit status: 0 when it is done; 75 if training was stopped after saving, and the same command continues it; 1 if
-      `data check` found bad clips, or another process of the run is lost; 2 after a user's mistake; 130 after Ctrl-C.
+      `data check` found bad clips, or another process of the run is lost; 3 if `inspect` finds that a step does not
+      fit; 2 after a user's mistake; 130 after Ctrl-C.
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)

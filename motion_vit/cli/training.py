@@ -9,7 +9,7 @@ from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
-    from motion_vit.training.evaluation import Evaluation
+    from motion_vit.training.evaluate_checkpoint import CheckpointEvaluation
 
 
 def add_train(commands: Any) -> None:
@@ -33,7 +33,7 @@ def _train(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.overrides)
     enable_compilation_cache()
     with exit_on_error():
-        initialize_distributed(takes_preemption=True)
+        initialize_distributed()
         result = train(config, options.workdir, profile=options.profile)
     if not result.completed:
         return STOPPED_STATUS
@@ -54,7 +54,11 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
         default="last",
         help="the last checkpoint, or that of best validation top-1",
     )
-    parser.add_argument("--ema", action="store_true", help="take the averages of the parameters (config field ema)")
+    parser.add_argument(
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the averages of the parameters, or not; default: the recipe's evaluation.ema",
+    )
 
 
 def add_evaluate(commands: Any) -> None:
@@ -73,7 +77,9 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="views at once; default: the recipe's")
     parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help="processes that decode; default: 0")
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER")
+    parser.add_argument(
+        "--out", type=pathlib.Path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -82,13 +88,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
     from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
 
-    data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
-    folder = options.out or pathlib.Path(options.checkpoint) / "evaluation" / f"{data}-{options.frame_order}"
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {folder} is a file; give a folder.")
+    if options.out and options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out {options.out} is a file; give a folder.")
     enable_compilation_cache()
     with exit_on_error():
-        initialize_distributed()
+        initialize_distributed(takes_preemption=False)
         result = evaluate_checkpoint(
             options.checkpoint,
             options.data,
@@ -101,11 +105,18 @@ def _evaluate(options: argparse.Namespace) -> int:
             workers=options.workers,
         )
         if is_primary():
-            _report(result, folder, as_json=options.json)
+            _report(result, options.out or _report_folder(options, result), as_json=options.json)
     return 0
 
 
-def _report(result: "Evaluation", folder: pathlib.Path, *, as_json: bool) -> None:
+def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
+    """Where a report goes by default; its name tells apart what the recipe or the options make different."""
+    data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
+    name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
+    return pathlib.Path(options.checkpoint) / "evaluation" / name
+
+
+def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bool) -> None:
     from motion_vit.training.evaluation import write_report
 
     files = write_report(result, folder)

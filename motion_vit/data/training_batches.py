@@ -128,15 +128,15 @@ class _TrainingClips(grain.transforms.RandomMap):
 
 
 class _HostsSideBySide(grain.MapDataset):
-    """The rows of each batch in such an order that `ElasticIterator`, which deals them out, gives a host neighbours.
+    """Rows in such an order that `ElasticIterator`, which deals them out, gives a host neighbours in each block.
 
-    With them the global batch has the same rows in the same order for any number of hosts, and so does everything that
-    depends on a clip's place in it: dropout, stochastic depth, which clips are mixed.
+    A block is a batch or a part of it. It has the same rows in the same order for any number of hosts, and so does
+    everything that depends on a clip's place in it: dropout, stochastic depth, which clips are mixed.
     """
 
-    def __init__(self, parent: grain.MapDataset, batch_size: int, hosts: int) -> None:
+    def __init__(self, parent: grain.MapDataset, block: int, hosts: int) -> None:
         super().__init__(parent)
-        self._rows, self._batch_size, self._hosts = parent, batch_size, hosts
+        self._rows, self._block, self._hosts = parent, block, hosts
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -144,9 +144,9 @@ class _HostsSideBySide(grain.MapDataset):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self.slice(index)
-        batch, place = divmod(index, self._batch_size)
+        number, place = divmod(index, self._block)
         turn, host = divmod(place, self._hosts)
-        return self._rows[batch * self._batch_size + host * (self._batch_size // self._hosts) + turn]
+        return self._rows[number * self._block + host * (self._block // self._hosts) + turn]
 
 
 class TrainingBatches:
@@ -163,6 +163,8 @@ class TrainingBatches:
       workers: Worker processes; 0 decodes in threads of this one.
       threads: Those threads; 0 for as many as cores.
       shard: This host's number and the number of hosts.
+      parts: Into so many parts, one after the other, hosts divide their own rows. The parts of all hosts together have
+        the same rows for any number of hosts, if each host's rows divide into them.
 
     Raises:
       UserError: The batch does not divide among the hosts, or a number is out of range.
@@ -178,15 +180,17 @@ class TrainingBatches:
         workers: int = 0,
         threads: int = 0,
         shard: tuple[int, int] = (0, 1),
+        parts: int = 1,
     ) -> None:
         check_sizes(batch_size, workers, threads, shard)
         if batch_size % shard[1]:
             raise UserError(f"the batch of {batch_size} videos does not divide among {shard[1]} hosts")
         self._source, self._seed = source, seed
+        block = batch_size // parts if batch_size % (parts * shard[1]) == 0 else batch_size
         clips = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
         self._iterator = iter(
             grain.experimental.ElasticIterator(
-                _HostsSideBySide(clips.random_map(_TrainingClips(source, options)), batch_size, shard[1]),
+                _HostsSideBySide(clips.random_map(_TrainingClips(source, options)), block, shard[1]),
                 batch_size,
                 grain.sharding.ShardOptions(shard_index=shard[0], shard_count=shard[1]),
                 read_options=read_options(workers, threads),

@@ -6,16 +6,16 @@ from typing import Any, Literal
 import jax
 from flax import linen as nn
 
-from motion_vit.modules.linear import LINEAR_OUTPUT
+from motion_vit.modules.kept_activations import ATTENTION_OUTPUT, LINEAR_OUTPUT
 
 Remat = Literal["none", "matmuls", "blocks"]
-"""What the backward pass finds kept of a block: "none" is computed again; of "matmuls" the outputs of its linear layers
-are kept, and its input; of "blocks" its input alone."""
+"""What the backward pass finds kept of a block: "none" is computed again; of "matmuls" its input is kept, and the
+outputs of linear layers and of global attention; of "blocks" its input alone."""
 
 _POLICIES: dict[str, Callable[..., Any]] = {
     # By name and not by `dots_with_no_batch_dims_saveable`, which also keeps the hidden layer of EMIM's motion branch:
     # larger than all that a block keeps otherwise.
-    "matmuls": jax.checkpoint_policies.save_only_these_names(LINEAR_OUTPUT),
+    "matmuls": jax.checkpoint_policies.save_only_these_names(LINEAR_OUTPUT, ATTENTION_OUTPUT),
     "blocks": jax.checkpoint_policies.nothing_saveable,
 }
 

@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from motion_vit.modules.kept_activations import ATTENTION_OUTPUT
 from motion_vit.modules.linear import Linear
 from motion_vit.ops import global_attention
 
@@ -36,6 +38,7 @@ class GlobalAttention(nn.Module):
         if self.is_mutable_collection("intermediates") and not self.is_initializing():
             self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
         x = global_attention.global_attention(query, key, value, implementation=self.implementation).reshape(x.shape)
+        x = checkpoint_name(x, ATTENTION_OUTPUT)
         x = Linear(channels, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 

@@ -6,10 +6,8 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.kept_activations import LINEAR_OUTPUT
 from motion_vit.ops.linear import linear
-
-LINEAR_OUTPUT = "linear_output"
-"""The name of a linear layer's output for policies of rematerialisation (`jax.checkpoint_policies`)."""
 
 
 class LinearWeights(nn.Module):

@@ -90,7 +90,8 @@ def _choose(query: Tokens, key: Tokens) -> str:
         return "cudnn"
     weights = query.shape[1] * key.shape[1]
     if platform == "cpu" and weights >= _CHUNK_FROM_WEIGHTS:
-        return "chunked"
+        # A loop over heads and clips would gather those of all devices.
+        return "chunked" if jax.sharding.get_abstract_mesh().size <= 1 else "clipwise"
     if platform == "tpu" and weights >= _CLIPWISE_FROM_WEIGHTS:
         return "clipwise"
     return "xla"

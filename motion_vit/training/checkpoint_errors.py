@@ -126,5 +126,7 @@ def _reason(error: Exception) -> str:
     """What the system said, which is the end of the long lines of TensorStore."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, KeyError):  # whose text is a key in quotes, or of Orbax a sentence and a list
+        return f"a part of it is missing: {' '.join(map(str, error.args)).split('. ')[0]}"
     line = (str(error).splitlines() or ["no reason given"])[0].split(" [")[0].rstrip(".:")
     return line if len(line) < _LONG_REASON else line.rsplit(": ", 1)[-1]

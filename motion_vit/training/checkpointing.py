@@ -9,6 +9,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +32,7 @@ from motion_vit.training.checkpoint_errors import (
 )
 from motion_vit.training.config import config_from_dict
 from motion_vit.training.config_validation import build_model
+from motion_vit.training.distributed import VISIBLE_SECONDS, SharedError, errors_together, gather
 from motion_vit.training.train_state import TrainState, initial_variables
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -120,10 +122,10 @@ class Checkpoints:
                 self._manager.close()
             self._deleting.shutdown()
             self._remove(_DELETED_FOLDER)
-        elif jax.process_count() == 1:
+        elif jax.process_count() == 1 or issubclass(kind, SharedError):
             with contextlib.suppress(OSError, ValueError):  # the first error is the one to tell
                 self._manager.close()
-        # Among several processes, closing after an error would wait for others that do not come here.
+        # After an error of one of several processes, closing would wait for others that do not come here.
         if kind is None or not issubclass(kind, CheckpointWriteError):
             self._quiet.close()
         # After a failed write it stays quiet: other writes that were under way fail later.
@@ -131,6 +133,30 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         """The step of the latest checkpoint, None if there is none; it may still be on its way to the disk."""
         return self._manager.latest_step()
+
+    def agree_on_latest_step(self) -> int | None:
+        """The step of the latest checkpoint that any process sees; every process must call it.
+
+        A network file system may not show yet, to one machine, what another has written.
+
+        Returns:
+          The step, None if there is none. All processes see it.
+
+        Raises:
+          UserError: one does not within a minute; all processes raise it.
+        """
+        step = max((step for step in gather(self.latest_step()) if step is not None), default=None)
+        with errors_together():
+            end = time.monotonic() + VISIBLE_SECONDS
+            while step is not None and step not in self._manager.all_steps():
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"the checkpoint {self._folder.absolute() / str(step)} is not seen here, but by another "
+                        "process. Give a --workdir on a file system that all machines of the run share."
+                    )
+                time.sleep(0.5)
+                self._manager.reload()
+        return step
 
     def saved_steps(self) -> list[int]:
         """The steps of the checkpoints that are whole on disk, rising."""
@@ -227,14 +253,14 @@ class Checkpoints:
 
 
 def load_for_inference(
-    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool = False, mesh: Mesh | None = None
+    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
 ) -> TrainedModel:
     """Builds the model of a checkpoint and reads its variables.
 
     Args:
       folder: the workdir of a run.
       which: the last checkpoint, or the one of best validation accuracy; they are the same without a validation list.
-      ema: whether to take the averages of the parameters.
+      ema: whether to take the averages of the parameters; the recipe's `evaluation.ema` by default.
       mesh: devices that hold the variables, all by default.
 
     Returns:
@@ -259,6 +285,7 @@ def load_for_inference(
             description = manager.restore(step, args=ocp.args.Composite(**items))["description"]
         label_names = tuple(description["label_names"])
         config = config_from_dict(description["config"])
+        ema = config.evaluation.ema if ema is None else ema
         model = build_model(config, len(label_names))
         target = _variable_shapes(model, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
@@ -316,14 +343,26 @@ def _read_errors(manager: ocp.CheckpointManager, step: int) -> contextlib.Abstra
     return read_errors(pathlib.Path(manager.directory), step, manager.all_steps())
 
 
+def _saved_tree(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
+    """Names and shapes of what a checkpoint holds.
+
+    Raises:
+      ValueError: the file that lists them is lost.
+    """
+    metadata = manager.item_metadata(step).get(item)
+    if metadata is None:
+        raise ValueError(f"it has no file {item}/_METADATA")
+    return metadata.tree
+
+
 def _check_same_model(manager: ocp.CheckpointManager, step: int, expected: Any) -> None:
-    found = manager.item_metadata(step)["variables"].tree
+    found = _saved_tree(manager, step, "variables")
     check_same_model(found, expected, f"the checkpoint of step {step} in {manager.directory}")
 
 
 def _check_continues(manager: ocp.CheckpointManager, step: int) -> None:
     """Refuses a checkpoint of a library version that kept less of a run's state."""
-    if "key" not in manager.item_metadata(step)["optimizer"].tree:
+    if "key" not in _saved_tree(manager, step, "optimizer"):
         raise UserError(
             f"the run in {manager.directory.parent} was started by an older version of motion_vit, whose checkpoints "
             "do not have all that training goes on with. Evaluate and use it; to train, give another --workdir."

@@ -24,6 +24,9 @@ _FREE_FIELD = "model.options"
 # A run may be continued with these changed, because the parameters that it arrives at do not depend on them.
 _CHANGEABLE = (
     "name",
+    # A checkpoint knows its data by the content.
+    "data.train",
+    "data.validation",
     "data.workers",
     "data.threads",
     "data.max_undecodable",

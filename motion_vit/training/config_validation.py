@@ -59,6 +59,11 @@ def validate_fields(config: ConfigDict) -> None:
     for name, (is_valid, expectation) in _EXPECTATIONS.items():
         if not is_valid(fields[name]):
             raise UserError(f"config field {name} is {fields[name]!r}, but must be {expectation}.")
+    if config.evaluation.ema and not config.ema:
+        raise UserError(
+            "config field evaluation.ema is True, but the run keeps no averages: config field ema is empty. "
+            'Set it, such as ((".*", 0.9999),), or evaluation.ema=False.'
+        )
     _check_learning_rates(config)
     _check_mesh(config)
     input_data.clip_options(config)

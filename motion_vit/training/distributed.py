@@ -24,9 +24,17 @@ from motion_vit.training.last_words import LastWords
 HEARTBEAT_SECONDS = 60
 """How long a process may be silent before JAX takes it for lost and ends all others."""
 
+VISIBLE_SECONDS = 60.0
+"""For so long a network file system may not show what another machine has written."""
+
 _USER_ERROR_STATUS = 2
 _LOST_PROCESS_STATUS = 1
 _INTERRUPTED_STATUS = 130
+# What JAX's coordination service, gloo and NCCL say when a partner is gone.
+_SIGNS_OF_LOSS = (
+    *("UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "CANCELLED", "FAILED_PRECONDITION"),
+    *("Gloo", "gloo", "NCCL", "coordination", "heartbeat", "onnection", "Socket"),
+)
 # Texts are exchanged in arrays of multiples of so many bytes, so that few programs are compiled.
 _TEXT_BLOCK = 4096
 
@@ -39,11 +47,12 @@ class LostProcessError(UserError):
     """Another process of the run has ended or cannot be reached: no mistake, and the same command goes on."""
 
 
-def initialize_distributed(*, takes_preemption: bool = False) -> None:
+def initialize_distributed(*, takes_preemption: bool = True) -> None:
     """Joins the other processes of the run, where there are any; must be called before JAX is used.
 
     Args:
-      takes_preemption: whether SIGTERM is left to JAX, which tells all processes of it: see `StopRequest`.
+      takes_preemption: whether SIGTERM is left to JAX, which tells all processes of it, as `train` needs: see
+        `StopRequest`. Without, it ends a process.
 
     Raises:
       UserError: the environment names the others incompletely, or they cannot be reached.
@@ -144,15 +153,16 @@ def exit_on_error() -> Iterator[None]:
 
 
 def is_process_lost(error: jax.errors.JaxRuntimeError) -> bool:
-    """Whether an error of JAX can mean that another process has ended.
+    """Whether an error of JAX means that another process has ended.
 
     Args:
-      error: the error, which a collective operation raises whose partners do not answer.
+      error: the error.
 
     Returns:
-      True where there are other processes, unless this one is out of memory.
+      True where there are other processes, and the error is one that collective operations raise whose partners do not
+      answer.
     """
-    return jax.process_count() > 1 and "RESOURCE_EXHAUSTED" not in str(error)
+    return jax.process_count() > 1 and any(sign in str(error) for sign in _SIGNS_OF_LOSS)
 
 
 def _print_error(error: BaseException) -> None:

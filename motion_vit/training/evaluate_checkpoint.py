@@ -1,6 +1,8 @@
 """Evaluation of a checkpoint, with the recipe that it was trained with."""
 
+import dataclasses
 import os
+from typing import Any
 
 from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.open_source import open_source
@@ -12,18 +14,37 @@ from motion_vit.training.input_data import clip_options
 from motion_vit.training.normalization import normalization
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointEvaluation(Evaluation):
+    """The result of an evaluation, and what was evaluated.
+
+    Attributes:
+      step: training steps behind the checkpoint.
+      which: whether it was asked for as the last one or the best one.
+      ema: whether the averages of the parameters were evaluated.
+    """
+
+    step: int
+    which: Which
+    ema: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON, after the checkpoint that it is of."""
+        return {"step": self.step, "which": self.which, "ema": self.ema, **super().to_dict()}
+
+
 def evaluate_checkpoint(
     checkpoint: str | os.PathLike[str],
     data: str | os.PathLike[str],
     *,
     which: Which = "last",
-    ema: bool = False,
+    ema: bool | None = None,
     clips: int | None = None,
     crops: int | None = None,
     frame_order: FrameOrder = "normal",
     batch_size: int | None = None,
     workers: int = 0,
-) -> Evaluation:
+) -> CheckpointEvaluation:
     """Measures the accuracy of a checkpoint on labelled videos.
 
     Args:
@@ -31,7 +52,7 @@ def evaluate_checkpoint(
       data: list file, prepared folder (its split `validation`) or FOLDER:SPLIT, whose labels must be among the
         checkpoint's.
       which: the last checkpoint, or the one of best validation accuracy.
-      ema: whether to evaluate the averages of the parameters.
+      ema: whether to evaluate the averages of the parameters; the recipe's `evaluation.ema` by default.
       clips: clips of each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       frame_order: "normal", or one of the controls.
@@ -57,4 +78,9 @@ def evaluate_checkpoint(
         workers=workers,
     )
     options = clip_options(trained.config)
-    return evaluate(trained.model, trained.variables, source, options, normalization(trained.config), views, mesh=mesh)
+    result = evaluate(
+        trained.model, trained.variables, source, options, normalization(trained.config), views, mesh=mesh
+    )
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    averages = settings.ema if ema is None else ema
+    return CheckpointEvaluation(**fields, step=trained.step, which=which, ema=averages)

@@ -22,7 +22,7 @@ from motion_vit.training.profiling import Profiler, profiled_steps
 from motion_vit.training.program import TrainingProgram, build_program
 from motion_vit.training.progress import Progress
 from motion_vit.training.run import Plan, Run
-from motion_vit.training.workdir import check_same_recipe, prepare_workdir, wait_for_workdir
+from motion_vit.training.workdir import check_same_data, check_same_recipe, prepare_workdir, wait_for_workdir
 from motion_vit.training.writers import METRICS_FILE, Writers, read_json_lines
 
 
@@ -80,10 +80,12 @@ def train(
         validate(config)
         training, validation = input_data.open_sources(config)
         plan = Plan.of(config, training)
+        _check_divides_among_processes(config)
         program = _program(config, devices, training, plan)
         if is_primary():
             prepare_workdir(config, folder)
     check_same_recipe(config)
+    check_same_data(training, validation)
     with errors_together():
         wait_for_workdir(folder)
     with contextlib.ExitStack() as stack:
@@ -101,15 +103,19 @@ def train(
     return _result(folder, run, plan)
 
 
+def _check_divides_among_processes(config: ConfigDict) -> None:
+    """Refuses a batch of which the processes cannot read equal parts."""
+    if config.batch_size % jax.process_count():
+        raise UserError(
+            f"config field batch_size is {config.batch_size}, but must be a multiple of the {jax.process_count()} "
+            "processes of this run: each reads its own videos."
+        )
+
+
 def _program(
     config: ConfigDict, devices: Sequence[jax.Device] | None, training: ClipSource, plan: Plan
 ) -> TrainingProgram:
     """The recipe's program on its devices."""
-    if config.evaluation.ema and not config.ema:
-        raise UserError(
-            "config field evaluation.ema is True, but the run keeps no averages: config field ema is empty. "
-            'Set it, such as ((".*", 0.9999),), or evaluation.ema=False.'
-        )
     return build_program(
         config,
         meshes.make_mesh(**config.mesh, devices=devices),

@@ -30,6 +30,14 @@ class Meter:
         self._clips = 0
         self._waited = 0.0
 
+    def leave_out(self, seconds: float) -> None:
+        """Takes time that was spent on something else, such as evaluation, out of the pace.
+
+        Args:
+          seconds: how much, just now.
+        """
+        self._start += seconds
+
     def add_batch(self, clips: int, waited: float) -> None:
         """Counts a batch.
 

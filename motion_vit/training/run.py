@@ -16,6 +16,7 @@ from motion_vit.errors import UserError
 from motion_vit.training import input_data
 from motion_vit.training.checkpointing import Checkpoints
 from motion_vit.training.description import describe
+from motion_vit.training.device_idle import DeviceIdle
 from motion_vit.training.distributed import LostProcessError, SharedError, is_process_lost, shard
 from motion_vit.training.evaluation import ViewOptions, evaluate
 from motion_vit.training.last_words import LastWords
@@ -109,11 +110,13 @@ class Run:
             workers=config.data.workers,
             threads=config.data.threads,
             shard=shard(),
+            parts=config.accumulation,
         )
-        with self._loss_told():
+        with self._runtime_errors_told():
             self._state = self._first_state()
             self.step = int(self._state.step)
         self._running: dict[str, Any] | None = None  # metrics of the step that was handed to the devices last
+        self._idle = DeviceIdle()
         clip_shape = (config.data.frames, config.data.size, config.data.size, 3)
         throughput = Throughput.of(program.model, clip_shape, program.mesh)
         self._meter = Meter(throughput, program.mesh.local_devices)
@@ -125,13 +128,15 @@ class Run:
 
     def close(self) -> None:
         """Ends the processes that read data."""
+        self._idle.close()
         self._batches.close()
 
     def _first_state(self) -> TrainState:
         """The state of the latest checkpoint, with the data at its place, or a fresh one."""
-        if self._checkpoints.latest_step() is None:
+        step = self._checkpoints.agree_on_latest_step()
+        if step is None:
             return self._program.initial_state()
-        restored = self._checkpoints.restore(self._program.abstract_state())
+        restored = self._checkpoints.restore(self._program.abstract_state(), step)
         self._batches.set_state(restored.data_state)
         return restored.state
 
@@ -149,7 +154,7 @@ class Run:
             another process is lost.
         """
         progress.line(self._opening())
-        with StopRequest() as stop, self._loss_told():
+        with StopRequest() as stop, self._runtime_errors_told():
             stopped = stop.begin(self.step)
             started, first = time.perf_counter(), self.step + 1
             while self.step < last and not stopped:
@@ -160,11 +165,12 @@ class Run:
                     self.settle()
                     progress.line(f"first step done after {time.perf_counter() - started:.1f} s")
                     progress.start_clock()
-                self._after_step(last, writers, progress)
+                stopped = stop.reached(self.step)
+                self._after_step(last, writers, progress, stopped)
                 if self.step == first:
                     # From here on the pace is that of training, not of compilation.
                     self._meter.restart()
-                stopped = stop.reached(self.step)
+                stopped = stopped or stop.reached(self.step)  # a signal that came while saving
             self.settle()
             self._save()
             self._checkpoints.wait()
@@ -188,13 +194,13 @@ class Run:
         asked = time.perf_counter()
         batch = next(self._batches)
         # While the devices still work on the last step, waiting for data costs nothing.
-        idle = self._running is None or self._running["loss"].is_ready()
-        clips = len(batch["index"]) * jax.process_count()
-        self._meter.add_batch(clips, time.perf_counter() - asked if idle else 0.0)
+        waited = self._idle.seconds_since(asked)
+        self._meter.add_batch(len(batch["index"]) * jax.process_count(), waited)
         self._undecodable.look_through(batch)
         self._state, metrics = self._program.step(self._state, self._program.to_devices(batch))
         self.settle()
         self._running = metrics
+        self._idle.watch(metrics["loss"])
         self.step += 1
 
     def settle(self) -> None:
@@ -219,11 +225,14 @@ class Run:
             )
         self._meter.add_metrics(metrics)
 
-    def _after_step(self, last: int, writers: Writers, progress: Progress) -> None:
-        """Logs, evaluates and saves when it is time to."""
+    def _after_step(self, last: int, writers: Writers, progress: Progress, stopped: bool) -> None:
+        """Logs, evaluates and saves when it is time to.
+
+        A run that is stopped saves at once: an evaluation that was due is left out, but for the last.
+        """
         step, config = self.step, self._config
         logs = step % config.log.every_steps == 0 or step == last
-        evaluates = step % self._plan.evaluate_every == 0 or step == self._plan.total
+        evaluates = (step % self._plan.evaluate_every == 0 and not stopped) or step == self._plan.total
         saves = step % config.checkpoint.every_steps == 0
         if logs or evaluates or saves:
             self.settle()
@@ -233,9 +242,14 @@ class Run:
         if logs:
             self._log(writers, progress)
         if evaluates:
-            top1 = self._evaluate(writers, progress)
+            started = time.perf_counter()
+            try:
+                top1 = self._evaluate(writers, progress)
+            except UserError:  # of all processes: what was trained is not to be lost for it
+                self._save()
+                raise
             self._save(None if top1 is None else {"top1": top1})
-            self._meter.restart()
+            self._meter.leave_out(time.perf_counter() - started)
         elif saves:
             self._save()
 
@@ -294,12 +308,19 @@ class Run:
         )
 
     @contextlib.contextmanager
-    def _loss_told(self) -> Iterator[None]:
-        """Says what to do when this process finds out, by an error of JAX, that another one is lost."""
+    def _runtime_errors_told(self) -> Iterator[None]:
+        """Says what to do when JAX runs out of memory, or finds out that another process is lost."""
         self._change_words()
         try:
             yield
         except jax.errors.JaxRuntimeError as error:
+            reason = str(error).splitlines()[0]
+            if "RESOURCE_EXHAUSTED" in reason:
+                raise UserError(
+                    f"the memory of the devices does not suffice: {reason}. Choose a smaller batch_size, remat "
+                    "'matmuls' or 'blocks', or more accumulation; `motion-vit inspect CONFIG --topology local` says "
+                    "what a step takes."
+                ) from error
             if not is_process_lost(error):
                 raise
-            raise LostProcessError(f"{self._how_to_continue()} ({str(error).splitlines()[0]})") from error
+            raise LostProcessError(f"{self._how_to_continue()} ({reason})") from error

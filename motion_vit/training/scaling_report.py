@@ -71,7 +71,7 @@ class ScalingReport:
       mesh: devices along each axis.
       clips: clips of a step, over all devices.
       limit: memory that a program may use, None if not known.
-      compile_seconds: how long the compiler took.
+      compile_seconds: how long tracing and compiling took.
       memory: what the step takes, None if the compiler refused it for that.
       costs: arithmetic, traffic and communication, None likewise.
       refusal: what the compiler said when it refused, "" if it did not.
@@ -131,18 +131,8 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
         )
     except UserError as error:
         raise UserError(f"for {len(devices)} devices ({topology}): {error}") from error
-    batch = program.abstract_batch()
-    with target_platform(cast(Platform, devices[0].platform)):
-        lowered = cast(jax.stages.Wrapped, program.step).lower(program.abstract_state(), batch)
     started = time.perf_counter()
-    compiled, refusal = None, ""
-    try:
-        compiled = lowered.compile()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        refusal = _refusal(str(error))
-    seconds = time.perf_counter() - started
+    compiled, refusal = _compile(program, devices[0].platform)
     return ScalingReport(
         topology=topology,
         devices=len(devices),
@@ -150,11 +140,24 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
         mesh=dict(mesh.shape),
         clips=config.batch_size * config.augmentation.repeats,
         limit=usable_memory(devices[0]),
-        compile_seconds=seconds,
+        compile_seconds=time.perf_counter() - started,
         memory=None if compiled is None else _memory(program, compiled.memory_analysis()),
         costs=None if compiled is None else program_costs(parse_program(compiled.as_text() or ""), len(devices)),
         refusal=refusal,
     )
+
+
+def _compile(program: TrainingProgram, platform: str) -> tuple[jax.stages.Compiled | None, str]:
+    """Compiles the step; where the compiler refuses it for its memory, what it says."""
+    step = cast(jax.stages.Wrapped, program.step)
+    with target_platform(cast(Platform, platform)):
+        lowered = step.lower(program.abstract_state(), program.abstract_batch())
+    try:
+        return lowered.compile(), ""
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return None, _refusal(str(error))
 
 
 def _memory(program: TrainingProgram, analysis: Any) -> MemoryByKind:

@@ -7,15 +7,13 @@ import time
 
 from ml_collections import ConfigDict
 
+from motion_vit.data.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER
 from motion_vit.training.config import config_from_dict, differing_fields, flatten, to_json
-from motion_vit.training.distributed import SharedError, gather
+from motion_vit.training.distributed import VISIBLE_SECONDS, SharedError, gather
 
 CONFIG_FILE = "config.json"
-
-# For so long a network file system may not show what another machine has written.
-_VISIBLE_SECONDS = 60
 
 
 def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -26,20 +24,15 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
       workdir: folder of the run.
 
     Raises:
-      UserError: it is a file or cannot be written, or holds checkpoints of a run that was trained with another recipe.
+      UserError: it is a file, cannot be read or written, or holds checkpoints of a run that was trained with another
+        recipe.
     """
     path = workdir / CONFIG_FILE
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
-    if path.exists() and (workdir / CHECKPOINTS_FOLDER).exists():
-        differences = differing_fields(config_from_dict(json.loads(path.read_text(encoding="utf-8"))), config)
-        if differences:
-            lines = "\n".join(f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in differences.items())
-            raise UserError(
-                f"{workdir} holds a run with another recipe:\n{lines}\n"
-                "Give the same values to continue that run, or another --workdir for a new one."
-            )
     try:
+        if workdir.exists() and not workdir.is_dir():
+            raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
+        if path.exists() and _has_checkpoint(workdir):
+            _check_continues(workdir, config)
         workdir.mkdir(parents=True, exist_ok=True)
         # A run that is killed here keeps its old recipe.
         renewed = path.with_suffix(".new")
@@ -50,6 +43,34 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
             f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or "
             "give another --workdir."
         ) from error
+
+
+def _has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether a run has come as far as its first checkpoint; their folder is made before."""
+    return any(path.name.isdecimal() for path in (workdir / CHECKPOINTS_FOLDER).glob("*"))
+
+
+def _check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Refuses a recipe that would train otherwise than that of the run in a folder."""
+    differences = differing_fields(_read_recipe(workdir), config)
+    if differences:
+        lines = "\n".join(f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in differences.items())
+        raise UserError(
+            f"{workdir} holds a run with another recipe:\n{lines}\n"
+            "Give the same values to continue that run, or another --workdir for a new one."
+        )
+
+
+def _read_recipe(workdir: pathlib.Path) -> ConfigDict:
+    try:
+        values = json.loads((workdir / CONFIG_FILE).read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"it holds a {type(values).__name__} in place of the recipe's fields")
+    except ValueError as error:
+        raise UserError(
+            f"{CONFIG_FILE} of {workdir} is damaged: {error}; remove it to continue with this recipe."
+        ) from error
+    return config_from_dict(values)
 
 
 def check_same_recipe(config: ConfigDict) -> None:
@@ -71,7 +92,28 @@ def check_same_recipe(config: ConfigDict) -> None:
                 )
 
 
-def wait_for_workdir(workdir: pathlib.Path, seconds: float = _VISIBLE_SECONDS) -> None:
+def check_same_data(training: ClipSource, validation: ClipSource | None) -> None:
+    """Compares the data that the processes of a run have opened; every process must call it.
+
+    Args:
+      training: the training clips of this process.
+      validation: the validation clips, if there are any.
+
+    Raises:
+      UserError: they differ; all processes raise it.
+    """
+    sources = {"data.train": training, "data.validation": validation}
+    found = gather({name: source.fingerprint if source else "" for name, source in sources.items()})
+    for number, fingerprints in enumerate(found):
+        for name, fingerprint in fingerprints.items():
+            if fingerprint != found[0][name]:
+                raise SharedError(
+                    f"process {number} has other data than process 0 under config field {name}: its fingerprint is "
+                    f"{fingerprint[:12]} and not {found[0][name][:12]}. Give all machines the same copy."
+                )
+
+
+def wait_for_workdir(workdir: pathlib.Path, seconds: float = VISIBLE_SECONDS) -> None:
     """Waits until the folder that another process has prepared can be seen here.
 
     Args:

@@ -49,16 +49,15 @@ class JsonLinesWriter:
         renewed = path.with_suffix(".new")
         renewed.write_text("".join(_json_line(record) for record in kept), encoding="utf-8")
         os.replace(renewed, path)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Adds a line; the system has it when this returns, so that it outlives the process."""
-        self._file.write(_json_line({"step": step, "split": split, **values}))
-        self._file.flush()
+        """Adds a line and closes the file, so that it outlives the process, and shows in a bucket that is mounted."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(_json_line({"step": step, "split": split, **values}))
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Nothing: every line is written."""
 
 
 class TensorBoardWriter:

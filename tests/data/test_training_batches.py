@@ -102,6 +102,18 @@ def test_hosts_share_out_the_batch_of_a_single_one(good):
         np.testing.assert_array_equal(merged, batch["clip"])
 
 
+def test_parts_of_a_batch_have_the_same_rows_for_any_number_of_hosts(good):
+    def parts_of(hosts):
+        streams = [
+            TrainingBatches(good, OPTIONS, batch_size=12, seed=3, shard=(host, hosts), parts=3) for host in range(hosts)
+        ]
+        shares = [take(stream, 1)[0]["index"].reshape(3, -1) for stream in streams]
+        return np.concatenate(shares, axis=1)
+
+    np.testing.assert_array_equal(parts_of(2), parts_of(1))
+    np.testing.assert_array_equal(parts_of(4), parts_of(1))
+
+
 def test_a_broken_video_arrives_black_with_weight_zero_and_its_row(with_broken):
     (batch,) = take(TrainingBatches(with_broken, OPTIONS, batch_size=8, seed=0), 1)
     broken = batch["index"] == 7

@@ -133,6 +133,29 @@ def test_a_stop_reaches_every_process_once_and_waits_for_what_it_saves(
         assert (tmp_path / f"signals{each}").read_text().split() == ["signal"]
 
 
+def test_a_second_stop_ends_processes_that_do_not_heed_the_first(tmp_path: pathlib.Path) -> None:
+    # As several processes of JAX do, which only note a SIGTERM. A second one of the same moment is none.
+    behaviour = """
+    trap 'touch "told$JAX_PROCESS_ID"' TERM
+    touch "ready$JAX_PROCESS_ID"
+    while true; do sleep 0.05; done
+    """
+    process = start(tmp_path, 2, behaviour, GRACE_SECONDS="100")
+    for ready in ("ready0", "ready1"):
+        wait_for(tmp_path / ready)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    for told in ("told0", "told1"):
+        wait_for(tmp_path / told)
+    time.sleep(2.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    status, said = finish(process)
+    assert status == 75
+    assert "the same command continues" in said
+    assert_ended(tmp_path)
+
+
 def test_an_error_while_stopping_is_not_taken_for_a_stop(tmp_path: pathlib.Path) -> None:
     behaviour = """
     trap 'exit $((JAX_PROCESS_ID == 0 ? 75 : 4))' TERM

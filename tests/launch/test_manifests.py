@@ -70,6 +70,8 @@ def test_pods_that_were_stopped_start_again_and_a_mistake_of_the_user_does_not()
         actions[status] = next(matching)
     assert actions == {2: "FailJobSet", 75: "RestartJobSetAndIgnoreMaxRestarts"}
     assert policy["maxRestarts"] > 0
+    # Process 1 would never see a SIGTERM that comes before its handler.
+    assert pod["shareProcessNamespace"] is True
 
 
 def test_skypilot_recovers_a_stopped_run_and_gives_up_on_errors() -> None:

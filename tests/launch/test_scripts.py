@@ -32,6 +32,11 @@ def test_a_file_begins_with_what_to_edit_and_how_to_follow_and_stop_the_run(path
         assert word in comment
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_lines_are_as_short_as_those_of_the_code(path: pathlib.Path) -> None:
+    assert [line for line in path.read_text(encoding="utf-8").splitlines() if len(line) > 120] == []
+
+
 @pytest.mark.parametrize("path", SHELL, ids=lambda path: path.name)
 def test_bash_reads_the_script(path: pathlib.Path) -> None:
     subprocess.run(["bash", "-n", path], check=True)

@@ -22,9 +22,9 @@ def prepare(folder: pathlib.Path, srun: str) -> dict[str, str]:
     return environment(commands, SLURM_CPUS_PER_TASK="3", SLURM_JOB_ID="42", WORKDIR="run", CONFIG="recipe.py")
 
 
-def run(folder: pathlib.Path, srun: str) -> tuple[subprocess.CompletedProcess[str], bool]:
+def run(folder: pathlib.Path, srun: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], bool]:
     """The script's end, and whether it had the job started again."""
-    variables = prepare(folder, srun)
+    variables = {**prepare(folder, srun), **variables}
     result = subprocess.run(["bash", SCRIPT], cwd=folder, env=variables, capture_output=True, text=True)
     return result, (folder / "requeued").exists()
 
@@ -46,11 +46,25 @@ def test_a_run_that_came_further_is_started_again(status: int, tmp_path: pathlib
     assert (tmp_path / "requeued").read_text().split() == ["requeue", "42"]
 
 
-@pytest.mark.parametrize("status", [75, 1])
-def test_a_run_that_came_no_further_is_not_started_again(status: int, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("status", [1, 134])
+def test_an_error_that_came_no_further_is_not_started_again(status: int, tmp_path: pathlib.Path) -> None:
     result, requeued = run(tmp_path, f"mkdir run/checkpoints/12.orbax-checkpoint-tmp\nexit {status}")
     assert (result.returncode, requeued) == (status, False)
     assert "no checkpoint newer than '5'" in result.stdout
+
+
+@pytest.mark.parametrize("checkpoints", ["", "rmdir run/checkpoints/*"])
+def test_a_run_that_was_stopped_before_it_could_save_is_started_again(checkpoints: str, tmp_path: pathlib.Path) -> None:
+    result, requeued = run(tmp_path, f"{checkpoints}\nexit 75", SLURM_RESTART_COUNT="3")
+    assert (result.returncode, requeued) == (0, True)
+
+
+def test_stops_without_progress_end_some_time_and_those_with_progress_do_not(tmp_path: pathlib.Path) -> None:
+    result, requeued = run(tmp_path / "none", "exit 75", SLURM_RESTART_COUNT="20")
+    assert (result.returncode, requeued) == (75, False)
+    assert "no checkpoint newer than '5'" in result.stdout
+    result, requeued = run(tmp_path / "some", "mkdir run/checkpoints/12\nexit 75", SLURM_RESTART_COUNT="20")
+    assert (result.returncode, requeued) == (0, True)
 
 
 def test_a_mistake_of_the_user_is_not_tried_again(tmp_path: pathlib.Path) -> None:

@@ -30,11 +30,14 @@ next() {
   if (($(wc -l <"$1") > 1)); then sed -i 1d "$1"; fi
 }
 case "$*" in
+  *"value(state)"*) echo "failedData=no quota" ;;
   *"queued-resources describe"*)
     state=$(next states)
     if [[ $state == MISSING ]]; then echo "NOT_FOUND" >&2; exit 1; fi
     if [[ $state == UNKNOWN ]]; then echo "no network" >&2; exit 1; fi
     echo "$state" ;;
+  *"queued-resources create"* | *"queued-resources delete"*)
+    if [[ $(next refusals) == yes ]]; then exit 1; fi ;;
   *"motion-vit train"*) next statuses | tr ' ' '\\n' | sed 's/^/worker status /' ;;
   */checkpoints*) next steps ;;
 esac
@@ -42,7 +45,11 @@ esac
 
 
 def run(
-    folder: pathlib.Path, states: list[str], statuses: list[str], steps: list[str] | None = None
+    folder: pathlib.Path,
+    states: list[str],
+    statuses: list[str],
+    steps: list[str] | None = None,
+    refusals: list[str] | None = None,
 ) -> tuple[int, list[str], str]:
     """Runs the script against a cloud that gives these answers.
 
@@ -51,11 +58,13 @@ def run(
       states: of the queued resource, one for each time that it is asked for.
       statuses: of the workers of each start, separated by spaces.
       steps: what the checkpoints folder holds each time.
+      refusals: "yes" for each creation or deletion that fails.
 
     Returns:
       Exit status, calls of gcloud, and what the script said.
     """
-    for name, lines in {"states": states, "statuses": statuses, "steps": steps or [""]}.items():
+    answers = {"states": states, "statuses": statuses, "steps": steps or [""], "refusals": refusals or [""]}
+    for name, lines in answers.items():
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
     write_command(folder / "commands", "gcloud", GCLOUD)
     write_command(folder / "commands", "git", "")
@@ -79,6 +88,9 @@ def test_a_slice_is_asked_for_and_the_run_done_on_all_of_its_workers(tmp_path: p
     (trained,) = [call for call in calls if "motion-vit train" in call]
     assert "--worker=all" in trained
     assert "--workdir /mnt/bucket/" in trained
+    # Without the bucket, which the installation mounts, there would seem to be no checkpoint.
+    (asked, installed) = (next(i for i, call in enumerate(calls) if w in call) for w in ("/checkpoints", "uv venv"))
+    assert installed < asked
 
 
 def test_a_slice_that_was_taken_away_is_replaced(tmp_path: pathlib.Path) -> None:
@@ -87,6 +99,27 @@ def test_a_slice_that_was_taken_away_is_replaced(tmp_path: pathlib.Path) -> None
     assert status == 0
     assert count(calls, "queued-resources delete") == count(calls, "queued-resources create") == 1
     assert count(calls, "motion-vit train") == 2
+
+
+def test_a_creation_and_a_deletion_that_fail_once_are_tried_again(tmp_path: pathlib.Path) -> None:
+    states = ["SUSPENDED", "SUSPENDED", "MISSING", "MISSING", "ACTIVE"]
+    status, calls, _ = run(tmp_path, states, ["0"], refusals=["yes", "", "yes", ""])
+    assert status == 0
+    assert count(calls, "queued-resources delete") == count(calls, "queued-resources create") == 2
+
+
+def test_a_cloud_that_always_refuses_ends_the_script(tmp_path: pathlib.Path) -> None:
+    status, calls, _ = run(tmp_path, ["MISSING"], ["0"], refusals=["yes"])
+    assert status == 1
+    assert count(calls, "queued-resources create") == 5
+    assert count(calls, "motion-vit train") == 0
+
+
+def test_slices_that_fail_end_the_script_with_the_reason(tmp_path: pathlib.Path) -> None:
+    status, calls, said = run(tmp_path, ["MISSING", "FAILED"] * 9, ["0"])
+    assert status == 1
+    assert count(calls, "queued-resources delete") == 5
+    assert "no quota" in said
 
 
 def test_errors_are_tried_again_as_long_as_the_run_comes_further(tmp_path: pathlib.Path) -> None:
@@ -102,6 +135,12 @@ def test_errors_without_progress_end_the_script(statuses: list[str], expected: i
     assert status == expected
     assert count(calls, "motion-vit train") == 5
     assert "no checkpoint newer than 7" in said
+
+
+def test_a_worker_that_does_not_say_its_checkpoint_has_made_no_progress(tmp_path: pathlib.Path) -> None:
+    status, calls, _ = run(tmp_path, ["ACTIVE"], ["1"], ["7", ""] * 9)
+    assert status == 1
+    assert count(calls, "motion-vit train") == 5
 
 
 @pytest.mark.parametrize(("statuses", "expected"), [("75 75", 75), ("75 0", 75), ("1 2 75", 2)])

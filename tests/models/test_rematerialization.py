@@ -30,14 +30,16 @@ def kept_bytes(remat):
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 
 
-def test_of_matrix_products_only_those_of_linear_layers_are_kept():
+def test_of_matrix_products_those_of_linear_layers_and_global_attention_are_kept():
     none, matmuls, blocks = (kept_bytes(remat) for remat in ("none", "matmuls", "blocks"))
     assert none > 2 * matmuls
     # Of a convolution block, times the width: conv1, conv2 and the hidden layer of the perceptron; of an attention
-    # block qkv, the projection and the hidden layer. Not kept are attention weights and the hidden layer of the motion
-    # branch, which take more than the tolerance, and what the perceptron adds to the tokens, which nothing needs again.
+    # block qkv, the projection and the hidden layer, and of every second one in stage 3 what global attention gathers.
+    # Not kept are attention weights and the hidden layer of the motion branch, which take more than the tolerance, and
+    # what the perceptron adds to the tokens, which nothing needs again.
+    widths_kept = (6, 6, 8.5, 8)
     outputs = sum(
-        depth * (6 if stage < 2 else 8) * width * tokens * 4
-        for stage, (depth, width, tokens) in enumerate(zip(DEPTHS, WIDTHS, TOKENS, strict=True))
+        depth * kept * width * tokens * 4
+        for depth, kept, width, tokens in zip(DEPTHS, widths_kept, WIDTHS, TOKENS, strict=True)
     )
     assert 0.95 * outputs < matmuls - blocks <= outputs

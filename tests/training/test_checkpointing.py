@@ -190,6 +190,27 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(
     assert load_for_inference(tmp_path).step == 3
 
 
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ("variables/_METADATA", "it has no file variables/_METADATA"),
+        ("optimizer/_METADATA", "it has no file optimizer/_METADATA"),
+        ("data", 'a part of it is missing: Item "data" was not found in the checkpoint'),
+    ],
+)
+def test_a_checkpoint_that_has_lost_a_file_is_named_with_the_one_before(
+    lost: str, reason: str, small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path
+) -> None:
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (3, 4):
+            checkpoints.save(at_step(state, step), {}, description(small_config))
+    folder = tmp_path / "checkpoints" / "4"
+    (folder / lost).rename(tmp_path / "lost")
+    message = f"4 cannot be read: {reason}. If it is damaged, remove this folder to continue from step 3"
+    with pytest.raises(UserError, match=message), Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.restore(program_of(small_config).abstract_state())
+
+
 def test_a_run_of_an_older_version_can_be_used_but_not_trained_on(
     small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,17 @@ def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
     assert_same_losses(elsewhere, undisturbed, steps=60)
 
 
+def test_a_loss_that_is_not_finite_ends_all_and_the_save_under_way(
+    data: dict[str, object], tmp_path: pathlib.Path
+) -> None:
+    fields = data | {"optimizer.learning_rate": 1e38, "optimizer.clip_norm": 0.0, "checkpoint.every_steps": 1}
+    assert training_processes.end(training_processes.start(2, tmp_path / "run", fields), seconds=90) == [2, 2]
+    assert "last good checkpoint is that of step" in training_processes.text_of(tmp_path / "run", "errors0")
+    assert "Traceback" not in training_processes.text_of(tmp_path / "run", "errors0")
+    assert not list((tmp_path / "run" / "checkpoints").glob("*tmp*"))
+    load_for_inference(tmp_path / "run")
+
+
 def test_a_mistake_of_one_process_ends_all_with_its_message(data: dict[str, object], tmp_path: pathlib.Path) -> None:
     fields = data | {"data.train": f"{tmp_path}/absent{{process}}.csv"}
     shutil.copy(str(data["data.train"]), tmp_path / "absent0.csv")

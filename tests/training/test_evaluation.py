@@ -45,6 +45,8 @@ def test_evaluating_the_checkpoint_gives_what_training_reported(
     last = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[-1])
     result = evaluate_checkpoint(finished_run, lists["validation"])
     assert (result.top1, result.top5) == (last["top1"], last["top5"])
+    said = result.to_dict()
+    assert (said["step"], said["which"], said["ema"]) == (last["step"], "last", False)
 
 
 def test_the_logits_of_views_are_summed(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:
@@ -112,6 +114,7 @@ def test_averages_are_evaluated_where_the_recipe_or_the_call_asks_for_them(
     fields = {"data.train": lists["train"], "data.validation": lists["validation"], "evaluation.ema": True, "epochs": 3}
     train(load_config(str(RECIPE), [f"--config.{name}={value}" for name, value in fields.items()]), tmp_path)
     last = read_json_lines(tmp_path / METRICS_FILE)[-1]
-    averages, parameters = (evaluate_checkpoint(tmp_path, lists["validation"], ema=ema) for ema in (True, False))
+    averages, parameters = (evaluate_checkpoint(tmp_path, lists["validation"], ema=ema) for ema in (None, False))
+    assert (averages.ema, parameters.ema) == (True, False)
     assert (averages.top1, averages.top5) == (last["top1"], last["top5"])
     assert (averages.confusion != parameters.confusion).any()

@@ -13,6 +13,8 @@ from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.training.checkpointing import load_for_inference
 from motion_vit.training.loop import TrainingResult, train
+from motion_vit.training.program import TrainingProgram
+from motion_vit.training.progress import Progress
 from motion_vit.training.writers import Writers, read_json_lines
 
 
@@ -132,6 +134,40 @@ def test_a_run_on_prepared_data_equals_the_run_on_its_list(
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
     records = [record for record in read_json_lines(finished_run / "metrics.jsonl") if record["split"] == "validation"]
     assert result.top1 == records[-1]["top1"]
+
+
+def test_a_run_goes_on_where_its_data_lies_now(
+    tiny_config: ConfigDict, lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    run(tiny_config, tmp_path, max_steps=1)
+    moved = lists["train"].with_name("moved.csv")
+    moved.write_text(lists["train"].read_text())
+    tiny_config.data.train = str(moved)
+    assert run(tiny_config, tmp_path, max_steps=1).steps == 2
+
+
+def test_devices_that_run_out_of_memory_are_answered_with_what_helps(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes.\nBufferAssignment ...")
+
+    monkeypatch.setattr(TrainingProgram, "to_devices", refuse)
+    with pytest.raises(UserError, match=r"memory of the devices does not suffice.*12 bytes.*a smaller batch_size"):
+        run(tiny_config, tmp_path)
+
+
+def test_a_stopped_run_leaves_the_evaluation_that_is_due_out(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_config.log.every_steps = 100
+    advance = Progress.advance
+    monkeypatch.setattr(
+        Progress, "advance", lambda self: (advance(self), self._done == 3 and signal.raise_signal(signal.SIGTERM))
+    )
+    result = run(tiny_config, tmp_path)
+    assert (result.steps, result.top1) == (3, None)
+    assert load_for_inference(tmp_path).step == 3
 
 
 def test_ctrl_c_saves_and_says_how_to_continue(

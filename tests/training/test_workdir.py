@@ -28,11 +28,37 @@ def test_a_workdir_that_cannot_be_written_is_named_with_the_reason(config: Confi
     # Not even root can make a folder there.
     with pytest.raises(UserError, match=r"the workdir /proc/run cannot be written: No such file or directory"):
         prepare_workdir(config, pathlib.Path("/proc/run"))
+    # Nor ask whether this one exists, as others may not inside a folder that is closed to them.
+    with pytest.raises(UserError, match="cannot be written: File name too long"):
+        prepare_workdir(config, tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("content", ["", '{"seed": ', "[]"])
+def test_a_damaged_recipe_of_a_run_is_named_and_may_be_removed(
+    content: str, config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config.json of .* is damaged: .*; remove it to continue with this recipe"):
+        prepare_workdir(config, tmp_path)
+    (tmp_path / "config.json").unlink()
+    prepare_workdir(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == config.seed
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_may_take_another_recipe(
+    config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    prepare_workdir(config, tmp_path)
+    (tmp_path / "checkpoints" / "1.orbax-checkpoint-tmp").mkdir(parents=True)
+    config.seed = 1
+    prepare_workdir(config, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 1
 
 
 def test_a_run_may_go_on_with_another_mesh_but_not_another_seed(config: ConfigDict, tmp_path: pathlib.Path) -> None:
     prepare_workdir(config, tmp_path)
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     config.mesh.fsdp = 4
     prepare_workdir(config, tmp_path)
     config.seed = 1
