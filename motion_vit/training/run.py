@@ -301,7 +301,7 @@ class Run:
 
     def _how_to_continue(self) -> str:
         saved = self._checkpoints.saved_steps()
-        where = f"continues from step {saved[-1]}" if saved else "starts from the beginning"
+        where = f"continues from step {saved[-1]} or later" if saved else "starts from the beginning"
         return (
             "another process of this run has ended or cannot be reached, or this one was killed. Start all processes "
             f"again with the same command: it {where}."

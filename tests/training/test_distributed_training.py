@@ -1,6 +1,7 @@
 """Real processes: two of four virtual CPU devices each, which talk over the network as those of two machines do."""
 
 import pathlib
+import re
 import shutil
 import signal
 
@@ -103,7 +104,10 @@ def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
     assert statuses[0] not in (0, 75)
     words = training_processes.text_of(run, "errors0")
     assert "another process of this run has ended or cannot be reached" in words
-    assert f"continues from step {load_for_inference(run).step}." in words
+    promised = re.search(r"continues from step (\d+) or later\.", words)
+    # A save that was under way may have ended since.
+    assert promised
+    assert step <= int(promised[1]) <= load_for_inference(run).step
 
     assert training_processes.end(training_processes.start(2, run, data | SPLIT)) == [0, 0]
     for ema in (False, True):

@@ -35,7 +35,7 @@ if __name__ == "__main__":
     if int(largest):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), int(largest)))
     try:
-        prepare_dataset(pickle.load(open(source, "rb")), folder, codec="copy", clips_per_shard=1,
+        prepare_dataset(pickle.load(open(source, "rb")), folder, codec="h264-fast", clips_per_shard=1,
                         workers=int(workers), progress=False)
     except UserError as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -79,7 +79,7 @@ def many(tmp_path_factory, videos, video_source, write_video):
 def undisturbed(many, tmp_path_factory, files_of):
     """The files of `many`, prepared in one go."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    prepare_dataset(many, folder, codec="copy", clips_per_shard=1, progress=False)
+    prepare_dataset(many, folder, codec="h264-fast", clips_per_shard=1, progress=False)
     return files_of(folder)
 
 
@@ -95,7 +95,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(many, undisturbed,
     assert not (out / "manifest.json").exists()
     (out / ".list-train.array_record-00000-of-00024.dead.unfinished").write_bytes(b"half a shard")
     finished = notes(out)
-    report = prepare_dataset(many, out, codec="copy", clips_per_shard=1, workers=1, progress=False)
+    report = prepare_dataset(many, out, codec="h264-fast", clips_per_shard=1, workers=1, progress=False)
     assert report.reused == len(finished) >= 5
     assert {name: modified for name, modified in notes(out).items() if name in finished} == finished
     assert files_of(out) == undisturbed
@@ -111,7 +111,7 @@ def test_a_file_system_that_takes_no_more_is_said_and_nothing_is_lost(many, undi
     assert "run the same command again, and it goes on from there" in said
     assert not list(out.glob(".*unfinished"))
     finished = len(notes(out))
-    report = prepare_dataset(many, out, codec="copy", clips_per_shard=1, progress=False)
+    report = prepare_dataset(many, out, codec="h264-fast", clips_per_shard=1, progress=False)
     assert report.reused == finished == 23
     assert files_of(out) == undisturbed
 
