@@ -22,7 +22,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 # The tools of a developer, PyTorch for the checkpoint importer, h5py for the labels of MPII Cooking 2, and the TPU
 # compiler for the ahead-of-time report.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,torch,mpii,tpu]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,torch,mpii,tpu,onnx,tflite]"
 	touch $@
 
 demo: $(VENV)/.installed
@@ -48,6 +48,6 @@ clean:
 # needed depends on the PyTorch build.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra torch --extra mpii --extra tpu --python-version 3.11 --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra torch --extra mpii --extra tpu --extra onnx --extra tflite --python-version 3.11 --universal \
 	  --no-header --annotation-style line --quiet --output-file constraints.txt
 	sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt

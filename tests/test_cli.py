@@ -43,7 +43,7 @@ def test_help_answers_without_the_training_code() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *(["train"], ["evaluate"], ["predict"], ["prepare"], ["render"], ["inspect"], ["demo"], ["data"]),
+        *(["train"], ["evaluate"], ["predict"], ["prepare"], ["render"], ["import"], ["inspect"], ["demo"], ["data"]),
         *(["data", "check"], ["data", "show"]),
     ],
 )
@@ -152,6 +152,10 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
             step=7,
             which=which,
             ema=ema is not False,
+            data="x.csv",
+            clips=1,
+            crops=1,
+            frame_order="normal",
         )
 
     monkeypatch.setattr(

@@ -18,10 +18,10 @@ ALLOWED = {
     "models": {"modules", "ops"},
     "data": set(),
     "training": {"models", "modules", "ops", "data"},
-    "interop": {"models", "modules", "ops"},
+    "interop": {"training", "data", "models", "modules", "ops"},
     "demo": {"training", "data", "models"},
     "cli": {"demo", "training", "data", "models", "interop"},
-    "__init__": {"models"},
+    "__init__": {"models", "training"},
     "errors": set(),
 }
 
@@ -48,13 +48,21 @@ def test_a_module_imports_only_what_lies_below_it(path: pathlib.Path) -> None:
     part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     assert part in ALLOWED, f"say in this test what {part} may import"
     exported = {"UserError"} | (
-        {"create_model", "list_models", "apply_with_intermediates"} if part != "data" else set()
+        {"create_model", "list_models", "apply_with_intermediates", "load"} if part != "data" else set()
     )
     for module in imported_modules(path):
         if module == "motion_vit" or module.startswith("motion_vit."):
             target = part_of(module)
             allowed = ALLOWED[part] | {part, "errors", ""} | exported
             assert target in allowed, f"{path.relative_to(PACKAGE)} imports {module}"
+
+
+def test_building_models_does_not_import_the_training_code() -> None:
+    """`motion_vit.load` imports it when it is called."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    at_once = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert at_once
+    assert not any(module.startswith("motion_vit.training") for module in at_once)
 
 
 def test_only_the_checkpoint_module_knows_orbax() -> None:

@@ -5,17 +5,21 @@ standard error and exit status 2.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
 from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
+from motion_vit.cli.export import add_export
+from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
 from motion_vit.errors import UserError
 
 _USER_ERROR_STATUS = 2
+_MODEL_OPTION = re.compile(r"[a-z_]+=")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
+    rest = _take_model_options(options, rest)
     try:
         options.overrides = _overrides(parser, options, rest)
         return options.run(options)
@@ -40,6 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("motion-vit: stopped", file=sys.stderr)
         return INTERRUPTED_STATUS
+
+
+def _take_model_options(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """Moves OPTION=VALUE to the others where flags lie between them: argparse ends a list of positionals there."""
+    if "options" not in options:
+        return list(rest)
+    options.options += [argument for argument in rest if _MODEL_OPTION.match(argument)]
+    return [argument for argument in rest if not _MODEL_OPTION.match(argument)]
 
 
 def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
@@ -68,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_predict(commands)
+    add_export(commands)
+    add_import(commands)
     add_inspect(commands)
     add_render(commands)
     add_demo(commands)

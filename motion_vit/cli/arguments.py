@@ -1,8 +1,11 @@
 """What the definitions of commands share."""
 
 import argparse
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from motion_vit.errors import UserError
 
 CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
@@ -57,3 +60,29 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return whole_number
+
+
+def model_options(texts: Sequence[str]) -> dict[str, Any]:
+    """Reads options of a model.
+
+    Args:
+      texts: arguments of the form `OPTION=VALUE`; a value is a Python literal, or else text.
+
+    Returns:
+      Option -> value.
+
+    Raises:
+      UserError: one has another form, or an option is given twice.
+    """
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{text!r} is not understood; options of a model are written OPTION=VALUE.")
+        if name in options:
+            raise UserError(f"the option {name!r} of the model is given twice.")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name] = value
+    return options

@@ -1,19 +1,19 @@
 """`motion-vit inspect`."""
 
 import argparse
-import ast
 import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least
+from motion_vit.cli.arguments import add_command, at_least, model_options
 from motion_vit.errors import UserError
 
 TOO_LARGE_STATUS = 3
 """Exit status of a recipe whose training step does not fit into the devices' memory."""
 
 _LOCAL = "local"
+_CLASSES = 400
 
 
 def add_inspect(commands: Any) -> None:
@@ -36,7 +36,7 @@ def add_inspect(commands: Any) -> None:
         "the default, for the devices of this machine; may be given several times",
     )
     parser.add_argument(
-        "--classes", type=at_least(1), default=400, metavar="N", help="of a recipe: classes of its data; default: 400"
+        "--classes", type=at_least(1), metavar="N", help=f"of a recipe: classes of its data; default: {_CLASSES}"
     )
     parser.add_argument("--json", action="store_true", help="of a recipe: print JSON")
     parser.usage = (
@@ -50,12 +50,12 @@ def _inspect(options: argparse.Namespace) -> int:
         return _inspect_recipe(options)
     from motion_vit.models.inspection import inspect_model
 
-    if options.overrides or options.topology or options.json:
+    if options.overrides or options.topology or options.json or options.classes:
         raise UserError(
-            f"{options.subject!r} is taken for the name of a model. --config.KEY=VALUE, --topology and --json are for "
-            "recipes, which are .py files; options of a model are written OPTION=VALUE."
+            f"{options.subject!r} is taken for the name of a model. --config.KEY=VALUE, --topology, --classes and "
+            "--json are for recipes, which are .py files; options of a model are written OPTION=VALUE."
         )
-    print(inspect_model(options.subject, dict(_model_option(text) for text in options.options)))
+    print(inspect_model(options.subject, model_options(options.options)))
     return 0
 
 
@@ -73,7 +73,7 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
     config = load_config(options.subject, options.overrides)
     reports = []
     for name in names:
-        reports.append(scaling_report(config, name, num_classes=options.classes))
+        reports.append(scaling_report(config, name, num_classes=options.classes or _CLASSES))
         if not options.json:
             print(format_report(reports[-1]), end="\n\n" if name != names[-1] else "\n", flush=True)
     if options.json:
@@ -87,13 +87,3 @@ def _leave_the_tpu_alone(topologies: Sequence[str]) -> None:
 
     if _LOCAL not in topologies and "JAX_PLATFORMS" not in os.environ:
         jax.config.update("jax_platforms", "cpu")
-
-
-def _model_option(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"{text!r} is not understood; options of a model are written OPTION=VALUE.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value

@@ -47,7 +47,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="workdir of a training run")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, or a weights folder"
+    )
     parser.add_argument(
         "--which",
         choices=["last", "best"],
@@ -119,16 +121,23 @@ def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") 
 def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bool) -> None:
     from motion_vit.training.evaluation import write_report
 
-    files = write_report(result, folder)
+    # First of all, because what was measured for an hour must not be lost to a folder that cannot be written.
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
-        return
-    for name, value in result.to_dict()["per_class"].items():
-        print(f"  {name:<40} {'no videos' if value is None else f'{100 * value:5.1f} %'}")
-    print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
-    for path in result.skipped:
-        print(f"skipped, cannot be decoded: {path}")
-    print("\n".join(f"{name}: {path}" for name, path in files.items()))
+    else:
+        for name, value in result.to_dict()["per_class"].items():
+            print(f"  {name:<40} {'no videos' if value is None else f'{100 * value:5.1f} %'}")
+        print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
+        for path in result.skipped:
+            print(f"skipped, cannot be decoded: {path}")
+    try:
+        files = write_report(result, folder)
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written to {folder}: {error.strerror or error}. Name another folder with --out."
+        ) from error
+    if not as_json:
+        print("\n".join(f"{name}: {path}" for name, path in files.items()))
 
 
 def add_predict(commands: Any) -> None:
@@ -141,14 +150,14 @@ def add_predict(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from motion_vit.training.checkpointing import load_for_inference
     from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.load_trained import load_trained
     from motion_vit.training.mesh import data_mesh
     from motion_vit.training.prediction import predict
 
     enable_compilation_cache()
     mesh = data_mesh()
-    trained = load_for_inference(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
+    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
     predictions = predict(trained, options.videos, top=options.top, mesh=mesh)
     if options.json:
         print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from motion_vit.data.clip_source import ClipSource, StoredClip
 from motion_vit.data.prepared_dataset import open_prepared, prepared_splits
-from motion_vit.data.video_list import read_video_list
+from motion_vit.data.video_list import LABELS_FILE, read_video_list
 from motion_vit.errors import UserError
 
 
@@ -94,19 +94,27 @@ def open_source(
         raise UserError(
             f"there is neither a prepared folder nor a list file {location}; `motion-vit prepare` makes such a folder."
         )
-    if not path.is_dir():
-        if split:
-            raise UserError(f"{path} is a list file, which has no splits; leave out :{split}, or give another list")
-        return read_video_list(path, label_names=label_names)
-    source = open_prepared(path, split or default_split)
+    if path.is_dir():
+        return _in_order_of(open_prepared(path, split or default_split), label_names)
+    if split:
+        raise UserError(f"{path} is a list file, which has no splits; leave out :{split}, or give another list")
+    if (path.parent / LABELS_FILE).is_file():
+        # The list says itself what its labels, which may be numbers, mean.
+        return _in_order_of(read_video_list(path), label_names)
+    return read_video_list(path, label_names=label_names)
+
+
+def _in_order_of(source: ClipSource, label_names: Sequence[str] | None) -> ClipSource:
+    """A source with its classes numbered as those of a model, which are matched by name."""
     if label_names is None or tuple(label_names) == source.label_names:
         return source
-    unknown = [name for name in source.label_names if name not in label_names]
+    numbers_by_name = {name: number for number, name in enumerate(label_names)}
+    unknown = [name for name in source.label_names if name not in numbers_by_name]
     if unknown:
         raise UserError(
             f"{source.name} has {len(unknown)} classes that are not among the {len(label_names)} expected ones, the "
             f"first of them {unknown[0]!r}; expected names such as {label_names[0]!r}. Give the data that the model "
             "was trained for."
         )
-    numbers = np.array([label_names.index(name) for name in source.label_names], np.int32)
+    numbers = np.array([numbers_by_name[name] for name in source.label_names], np.int32)
     return _Relabelled(source, tuple(label_names), numbers)

@@ -1,16 +1,27 @@
-"""Reads PyTorch weights from files: names to arrays, and nothing that runs code."""
+"""Weights in files of other frameworks: names, shapes, and numbers that are read when they are wanted.
 
+Nothing in a file is executed, and neither PyTorch nor another framework needs to be installed.
+"""
+
+import contextlib
+import dataclasses
+import functools
 import os
 import pathlib
-import pickle
-import re
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors
 
 from motion_vit.errors import UserError
+from motion_vit.interop.npz_file import open_npz
+from motion_vit.interop.stored_tensor import DamagedFileError, MoreThanWeightsError, StoredTensor
+from motion_vit.interop.torch_archive import open_torch_file
+from motion_vit.interop.torch_pickle import Symbol
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -23,125 +34,186 @@ _WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
 """What `DistributedDataParallel` and `torch.compile` put before every name."""
 
+_SAFETENSORS_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
 
 def describe_source(source: Source) -> str:
     """What a message calls a source: its path, or "the mapping"."""
     return "the mapping" if isinstance(source, Mapping) else os.fspath(source)
 
 
-def read_state_dict(source: Source) -> dict[str, np.ndarray]:
-    """Reads a PyTorch state dict as numpy arrays.
+@contextlib.contextmanager
+def open_state_dict(source: Source) -> Iterator[dict[str, StoredTensor]]:
+    """Opens the weights of a PyTorch model, or of one in the names of this library.
 
     Args:
-      source: a path ending in `.pyth`, `.pth` or `.pt` (read with PyTorch's weights-only loader, which executes
-        nothing), `.safetensors` or `.npz`; or a mapping of names to arrays or tensors. The weights may lie under
-        "model_state", "model", "state_dict" or "model_state_dict", and all names may begin with "module.".
+      source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors` or in `.npz`; or a mapping of names to
+        arrays or tensors. The weights may lie under "model_state", "model", "state_dict" or "model_state_dict", and
+        all names may begin with "module." or "_orig_mod.".
 
-    Returns:
-      Names to arrays: those of floating point as float32, others as they are.
+    Yields:
+      Names to weights, which can be read while the source is open; those of floating point are read as float32.
 
     Raises:
-      UserError: the file is absent, unreadable, not a checkpoint or holds more than weights; PyTorch or safetensors is
-        not installed; there are no weights in it.
+      UserError: the file is absent, unreadable, not a checkpoint or holds more than weights; there are none in it.
+        Reading a weight raises it, too.
     """
-    content = source if isinstance(source, Mapping) else _read_file(pathlib.Path(source))
     where = describe_source(source)
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, Mapping):
+            yield _state_dict(source, where)
+            return
+        path = pathlib.Path(source)
+        content, damage = _open_file(path, stack)
+        yield {
+            name: dataclasses.replace(tensor, read=_guarded(tensor.read, damage))
+            for name, tensor in _state_dict(content, where).items()
+        }
+
+
+def _state_dict(content: Any, where: str) -> dict[str, StoredTensor]:
+    """The weights in what a file holds, under their names in the model."""
+    if not isinstance(content, Mapping):
+        raise UserError(
+            f"{where} holds {_a(content)}, not a PyTorch state dict. Save the weights where they come from with "
+            "torch.save(model.state_dict(), path)."
+        )
     entries = _unwrap(content)
+    if not entries:
+        raise UserError(f"{where} holds no weights. Expected the state dict of a PyTorch model.")
     for name, value in entries.items():
         if not isinstance(name, str) or not hasattr(value, "shape"):
             raise UserError(
-                f"{where} holds no PyTorch state dict: its entry {name!r} is a {type(value).__name__}, not an array. "
+                f"{where} holds no PyTorch state dict: its entry {name!r} is {_a(value)}, not an array. "
                 f"Expected names and arrays, at the top or under one of {', '.join(_WRAPPERS)}."
             )
-    if not entries:
-        raise UserError(f"{where} holds no weights. Expected the state dict of a PyTorch model.")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in entries):
             entries = {name.removeprefix(prefix): value for name, value in entries.items()}
-    return {name: _to_numpy(value) for name, value in entries.items()}
+    return {name: _as_stored(value) for name, value in entries.items()}
 
 
 def _unwrap(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    for wrapper in _WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
-            return _unwrap(content[wrapper])
+    for _ in _WRAPPERS:  # as deep as they can lie in each other; a pickle may hold a mapping that holds itself
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
     return content
 
 
-def _to_numpy(value: Any) -> np.ndarray:
+def _a(value: Any) -> str:
+    return value.name if isinstance(value, Symbol) else f"a {type(value).__name__}"
+
+
+def _as_stored(value: Any) -> StoredTensor:
+    """A weight of a mapping, or of a file, as one that is read in float32 if it is of floating point."""
+    if isinstance(value, StoredTensor):
+        return dataclasses.replace(value, read=lambda: _widen(value.read()))
     if hasattr(value, "detach"):  # a PyTorch tensor, recognised without importing PyTorch
         value = value.detach().cpu()
         # NumPy has no bfloat16 that PyTorch could hand over.
         value = (value.float() if value.is_floating_point() else value).numpy()
     array = np.asarray(value)
-    return array.astype(np.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array
+    return StoredTensor(array.shape, array.dtype, lambda: _widen(array))
 
 
-def _read_file(path: pathlib.Path) -> Mapping[str, Any]:
-    readers = dict.fromkeys(TORCH_SUFFIXES, _read_torch) | {".safetensors": _read_safetensors, ".npz": _read_npz}
+def _widen(array: np.ndarray) -> np.ndarray:
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which the importer reports
+        return array.astype(np.float32)
+
+
+@contextlib.contextmanager
+def _open_safetensors(path: pathlib.Path) -> Iterator[dict[str, StoredTensor]]:
+    # Opening compares the header, which it reads, with the size of the file.
+    with safetensors.safe_open(path, framework="np") as file:
+        tensors = {}
+        names = file.keys()
+        for name in names:
+            part = file.get_slice(name)
+            if part.get_dtype() not in _SAFETENSORS_DTYPES:
+                raise DamagedFileError(f"its tensor {name} is of dtype {part.get_dtype()}")
+            dtype = np.dtype(_SAFETENSORS_DTYPES[part.get_dtype()])
+            tensors[name] = StoredTensor(tuple(part.get_shape()), dtype, functools.partial(file.get_tensor, name))
+        yield tensors
+
+
+_Opener = Callable[[pathlib.Path], contextlib.AbstractContextManager[Any]]
+_OPENERS: dict[str, tuple[_Opener, str]] = {
+    **dict.fromkeys(TORCH_SUFFIXES, (open_torch_file, "a PyTorch checkpoint")),
+    ".safetensors": (_open_safetensors, "a safetensors file"),
+    ".npz": (open_npz, "an npz file of arrays"),
+}
+
+
+def _open_file(path: pathlib.Path, stack: contextlib.ExitStack) -> tuple[Any, "_Damage"]:
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
         raise UserError(f"the PyTorch weights {path} cannot be read: the path {what}. Give the path of a weights file.")
-    if path.suffix not in readers:
-        raise UserError(f"the format of {path} is not known. Expected a file ending in {', '.join(readers)}.")
-    content = readers[path.suffix](path)
-    if not isinstance(content, Mapping):
-        raise UserError(
-            f"{path} holds a {type(content).__name__}, not a PyTorch state dict. Save the weights where they come "
-            "from with torch.save(model.state_dict(), path)."
-        )
-    return content
+    if path.suffix not in _OPENERS:
+        raise UserError(f"the format of {path} is not known. Expected a file ending in {', '.join(_OPENERS)}.")
+    opener, kind = _OPENERS[path.suffix]
+    damage = _Damage(path, kind)
+    with damage.reported():
+        return stack.enter_context(opener(path)), damage
 
 
-def _read_torch(path: pathlib.Path) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(
-            f"reading {path} needs PyTorch, which is not installed. Install it with: pip install 'motion_vit[torch]'."
-        ) from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        object_name = found.group(1) if found else "something that is not a tensor"
-        raise UserError(
-            f"{path} is refused: it holds more than weights ({object_name}), and loading that could run code. Nothing "
-            "in it was executed. If you trust its origin, save the weights alone there with "
-            "torch.save(model.state_dict(), path)."
-        ) from error
-    except Exception as error:
-        # The reader raises whatever the bytes of a foreign file lead it to: KeyError, EOFError, RuntimeError, ...
-        raise _unreadable(path, "a PyTorch checkpoint", error) from error
+@dataclasses.dataclass(frozen=True)
+class _Damage:
+    """What errors of reading a file are reported as."""
+
+    path: pathlib.Path
+    kind: str
+
+    @contextlib.contextmanager
+    def reported(self) -> Iterator[None]:
+        try:
+            yield
+        except MoreThanWeightsError as error:
+            raise UserError(
+                f"{self.path} is refused: it holds more than weights ({error}), and loading that could run code. "
+                "Nothing in it was executed. If you trust its origin, save the weights alone there with "
+                "torch.save(model.state_dict(), path)."
+            ) from error
+        except _READ_ERRORS as error:
+            reason = (str(error).splitlines() or [""])[0]
+            name = "" if isinstance(error, DamagedFileError) else f"{type(error).__name__}: "
+            raise UserError(
+                f"{self.path} cannot be read as {self.kind}: it is damaged, incomplete or something else "
+                f"({name}{reason}). Check the file, or copy or download it again."
+            ) from error
 
 
-def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise UserError(
-            f"reading {path} needs safetensors, which is not installed. Install it with: "
-            "pip install 'motion_vit[torch]'."
-        ) from error
-    try:
-        return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise _unreadable(path, "a safetensors file", error) from error
+# What the readers of zip, deflate, npy and safetensors let through where bytes make no sense to them.
+_READ_ERRORS = (
+    DamagedFileError,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    safetensors.SafetensorError,
+)
 
 
-def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:
-        # NumPy lets the errors of zipfile, zlib, pickle and of its header parser through.
-        raise _unreadable(path, "an npz file of arrays", error) from error
+def _guarded(read: Callable[[], np.ndarray], damage: _Damage) -> Callable[[], np.ndarray]:
+    def read_reported() -> np.ndarray:
+        with damage.reported():
+            return read()
 
-
-def _unreadable(path: pathlib.Path, kind: str, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [""])[0]
-    return UserError(
-        f"{path} cannot be read as {kind}: it is damaged, incomplete or something else "
-        f"({type(error).__name__}: {reason}). Check the file, or copy or download it again."
-    )
+    return read_reported

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-Shape = tuple[int, ...]
+from motion_vit.interop.stored_tensor import Shape
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.linear import Linear
+from motion_vit.ops.gelu import gelu
 
 
 class Mlp(nn.Module):
@@ -28,7 +29,7 @@ class Mlp(nn.Module):
         """Applies the perceptron; dropout draws from the RNG `dropout` when `train`."""
         features = x.shape[-1]
         x = Linear(self.hidden_features, self.kernel_init, self.dtype, name="fc1")(x)
-        x = nn.gelu(x, approximate=False)
+        x = gelu(x)
         x = nn.Dropout(self.dropout)(x, deterministic=not train)
         x = Linear(features, self.kernel_init, self.dtype, name="fc2")(x)
         return nn.Dropout(self.dropout)(x, deterministic=not train)

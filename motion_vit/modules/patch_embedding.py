@@ -51,7 +51,7 @@ def _spatial_patches(x: Float[Array, "b t h w c"], rows: int, columns: int) -> F
     batch, frames, height, width, channels = x.shape
     high, wide = height // rows, width // columns
     x = x[:, :, : high * rows, : wide * columns]
-    x = x.reshape(batch, frames, high, rows, wide, columns, channels)
+    x = x.reshape(batch, frames, high, rows, wide, columns * channels)  # LiteRT transposes up to six axes
     return jnp.moveaxis(x, 3, 4).reshape(batch, frames, high, wide, rows * columns * channels)
 
 

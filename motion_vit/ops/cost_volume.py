@@ -102,6 +102,7 @@ def cost_volume_attention(
       implementation: how it is computed; all give the same numbers.
         "xla_window" gathers every window (the readable reference; memory `K * K` times that of the keys),
         "xla_dense" takes the band out of all-pairs affinities by pads and reshapes (no gather or scatter: GPU),
+        "xla_folded" does so on arrays of few axes (ONNX and LiteRT),
         "xla_onehot" takes it out by matrix products with a one-hot array (the fastest on TPU),
         "xla_take" takes it out by indexing (the fastest on CPU),
         "xla_strip" works on strips of rows (large maps).

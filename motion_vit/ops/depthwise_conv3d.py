@@ -12,16 +12,17 @@ seven times the memory of the shifted form. Only its gradient to the kernel is b
 
 import functools
 import itertools
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
 
-IMPLEMENTATIONS = ("xla_conv", "shifted", "shifted_conv")
+IMPLEMENTATIONS = ("xla_conv", "shifted", "shifted_conv", "xla_conv2d")
 """The names that `implementation` accepts."""
 
 _UNROLLED_TAPS = 27
@@ -45,8 +46,9 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
       x: input.
       kernel: one odd-sized kernel per channel.
       implementation: "xla_conv" is XLA's grouped convolution; "shifted" adds shifted copies (the usable form on CPU);
-        "shifted_conv" does so too, but for the gradient to the kernel, which is XLA's (small kernels on TPU). None
-        chooses by platform and size of the kernel.
+        "shifted_conv" does so too, but for the gradient to the kernel, which is XLA's (small kernels on TPU);
+        "xla_conv2d" adds up grouped convolutions of single frames (LiteRT, which has no others). None chooses by
+        platform and size of the kernel.
 
     Returns:
       Output of the shape and dtype of `x`; sums are accumulated in float32 or better.
@@ -62,20 +64,19 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
     if any(size % 2 == 0 for size in kernel.shape[:3]):
         raise ValueError(f"kernel sizes must be odd, got {kernel.shape[:3]}")
     if implementation is None:
-        implementation = _choose(kernel)
-    if implementation == "shifted":
-        return _shifted(x, kernel)
-    if implementation == "shifted_conv":
-        return _shifted_conv(x, kernel)
-    if implementation == "xla_conv":
-        return _grouped_convolution(x, kernel)
-    raise ValueError(
-        f"unknown implementation {implementation!r} of depthwise_conv3d: choose from {', '.join(IMPLEMENTATIONS)}"
-    )
+        platform = current_platform()
+        if platform == "any":
+            return for_each_platform(lambda each: _IMPLEMENTATIONS[_choose(kernel, each)], x, kernel)
+        implementation = _choose(kernel, platform)
+    if implementation not in _IMPLEMENTATIONS:
+        known = ", ".join(IMPLEMENTATIONS)
+        raise ValueError(f"unknown implementation {implementation!r} of depthwise_conv3d: choose from {known}")
+    return _IMPLEMENTATIONS[implementation](x, kernel)
 
 
-def _choose(kernel: Kernel) -> str:
-    platform = current_platform()
+def _choose(kernel: Kernel, platform: str) -> str:
+    if platform == "litert":
+        return "xla_conv2d"
     if platform == "tpu" and kernel[..., 0].size <= _UNROLLED_TAPS:
         return "shifted_conv"
     return "shifted" if platform == "cpu" else "xla_conv"
@@ -92,6 +93,26 @@ def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
     )
 
 
+def _framewise_convolution(x: Video, kernel: Kernel) -> Video:
+    batch, frames, height, width, channels = x.shape
+    reach = kernel.shape[0] // 2
+    padded = jnp.pad(x, [(0, 0), (reach, reach), (0, 0), (0, 0), (0, 0)])
+    dtype = accumulation_dtype(x.dtype)
+    total = jnp.zeros((), dtype)
+    for tap, weights in enumerate(kernel.astype(x.dtype)):
+        shifted = lax.slice_in_dim(padded, tap, tap + frames, axis=1)
+        total = total + lax.conv_general_dilated(
+            shifted.reshape(batch * frames, height, width, channels),
+            weights[:, :, None, :],
+            window_strides=(1, 1),
+            padding="SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=channels,
+            preferred_element_type=dtype,
+        )
+    return total.reshape(x.shape).astype(x.dtype)
+
+
 @jax.custom_vjp
 def _shifted(x: Video, kernel: Kernel) -> Video:
     dtype = accumulation_dtype(x.dtype)
@@ -102,7 +123,7 @@ def _shifted(x: Video, kernel: Kernel) -> Video:
     if kernel[..., 0].size <= _UNROLLED_TAPS:
         total = start
         for tap, weights in enumerate(kernel):
-            total = _add_spatial_taps(total, padded[:, tap : tap + frames], weights)
+            total = _add_spatial_taps(total, lax.slice_in_dim(padded, tap, tap + frames, axis=1), weights)
         return total.astype(x.dtype)
 
     def add_temporal_tap(total: Video, tap_and_weights: tuple[Array, Array]) -> tuple[Video, None]:
@@ -140,6 +161,13 @@ def _shifted_conv_backward(residuals: tuple[Video, Kernel], gradient: Video) -> 
 
 _shifted_conv.defvjp(_shifted_forward, _shifted_conv_backward)
 
+_IMPLEMENTATIONS: Mapping[str, Callable[[Video, Kernel], Video]] = {
+    "xla_conv": _grouped_convolution,
+    "shifted": _shifted,
+    "shifted_conv": _shifted_conv,
+    "xla_conv2d": _framewise_convolution,
+}
+
 
 def _pad(x: Video, kernel_size: tuple[int, ...]) -> Video:
     return jnp.pad(x, [(0, 0), *((size // 2, size // 2) for size in kernel_size), (0, 0)])
@@ -148,7 +176,9 @@ def _pad(x: Video, kernel_size: tuple[int, ...]) -> Video:
 def _add_spatial_taps(total: Video, padded: Video, weights: Float[Array, "kh kw c"]) -> Video:
     height, width = total.shape[2:4]
     for row, column in itertools.product(range(weights.shape[0]), range(weights.shape[1])):
-        shifted = padded[:, :, row : row + height, column : column + width]
+        # Slices of `jnp` become gathers where the batch is symbolic.
+        rows = lax.slice_in_dim(padded, row, row + height, axis=2)
+        shifted = lax.slice_in_dim(rows, column, column + width, axis=3)
         total = total + shifted.astype(total.dtype) * weights[row, column].reshape(1, 1, 1, 1, -1)
     return total
 

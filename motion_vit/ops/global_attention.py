@@ -4,6 +4,7 @@ The models here have few heads (one per 64 channels) and long sequences (3136 to
 the attention weights, not the projections, decide memory.
 """
 
+import functools
 from typing import Literal
 
 import jax
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
 
-IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise")
+IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise", "stacked")
 """The names that `implementation` accepts."""
 
 _CHUNK_QUERIES = 196
@@ -43,7 +44,9 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
         NVIDIA GPUs); "chunked" works on one head and some queries at a time and recomputes the weights in the backward
         pass, so that the weights of a long clip are never held at once. "clipwise" does so too, but with all heads of
         one clip of every device at a time (TPU); the clips of the batch are then taken to be split evenly over the
-        devices of the mesh that is set, if one is. None chooses by platform, dtype and length.
+        devices of the mesh that is set, if one is. "stacked" multiplies stacks of matrices whose last two axes are
+        rows and columns, so that runtimes of other formats need not transpose the weights. None chooses by platform,
+        dtype and length.
 
     Returns:
       Output of the shape and dtype of `query`.
@@ -62,9 +65,20 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
             f"got {query.shape}, {key.shape} and {value.shape}"
         )
     if implementation is None:
-        implementation = _choose(query, key)
+        platform = current_platform()
+        if platform == "any":
+            # Without a GPU here, programs with cuDNN's kernel cannot be made.
+            each = {"gpu": "xla", **{name: _choose(query, key, name) for name in ("cpu", "tpu")}}
+            return for_each_platform(lambda name: functools.partial(_attend, each[name]), query, key, value)
+        implementation = _choose(query, key, platform)
+    return _attend(implementation, query, key, value)
+
+
+def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     if implementation == "chunked":
         return _chunked(query, key, value)
+    if implementation == "stacked":
+        return _stacked(query, key, value)
     if implementation == "clipwise":
         return _clipwise(query, key, value)
     if implementation in ("xla", "cudnn"):
@@ -84,10 +98,11 @@ def attention_weights(query: Tokens, key: Tokens) -> Float[Array, "b heads n m"]
     return jax.nn.softmax(logits, axis=-1)
 
 
-def _choose(query: Tokens, key: Tokens) -> str:
-    platform = current_platform()
+def _choose(query: Tokens, key: Tokens, platform: str) -> str:
     if platform == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16):
         return "cudnn"
+    if platform in ("onnx", "litert"):
+        return "stacked"
     weights = query.shape[1] * key.shape[1]
     if platform == "cpu" and weights >= _CHUNK_FROM_WEIGHTS:
         # A loop over heads and clips would gather those of all devices.
@@ -95,6 +110,14 @@ def _choose(query: Tokens, key: Tokens) -> str:
     if platform == "tpu" and weights >= _CLIPWISE_FROM_WEIGHTS:
         return "clipwise"
     return "xla"
+
+
+def _stacked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+    dtype = accumulation_dtype(query.dtype)
+    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query * query.shape[-1] ** -0.5, key, value))
+    logits = jnp.matmul(query, jnp.swapaxes(key, 2, 3), preferred_element_type=dtype)
+    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+    return jnp.swapaxes(jnp.matmul(weights, value, preferred_element_type=dtype), 1, 2).astype(query.dtype)
 
 
 def _chunked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from motion_vit.ops.onehot_band import onehot_affinity, onehot_aggregate
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
 from motion_vit.ops.window_geometry import (
     PADDING_VALUE,
@@ -130,6 +131,39 @@ def _dense_aggregate(weights: Band, value: Heads, window: int) -> Heads:
     return add_outside_value(output, weights, window).astype(value.dtype)
 
 
+# --- xla_folded: the same, with all axes before rows and columns as one -----------------------------------------------
+
+
+def _folded_affinity(query: Heads, key: Heads, window: int) -> Band:
+    dtype = accumulation_dtype(query.dtype)
+    height, width, radius = query.shape[3], query.shape[4], window // 2
+    tall, wide = height + 2 * radius, width + 2 * radius
+    tokens = (x.reshape(-1, height * width, x.shape[5]) for x in (query, key))
+    pairs = jnp.einsum("nqd,nkd->nqk", *tokens, preferred_element_type=dtype)
+    pairs = pairs.reshape(-1, height * width, height, width)
+    pairs = jnp.pad(pairs, [(0, 0)] * 2 + [(radius, radius)] * 2)
+    by_row = jnp.swapaxes(pairs.reshape(-1, height, width, tall, wide), 2, 3)
+    by_row = _band_of_rows(by_row.reshape(-1, height, tall, width * wide), window)
+    band = _band_of_rows(by_row.reshape(-1, width, wide, 1), window).reshape(-1, height, window, width, window)
+    band = jnp.swapaxes(band, 2, 3).reshape(*query.shape[:5], window * window)
+    return fill_outside(band, query, window)
+
+
+def _folded_aggregate(weights: Band, value: Heads, window: int) -> Heads:
+    dtype = accumulation_dtype(value.dtype)
+    height, width, radius = value.shape[3], value.shape[4], window // 2
+    tall, wide = height + 2 * radius, width + 2 * radius
+    by_row = jnp.swapaxes(weights.reshape(-1, height, width, window, window), 2, 3)
+    by_row = _rows_of_band(by_row.reshape(-1, width, window, 1), wide).reshape(-1, height, window, width * wide)
+    pairs = jnp.swapaxes(_rows_of_band(by_row, tall).reshape(-1, height, tall, width, wide), 2, 3)
+    pairs = pairs.reshape(-1, height * width, tall, wide)
+    pairs = lax.slice_in_dim(lax.slice_in_dim(pairs, radius, radius + height, axis=2), radius, radius + width, axis=3)
+    tokens = value.reshape(-1, height * width, value.shape[5])
+    pairs = pairs.reshape(-1, height * width, height * width)
+    output = jnp.einsum("nqk,nkd->nqd", pairs, tokens, preferred_element_type=dtype)
+    return add_outside_value(output.reshape(value.shape), weights, window).astype(value.dtype)
+
+
 def _strips(x: Float[Array, "b n heads h *rest"], halo: int) -> Float[Array, "b n heads strips rows *rest"]:
     """Cuts rows into strips of `_STRIP_ROWS` with `halo` rows of zeros or neighbours above and below each."""
     count = -(-x.shape[3] // _STRIP_ROWS)
@@ -229,6 +263,7 @@ def _take_aggregate(weights: Band, value: Heads, window: int) -> Heads:
 _FORMS = {
     "xla_window": Form(_window_affinity, _window_aggregate),
     "xla_dense": Form(_dense_affinity, _dense_aggregate),
+    "xla_folded": Form(_folded_affinity, _folded_aggregate),
     "xla_take": Form(_take_affinity, _take_aggregate),
     "xla_strip": Form(_strip_affinity, _strip_aggregate),
     "xla_onehot": Form(onehot_affinity, onehot_aggregate),
@@ -245,11 +280,32 @@ def choose_form(name: str | None, height: int, width: int) -> Form:
       ValueError: an unknown name.
     """
     if name is None:
-        if height * width > _DENSE_TOKENS:
-            name = "xla_strip"
-        else:
-            name = {"cpu": "xla_take", "tpu": "xla_onehot"}.get(current_platform(), "xla_dense")
+        platform = current_platform()
+        if platform == "any":
+            return _form_for_each_platform(height, width)
+        name = _choose(platform, height, width)
     if name not in _FORMS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"unknown implementation {name!r} of cost-volume attention: choose from {known}")
     return _FORMS[name]
+
+
+def _choose(platform: str, height: int, width: int) -> str:
+    if platform in ("onnx", "litert"):
+        return "xla_folded"
+    if height * width > _DENSE_TOKENS:
+        return "xla_strip"
+    return {"cpu": "xla_take", "tpu": "xla_onehot"}.get(platform, "xla_dense")
+
+
+def _form_for_each_platform(height: int, width: int) -> Form:
+    def form(platform: str) -> Form:
+        return _FORMS[_choose(platform, height, width)]
+
+    def affinity(query: Heads, key: Heads, window: int) -> Band:
+        return for_each_platform(lambda each: lambda q, k: form(each).affinity(q, k, window), query, key)
+
+    def aggregate(weights: Band, value: Heads, window: int) -> Heads:
+        return for_each_platform(lambda each: lambda w, v: form(each).aggregate(w, v, window), weights, value)
+
+    return Form(affinity, aggregate)

@@ -1,17 +1,18 @@
 """The platform that programs are made for, by which operators choose their implementation.
 
 It is the one of JAX's default backend, unless a program is compiled ahead of time for hardware that is not there, or
-has to be split over devices in a way that the fastest implementations of a platform do not bear.
+has to be split over devices in a way that the fastest implementations of a platform do not bear, or is exported.
 """
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
-from typing import Literal, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
 
 import jax
+from jax import lax
 
-Platform = Literal["cpu", "gpu", "tpu", "portable"]
+Platform = Literal["cpu", "gpu", "tpu", "portable", "any", "onnx", "litert"]
 
 _target: contextvars.ContextVar[Platform | None] = contextvars.ContextVar("target_platform", default=None)
 
@@ -29,7 +30,9 @@ def target_platform(platform: Platform) -> Iterator[None]:
 
     Args:
       platform: "cpu", "gpu", "tpu", or "portable": plain XLA operations without loops over slices and without kernels,
-        which run everywhere and which the compiler can split over devices along every axis.
+        which run everywhere and which the compiler can split over devices along every axis; "any": one program that
+        holds what is best on each, to be exported for several platforms (`jax.export`); "onnx" or "litert": what
+        converts well to operators of these formats and is fast in their runtimes.
 
     Yields:
       Nothing.
@@ -49,3 +52,16 @@ def target_platform(platform: Platform) -> Iterator[None]:
 def current_platform() -> str:
     """The platform of the innermost `target_platform`, or that of JAX's default backend."""
     return _target.get() or jax.default_backend()
+
+
+def for_each_platform(make: Callable[[str], Callable[..., Any]], *arrays: Any) -> Any:
+    """Applies what a platform's implementation makes of arrays, where the platform is known only when compiling.
+
+    Args:
+      make: the function of a platform, "cpu", "gpu" or "tpu"; all must give arrays of the same shapes and dtypes.
+      *arrays: its arguments.
+
+    Returns:
+      What the function of the platform returns that the program runs on.
+    """
+    return lax.platform_dependent(*arrays, cpu=make("cpu"), tpu=make("tpu"), default=make("gpu"))

@@ -90,13 +90,16 @@ def read_errors(folder: pathlib.Path, step: int, steps: Sequence[int]) -> Iterat
         ) from error
 
 
-def check_same_model(found: Any, expected: Any, where: str) -> None:
+def check_same_model(
+    found: Any, expected: Any, where: str, advice: str = "Use the config that it was trained with, or another workdir."
+) -> None:
     """Compares names and shapes, so that a checkpoint of another model is refused with the list of differences.
 
     Args:
       found: variables of the checkpoint, or their shapes.
       expected: those of the model.
       where: the checkpoint, for the message.
+      advice: what to do about it, for the message.
 
     Raises:
       UserError: they differ.
@@ -113,9 +116,7 @@ def check_same_model(found: Any, expected: Any, where: str) -> None:
         shown = "\n".join(differences[:_SHOWN_DIFFERENCES])
         more = len(differences) - _SHOWN_DIFFERENCES
         rest = f"\n  and {more} more" if more > 0 else ""
-        raise UserError(
-            f"{where} is of another model:\n{shown}{rest}\nUse the config that it was trained with, or another workdir."
-        )
+        raise UserError(f"{where} is of another model:\n{shown}{rest}\n{advice}")
 
 
 def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:

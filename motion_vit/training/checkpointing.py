@@ -11,14 +11,13 @@ import pathlib
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import linen as nn
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers
 
 from motion_vit.errors import UserError
@@ -33,14 +32,13 @@ from motion_vit.training.checkpoint_errors import (
 from motion_vit.training.config import config_from_dict
 from motion_vit.training.config_validation import build_model
 from motion_vit.training.distributed import VISIBLE_SECONDS, SharedError, errors_together, gather
-from motion_vit.training.train_state import TrainState, initial_variables
+from motion_vit.training.train_state import TrainState, variable_shapes
+from motion_vit.training.trained_model import TrainedModel, Which
 
 CHECKPOINTS_FOLDER = "checkpoints"
 _DELETED_FOLDER = "deleted"
 _UNFINISHED = f"*{ocp.utils.TMP_DIR_SUFFIX}*"
 _DELETED = f"{_DELETED_FOLDER}/*"
-
-Which = Literal["last", "best"]
 
 
 class Restored(NamedTuple):
@@ -55,24 +53,6 @@ class Restored(NamedTuple):
     state: TrainState
     data_state: dict[str, Any]
     description: dict[str, Any]
-
-
-class TrainedModel(NamedTuple):
-    """A checkpoint read back for inference.
-
-    Attributes:
-      model: the model.
-      variables: its parameters, or their averages, and running statistics.
-      label_names: the name of each class, in the order of the logits.
-      config: the recipe that it was trained with.
-      step: training steps behind it.
-    """
-
-    model: nn.Module
-    variables: dict[str, Any]
-    label_names: tuple[str, ...]
-    config: ConfigDict
-    step: int
 
 
 class Checkpoints:
@@ -255,7 +235,7 @@ class Checkpoints:
 def load_for_inference(
     folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
 ) -> TrainedModel:
-    """Builds the model of a checkpoint and reads its variables.
+    """Builds the model of a run's checkpoint and reads its variables. `load_trained` also takes weights folders.
 
     Args:
       folder: the workdir of a run.
@@ -287,7 +267,7 @@ def load_for_inference(
         config = config_from_dict(description["config"])
         ema = config.evaluation.ema if ema is None else ema
         model = build_model(config, len(label_names))
-        target = _variable_shapes(model, meshes.data_mesh() if mesh is None else mesh)
+        target = _replicated_shapes(model, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
         if ema:
             if not config.ema:
@@ -300,7 +280,7 @@ def load_for_inference(
             _check_same_model(manager, step, target)
             found = manager.restore(step, args=ocp.args.Composite(**items))
     variables = {**found["variables"], **(found["averages"] if ema else {})}
-    return TrainedModel(model, variables, label_names, config, step)
+    return TrainedModel(model, variables, label_names, config, step, averaged=ema)
 
 
 def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
@@ -331,12 +311,12 @@ def _top1(metrics: dict[str, float]) -> float:
     return metrics.get("top1", -1.0)
 
 
-def _variable_shapes(model: nn.Module, mesh: Mesh) -> dict[str, Any]:
+def _replicated_shapes(model: nn.Module, mesh: Mesh) -> dict[str, Any]:
     """Shapes of a model's variables, to be held whole by every device."""
-    clip_shape = (model.frames, model.image_size, model.image_size, 3)
-    shapes = jax.eval_shape(lambda key: initial_variables(model, key, clip_shape), jax.random.key(0))
     sharding = meshes.replicated(mesh)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), variable_shapes(model)
+    )
 
 
 def _read_errors(manager: ocp.CheckpointManager, step: int) -> contextlib.AbstractContextManager[None]:

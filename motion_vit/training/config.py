@@ -49,6 +49,9 @@ def default_config() -> ConfigDict:
         {
             "name": "run",  # shown in logs
             "seed": 0,  # of initialisation, data order, augmentation and dropout
+            # What the parameters start from: the workdir of another run or a weights folder, such as
+            # `motion-vit import` makes; "" draws them from the seed. The head starts anew where the classes are others.
+            "initial_weights": "",
             "model": {
                 "name": "uniformer_emim_s",  # one of motion_vit.list_models()
                 "options": ConfigDict(),  # passed to motion_vit.create_model; num_classes comes from the list file
@@ -63,6 +66,7 @@ def default_config() -> ConfigDict:
                 "stride": 4,  # frames between sampled frames, for "dense"
                 "mean": (0.45, 0.45, 0.45),  # of red, green, blue in [0, 1]
                 "std": (0.225, 0.225, 0.225),
+                "channel_order": "rgb",  # in which the model takes them, or "bgr", as some foreign weights do
                 "workers": 0,  # processes that decode, for hosts of many cores; 0 decodes in threads of this one
                 "threads": 0,  # those threads; 0 for as many as cores
                 "max_undecodable": 0.01,  # share of the training clips that may fail to decode before the run stops

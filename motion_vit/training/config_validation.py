@@ -14,6 +14,7 @@ from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
 from motion_vit.training import input_data
 from motion_vit.training.config import flatten
+from motion_vit.training.normalization import ChannelOrder
 
 # The number of classes is known only when the list file is read; the other options are checked before.
 _SOME_CLASSES = 2
@@ -67,6 +68,18 @@ def validate_fields(config: ConfigDict) -> None:
     _check_learning_rates(config)
     _check_mesh(config)
     input_data.clip_options(config)
+
+
+def is_set_elsewhere(name: str) -> bool:
+    """Whether another field of the recipe decides an option of the model, so that `model.options` must not name it.
+
+    Args:
+      name: name of the option.
+
+    Returns:
+      True also for `num_classes`, which the list file decides.
+    """
+    return name == "num_classes" or name in _SET_ELSEWHERE
 
 
 def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
@@ -193,6 +206,7 @@ _EXPECTATIONS: dict[str, Expectation] = {
         lambda value: _are_numbers(value, 3) and min(value) > 0,
         "three numbers above 0, for red, green and blue",
     ),
+    "data.channel_order": (lambda value: value in get_args(ChannelOrder), "'rgb' or 'bgr'"),
     "data.workers": _NOT_NEGATIVE,
     "data.threads": _NOT_NEGATIVE,
     "data.max_undecodable": _SHARE,

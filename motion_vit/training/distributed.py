@@ -73,6 +73,11 @@ def initialize_distributed(*, takes_preemption: bool = True) -> None:
         try:
             jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS, **arguments)
         except (RuntimeError, ValueError) as error:
+            if "must be called before" in str(error):
+                raise UserError(
+                    "this process has used JAX before it joined the others of its run. Call initialize_distributed() "
+                    "first; JAX_NUM_PROCESSES=1 trains in this process alone."
+                ) from error
             raise LostProcessError(f"{advice} ({str(error).splitlines()[0]})") from error
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.open_source import open_source
 from motion_vit.training import mesh as meshes
-from motion_vit.training.checkpointing import Which, load_for_inference
 from motion_vit.training.distributed import errors_together
 from motion_vit.training.evaluation import Evaluation, ViewOptions, evaluate
 from motion_vit.training.input_data import clip_options
+from motion_vit.training.load_trained import load_trained
 from motion_vit.training.normalization import normalization
+from motion_vit.training.trained_model import Which
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,15 +23,24 @@ class CheckpointEvaluation(Evaluation):
       step: training steps behind the checkpoint.
       which: whether it was asked for as the last one or the best one.
       ema: whether the averages of the parameters were evaluated.
+      data: name of the videos' source.
+      clips: clips of each video.
+      crops: crops of each clip.
+      frame_order: "normal", or the control.
     """
 
     step: int
     which: Which
     ema: bool
+    data: str
+    clips: int
+    crops: int
+    frame_order: FrameOrder
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON, after the checkpoint that it is of."""
-        return {"step": self.step, "which": self.which, "ema": self.ema, **super().to_dict()}
+        names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
+        return {**{name: getattr(self, name) for name in names}, **super().to_dict()}
 
 
 def evaluate_checkpoint(
@@ -48,10 +58,10 @@ def evaluate_checkpoint(
     """Measures the accuracy of a checkpoint on labelled videos.
 
     Args:
-      checkpoint: workdir of a training run.
+      checkpoint: workdir of a training run, or a weights folder.
       data: list file, prepared folder (its split `validation`) or FOLDER:SPLIT, whose labels must be among the
-        checkpoint's.
-      which: the last checkpoint, or the one of best validation accuracy.
+        checkpoint's; they are matched by name.
+      which: of a run, the last checkpoint or the one of best validation accuracy.
       ema: whether to evaluate the averages of the parameters; the recipe's `evaluation.ema` by default.
       clips: clips of each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
@@ -66,7 +76,7 @@ def evaluate_checkpoint(
       UserError: no such checkpoint, or data that cannot be used with it.
     """
     mesh = meshes.data_mesh()
-    trained = load_for_inference(checkpoint, which=which, ema=ema, mesh=mesh)
+    trained = load_trained(checkpoint, which=which, ema=ema, mesh=mesh)
     with errors_together():
         source = open_source(data, default_split="validation", label_names=trained.label_names)
     settings = trained.config.evaluation
@@ -82,5 +92,13 @@ def evaluate_checkpoint(
         trained.model, trained.variables, source, options, normalization(trained.config), views, mesh=mesh
     )
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    averages = settings.ema if ema is None else ema
-    return CheckpointEvaluation(**fields, step=trained.step, which=which, ema=averages)
+    return CheckpointEvaluation(
+        **fields,
+        step=trained.step,
+        which=which,
+        ema=trained.averaged,
+        data=source.name,
+        clips=views.clips,
+        crops=views.crops,
+        frame_order=frame_order,
+    )

@@ -9,6 +9,7 @@ import math
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -97,6 +98,10 @@ class Evaluation:
         }
 
 
+class EvaluationStopped(Exception):
+    """An evaluation was asked to stop before its end."""
+
+
 def evaluate(
     model: nn.Module,
     variables: Any,
@@ -106,6 +111,7 @@ def evaluate(
     views: ViewOptions,
     *,
     mesh: Mesh,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Evaluates a model; the logits of a video's views are summed.
 
@@ -117,15 +123,17 @@ def evaluate(
       normalization: pixels to inputs.
       views: views of each video.
       mesh: devices that batches are split over.
+      stopped: asked before each batch whether to give up; all processes must get the same answers.
 
     Returns:
       The result.
 
     Raises:
       UserError: no video could be decoded.
+      EvaluationStopped: `stopped` has answered True.
     """
     start = time.perf_counter()
-    logits, labels, seen = _summed_logits(model, variables, source, options, normalization, views, mesh)
+    logits, labels, seen = _summed_logits(model, variables, source, options, normalization, views, mesh, stopped)
     seconds = time.perf_counter() - start
     if not seen.any():
         raise SharedError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
@@ -149,6 +157,7 @@ def _summed_logits(
     normalization: Normalization,
     views: ViewOptions,
     mesh: Mesh,
+    stopped: Callable[[], bool],
 ) -> tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The summed logits of each video, its label, and whether it could be decoded."""
     number, processes = shard()
@@ -172,6 +181,8 @@ def _summed_logits(
     count = math.ceil(len(source) * views.clips * views.crops / batch_size)
     hidden = not (sys.stderr.isatty() and is_primary())
     for batch in tqdm(batches, "evaluating", count, unit="batch", leave=False, disable=hidden):
+        if stopped():
+            raise EvaluationStopped
         on_devices = meshes.to_devices({name: batch[name] for name in ("clip", "label", "weight", "index")}, mesh)
         outputs = np.asarray(logits_of(variables, on_devices.pop("clip")))
         # What the rows of all processes are, in the order of the logits.

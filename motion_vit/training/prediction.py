@@ -10,10 +10,10 @@ from jax.sharding import Mesh
 from motion_vit.data.clip_source import StoredClip
 from motion_vit.data.evaluation_batches import clip_views
 from motion_vit.training import mesh as meshes
-from motion_vit.training.checkpointing import TrainedModel
 from motion_vit.training.input_data import clip_options
 from motion_vit.training.normalization import normalization
 from motion_vit.training.step import logits_function
+from motion_vit.training.trained_model import TrainedModel
 
 
 @dataclasses.dataclass(frozen=True)

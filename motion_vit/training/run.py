@@ -18,7 +18,8 @@ from motion_vit.training.checkpointing import Checkpoints
 from motion_vit.training.description import describe
 from motion_vit.training.device_idle import DeviceIdle
 from motion_vit.training.distributed import LostProcessError, SharedError, is_process_lost, shard
-from motion_vit.training.evaluation import ViewOptions, evaluate
+from motion_vit.training.evaluation import EvaluationStopped, ViewOptions, evaluate
+from motion_vit.training.initial_weights import start_from_weights
 from motion_vit.training.last_words import LastWords
 from motion_vit.training.meter import Meter
 from motion_vit.training.profiling import Profiler
@@ -112,6 +113,7 @@ class Run:
             shard=shard(),
             parts=config.accumulation,
         )
+        self._origin = ""  # what is to be said about where the parameters come from
         with self._runtime_errors_told():
             self._state = self._first_state()
             self.step = int(self._state.step)
@@ -132,8 +134,11 @@ class Run:
         self._batches.close()
 
     def _first_state(self) -> TrainState:
-        """The state of the latest checkpoint, with the data at its place, or a fresh one."""
+        """The state of the latest checkpoint, with the data at its place, or that before the first step."""
         step = self._checkpoints.agree_on_latest_step()
+        if step is None and self._config.initial_weights:
+            state, self._origin = start_from_weights(self._program, self._training.label_names)
+            return state
         if step is None:
             return self._program.initial_state()
         restored = self._checkpoints.restore(self._program.abstract_state(), step)
@@ -155,9 +160,8 @@ class Run:
         """
         progress.line(self._opening())
         with StopRequest() as stop, self._runtime_errors_told():
-            stopped = stop.begin(self.step)
             started, first = time.perf_counter(), self.step + 1
-            while self.step < last and not stopped:
+            while self.step < last and not stop.reached():
                 with profiler.step(self.step + 1):
                     self._start_step()
                 progress.advance()
@@ -165,16 +169,14 @@ class Run:
                     self.settle()
                     progress.line(f"first step done after {time.perf_counter() - started:.1f} s")
                     progress.start_clock()
-                stopped = stop.reached(self.step)
-                self._after_step(last, writers, progress, stopped)
+                self._after_step(last, writers, progress, stop)
                 if self.step == first:
                     # From here on the pace is that of training, not of compilation.
                     self._meter.restart()
-                stopped = stopped or stop.reached(self.step)  # a signal that came while saving
             self.settle()
             self._save()
             self._checkpoints.wait()
-        if stopped and self.step < last:
+        if self.step < last:
             progress.line(f"stopped after step {self.step}; saved. The same command continues.")
 
     def _opening(self) -> str:
@@ -187,7 +189,8 @@ class Run:
             f"{len(self._training.label_names)} classes, {plan.total} steps of {clips} clips "
             f"({config.epochs:g} epochs) on {mesh.size} x {mesh.devices.flat[0].device_kind}{processes}"
         )
-        return f"{opening}\n{self._program.sharding_table()}" if mesh.size > 1 else opening
+        table = self._program.sharding_table() if mesh.size > 1 else ""
+        return "\n".join(part for part in (opening, self._origin, table) if part)
 
     def _start_step(self) -> None:
         """Hands the next batch to the devices; the step before it is over when this returns."""
@@ -225,14 +228,11 @@ class Run:
             )
         self._meter.add_metrics(metrics)
 
-    def _after_step(self, last: int, writers: Writers, progress: Progress, stopped: bool) -> None:
-        """Logs, evaluates and saves when it is time to.
-
-        A run that is stopped saves at once: an evaluation that was due is left out, but for the last.
-        """
+    def _after_step(self, last: int, writers: Writers, progress: Progress, stop: StopRequest) -> None:
+        """Logs, evaluates and saves when it is time to; a run that is stopped saves at once instead of evaluating."""
         step, config = self.step, self._config
         logs = step % config.log.every_steps == 0 or step == last
-        evaluates = (step % self._plan.evaluate_every == 0 and not stopped) or step == self._plan.total
+        evaluates = step % self._plan.evaluate_every == 0 or step == self._plan.total
         saves = step % config.checkpoint.every_steps == 0
         if logs or evaluates or saves:
             self.settle()
@@ -244,7 +244,11 @@ class Run:
         if evaluates:
             started = time.perf_counter()
             try:
-                top1 = self._evaluate(writers, progress)
+                top1 = self._evaluate(writers, progress, stop)
+            except EvaluationStopped:
+                progress.line(f"step {step}/{self._plan.total}  validation left out, to save and stop")
+                self._save()
+                return
             except UserError:  # of all processes: what was trained is not to be lost for it
                 self._save()
                 raise
@@ -260,7 +264,7 @@ class Run:
         self._change_words()
         self._meter.restart()
 
-    def _evaluate(self, writers: Writers, progress: Progress) -> float | None:
+    def _evaluate(self, writers: Writers, progress: Progress, stop: StopRequest) -> float | None:
         """Evaluates on the validation list, if there is one; returns top-1."""
         if self._validation is None:
             return None
@@ -279,6 +283,7 @@ class Run:
                 threads=self._config.data.threads,
             ),
             mesh=self._program.mesh,
+            stopped=stop.reached,
         )
         writers.write(self.step, "validation", {"top1": result.top1, "top5": result.top5})
         for name in result.skipped:

@@ -1,7 +1,7 @@
 """Ctrl-C and the scheduler's SIGTERM, taken as a wish to stop after the step in progress.
 
 Among several processes, JAX's preemption service takes SIGTERM, tells all of the notice that one has got, and finds the
-step that none of them has passed, after which all stop.
+question that none of them has asked yet, whose answer is then True for all.
 """
 
 import signal
@@ -18,6 +18,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._requested = False
+        self._questions = 0
         self._previous: dict[int, Any] = {}
         self._is_shared = jax.process_count() > 1
 
@@ -35,36 +36,24 @@ class StopRequest:
         """Gives the signals back."""
         self._give_back()
 
-    def begin(self, step: int) -> bool:
-        """Asks before the first step, so that a signal of the time before is not lost.
-
-        Args:
-          step: steps done.
+    def reached(self) -> bool:
+        """Asks whether to stop now. All processes must ask equally often, and get the same answers.
 
         Returns:
-          Whether to stop at once; all processes get the same answer.
+          True once somebody wishes to stop, and from then on.
         """
-        if not self._is_shared:
-            return self._requested
-        # For a notice that came before anybody asked, JAX chooses step 1.
-        return multihost_utils.reached_preemption_sync_point(1) or multihost_utils.reached_preemption_sync_point(step)
-
-    def reached(self, step: int) -> bool:
-        """Asks after a step.
-
-        Args:
-          step: steps done.
-
-        Returns:
-          Whether to stop now; all processes get the answer True for the same step.
-        """
-        return multihost_utils.reached_preemption_sync_point(step) if self._is_shared else self._requested
+        if self._is_shared and not self._requested:
+            # Counted from 1, the number that JAX chooses for a notice that came before anybody asked.
+            self._questions += 1
+            self._requested = multihost_utils.reached_preemption_sync_point(self._questions)
+        return self._requested
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._requested = True
         self._give_back()
         if self._is_shared:
             signal.raise_signal(signal.SIGTERM)
+        else:
+            self._requested = True
 
     def _give_back(self) -> None:
         while self._previous:

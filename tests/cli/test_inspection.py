@@ -63,6 +63,7 @@ def test_json_holds_every_report(compiled, capsys):
     [
         (["uniformer_emim_tiny", "--topology", "v5e:2x2"], "are for recipes, which are .py files"),
         (["uniformer_emim_tiny", "--config.seed=3"], "are for recipes, which are .py files"),
+        (["uniformer_emim_tiny", "--classes", "3"], "are for recipes, which are .py files"),
         ([RECIPE, "frames=8"], "'frames=8' is an option of a model"),
         (["nowhere.py"], "there is no config file nowhere.py"),
         ([RECIPE, "--config.epoch=3"], "Did you mean 'epochs'?"),

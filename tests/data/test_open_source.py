@@ -38,6 +38,24 @@ def test_labels_are_numbered_in_the_order_that_is_asked_for(prepared: pathlib.Pa
     assert [asked[renumbered[row].label] for row in range(6)] == names
 
 
+def test_numbers_in_a_list_are_read_with_the_names_beside_it(
+    video_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """As many classes in another order must not pass as the model's."""
+    listed = tmp_path / "list.csv"
+    labels = (1, 0, 1)
+    listed.write_text("path,label\n" + "".join(f"{video_folder}/v{n}.mp4,{label}\n" for n, label in enumerate(labels)))
+    model = ("clap", "wave")
+    assert [clip.label for clip in open_source(listed, default_split="train", label_names=model)] == [1, 0, 1]
+    (tmp_path / "labels.txt").write_text("wave\nclap\n")
+    matched = open_source(listed, default_split="train", label_names=model)
+    assert matched.label_names == model
+    assert [clip.label for clip in matched] == [0, 1, 0]
+    (tmp_path / "labels.txt").write_text("wave\njump\n")
+    with pytest.raises(UserError, match="1 classes that are not among the 2 expected ones, the first of them 'jump'"):
+        open_source(listed, default_split="train", label_names=model)
+
+
 def test_classes_that_a_model_does_not_know_are_a_user_error(prepared: pathlib.Path) -> None:
     with pytest.raises(UserError, match="1 classes that are not among the 2 expected ones, the first of them 'wave'"):
         open_source(prepared, default_split="train", label_names=("clap", "jump"))

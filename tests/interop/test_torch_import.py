@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import sys
 
 import flax
 import goldens
@@ -205,15 +204,6 @@ def test_a_path_that_is_no_weights_file_is_reported(model, tmp_path):
     (tmp_path / "weights.onnx").touch()
     with pytest.raises(motion_vit.UserError, match=r"format of .*weights\.onnx is not known.*\.safetensors"):
         load_torch(model, tmp_path / "weights.onnx")
-
-
-@pytest.mark.parametrize(("package", "suffix"), [("torch", "pth"), ("safetensors", "safetensors")])
-def test_without_the_extra_the_message_names_it(model, tmp_path, monkeypatch, package, suffix):
-    path = tmp_path / f"weights.{suffix}"
-    path.touch()
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(motion_vit.UserError, match=r"pip install 'motion_vit\[torch\]'"):
-        load_torch(model, path)
 
 
 def test_a_model_without_a_pytorch_counterpart_says_so(weights):

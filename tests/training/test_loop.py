@@ -1,6 +1,7 @@
 import json
 import pathlib
 import signal
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -10,7 +11,9 @@ from ml_collections import ConfigDict
 
 from motion_vit import UserError
 from motion_vit.data.datasets.registry import read_dataset
+from motion_vit.data.evaluation_batches import evaluation_batches
 from motion_vit.data.preparation.prepare import prepare_dataset
+from motion_vit.training import evaluation
 from motion_vit.training.checkpointing import load_for_inference
 from motion_vit.training.loop import TrainingResult, train
 from motion_vit.training.program import TrainingProgram
@@ -167,6 +170,26 @@ def test_a_stopped_run_leaves_the_evaluation_that_is_due_out(
     )
     result = run(tiny_config, tmp_path)
     assert (result.steps, result.top1) == (3, None)
+    assert load_for_inference(tmp_path).step == 3
+
+
+def test_a_signal_in_an_evaluation_ends_it_and_the_run_saves(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def preempted(*arguments: object, **options: object) -> Iterator[object]:
+        for number, batch in enumerate(evaluation_batches(*arguments, **options)):
+            if number == 1:
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    monkeypatch.setattr(evaluation, "evaluation_batches", preempted)
+    result = run(tiny_config, tmp_path)
+    assert (result.steps, result.top1) == (3, None)
+    output = capsys.readouterr().out.splitlines()
+    assert output[-2:] == [
+        "step 3/6  validation left out, to save and stop",
+        "stopped after step 3; saved. The same command continues.",
+    ]
     assert load_for_inference(tmp_path).step == 3
 
 

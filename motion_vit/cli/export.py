@@ -1,0 +1,77 @@
+"""`motion-vit export`."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from motion_vit.cli.arguments import add_command, at_least
+
+DIFFERS_STATUS = 1
+"""Exit status of a verification that found other logits than JAX's."""
+
+_FORMATS = ("safetensors", "huggingface", "torch", "stablehlo", "onnx", "savedmodel", "tflite")
+_DTYPES = ("float32", "bfloat16", "float16", "int8-weights")
+_MEGABYTE = 1e6
+
+
+def add_export(commands: Any) -> None:
+    """Defines `motion-vit export`."""
+    details = (
+        "DIR gets the artefact, config.json (labels and preprocessing) and self_check.json (logits that it must give). "
+        "Exit status 1 if --verify finds others."
+    )
+    parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="workdir of a training run, or a weights folder")
+    parser.add_argument("--format", required=True, choices=_FORMATS, metavar="FORMAT", help=", ".join(_FORMATS))
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--batch",
+        type=_batch,
+        metavar="symbolic|N",
+        help="clips of a call, of formats that hold a program; default: symbolic, any number (tflite: 1)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=_DTYPES,
+        default="float32",
+        metavar="DTYPE",
+        help=f"how weights are stored: {', '.join(_DTYPES)}; the computation stays as it is; default: float32",
+    )
+    parser.add_argument("--verify", action="store_true", help="run the export in its own runtime and compare")
+    parser.add_argument(
+        "--which", choices=["last", "best"], default="last", help="the last checkpoint, or that of best top-1"
+    )
+    parser.add_argument(
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the averages of the parameters, or not; default: the recipe's evaluation.ema",
+    )
+
+
+def _batch(text: str) -> int | str:
+    return text if text == "symbolic" else at_least(1)(text)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from motion_vit.interop.export import check_request, export_model
+    from motion_vit.interop.verification import verify
+    from motion_vit.training.load_trained import load_trained
+
+    request = {"batch": options.batch, "dtype": options.dtype}
+    check_request(options.format, options.out, **request)
+    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema)
+    description = export_model(trained, options.format, options.out, **request)
+    name = description["export"]["file"]
+    print(
+        f"{options.out / name}: {_size(options.out / name) / _MEGABYTE:.1f} MB, weights in {options.dtype}", flush=True
+    )
+    if not options.verify:
+        return 0
+    verification = verify(options.out)
+    print(verification)
+    return 0 if verification.agrees else DIFFERS_STATUS
+
+
+def _size(path: pathlib.Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

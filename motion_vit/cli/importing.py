@@ -1,0 +1,110 @@
+"""`motion-vit import`."""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from motion_vit.cli.arguments import add_command, at_least, model_options
+from motion_vit.errors import UserError
+
+
+def add_import(commands: Any) -> None:
+    """Defines `motion-vit import`."""
+    details = (
+        "Writes a weights folder that evaluate, predict and export take as a checkpoint and train takes as "
+        "initial_weights, with import_report.json: what became of every weight. Unless told otherwise, source and "
+        "model must hold exactly the same weights. Nothing in the file is executed."
+    )
+    parser = add_command(commands, "import", _import, "turn weights of another framework into a checkpoint", details)
+    parser.add_argument("source", metavar="SOURCE", help="a .pyth, .pth, .pt, .safetensors or .npz")
+    parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="of the model, such as frames=32 window=5")
+    parser.add_argument("--model", required=True, metavar="NAME", help="such as uniformer_emim_s")
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--labels",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="the classes in the order of the logits: one name a line, or JSON: a list, or names and numbers",
+    )
+    parser.add_argument(
+        "--new",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="start a part of the model anew: head, for other classes, or motion, the weights that only EMIM has; may "
+        "be given several times",
+    )
+    parser.add_argument(
+        "--inflate",
+        choices=["average", "center"],
+        help="take image weights: repeat their kernels over time and divide, as UniFormer does, or put them at the "
+        "middle frame",
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="leave at its initial value whatever does not fit, and drop the rest"
+    )
+    _add_clips(parser)
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of initial values; default: 0")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.usage = "motion-vit import SOURCE --model NAME --out DIR [OPTION=VALUE ...] [--labels FILE] [...]"
+
+
+def _add_clips(parser: argparse.ArgumentParser) -> None:
+    """What the weights expect of clips, which is recorded with them."""
+    parser.add_argument(
+        "--channel-order",
+        choices=["rgb", "bgr"],
+        help="in which the weights take colours; default: as the authors' code read the dataset with as many classes "
+        "(Something-Something bgr, others rgb)",
+    )
+    parser.add_argument("--mean", metavar="R,G,B", help="of red, green and blue in [0, 1]; default: 0.45,0.45,0.45")
+    parser.add_argument("--std", metavar="R,G,B", help="default: 0.225,0.225,0.225")
+    parser.add_argument(
+        "--sampling",
+        choices=["segment", "dense"],
+        help="of frames; default: dense for weights of 400, 600 or 700 classes (Kinetics), else segment",
+    )
+    parser.add_argument("--stride", type=at_least(1), metavar="N", help="frames between sampled ones, for dense")
+
+
+def _import(options: argparse.Namespace) -> int:
+    from motion_vit.interop.label_file import read_label_file
+    from motion_vit.interop.weights_import import import_weights
+
+    clips = {
+        "channel_order": options.channel_order,
+        "mean": _colours("--mean", options.mean),
+        "std": _colours("--std", options.std),
+        "sampling": options.sampling,
+        "stride": options.stride,
+    }
+    imported = import_weights(
+        options.source,
+        options.model,
+        options.out,
+        options=model_options(options.options),
+        label_names=read_label_file(options.labels) if options.labels else None,
+        clips={name: value for name, value in clips.items() if value is not None},
+        anew=options.new,
+        inflation=options.inflate,
+        strict=not options.partial,
+        seed=options.seed,
+    )
+    if options.json:
+        print(json.dumps(imported.to_dict(), indent=2))
+    else:
+        print(imported)
+    return 0
+
+
+def _colours(flag: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise UserError(f"{flag} is {text!r}, but must be three numbers, of red, green and blue: 0.45,0.45,0.45.")
+    return values

@@ -1,0 +1,193 @@
+"""Exports trained models: `motion-vit export`.
+
+An export is a folder, written whole or not at all: the artefact of its format, `config.json`
+(`motion_vit.training.model_description`, with an entry `export`) and `self_check.json`
+(`motion_vit.interop.self_check`).
+"""
+
+import importlib.util
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import jax.numpy as jnp
+
+from motion_vit.errors import UserError
+from motion_vit.interop.huggingface import export_huggingface
+from motion_vit.interop.litert import export_litert
+from motion_vit.interop.missing_package import missing_package
+from motion_vit.interop.onnx_graph import export_onnx
+from motion_vit.interop.safetensors_folder import export_safetensors
+from motion_vit.interop.saved_model import export_saved_model
+from motion_vit.interop.self_check import make_self_check, write_self_check
+from motion_vit.interop.stablehlo import export_stablehlo
+from motion_vit.interop.torch_export import export_torch
+from motion_vit.training.model_description import description_of
+from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.weight_dtypes import WeightDtype
+from motion_vit.training.weights_folder import write_config
+from motion_vit.training.whole_folder import check_new_or_empty, whole_folder
+
+Batch = int | Literal["symbolic"]
+
+_ALL: tuple[WeightDtype, ...] = get_args(WeightDtype)
+_FLOATS: tuple[WeightDtype, ...] = ("float32", "bfloat16", "float16")
+_WITHOUT_BFLOAT16: tuple[WeightDtype, ...] = ("float32", "float16", "int8-weights")
+
+# Parts of the largest logit.
+_TOLERANCE = 1e-4
+# A model that computes in bfloat16 rounds to 8 bits after every operation, and compilers leave out different roundings.
+_BFLOAT16_TOLERANCE = 0.05
+# LiteRT rounds all constants to float16, the running statistics too; with weights of 8 bits it quantises activations.
+_LITERT_TOLERANCES: Mapping[WeightDtype, float] = {"float16": 0.01, "int8-weights": 0.15}
+
+
+class Exporter(Protocol):
+    """Writes an artefact into a folder and returns the entry `export` of `config.json`."""
+
+    def __call__(
+        self, trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+    ) -> dict[str, Any]:
+        """Exports."""
+        ...
+
+
+class Format(NamedTuple):
+    """What a format can.
+
+    Attributes:
+      exporter: writes it.
+      summary: what it is, in some words.
+      runner: the script of `motion_vit/interop/runners` that runs it.
+      dtypes: the forms of weights that it can hold.
+      batches: what calls can take: "any" where the file holds weights and no program, "symbolic" where a program takes
+        any number, "fixed" where it takes one.
+      packages: the packages to write it and to run it.
+      in_float32: whether it computes in float32 whatever the model's own dtype.
+    """
+
+    exporter: Exporter
+    summary: str
+    runner: str
+    dtypes: tuple[WeightDtype, ...] = _ALL
+    batches: Literal["any", "symbolic", "fixed"] = "symbolic"
+    packages: tuple[str, ...] = ()
+    in_float32: bool = False
+
+
+FORMATS: Mapping[str, Format] = {
+    "safetensors": Format(export_safetensors, "the durable form, for this library", "run_weights", batches="any"),
+    "huggingface": Format(export_huggingface, "the same with a model card", "run_weights", batches="any"),
+    "torch": Format(
+        export_torch, "PyTorch .pth, official names", "run_weights", _FLOATS, batches="any", packages=("torch",)
+    ),
+    "stablehlo": Format(export_stablehlo, "jax.export, for cpu, cuda and tpu", "run_stablehlo"),
+    "onnx": Format(export_onnx, "ONNX", "run_onnx", packages=("onnx", "onnxruntime"), in_float32=True),
+    "savedmodel": Format(export_saved_model, "TensorFlow SavedModel", "run_saved_model", packages=("tensorflow",)),
+    "tflite": Format(
+        export_litert,
+        "LiteRT (TensorFlow Lite)",
+        "run_litert",
+        _WITHOUT_BFLOAT16,
+        "fixed",
+        ("tensorflow", "ai_edge_litert"),
+        in_float32=True,
+    ),
+}
+"""The formats by name."""
+
+
+def check_request(
+    file_format: str, out: str | os.PathLike[str], *, batch: Batch | None = None, dtype: WeightDtype = "float32"
+) -> None:
+    """Refuses what cannot be exported before time is spent on it.
+
+    Args:
+      file_format: name of the format.
+      out: the folder to be written.
+      batch: clips that a call takes, "symbolic" for any number; None for the format's own choice.
+      dtype: the form of the weights.
+
+    Raises:
+      UserError: an unknown format, a batch or a form of weights that it has not, packages that are not installed, or a
+        folder that holds something.
+    """
+    if file_format not in FORMATS:
+        raise UserError(f"unknown format {file_format!r}. The formats are: {', '.join(FORMATS)}.")
+    chosen = FORMATS[file_format]
+    if dtype not in chosen.dtypes:
+        raise UserError(
+            f"the format {file_format} has no weights of {dtype}. Give --dtype {' or '.join(chosen.dtypes)}."
+        )
+    if chosen.batches == "any" and batch is not None:
+        raise UserError(f"the format {file_format} holds weights, which take any batch: leave out --batch.")
+    if chosen.batches == "fixed" and batch == "symbolic":
+        raise UserError(f"the format {file_format} needs a number of clips: give --batch 1.")
+    if isinstance(batch, int) and batch < 1:
+        raise UserError(f"batch is {batch}, but must be at least 1.")
+    check_packages(file_format)
+    check_new_or_empty(out)
+
+
+def check_packages(file_format: str) -> None:
+    """Refuses a format whose packages are not installed.
+
+    Args:
+      file_format: name of the format.
+
+    Raises:
+      UserError: with what to install.
+    """
+    for package in FORMATS[file_format].packages:
+        if importlib.util.find_spec(package) is None:
+            raise missing_package(file_format, ModuleNotFoundError(name=package))
+
+
+def export_model(
+    trained: TrainedModel,
+    file_format: str,
+    out: str | os.PathLike[str],
+    *,
+    batch: Batch | None = None,
+    dtype: WeightDtype = "float32",
+) -> dict[str, Any]:
+    """Exports a trained model.
+
+    Args:
+      trained: the model, of `motion_vit.training.load_trained`.
+      file_format: a name of `FORMATS`.
+      out: a new or empty folder.
+      batch: clips that a call takes, "symbolic" for any number; by default any number, or 1 where the format needs one.
+      dtype: the form to store the weights in. What is computed with them is float32, or the model's own dtype.
+
+    Returns:
+      What `config.json` says.
+
+    Raises:
+      UserError: as `check_request`; or the model cannot be exported so; or the folder cannot be written.
+    """
+    check_request(file_format, out, batch=batch, dtype=dtype)
+    chosen = FORMATS[file_format]
+    size = batch if isinstance(batch, int) else (1 if chosen.batches == "fixed" else None)
+    with whole_folder(out) as folder:
+        entry = chosen.exporter(trained, folder, batch=size, dtype=dtype)
+        description = {**description_of(trained, dtype), "export": entry}
+        write_config(folder, description)
+        check = make_self_check(
+            trained,
+            batch=size,
+            dtype=dtype,
+            tolerance=_tolerance(file_format, trained, dtype),
+            in_float32=chosen.in_float32,
+        )
+        write_self_check(folder, check)
+    return description
+
+
+def _tolerance(file_format: str, trained: TrainedModel, dtype: WeightDtype) -> float:
+    if file_format == "tflite" and dtype in _LITERT_TOLERANCES:
+        return _LITERT_TOLERANCES[dtype]
+    if not FORMATS[file_format].in_float32 and jnp.dtype(trained.model.dtype) != jnp.float32:
+        return _BFLOAT16_TOLERANCE
+    return _TOLERANCE

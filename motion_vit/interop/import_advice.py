@@ -1,0 +1,74 @@
+"""What to do about weights that do not fit a model, told from the weights."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flax import linen as nn
+
+from motion_vit.interop.import_report import ImportReport
+from motion_vit.interop.inflation import inflates
+from motion_vit.interop.model_families import model_family
+from motion_vit.interop.stored_tensor import Shape
+from motion_vit.models.registry import create_model, list_models
+
+_STRUCTURE = ("widths", "depths", "patch_sizes")
+
+
+def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
+    """Says what to change so that weights fit.
+
+    Args:
+      model: the model that they do not fit.
+      report: what did not.
+      shapes: names and shapes of the weights in the source.
+      anew: parts that start anew already.
+
+    Returns:
+      Sentences.
+    """
+    if not report.loaded and not report.misshapen:
+        return "None of these weights belong to this model. Check that the file and the model are the ones you mean."
+    parts = {name: part for name, part in model_family(model).parts.items() if name not in anew}
+    decided = {option for name in anew for option in model_family(model).parts[name].options}
+    found = {name: value for name, value in model_family(model).options(shapes).items() if name not in decided}
+    differing = {name: value for name, value in found.items() if _differs(value, getattr(model, name))}
+    advice = []
+    if any(name in differing for name in _STRUCTURE) and (names := _models_with(model, found)):
+        advice.append(f"The weights are of another network, {' or '.join(names)}. Create that one.")
+    elif differing:
+        options = ", ".join(f"{name}={value}" for name, value in differing.items())
+        advice.append(f"The weights are of a model with {options}. Create it so.")
+        advice += [
+            f"Or --new {name}, in Python anew=[{name!r}], starts {part.description} anew."
+            for name, part in parts.items()
+            if any(option in differing for option in part.options)
+        ]
+    if any(inflates(*pair) for pair in report.misshapen.values()):
+        advice.append(
+            "The convolutions of the source are of images. --inflate average, in Python inflation='average', makes "
+            "convolutions of clips of them, as UniFormer's authors do."
+        )
+    advice.append(
+        "Or --partial, in Python strict=False, keeps the model's initial values wherever weights do not fit."
+        if advice
+        else "Create the model with the options these weights were trained with (num_classes, window, placement, "
+        "layer_scale, ...), or pass --partial, in Python strict=False, to keep the model's initial values where "
+        "weights do not fit."
+    )
+    return "\n".join(advice)
+
+
+def _models_with(model: nn.Module, found: Mapping[str, Any]) -> list[str]:
+    """The named models of a class whose structure is that of the weights."""
+    named = {name: create_model(name) for name in list_models()}
+    return [
+        name
+        for name, candidate in named.items()
+        if type(candidate) is type(model)
+        and all(getattr(candidate, option) == found[option] for option in _STRUCTURE if option in found)
+    ]
+
+
+def _differs(found: Any, given: Any) -> bool:
+    """Whether an option differs. Shapes tell no rates, only whether there is one: such as of layer scale."""
+    return not (isinstance(found, float) and isinstance(given, float)) and bool(found != given)

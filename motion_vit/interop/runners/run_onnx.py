@@ -1,0 +1,23 @@
+"""Runs an ONNX export with onnxruntime on the CPU."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+
+
+def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Reads `model.onnx`."""
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+
+    def call(clips: np.ndarray) -> np.ndarray:
+        (logits,) = session.run(["logits"], {"clips": clips})
+        return np.asarray(logits)
+
+    return call
+
+
+def version() -> str:
+    """The runtime and its version."""
+    return f"onnxruntime {onnxruntime.__version__}"

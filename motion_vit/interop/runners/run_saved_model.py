@@ -1,0 +1,18 @@
+"""Runs a TensorFlow SavedModel with TensorFlow alone."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow
+
+
+def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Reads `saved_model`; the first call compiles."""
+    signature = tensorflow.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
+    return lambda clips: np.asarray(signature(clips=tensorflow.constant(clips))["logits"])
+
+
+def version() -> str:
+    """The runtime and its version."""
+    return f"tensorflow {tensorflow.__version__}"

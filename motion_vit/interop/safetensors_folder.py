@@ -1,0 +1,32 @@
+"""Export as a weights folder: the durable form, which this library reads back.
+
+Format: https://huggingface.co/docs/safetensors. See `motion_vit.training.weights_folder` for what is in it.
+"""
+
+import pathlib
+from typing import Any
+
+from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.weight_dtypes import WeightDtype
+from motion_vit.training.weights_folder import WEIGHTS_FILE, write_weights
+
+
+def export_safetensors(
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+) -> dict[str, Any]:
+    """Writes `model.safetensors`.
+
+    Args:
+      trained: the model.
+      folder: an existing folder.
+      batch: without meaning: weights take any batch.
+      dtype: the form to store the weights in.
+
+    Returns:
+      The entry `export` of `config.json`.
+
+    Raises:
+      UserError: the weights are not finite, or do not fit `dtype`.
+    """
+    write_weights(folder / WEIGHTS_FILE, trained, dtype)
+    return {"format": "safetensors", "batch": None, "dtype": dtype, "file": WEIGHTS_FILE}

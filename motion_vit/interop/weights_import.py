@@ -1,0 +1,183 @@
+"""Takes weights of another framework in: from a file to a weights folder that every command here takes."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.interop.import_report import ImportReport
+from motion_vit.interop.inflation import Inflation
+from motion_vit.interop.model_families import ModelFamily, model_family
+from motion_vit.interop.stored_tensor import Shape
+from motion_vit.interop.torch_files import Source, describe_source, open_state_dict
+from motion_vit.interop.torch_import import load_tensors
+from motion_vit.models.registry import create_model
+from motion_vit.training.config import config_from_dict, default_config
+from motion_vit.training.config_validation import build_model, validate_fields
+from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.weights_folder import write_weights_folder
+from motion_vit.training.whole_folder import check_new_or_empty
+
+REPORT_FILE = "import_report.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportedWeights:
+    """Weights that have been taken in.
+
+    Attributes:
+      folder: the weights folder.
+      model: name of the model.
+      trained: the model with its weights.
+      report: what became of every weight.
+      notes: what was assumed and what to know, as sentences.
+    """
+
+    folder: str
+    model: str
+    trained: TrainedModel
+    report: ImportReport
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `import_report.json` holds."""
+        return {"folder": self.folder, "model": self.model, "notes": self.notes, **self.report.to_dict()}
+
+    def __str__(self) -> str:
+        """The report, the notes and the folder."""
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join([str(self.report), *notes, f"{self.model} in {self.folder}"])
+
+
+def import_weights(
+    source: Source,
+    model_name: str,
+    folder: str | os.PathLike[str],
+    *,
+    options: Mapping[str, Any] | None = None,
+    label_names: Sequence[str] | None = None,
+    clips: Mapping[str, Any] | None = None,
+    anew: Collection[str] = (),
+    inflation: Inflation | None = None,
+    strict: bool = True,
+    seed: int = 0,
+) -> ImportedWeights:
+    """Reads foreign weights and writes them as a weights folder, whole or not at all.
+
+    Args:
+      source: as `motion_vit.interop.torch_import.load_torch` takes it.
+      model_name: one of `motion_vit.list_models()`.
+      folder: a new or empty folder.
+      options: options of the model. `num_classes` is that of the labels, or of the weights, if it is not given.
+      label_names: the name of each class, in the order of the logits; "class 0" and so on if they are not given.
+      clips: what the weights expect of clips: `channel_order`, `mean`, `std`, `sampling`, `stride`, as in the recipe's
+        `data`. By default as UniFormer and EMIM were trained.
+      anew: parts of the model that start anew, "head" and, of UniFormer, "motion".
+      inflation: how image convolutions become convolutions of clips; None refuses them.
+      strict: refuse weights that do not fit; otherwise leave out what does not.
+      seed: of initial values.
+
+    Returns:
+      What was written.
+
+    Raises:
+      CheckpointImportError: weights do not fit the model.
+      UserError: anything given is not what is expected; nothing was written.
+    """
+    check_new_or_empty(folder)
+    options = dict(options or {})
+    where = describe_source(source)
+    preset = create_model(model_name, **options)
+    family = model_family(preset)
+    with open_state_dict(source) as tensors:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        source_classes = family.options(shapes).get("num_classes")
+        label_names = _label_names(label_names, options.get("num_classes"), source_classes, where, anew)
+        recorded = family.clips(source_classes) | dict(clips or {})
+        config = _recipe(model_name, options, recorded, preset.frames, preset.image_size)
+        model = build_model(config, len(label_names))
+        variables, report = load_tensors(
+            model,
+            tensors,
+            where,
+            strict=strict,
+            anew=anew,
+            inflation=inflation,
+            rng=jax.random.key(seed),
+        )
+    notes = _notes(family, shapes, config, label_names, clips or {})
+    trained = TrainedModel(model, variables, tuple(label_names), config, step=0)
+    imported = ImportedWeights(os.fspath(folder), model_name, trained, report, notes)
+    report_text = json.dumps(imported.to_dict(), indent=2) + "\n"
+    write_weights_folder(folder, trained, files={REPORT_FILE: report_text})
+    return imported
+
+
+def _label_names(
+    label_names: Sequence[str] | None, asked: int | None, of_source: int | None, where: str, anew: Collection[str]
+) -> Sequence[str]:
+    """The names of the classes, whose number must be one that labels, options and weights agree on."""
+    kept = None if "head" in anew else of_source
+    numbers = {
+        "there are {} label names": len(label_names) if label_names is not None else None,
+        "num_classes is {}": asked,
+        f"the weights of {where} tell {{}} classes apart": kept,
+    }
+    given = {text.format(number): number for text, number in numbers.items() if number is not None}
+    if not given:
+        raise UserError(
+            "the number of classes is not known. Give the names of the classes with --labels, or num_classes=N."
+        )
+    if len(set(given.values())) > 1:
+        advice = "" if kept is None else " --new head starts a head for other classes anew."
+        raise UserError(
+            f"the numbers of classes do not agree: {', but '.join(given)}. Give the labels of the dataset that the "
+            f"weights were trained on, in the order of its classes.{advice}"
+        )
+    count = next(iter(given.values()))
+    return label_names if label_names is not None else [f"class {number}" for number in range(count)]
+
+
+def _recipe(
+    model_name: str, options: Mapping[str, Any], clips: Mapping[str, Any], frames: int, size: int
+) -> ConfigDict:
+    """The default recipe with the model, and with clips as the weights take them."""
+    kept = {name: value for name, value in options.items() if name not in ("num_classes", "frames", "image_size")}
+    config = config_from_dict(
+        {
+            **default_config().to_dict(),
+            "model": {"name": model_name, "options": kept},
+            "data": {**clips, "frames": frames, "size": size},
+        }
+    )
+    validate_fields(config)
+    return config
+
+
+def _notes(
+    family: ModelFamily,
+    shapes: Mapping[str, Shape],
+    config: ConfigDict,
+    label_names: Sequence[str],
+    given: Mapping[str, Any],
+) -> tuple[str, ...]:
+    data = config.data
+    notes = []
+    if "channel_order" not in given:
+        notes.append(
+            f"colours are taken as {data.channel_order}, as the authors' code read the datasets of as many classes; "
+            "--channel-order sets another order"
+        )
+    if "sampling" not in given:
+        notes.append(f"frames are taken by {data.sampling} sampling; --sampling sets another")
+    if label_names[0] == "class 0":
+        notes.append(
+            f"the {len(label_names)} classes have no names, without which labelled videos cannot be compared; give "
+            "them with --labels"
+        )
+    return (*notes, *family.notes(shapes, config.model.options.to_dict()))

@@ -1,0 +1,230 @@
+"""`config.json`: what must be known, besides the weights, to use a trained model, here or in another framework.
+
+Every export carries it. Pixels become inputs as its `preprocessing` says: frames are sampled from the video, resized
+with their aspect so that the short side has `image_size` pixels, cropped to a square, scaled to `pixel_range`, and
+become `(pixel - mean) / std`, `mean` and `std` being of red, green and blue in this order; `channel_order` is the order
+in which the three then lie in the last axis.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import jax.numpy as jnp
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.models.registry import create_model
+from motion_vit.training.config import config_from_dict, default_config, flatten, to_json
+from motion_vit.training.config_validation import is_set_elsewhere, validate_fields
+from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.weight_dtypes import WeightDtype
+
+CONFIG_FILE = "config.json"
+FORMAT = "motion_vit"
+FORMAT_VERSION = 1
+
+_LARGEST_FILE = 64 * 2**20
+# Options that cost memory or time before the weights can be compared with them, and limits that no real network comes
+# near: a file that says more is damaged, or meant to exhaust the machine.
+_LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200}
+# What `preprocessing` calls fields of the recipe's `data`.
+_PREPROCESSING = {
+    "frames": "frames",
+    "image_size": "size",
+    "sampling": "sampling",
+    "stride": "stride",
+    "mean": "mean",
+    "std": "std",
+    "channel_order": "channel_order",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """What `config.json` says, built and checked.
+
+    Attributes:
+      trained: the model, still without variables.
+      weights_dtype: the form that the weights are stored in.
+    """
+
+    trained: TrainedModel
+    weights_dtype: WeightDtype
+
+
+def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dict[str, Any]:
+    """What an export says about itself.
+
+    Args:
+      trained: the model.
+      dtype: the form that its weights are stored in.
+
+    Returns:
+      A nested mapping for JSON.
+    """
+    data = trained.config.data
+    shape = {"frames": trained.model.frames, "image_size": trained.model.image_size}
+    fields = {name: data[field] for name, field in _PREPROCESSING.items()}
+    description = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "library_version": importlib.metadata.version("motion_vit"),
+        "model": {"name": trained.config.model.name, "options": model_options(trained.model)},
+        "label_names": trained.label_names,
+        "preprocessing": {**fields, **shape, "pixel_range": [0, 1], "layout": "b t h w c"},
+        "step": trained.step,
+        "averaged": trained.averaged,
+        "weights_dtype": dtype,
+        "evaluation": dict(trained.evaluation),
+        "recipe": json.loads(to_json(trained.config)),
+    }
+    as_read: dict[str, Any] = json.loads(json.dumps(description))
+    return as_read
+
+
+def model_options(model: nn.Module) -> dict[str, Any]:
+    """Every option of a model, also those that were left at their defaults, which may change.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+
+    Returns:
+      Name -> value, for JSON and for `create_model`.
+    """
+    fields = [field.name for field in dataclasses.fields(model) if field.name not in ("parent", "name")]
+    values = {name: getattr(model, name) for name in fields}
+    return {name: jnp.dtype(value).name if name == "dtype" else value for name, value in values.items()}
+
+
+def is_description(path: pathlib.Path) -> bool:
+    """Whether a file is a `config.json` of this library, and not a run's recipe or another library's.
+
+    Args:
+      path: the file.
+
+    Returns:
+      False also for one that is absent or damaged.
+    """
+    try:
+        return bool(_read(path).get("format") == FORMAT)
+    except UserError:
+        return False
+
+
+def read_description(path: pathlib.Path) -> ModelDescription:
+    """Reads `config.json` and builds the model that it describes.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The model without variables, and the form of its weights.
+
+    Raises:
+      UserError: it is absent, damaged, of a later version, or does not describe a model.
+    """
+    values = _read(path)
+    if values.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is no description of a {FORMAT} model: its format is {values.get('format')!r}. Give a folder of "
+            "`motion-vit export --format safetensors` or `motion-vit import`."
+        )
+    version = values.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format_version {version!r}, written by motion_vit {values.get('library_version')}; this "
+            f"version reads up to {FORMAT_VERSION}. Install a newer motion_vit."
+        )
+    try:
+        return _build(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UserError(f"{path} has {path.stat().st_size} bytes, which is no {CONFIG_FILE} of a model.")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} is missing, without which the weights beside it cannot be used. Copy the whole folder."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}. Copy the folder again.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: it holds a {type(values).__name__} in place of named fields.")
+    return values
+
+
+def _build(values: Mapping[str, Any]) -> ModelDescription:
+    model_name = _field(_field(values, "model", dict), "name", str)
+    options = _field(_field(values, "model", dict), "options", dict)
+    label_names = _field(values, "label_names", list)
+    if not all(isinstance(name, str) for name in label_names) or len(set(label_names)) != len(label_names):
+        raise UserError("label_names must be different texts.")
+    weights_dtype = _field(values, "weights_dtype", str)
+    if weights_dtype not in get_args(WeightDtype):
+        raise UserError(f"weights_dtype is {weights_dtype!r}, but must be one of {', '.join(get_args(WeightDtype))}.")
+    preprocessing = _field(values, "preprocessing", dict)
+    for name in ("frames", "image_size"):
+        if _field(preprocessing, name, int) != _field(options, name, int):
+            raise UserError(
+                f"{name} is {preprocessing[name]} in preprocessing and {options[name]} in the model's options, but "
+                "must be the same."
+            )
+    _check_size(options)
+    model = create_model(model_name, **options)
+    if model.num_classes != len(label_names):
+        raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
+    trained = TrainedModel(
+        model,
+        {},
+        tuple(label_names),
+        _recipe(_field(values, "recipe", dict), model_name, options, preprocessing),
+        step=_field(values, "step", int),
+        averaged=_field(values, "averaged", bool),
+        evaluation=_field(values, "evaluation", dict),
+    )
+    return ModelDescription(trained, weights_dtype)
+
+
+def _check_size(options: Mapping[str, Any]) -> None:
+    for name, largest in _LARGEST_OPTIONS.items():
+        value = options.get(name)
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not number <= largest:
+                raise UserError(f"the model's option {name} is {value}, but must be at most {largest}.")
+
+
+def _recipe(
+    written: Mapping[str, Any], model_name: str, options: Mapping[str, Any], preprocessing: Mapping[str, Any]
+) -> ConfigDict:
+    """The recipe, with what is described beside it: that is what the weights depend on."""
+    known = flatten(default_config())
+    # Fields that only an earlier or later version knows are about training, which is over.
+    fields = {name: value for name, value in flatten(written).items() if name in known}
+    for name, field in _PREPROCESSING.items():
+        fields[f"data.{field}"] = _field(preprocessing, name, object)
+    if fields.get("model.name") != model_name:
+        fields["model.name"] = model_name
+        fields["model.options"] = {name: value for name, value in options.items() if not is_set_elsewhere(name)}
+    config = config_from_dict(fields)
+    validate_fields(config)
+    return config
+
+
+def _field(values: Mapping[str, Any], name: str, kind: type) -> Any:
+    if name not in values:
+        raise UserError(f"the field {name} is missing.")
+    value = values[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise UserError(f"{name} is a {type(value).__name__}, but must be a {kind.__name__}.")
+    return value

@@ -1,0 +1,65 @@
+"""Folders that are written whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+
+from motion_vit.errors import UserError
+
+
+@contextlib.contextmanager
+def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Gives a folder to write into, which gets its name when everything in it is written.
+
+    Until then it is a hidden neighbour of that name; an error inside removes it, and only a process that is killed
+    leaves it behind.
+
+    Args:
+      folder: a new or empty folder. Its parents are made.
+
+    Yields:
+      The folder to write into.
+
+    Raises:
+      UserError: `folder` is a file or holds something, or the disk is full or refuses.
+    """
+    target = pathlib.Path(os.path.abspath(folder))
+    check_new_or_empty(target)
+    unfinished = target.parent / f".{target.name}.{secrets.token_hex(4)}.unfinished"
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        os.replace(unfinished, target)
+    except OSError as error:
+        raise UserError(
+            f"the folder {target} cannot be written: {error.strerror or error}. Check the free space and the "
+            "permissions. Nothing of it was kept."
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_new_or_empty(folder: str | os.PathLike[str]) -> None:
+    """Refuses to write where something is already.
+
+    Args:
+      folder: the folder to be made.
+
+    Raises:
+      UserError: it is a file or holds something.
+    """
+    path = pathlib.Path(folder)
+    try:
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file; give a new or an empty folder.")
+        found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    except OSError as error:
+        raise UserError(f"the folder {path} cannot be read: {error.strerror}. Check its permissions.") from error
+    if found:
+        raise UserError(
+            f"the folder {path} is not empty (it holds {found[0]!r}), and nothing is overwritten; give a new or an "
+            "empty folder."
+        )

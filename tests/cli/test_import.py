@@ -1,0 +1,85 @@
+"""`motion-vit import`: what it prints, and how it exits."""
+
+import json
+
+import goldens
+import numpy as np
+import pytest
+
+from motion_vit import cli
+from motion_vit.training.load_trained import load_trained
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "weights.npz"
+    np.savez(path, **goldens.state_dict("uniformer_emim_tiny"))
+    return str(path)
+
+
+def run(capsys, *arguments):
+    status = cli.main(["import", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_everything_on_the_command_line_arrives(source, tmp_path, capsys):
+    (tmp_path / "labels.txt").write_text("\n".join("abcdefghij"))
+    status, out, _ = run(
+        capsys,
+        *(source, "frames=8", "--model", "uniformer_emim_tiny", "--out", tmp_path / "out", "image_size=96"),
+        *("--labels", tmp_path / "labels.txt", "--channel-order", "bgr", "--mean", "0.485,0.456,0.406"),
+        *("--std", "0.229,0.224,0.225", "--sampling", "dense", "--stride", "8"),
+    )
+    assert status == 0
+    assert "128 loaded, 0 missing, 0 unexpected, 0 misshapen" in out
+    assert out.splitlines()[-1] == f"uniformer_emim_tiny in {tmp_path / 'out'}"
+    trained = load_trained(tmp_path / "out")
+    assert trained.label_names == tuple("abcdefghij")
+    data = trained.config.data
+    assert (data.frames, data.size, data.channel_order, data.sampling, data.stride) == (8, 96, "bgr", "dense", 8)
+    assert (tuple(data.mean), tuple(data.std)) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_json_prints_the_report(source, tmp_path, capsys):
+    status, out, _ = run(capsys, source, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out", "--json")
+    assert status == 0
+    assert json.loads(out) == json.loads((tmp_path / "out" / "import_report.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["window=5"], "a model with window=7"),
+        (["windows=5"], "Did you mean 'window'?"),
+        (["num_classes=4"], "num_classes is 4, but the weights of"),
+        (["frames=8", "frames=9"], "the option 'frames' of the model is given twice"),
+        (["--mean", "0.5"], "--mean is '0.5', but must be three numbers"),
+        (["--mean", "a,b,c"], "--mean is 'a,b,c', but must be three numbers"),
+        (["--std", "0,1,1"], "config field data.std"),
+        (["--new", "neck"], "'neck' is no part that can start anew"),
+        (["--labels", "absent.txt"], "the label file absent.txt cannot be read"),
+    ],
+)
+def test_a_mistake_is_explained_and_nothing_is_written(source, tmp_path, capsys, arguments, message):
+    status, out, error = run(capsys, source, *arguments, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out")
+    assert (status, out) == (2, "")
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_partial_import_says_what_was_left_out(tmp_path, capsys):
+    weights = goldens.state_dict("uniformer_emim_tiny")
+    weights["extra"] = np.zeros(3, np.float32)
+    np.savez(tmp_path / "weights.npz", **weights)
+    arguments = (tmp_path / "weights.npz", "--model", "uniformer_emim_tiny", "--out", tmp_path / "out")
+    assert run(capsys, *arguments)[0] == 2
+    status, out, _ = run(capsys, *arguments, "--partial")
+    assert status == 0
+    assert "unexpected (the source has them, the model does not):\n  extra (3,)" in out
+
+
+def test_an_argument_of_no_form_is_refused_by_the_parser(source, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(capsys, source, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out", "frames")
+    assert "unrecognized argument: frames" in capsys.readouterr().err

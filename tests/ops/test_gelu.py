@@ -1,0 +1,28 @@
+"""GELU, also in the form that is written out for LiteRT."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from motion_vit.ops.gelu import gelu
+from motion_vit.ops.platform import target_platform
+
+X = np.concatenate([np.linspace(-8, 8, 4001), [-100.0, -1e-30, 0.0, 1e-30, 100.0]]).astype(np.float32)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "litert"])
+def test_it_is_x_times_the_normal_distribution(platform):
+    with target_platform(platform):
+        actual = gelu(jnp.asarray(X))
+    expected = np.asarray([float(x) * math.erfc(-float(x) / math.sqrt(2)) / 2 for x in X])
+    assert (np.abs(actual - expected) / np.maximum(1, np.abs(X))).max() < 1e-6
+
+
+def test_for_litert_it_selects_nothing():
+    with target_platform("litert"):
+        program = jax.jit(lambda x: gelu(x)).lower(jax.ShapeDtypeStruct((7,), jnp.float32)).as_text()
+    assert "select" not in program
+    assert "erf" not in program
