@@ -49,7 +49,11 @@ def add_export(commands: Any) -> None:
 
 
 def _batch(text: str) -> int | str:
-    return text if text == "symbolic" else at_least(1)(text)
+    if text == "symbolic":
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is neither a number of clips nor the word symbolic")
+    return at_least(1)(text)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 from motion_vit.cli.arguments import add_command, at_least, model_options
 from motion_vit.errors import UserError
 
+_SEEDS = 2**32
+
 
 def add_import(commands: Any) -> None:
     """Defines `motion-vit import`."""
@@ -45,7 +47,7 @@ def add_import(commands: Any) -> None:
         "--partial", action="store_true", help="leave at its initial value whatever does not fit, and drop the rest"
     )
     _add_clips(parser)
-    parser.add_argument("--seed", type=at_least(0), default=0, help="of initial values; default: 0")
+    parser.add_argument("--seed", type=_seed, default=0, help="of initial values; default: 0")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.usage = "motion-vit import SOURCE --model NAME --out DIR [OPTION=VALUE ...] [--labels FILE] [...]"
 
@@ -66,6 +68,13 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
         help="of frames; default: dense for weights of 400, 600 or 700 classes (Kinetics), else segment",
     )
     parser.add_argument("--stride", type=at_least(1), metavar="N", help="frames between sampled ones, for dense")
+
+
+def _seed(text: str) -> int:
+    seed = at_least(0)(text)
+    if seed >= _SEEDS:
+        raise argparse.ArgumentTypeError(f"{text} is not below {_SEEDS}")
+    return seed
 
 
 def _import(options: argparse.Namespace) -> int:

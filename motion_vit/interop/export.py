@@ -80,7 +80,7 @@ FORMATS: Mapping[str, Format] = {
     "safetensors": Format(export_safetensors, "the durable form, for this library", "run_weights", batches="any"),
     "huggingface": Format(export_huggingface, "the same with a model card", "run_weights", batches="any"),
     "torch": Format(
-        export_torch, "PyTorch .pth, official names", "run_weights", _FLOATS, batches="any", packages=("torch",)
+        export_torch, "PyTorch .pth, official names", "run_torch", _FLOATS, batches="any", packages=("torch",)
     ),
     "stablehlo": Format(export_stablehlo, "jax.export, for cpu, cuda and tpu", "run_stablehlo"),
     "onnx": Format(export_onnx, "ONNX", "run_onnx", packages=("onnx", "onnxruntime"), in_float32=True),

@@ -109,7 +109,7 @@ def _results(evaluation: Mapping[str, Any]) -> str:
     if "clips" in evaluation and "crops" in evaluation:
         facts += [f"with {evaluation['clips']} clips x {evaluation['crops']} crops each"]
     measured = " ".join(fact for fact in facts if fact)
-    said = f"Measured on {measured}, with the weights in float32.\n\n" if measured else ""
+    said = f"Measured on {measured}.\n\n" if measured else ""
     return "\n".join([f"## Evaluation\n\n{said}| metric | value |", "|---|---|", *rows])
 
 

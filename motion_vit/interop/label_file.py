@@ -35,7 +35,7 @@ def read_label_file(path: pathlib.Path) -> tuple[str, ...]:
         names = _from_json(json.loads(text)) if path.suffix == ".json" else _from_lines(text.splitlines())
     except OSError as error:
         raise UserError(f"the label file {path} cannot be read: {error.strerror}.") from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except (OverflowError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"the label file {path} is not understood: {error}. Expected one name a line, or JSON: a list of names, or "
             "an object of names and numbers from 0 on."

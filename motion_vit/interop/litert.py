@@ -32,7 +32,8 @@ from motion_vit.training.weight_dtypes import WeightDtype, compress
 LITERT_FILE = "model.tflite"
 SIGNATURE = "serving_default"
 
-_REFUSED_OPERATOR = re.compile(r"(?:error: |failed to legalize operation )'([\w.]+)'")
+_MISSING_OPERATOR = re.compile(r"failed to legalize operation '([\w.]+)'")
+_REASON = re.compile(r"error: (.*)")
 
 
 def export_litert(
@@ -99,10 +100,10 @@ def _convert(converter: Any) -> bytes:
     try:
         data: bytes = converter.convert()
     except ConverterError as error:
-        operators = sorted(set(_REFUSED_OPERATOR.findall(str(error))))
-        what = f"has no {', '.join(operators)}" if operators else f"does not take the model: {str(error)[:500]}"
+        operators = sorted(set(_MISSING_OPERATOR.findall(str(error))))
+        reasons = _REASON.findall(str(error)) or [str(error)[:500]]
+        what = f"has no {', '.join(operators)}" if operators else f"does not take it: {reasons[0]}"
         raise UserError(
-            f"LiteRT {what}, so that the model cannot be converted. Take --format onnx, savedmodel or stablehlo, or a "
-            "model without this operator."
+            f"the model cannot be converted, because LiteRT {what}. Take --format onnx, savedmodel or stablehlo."
         ) from error
     return data

@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import pathlib
+import tokenize
 import zipfile
 from collections.abc import Iterator
 
@@ -42,7 +43,11 @@ def _open(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> StoredTensor:
     version = np.lib.format.read_magic(head)
     if version not in _HEADER_READERS:
         raise DamagedFileError(f"its member {member.filename} has a header of version {version}")
-    shape, columns_first, dtype = _HEADER_READERS[version](head)
+    try:
+        shape, columns_first, dtype = _HEADER_READERS[version](head)
+    except (IndexError, MemoryError, TypeError, tokenize.TokenError) as error:
+        # NumPy has the header parsed as Python's literals, and lets what comes of that through.
+        raise DamagedFileError(f"its member {member.filename} has a header that cannot be read ({error})") from error
     if dtype.hasobject:
         raise DamagedFileError(f"its member {member.filename} holds Python objects, which may be code, not numbers")
     size, begin = math.prod(shape) * dtype.itemsize, head.tell()

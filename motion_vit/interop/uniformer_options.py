@@ -22,7 +22,8 @@ def uniformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
       with layer scale, `layer_scale` is a number. In the names of this library only `num_classes` is looked for.
     """
     if "params/head/bias" in shapes:
-        return {"num_classes": shapes["params/head/bias"][0]}
+        classes = _size(shapes, "params/head/bias", 0)
+        return {} if classes is None else {"num_classes": classes}
     found = {
         "num_classes": _size(shapes, "head.weight", 0),
         "widths": _of_stages([_size(shapes, f"patch_embed{stage}.norm.weight", 0) for stage in range(1, 5)]),

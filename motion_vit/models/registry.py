@@ -52,7 +52,7 @@ def list_models() -> dict[str, str]:
     return {name: preset.description for name, preset in _PRESETS.items()}
 
 
-def create_model(name: str, **options: Any) -> nn.Module:
+def create_model(name: str, /, **options: Any) -> nn.Module:
     """Builds a model by name.
 
     Args:

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -36,7 +37,8 @@ class PatchProjection(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         patches = _spatial_patches(x.astype(self.dtype), rows, columns)
         shifted = (shift_frames(patches, tap - frames // 2) for tap in range(frames))
-        taps = [tap[:, :: self.temporal_stride] for tap in shifted]
+        # Slices of `jnp` become gathers where the batch is symbolic.
+        taps = [lax.slice_in_dim(tap, 0, None, self.temporal_stride, axis=1) for tap in shifted]
         weights = kernel.astype(self.dtype).reshape(-1, self.features)
         return linear(jnp.concatenate(taps, axis=-1), weights, bias.astype(self.dtype))
 

@@ -81,10 +81,19 @@ def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dic
         "averaged": trained.averaged,
         "weights_dtype": dtype,
         "evaluation": dict(trained.evaluation),
-        "recipe": json.loads(to_json(trained.config)),
+        "recipe": _recipe_without_folders(trained.config),
     }
     as_read: dict[str, Any] = json.loads(json.dumps(description))
     return as_read
+
+
+def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
+    """The recipe as JSON; where data lay on a machine is nobody else's concern."""
+    recipe: dict[str, Any] = json.loads(to_json(config))
+    recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
+    for name in ("train", "validation"):
+        recipe["data"][name] = pathlib.PurePath(config.data[name]).name
+    return recipe
 
 
 def model_options(model: nn.Module) -> dict[str, Any]:
@@ -135,7 +144,7 @@ def read_description(path: pathlib.Path) -> ModelDescription:
             "`motion-vit export --format safetensors` or `motion-vit import`."
         )
     version = values.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise UserError(
             f"{path} has format_version {version!r}, written by motion_vit {values.get('library_version')}; this "
             f"version reads up to {FORMAT_VERSION}. Install a newer motion_vit."
@@ -184,14 +193,20 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
     model = create_model(model_name, **options)
     if model.num_classes != len(label_names):
         raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
+    evaluation = _field(values, "evaluation", dict)
+    for name in ("top1", "top5"):
+        if not isinstance(evaluation.get(name, 0.0), int | float):
+            raise UserError(f"evaluation.{name} is {evaluation[name]!r}, but must be a number.")
+    if _field(values, "step", int) < 0:
+        raise UserError(f"step is {values['step']}, but must be 0 or more.")
     trained = TrainedModel(
         model,
         {},
         tuple(label_names),
         _recipe(_field(values, "recipe", dict), model_name, options, preprocessing),
-        step=_field(values, "step", int),
+        step=values["step"],
         averaged=_field(values, "averaged", bool),
-        evaluation=_field(values, "evaluation", dict),
+        evaluation=evaluation,
     )
     return ModelDescription(trained, weights_dtype)
 
@@ -216,6 +231,18 @@ def _recipe(
     if fields.get("model.name") != model_name:
         fields["model.name"] = model_name
         fields["model.options"] = {name: value for name, value in options.items() if not is_set_elsewhere(name)}
+    try:
+        return _checked(fields)
+    except UserError:
+        # What a later version refuses about training does not make weights unusable.
+        return _checked({name: value for name, value in fields.items() if _concerns_weights(name)})
+
+
+def _concerns_weights(field: str) -> bool:
+    return field.startswith("model.") or field.removeprefix("data.") in _PREPROCESSING.values()
+
+
+def _checked(fields: Mapping[str, Any]) -> ConfigDict:
     config = config_from_dict(fields)
     validate_fields(config)
     return config

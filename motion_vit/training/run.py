@@ -229,7 +229,11 @@ class Run:
         self._meter.add_metrics(metrics)
 
     def _after_step(self, last: int, writers: Writers, progress: Progress, stop: StopRequest) -> None:
-        """Logs, evaluates and saves when it is time to; a run that is stopped saves at once instead of evaluating."""
+        """Logs, evaluates and saves when it is time to.
+
+        A run that is stopped saves at once instead of evaluating, but for the last time, which no later call makes up
+        for.
+        """
         step, config = self.step, self._config
         logs = step % config.log.every_steps == 0 or step == last
         evaluates = step % self._plan.evaluate_every == 0 or step == self._plan.total
@@ -283,7 +287,7 @@ class Run:
                 threads=self._config.data.threads,
             ),
             mesh=self._program.mesh,
-            stopped=stop.reached,
+            stopped=stop.reached if self.step < self._plan.total else lambda: False,
         )
         writers.write(self.step, "validation", {"top1": result.top1, "top5": result.top5})
         for name in result.skipped:

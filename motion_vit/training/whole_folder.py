@@ -26,7 +26,7 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     Raises:
       UserError: `folder` is a file or holds something, or the disk is full or refuses.
     """
-    target = pathlib.Path(os.path.abspath(folder))
+    target = pathlib.Path(os.path.realpath(folder))
     check_new_or_empty(target)
     unfinished = target.parent / f".{target.name}.{secrets.token_hex(4)}.unfinished"
     try:
@@ -58,6 +58,8 @@ def check_new_or_empty(folder: str | os.PathLike[str]) -> None:
         found = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     except OSError as error:
         raise UserError(f"the folder {path} cannot be read: {error.strerror}. Check its permissions.") from error
+    if path.is_mount():
+        raise UserError(f"{path} is a mount point, which cannot be made in one go; give a new folder in it.")
     if found:
         raise UserError(
             f"the folder {path} is not empty (it holds {found[0]!r}), and nothing is overwritten; give a new or an "

@@ -257,6 +257,17 @@ def test_weights_that_are_no_finite_float32_numbers_are_named(tmp_path, value):
         load_torch(motion_vit.create_model("uniformer_emim_tiny"), tmp_path / "weights.npz")
 
 
+@pytest.mark.parametrize(
+    "header", ["{'descr': (", "-" * 9000 + "1", "{'descr': '<f4', 1: False, 'shape': (2,)}", "{'descr': ('<f4',)}"]
+)
+def test_a_header_that_is_no_header_of_an_array_is_explained(tmp_path, header):
+    with zipfile.ZipFile(tmp_path / "weights.npz", "w") as archive:
+        text = header.encode() + b"\n"
+        archive.writestr("head.bias.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(motion_vit.UserError, match=r"weights\.npz cannot be read as an npz file"):
+        load_torch(motion_vit.create_model("uniformer_emim_tiny"), tmp_path / "weights.npz")
+
+
 @pytest.mark.parametrize("kind", ["fifo", "device"])
 def test_what_is_no_regular_file_is_not_opened(tmp_path, kind):
     path = tmp_path / "weights.pth"

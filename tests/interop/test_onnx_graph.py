@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from exported import emim_model
 from jax import export, lax
+from small_trained_model import small_trained_model
 
 from motion_vit.errors import UserError
 from motion_vit.interop.export import export_model
@@ -55,6 +56,15 @@ def test_the_batch_is_symbolic(folder, trained, apply):
     np.testing.assert_allclose(together, expected, atol=1e-5)
     (alone,) = session.run(None, {"clips": clips[1:2]})
     np.testing.assert_allclose(alone, expected[1:2], atol=1e-5)
+
+
+def test_the_original_uniformer_whose_stem_halves_the_frames_takes_any_batch(tmp_path):
+    original = small_trained_model(name="uniformer_tiny", stem_temporal_stride=2)
+    export_model(original, "onnx", tmp_path / "export")
+    session = onnxruntime.InferenceSession(tmp_path / "export" / "model.onnx", providers=["CPUExecutionProvider"])
+    clips = np.random.default_rng(2).standard_normal((3, 4, 32, 32, 3), dtype=np.float32)
+    (logits,) = session.run(None, {"clips": clips})
+    np.testing.assert_allclose(logits, jax.jit(original.model.apply)(original.variables, clips), atol=1e-5)
 
 
 def test_depthwise_convolutions_are_single_nodes_of_three_dimensions(folder, trained):

@@ -14,6 +14,7 @@ from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.evaluation_batches import evaluation_batches
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.training import evaluation
+from motion_vit.training import run as run_module
 from motion_vit.training.checkpointing import load_for_inference
 from motion_vit.training.loop import TrainingResult, train
 from motion_vit.training.program import TrainingProgram
@@ -191,6 +192,22 @@ def test_a_signal_in_an_evaluation_ends_it_and_the_run_saves(
         "stopped after step 3; saved. The same command continues.",
     ]
     assert load_for_inference(tmp_path).step == 3
+
+
+def test_a_signal_in_the_last_evaluation_lets_it_end(
+    tiny_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = run_module.evaluate
+
+    def preempted(*arguments: object, **options: object) -> evaluation.Evaluation:
+        signal.raise_signal(signal.SIGTERM)
+        return evaluate(*arguments, **options)
+
+    tiny_config.evaluation.every_epochs = 2
+    monkeypatch.setattr(run_module, "evaluate", preempted)
+    result = run(tiny_config, tmp_path)
+    assert result.completed
+    assert result.top1 is not None
 
 
 def test_ctrl_c_saves_and_says_how_to_continue(

@@ -11,9 +11,12 @@ from jaxtyping import UInt8
 
 from motion_vit.errors import UserError
 
-# Suffix -> encoder and its options. B-frames and loop filters cost decoding time and win little on short clips.
+# B-frames and loop filters cost decoding time and win little on short clips. x264's macroblock tree gives other bytes
+# on other processors, and with AVX-512 now and then from one run to the next.
+_H264 = {"crf": "18", "preset": "veryfast", "tune": "fastdecode", "bf": "0", "mbtree": "0", "movflags": "+faststart"}
+# Suffix -> encoder and its options.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    ".mp4": ("libx264", {"crf": "18", "preset": "veryfast", "tune": "fastdecode", "bf": "0", "movflags": "+faststart"}),
+    ".mp4": ("libx264", _H264),
     ".webm": ("libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
 }
 _KEYFRAME_INTERVAL = 12

@@ -1,0 +1,25 @@
+"""Runs an export of PyTorch weights: PyTorch's own loader reads the file, this library computes with what it gives."""
+
+import importlib.metadata
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import torch
+
+from motion_vit.interop.torch_import import load_torch
+from motion_vit.training.model_description import CONFIG_FILE, read_description
+
+
+def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Reads `model.pth`; the first call compiles."""
+    model = read_description(folder / CONFIG_FILE).trained.model
+    variables, _ = load_torch(model, torch.load(folder / "model.pth", map_location="cpu", weights_only=True))
+    logits = jax.jit(model.apply)
+    return lambda clips: np.asarray(logits(variables, clips), np.float32)
+
+
+def version() -> str:
+    """Both libraries and their versions."""
+    return f"motion_vit {importlib.metadata.version('motion_vit')}, weights read by PyTorch {torch.__version__}"
