@@ -111,7 +111,7 @@ def test_evaluation_runs_on_all_devices(finished_run: pathlib.Path, lists: dict[
 def test_averages_are_evaluated_where_the_recipe_or_the_call_asks_for_them(
     lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    fields = {"data.train": lists["train"], "data.validation": lists["validation"], "evaluation.ema": True, "epochs": 3}
+    fields = {"data.train": lists["train"], "data.validation": lists["validation"], "evaluation.ema": True, "epochs": 8}
     train(load_config(str(RECIPE), [f"--config.{name}={value}" for name, value in fields.items()]), tmp_path)
     last = read_json_lines(tmp_path / METRICS_FILE)[-1]
     averages, parameters = (evaluate_checkpoint(tmp_path, lists["validation"], ema=ema) for ema in (None, False))
