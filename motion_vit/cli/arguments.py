@@ -43,6 +43,25 @@ def add_command(
     return parser
 
 
+def add_weights_choice(parser: argparse.ArgumentParser) -> None:
+    """Defines `--which` and `--ema`: which of the weights that a run keeps a command takes.
+
+    Args:
+      parser: of a command that takes a checkpoint.
+    """
+    parser.add_argument(
+        "--which",
+        choices=["last", "best"],
+        default="last",
+        help="the last checkpoint, or that of best validation top-1",
+    )
+    parser.add_argument(
+        "--ema",
+        action=argparse.BooleanOptionalAction,
+        help="take the averages of the parameters, or not; default: the recipe's evaluation.ema",
+    )
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """Makes argparse take whole numbers from a least one on.
 

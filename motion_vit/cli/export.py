@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least
+from motion_vit.cli.arguments import add_command, add_weights_choice, at_least
 
 DIFFERS_STATUS = 1
 """Exit status of a verification that found other logits than JAX's."""
@@ -38,14 +38,7 @@ def add_export(commands: Any) -> None:
         help=f"how weights are stored: {', '.join(_DTYPES)}; the computation stays as it is; default: float32",
     )
     parser.add_argument("--verify", action="store_true", help="run the export in its own runtime and compare")
-    parser.add_argument(
-        "--which", choices=["last", "best"], default="last", help="the last checkpoint, or that of best top-1"
-    )
-    parser.add_argument(
-        "--ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the averages of the parameters, or not; default: the recipe's evaluation.ema",
-    )
+    add_weights_choice(parser)
 
 
 def _batch(text: str) -> int | str:

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, add_weights_choice, at_least
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,17 +50,7 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, or a weights folder"
     )
-    parser.add_argument(
-        "--which",
-        choices=["last", "best"],
-        default="last",
-        help="the last checkpoint, or that of best validation top-1",
-    )
-    parser.add_argument(
-        "--ema",
-        action=argparse.BooleanOptionalAction,
-        help="take the averages of the parameters, or not; default: the recipe's evaluation.ema",
-    )
+    add_weights_choice(parser)
 
 
 def add_evaluate(commands: Any) -> None:

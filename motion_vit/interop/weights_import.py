@@ -17,7 +17,7 @@ from motion_vit.interop.stored_tensor import Shape
 from motion_vit.interop.torch_files import Source, describe_source, open_state_dict
 from motion_vit.interop.torch_import import load_tensors
 from motion_vit.models.registry import create_model
-from motion_vit.training.config import config_from_dict, default_config
+from motion_vit.training.config import config_from_dict
 from motion_vit.training.config_validation import build_model, validate_fields
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weights_folder import write_weights_folder
@@ -150,7 +150,6 @@ def _recipe(
     kept = {name: value for name, value in options.items() if name not in ("num_classes", "frames", "image_size")}
     config = config_from_dict(
         {
-            **default_config().to_dict(),
             "model": {"name": model_name, "options": kept},
             "data": {**clips, "frames": frames, "size": size},
         }
