@@ -59,6 +59,18 @@ def small_video() -> np.ndarray:
     return _random_video(seed=21, batch=1, size=224)
 
 
+def resnet_video() -> np.ndarray:
+    """The input of the ResNets, `[2, 8, 64, 64, 3]`."""
+    video = np.random.default_rng(13).standard_normal((2, 8, 3, 64, 64))
+    return np.moveaxis(video.astype(np.float16).astype(np.float32), 2, -1)
+
+
+def timesformer_video() -> np.ndarray:
+    """The input of the TimeSformers, `[2, 8, 64, 64, 3]`."""
+    video = np.random.default_rng(11).standard_normal((2, 3, 8, 64, 64))
+    return np.moveaxis(video.astype(np.float16).astype(np.float32), 1, -1)
+
+
 def _random_video(seed: int, batch: int, size: int) -> np.ndarray:
     video = np.random.default_rng(seed).standard_normal((batch, 3, 16, size, size)).astype(np.float32)
     return np.moveaxis(video.astype(np.float16).astype(np.float32), 1, -1)

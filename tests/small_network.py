@@ -14,6 +14,10 @@ class SmallNetwork(nn.Module):
     image_size: int = 32
     dtype: str = "float32"
 
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        return self.frames, self.image_size, self.image_size, 3
+
     @nn.compact
     def __call__(self, clips: jax.Array, *, train: bool = False) -> jax.Array:
         small = nn.avg_pool(clips.mean(axis=1), (4, 4), (4, 4))

@@ -13,7 +13,7 @@ from motion_vit.models.registry import create_model
 
 @dataclasses.dataclass(frozen=True)
 class PartCost:
-    """The cost of one part of a model (a child of its root, such as `stage3`) for one clip.
+    """The cost of one part of a model (a child of its root or of its backbone, such as `stage3`) for one clip.
 
     Attributes:
       parameters: number of parameters.
@@ -41,7 +41,7 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
       Part name to cost, in the order of the forward pass.
     """
     if clip_shape is None:
-        clip_shape = (model.frames, model.image_size, model.image_size, 3)
+        clip_shape = model.clip_shape
     multiply_adds: dict[tuple[str, ...], int] = {}
     outputs: dict[tuple[str, ...], jax.Array] = {}
 
@@ -61,20 +61,28 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
 
     parameters = jax.eval_shape(initialise)["params"]
     containers = {path[:depth] for path in outputs for depth in range(len(path))}
-    parts = [path for path in outputs if len(path) == 1]
+    # Behind an input adapter, the parts of the backbone are the interesting ones.
+    parts = [path for path in outputs if len(path) == (2 if path[:1] == ("backbone",) else 1)]
     return {
-        path[0]: PartCost(
-            parameters=sum(leaf.size for leaf in jax.tree.leaves(parameters.get(path[0], {}))),
-            multiply_adds=sum(count for inner, count in multiply_adds.items() if inner[:1] == path),
+        "/".join(path): PartCost(
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(_below(parameters, path))),
+            multiply_adds=sum(count for inner, count in multiply_adds.items() if inner[: len(path)] == path),
             activation_bytes=sum(
                 output.size * output.dtype.itemsize
                 for inner, output in outputs.items()
-                if inner[:1] == path and inner not in containers
+                if inner[: len(path)] == path and inner not in containers
             ),
             output_shape=outputs[path].shape[1:],
         )
         for path in parts
     }
+
+
+def _below(tree: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
+    """The part of a tree at a path, {} where there is none."""
+    for name in path:
+        tree = tree.get(name, {})
+    return tree
 
 
 def _own_multiply_adds(module: nn.Module, args: tuple[Any, ...]) -> int:
@@ -108,7 +116,8 @@ def inspect_model(name: str, options: Mapping[str, Any]) -> str:
     ]
     rows.append(("total", "", *_numbers(*totals)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    clip = f"{model.frames} frames of {model.image_size} x {model.image_size}"
+    frames, height, width, _ = model.clip_shape
+    clip = f"{frames} frames of {height} x {width}"
     title = f"{name}: one clip of {clip}, {model.num_classes} classes"
     lines = ["  ".join(_align(row, widths)).rstrip() for row in rows]
     return "\n".join([title, *lines])

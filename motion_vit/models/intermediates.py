@@ -13,6 +13,29 @@ that stage: pixels over 4, 8, 16 and 32 at stages 1 to 4, frames over the stem's
 - `stage{s}/block{i}/attention/attention_weights` `[b, heads, q, k]`: global attention of token `q` to token `k`, where
   token `(t, h, w)` has the number `(t * height + h) * width + w`.
 - `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
+
+In a TimeSformer, where `t` is the number of frames, `h` and `w` are the rows and columns of patches, and `n` is
+`1 + t * h * w`: the class token, then patch `(t, h, w)` as number `1 + (t * height + h) * width + w`. With
+"space_only" attention the frames are part of the batch, one clip after the other: `b * t` for `b` and 1 for `t`.
+
+- `embedding_output` `[b, n, c]`: the tokens that enter the first block.
+- `blocks/block{i}_output` `[b, n, c]`: the tokens after a block.
+- `blocks/block{i}/attention/attention_weights`: attention of token `q` to token `k`. Of "divided_space_time" attention
+  `[b * t, heads, 1 + h * w, 1 + h * w]`, frame by frame, the class token first; else `[b, heads, n, n]`.
+- `blocks/block{i}/temporal_attention/attention_weights` `[b * h * w, heads, t, t]`: attention of a patch in frame `q`
+  to the same patch in frame `k`.
+- `blocks/block{i}/temporal_attention/cost_volume`, where that is what the attention over time is, and
+  `cost_volume_backward`: as in a UniFormer.
+- `norm_output` `[b, c]`: the features that the head classifies.
+
+In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
+
+- `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.
+- `stage{s}/block{i}_output` `[b, t, h, w, c]`: the features after a block.
+
+In any of them, with M2A (`motion_module="m2a"`, "attention" or "tea+attention"):
+
+- `.../block{i}/motion/frame_attention` `[b, t, t]`: attention of frame `t` (row) to every frame.
 """
 
 from collections.abc import Mapping

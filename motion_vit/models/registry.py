@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from motion_vit.errors import UserError
+from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option, option_defaults
+from motion_vit.models.resnet import ResNet
+from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 
 
@@ -31,6 +34,11 @@ _TINY = {
     "image_size": 64,
 }
 
+_RESNET50 = {"depths": (3, 4, 6, 3), "bottleneck": True}
+_SHIFT = {"temporal_shift": True}
+_M2A = {"motion_module": "m2a"}
+_RESNET_TINY = {"widths": (16, 32, 64, 128), "num_classes": 10, "image_size": 64}
+
 _PRESETS = {
     "uniformer_s": Preset(
         UniFormer, _SMALL | {"placement": "gg"}, "UniFormer-S without motion attention, all frames kept"
@@ -44,6 +52,31 @@ _PRESETS = {
         UniFormer, _TINY | {"placement": "gg"}, "0.8 M parameters, for tests and demos, without EMIM"
     ),
     "uniformer_emim_tiny": Preset(UniFormer, _TINY, "0.8 M parameters, for tests and demos, with EMIM"),
+    "resnet18_tsn": Preset(ResNet, {}, "ResNet-18 on every frame, averaged (TSN)"),
+    "resnet18_tsm": Preset(ResNet, _SHIFT, "ResNet-18 with temporal shifts (TSM)"),
+    "resnet18_m2a": Preset(ResNet, _M2A, "ResNet-18 with motion aware attention (M2A)"),
+    "resnet18_m2a_tsm": Preset(ResNet, _M2A | _SHIFT, "ResNet-18 with M2A and temporal shifts"),
+    "resnet50_tsn": Preset(ResNet, _RESNET50, "ResNet-50 on every frame, averaged (TSN)"),
+    "resnet50_tsm": Preset(ResNet, _RESNET50 | _SHIFT, "ResNet-50 with temporal shifts (TSM)"),
+    "resnet50_m2a": Preset(ResNet, _RESNET50 | _M2A, "ResNet-50 with motion aware attention (M2A)"),
+    "resnet50_m2a_tsm": Preset(ResNet, _RESNET50 | _M2A | _SHIFT, "ResNet-50 with M2A and temporal shifts"),
+    "resnet18_tiny": Preset(
+        ResNet, _RESNET_TINY, "0.7 M parameters, for tests and demos, TSN; options make the others"
+    ),
+    "timesformer_s": Preset(
+        TimeSformer, {"width": 384, "heads": 6}, "TimeSformer of ViT-S/16, divided space-time attention"
+    ),
+    "timesformer_b": Preset(TimeSformer, {}, "TimeSformer of ViT-B/16, divided space-time attention, as published"),
+    "timesformer_l": Preset(
+        TimeSformer,
+        {"width": 1024, "depth": 24, "heads": 16},
+        "TimeSformer of ViT-L/16, divided space-time attention",
+    ),
+    "timesformer_tiny": Preset(
+        TimeSformer,
+        {"width": 96, "depth": 2, "heads": 3, "num_classes": 10, "image_size": 64},
+        "0.4 M parameters, for tests and demos",
+    ),
 }
 
 
@@ -59,7 +92,8 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
       name: one of `list_models()`.
       **options: fields of the model class (`motion_vit.models.uniformer.UniFormer`) that differ from the named model's,
         such as `num_classes`, `frames`, `window`, `placement`, `stochastic_depth`, `dtype` ("bfloat16" or a dtype) or
-        `remat`.
+        `remat`. `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the
+        fields of `motion_vit.models.motion_prompted.MotionPrompted`.
 
     Returns:
       A Flax Linen module. `model.init(key, clips)` makes its variables, `model.apply(variables, clips, train=False)`
@@ -71,19 +105,32 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
     if name not in _PRESETS:
         raise UserError(f"unknown model {name!r}.{_suggestion(name, _PRESETS)} The models are: {', '.join(_PRESETS)}.")
     preset = _PRESETS[name]
-    known = [field.name for field in dataclasses.fields(preset.model_class) if field.name not in ("parent", "name")]
+    adapter = adapter_class(options.pop(ADAPTER_OPTION, "none"))
+    defaults = option_defaults(preset.model_class)
+    adapter_defaults = option_defaults(adapter) if adapter else {}
+    known = {**defaults, **adapter_defaults}
     for option in options:
         if option not in known:
-            raise UserError(
-                f"unknown option {option!r} of model {name!r}.{_suggestion(option, known)} "
-                f"The options are: {', '.join(known)}."
-            )
-    defaults = {field.name: field.default for field in dataclasses.fields(preset.model_class)}
-    values = {option: _value(option, value, defaults[option]) for option, value in options.items()}
+            raise UserError(_unknown_option(name, option, [*known, ADAPTER_OPTION]))
+    values = {option: _value(option, value, known[option]) for option, value in options.items()}
     try:
-        return preset.model_class(**{**preset.options, **values})
+        model = preset.model_class(
+            **{**preset.options, **{option: value for option, value in values.items() if option in defaults}}
+        )
+        if adapter is None:
+            return model
+        own = {option: value for option, value in values.items() if option in adapter_defaults}
+        return adapter(backbone=model, **own)
     except ValueError as error:
         raise UserError(f"model {name!r} cannot be built: {error}.") from error
+
+
+def _unknown_option(name: str, option: str, known: list[str]) -> str:
+    if (adapter := adapter_of_option(option)) is not None:
+        return f"the option {option!r} of model {name!r} needs the option {ADAPTER_OPTION}={adapter!r} beside it."
+    return (
+        f"unknown option {option!r} of model {name!r}.{_suggestion(option, known)} The options are: {', '.join(known)}."
+    )
 
 
 def _value(option: str, value: Any, default: Any) -> Any:

@@ -22,6 +22,7 @@ from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim, Neighbours
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.linear import Linear
+from motion_vit.modules.m2a import MotionModule
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.ops.cost_volume import MotionInput
 
@@ -59,6 +60,8 @@ class UniFormer(nn.Module):
       motion_input: what the motion branch reads: "affinity" or its "softmax" (ablation).
       frame_offset: frames between query and key frame of EMIM: 1, or 2 (ablation).
       neighbours: "next" or "both" neighbouring frames in EMIM (ablation).
+      motion_module: what stands at the start of every block's first residual branch, after its norm: "m2a" for motion
+        aware attention; see `motion_vit.modules.m2a.MotionModule`. A combination that nobody has published.
       stem_temporal_stride: 1 keeps all frames (EMIM), 2 halves them (the original UniFormer).
       layer_scale: initial value of the residual scales of attention blocks; None leaves them out.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first.
@@ -91,6 +94,7 @@ class UniFormer(nn.Module):
     motion_input: MotionInput = "affinity"
     frame_offset: int = 1
     neighbours: Neighbours = "next"
+    motion_module: MotionModule = "none"
     stem_temporal_stride: int = 1
     layer_scale: float | None = None
     stochastic_depth: float = 0.0
@@ -144,6 +148,11 @@ class UniFormer(nn.Module):
             features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
             return Linear(self.num_classes, name="head")(features)
 
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """Frames, height, width and channels of the clips it is meant for."""
+        return self.frames, self.image_size, self.image_size, 3
+
     def layer_patterns(self) -> tuple[str, ...]:
         """The layers from input to output, for learning rates that decay from layer to layer.
 
@@ -189,11 +198,13 @@ def _make_block(model: UniFormer, stage: int, index: int, **binding: Any) -> nn.
         "mlp_ratio": model.mlp_ratio,
         "dropout": model.dropout,
         "dtype": model.dtype,
+        "motion_module": model.motion_module,
+        "batch_norm_groups": model.batch_norm_groups,
         "depthwise_implementation": model.depthwise_implementation,
         **binding,
     }
     if stage < 2:
-        return ConvolutionBlock(batch_norm_groups=model.batch_norm_groups, **shared)
+        return ConvolutionBlock(**shared)
     return AttentionBlock(_make_attention(model, stage, index), layer_scale=model.layer_scale, **shared)
 
 
@@ -227,7 +238,13 @@ def _store(module: nn.Module, name: str, value: Array) -> None:
 def _problems(model: UniFormer) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""
     problems = []
-    choices = {"placement": Placement, "motion_input": MotionInput, "neighbours": Neighbours, "remat": Remat}
+    choices = {
+        "placement": Placement,
+        "motion_input": MotionInput,
+        "neighbours": Neighbours,
+        "motion_module": MotionModule,
+        "remat": Remat,
+    }
     for name, choice in choices.items():
         allowed = get_args(choice)
         if getattr(model, name) not in allowed:

@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
+from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
@@ -16,18 +17,22 @@ class AttentionBlock(nn.Module):
 
     Attributes:
       attention: the attention layer.
+      motion_module: what stands before the attention, after its norm; see `motion_vit.modules.m2a.MotionModule`.
       mlp_ratio: hidden features of the perceptron over channels.
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
       dropout: probability of dropping a feature in training.
       dtype: dtype of the computation.
+      batch_norm_groups: of the motion module; see `motion_vit.modules.batch_norm.BatchNorm`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
     """
 
     attention: nn.Module
+    motion_module: MotionModule = "none"
     mlp_ratio: float = 4.0
     layer_scale: float | None = None
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    batch_norm_groups: int = 1
     depthwise_implementation: str | None = None
 
     @nn.compact
@@ -46,6 +51,11 @@ class AttentionBlock(nn.Module):
         position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
         x = x + position(x)
         y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x.astype(jnp.float32)).astype(self.dtype)
+        if self.motion_module != "none":
+            motion = make_motion_module(
+                self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
+            )
+            y = motion(y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)

@@ -19,12 +19,15 @@ class BatchNorm(nn.Module):
       groups: in training, the batch is normalised in so many equal parts, in order, each by its own statistics; the
         running statistics take the mean over the parts. With as many parts as devices that split the batch this is
         what PyTorch's DistributedDataParallel computes without SyncBatchNorm, and what the paper trained with.
+      frozen: whether training leaves the layer as it is: it normalises by the running statistics and keeps them, and no
+        gradient reaches scale and bias.
       dtype: dtype of the output; statistics are float32.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
     groups: int = 1
+    frozen: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -41,7 +44,9 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), jnp.float32)
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        if train:
+        if self.frozen:
+            scale, bias = lax.stop_gradient((scale, bias))
+        if train and not self.frozen:
             if x.shape[0] % self.groups:
                 raise ValueError(
                     f"BatchNorm takes statistics of {self.groups} parts of the batch, but {x.shape[0]} examples cannot "

@@ -8,6 +8,7 @@ from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.linear import Linear
+from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
@@ -17,6 +18,7 @@ class ConvolutionBlock(nn.Module):
 
     Attributes:
       mlp_ratio: hidden features of the perceptron over channels.
+      motion_module: what stands before the aggregation, after its norm; see `motion_vit.modules.m2a.MotionModule`.
       dropout: probability of dropping a feature in training.
       dtype: dtype of the computation.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
@@ -24,6 +26,7 @@ class ConvolutionBlock(nn.Module):
     """
 
     mlp_ratio: float = 4.0
+    motion_module: MotionModule = "none"
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
     batch_norm_groups: int = 1
@@ -50,6 +53,11 @@ class ConvolutionBlock(nn.Module):
         skip = StochasticDepth()
         x = x + DepthwiseConv3D(3, **depthwise, name="position")(x)
         y = BatchNorm(**norm, name="norm1")(x, train=train)
+        if self.motion_module != "none":
+            motion = make_motion_module(
+                self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
+            )
+            y = motion(y, train=train)
         y = Linear(channels, **pointwise, name="conv1")(y)
         y = DepthwiseConv3D(5, **depthwise, name="depthwise")(y)
         x = x + skip(Linear(channels, **pointwise, name="conv2")(y), stochastic_depth, train=train)

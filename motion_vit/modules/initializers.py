@@ -13,3 +13,6 @@ depthwise_kernel = nn.initializers.variance_scaling(
 )
 """Kernels `[kt, kh, kw, channels]` of depthwise convolutions, where each channel has its own fan-in of `kt * kh *
 kw`."""
+
+residual_kernel = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+"""Kernels of ResNet's convolutions: torchvision's `kaiming_normal_(mode="fan_out", nonlinearity="relu")`."""

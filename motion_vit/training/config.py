@@ -8,6 +8,7 @@ import ast
 import difflib
 import json
 import pathlib
+import re
 import runpy
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -112,16 +113,22 @@ def default_config() -> ConfigDict:
             # average, such as ((r".*", 0.9999),). () keeps no averages; what no pattern matches follows exactly.
             "ema": (),
             "optimizer": {
+                "name": "adamw",  # or "sgd": momentum, and weight decay as part of the gradient, as in PyTorch
                 "learning_rate": 2e-4,  # the largest, after the warm-up
+                "schedule": "cosine",  # after the warm-up; or "step"
                 "warmup_epochs": 5.0,
                 "warmup_start": 1e-6,  # learning rate of the first step
                 "final_learning_rate": 1e-6,  # where the cosine ends
+                "decay_epochs": (),  # of "step": when the learning rate falls
+                "decay_factor": 0.1,  # of "step": what it is multiplied by then
                 "weight_decay": 0.05,
                 # First match decides, over "/"-joined parameter paths: whether the parameter is decayed. What no
                 # pattern matches is decayed if it has more than one dimension.
                 "decay_mask": ((r".*/bias", False),),
-                "betas": (0.9, 0.999),
-                "eps": 1e-8,
+                "betas": (0.9, 0.999),  # of AdamW
+                "eps": 1e-8,  # of AdamW
+                "momentum": 0.9,  # of SGD
+                "nesterov": False,  # of SGD: whether its momentum is Nesterov's
                 "clip_norm": 20.0,  # of the gradient over all parameters that are not frozen; 0 does not clip
                 # Factor of the learning rate from each layer to the one before it; the head has the full rate.
                 "layer_decay": 1.0,
@@ -165,11 +172,35 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Raises:
       UserError: the file is missing or does not make a recipe, a field is unknown, or a value has the wrong type.
     """
-    config = _run_recipe(path)
-    for override in overrides:
-        key, value = _split_override(override)
-        _set_field(config, key, _parse_value(config, key, value))
-    return config
+    return _overridden(_checked_recipe(path, "get_config()", _run_recipe(path, "get_config")), overrides)
+
+
+def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDict]:
+    """Reads several recipes of one file, and changes single fields of all of them.
+
+    Args:
+      path: a Python file that defines `get_configs()`, which returns a mapping of names to recipes.
+      overrides: as for `load_config`.
+
+    Returns:
+      Name -> recipe, in the file's order.
+
+    Raises:
+      UserError: as `load_config`, or the names cannot be those of folders.
+    """
+    recipes = _run_recipe(path, "get_configs")
+    if not isinstance(recipes, Mapping) or not recipes:
+        raise UserError(f"get_configs() of {path} returns {recipes!r}, but must return a mapping of names to recipes.")
+    for name in recipes:
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
+            raise UserError(
+                f"get_configs() of {path} names a recipe {name!r}, but names are made of letters, digits and _ . + -, "
+                "because folders are called by them."
+            )
+    return {
+        name: _overridden(_checked_recipe(path, f"get_configs()[{name!r}]", config), overrides)
+        for name, config in recipes.items()
+    }
 
 
 def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
@@ -249,20 +280,32 @@ def _is_changeable(name: str) -> bool:
     return any(name == field or name.startswith(field + ".") for field in _CHANGEABLE)
 
 
-def _run_recipe(path: str) -> ConfigDict:
+def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    for override in overrides:
+        key, value = _split_override(override)
+        _set_field(config, key, _parse_value(config, key, value))
+    return config
+
+
+def _run_recipe(path: str, function: str) -> Any:
+    """What a function of a recipe file returns."""
     if not pathlib.Path(path).is_file():
         raise UserError(f"there is no config file {path}. Recipes are Python files such as configs/my_videos.py.")
     try:
         functions = runpy.run_path(path)
-        if "get_config" not in functions:
-            raise UserError(f"{path} defines no function get_config(), which a recipe must.")
-        config = functions["get_config"]()
+        if function not in functions:
+            raise UserError(f"{path} defines no function {function}(), which a recipe must.")
+        return functions[function]()
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+
+
+def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
+    """A recipe with every field of the default one."""
     if not isinstance(config, ConfigDict):
-        raise UserError(f"get_config() of {path} returns {type(config).__name__}, but must return a ConfigDict.")
+        raise UserError(f"{source} of {path} returns {type(config).__name__}, but must return a ConfigDict.")
     try:
         return config_from_dict(config.to_dict())
     except UserError as error:

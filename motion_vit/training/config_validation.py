@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 import motion_vit
 from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
+from motion_vit.models.options import extra_frames
 from motion_vit.training import input_data
 from motion_vit.training.config import flatten
 from motion_vit.training.normalization import ChannelOrder
@@ -26,6 +27,9 @@ _SET_ELSEWHERE = {
     "remat": "remat",
     "scan_blocks": "scan_blocks",
     "frame_axis": "mesh.frames",
+    "pixel_mean": "data.mean",
+    "pixel_std": "data.std",
+    "channel_order": "data.channel_order",
 }
 
 
@@ -112,14 +116,16 @@ def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
         options["remat"] = config.remat
     if config.scan_blocks:
         options["scan_blocks"] = True
+    if extra_frames(options):  # an input adapter, which reads the pixels behind the clips
+        options |= {"pixel_mean": tuple(data.mean), "pixel_std": tuple(data.std), "channel_order": data.channel_order}
     model = motion_vit.create_model(config.model.name, **options)
     try:
-        clips = jnp.zeros((1, data.frames, data.size, data.size, 3), jnp.float32)
+        clips = jnp.zeros((1, *model.clip_shape), jnp.float32)
         jax.eval_shape(lambda key: model.init(key, clips, train=False), jax.random.key(0))
     except (ValueError, TypeError) as error:
         raise UserError(
             f"model {config.model.name!r} with the options {config.model.options.to_dict()} cannot take clips of "
-            f"{data.frames} frames (data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
+            f"{model.clip_shape[0]} frames (from data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
         ) from error
     return model
 
@@ -238,7 +244,17 @@ _EXPECTATIONS: dict[str, Expectation] = {
     ),
     "remat": (lambda value: value in ("none", "matmuls", "blocks"), "'none', 'matmuls' or 'blocks'"),
     "ema": (lambda value: _are_rules(value, _is_decay), "pairs of a regular expression and a decay from 0 to below 1"),
+    "optimizer.name": (lambda value: value in ("adamw", "sgd"), "'adamw' or 'sgd'"),
     "optimizer.learning_rate": _POSITIVE,
+    "optimizer.schedule": (lambda value: value in ("cosine", "step"), "'cosine' or 'step'"),
+    "optimizer.decay_epochs": (
+        lambda value: (
+            _are_numbers(value, len(value)) and list(value) == sorted(set(value)) and min(value, default=1) > 0
+        ),
+        "rising numbers above 0",
+    ),
+    "optimizer.decay_factor": _SHARE,
+    "optimizer.momentum": (lambda value: 0 <= value < 1, "from 0 to below 1"),
     "optimizer.warmup_epochs": _NOT_NEGATIVE,
     "optimizer.warmup_start": _NOT_NEGATIVE,
     "optimizer.final_learning_rate": _NOT_NEGATIVE,

@@ -2,8 +2,9 @@
 
 Every parameter and running statistic is taken from the weights, of the same path and shape. The head is the exception:
 where the classes are the same under another numbering, its rows are put into the run's order; where they are others, it
-starts anew. Whatever else does not fit is an error, and so is another normalisation of the inputs: weights that are
-taken half, or fed with other colours, train to a model that is a little worse than it should be, and nobody sees why.
+starts anew. Weights of a model without an input adapter go behind that of the run, if it has one. Whatever else does
+not fit is an error, and so is another normalisation of the inputs: weights that are taken half, or fed with other
+colours, train to a model that is a little worse than it should be, and nobody sees why.
 """
 
 import dataclasses
@@ -16,16 +17,17 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.options import model_options
 from motion_vit.training.checkpoint_errors import check_same_model
 from motion_vit.training.config import OVERRIDE_PREFIX
 from motion_vit.training.distributed import errors_together
 from motion_vit.training.load_trained import load_trained
-from motion_vit.training.model_description import model_options
 from motion_vit.training.program import TrainingProgram
 from motion_vit.training.train_state import TrainState
 from motion_vit.training.trained_model import TrainedModel
 
-_HEAD = "params/head/"
+_HEADS = ("params/head/", "params/backbone/head/")
 _INPUT_FIELDS = ("channel_order", "mean", "std")
 # Options that parameters do not depend on, or that the classes decide.
 _FREE_OPTIONS = (
@@ -56,6 +58,11 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
         _check_same_inputs(trained, config)
         weights = _host_arrays(trained.variables)
         fresh = _flat_shapes(state.variables)
+        adapter = ""
+        if isinstance(program.model, MotionPrompted) and not isinstance(trained.model, MotionPrompted):
+            weights = {_behind_adapter(path): array for path, array in weights.items()}
+            fresh = {path: shape for path, shape in fresh.items() if not path.startswith("params/prompt/")}
+            adapter = " They go behind the motion prompt, which starts anew."
         head = _fit_head(weights, fresh, trained.label_names, label_names)
         check_same_model(
             weights,
@@ -68,7 +75,13 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
     # Averages start at the parameters; in memory of their own, because a step gives up that of both.
     ema = _placed(weights, {"params": state.ema})["params"] if state.ema else {}
     taken = dataclasses.replace(state, **variables, ema=ema)
-    return taken, "\n".join(_report(trained, program, weights, head))
+    return taken, "\n".join(_report(trained, program, weights, head + adapter))
+
+
+def _behind_adapter(path: str) -> str:
+    """Where a weight of a model lies when the model is the backbone behind an input adapter."""
+    collection, _, rest = path.partition("/")
+    return f"{collection}/backbone/{rest}"
 
 
 def _check_same_inputs(trained: TrainedModel, config: ConfigDict) -> None:
@@ -111,9 +124,9 @@ def _fit_head(
         return f"The head is taken too: the {len(ours)} classes are the same."
     if set(theirs) == set(ours):
         order = [list(theirs).index(name) for name in ours]
-        weights |= {path: array[..., order] for path, array in weights.items() if path.startswith(_HEAD)}
+        weights |= {path: array[..., order] for path, array in weights.items() if path.startswith(_HEADS)}
         return f"The head is taken too, its rows put into this run's order: the {len(ours)} classes are the same."
-    for path in [path for path in (*weights, *fresh) if path.startswith(_HEAD)]:
+    for path in [path for path in (*weights, *fresh) if path.startswith(_HEADS)]:
         weights.pop(path, None)
         fresh.pop(path, None)
     only_ours = [name for name in ours if name not in theirs]
@@ -143,7 +156,7 @@ def _report(trained: TrainedModel, program: TrainingProgram, weights: Mapping[st
         f"{kind} and {counts['batch_stats']} of running statistics are taken. {head}"
     ]
     theirs, ours = model_options(trained.model), model_options(program.model)
-    for name in sorted(theirs.keys() | ours.keys()):
+    for name in sorted(theirs.keys() & ours.keys()):
         if name not in _FREE_OPTIONS and theirs.get(name) != ours.get(name):
             lines.append(f"  {name} was {theirs.get(name)!r} and is {ours.get(name)!r}")
     return lines

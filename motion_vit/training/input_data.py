@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_source import ClipSource
 from motion_vit.data.open_source import open_source
+from motion_vit.models.options import extra_frames
 
 
 def clip_options(config: ConfigDict) -> ClipOptions:
@@ -22,6 +23,7 @@ def clip_options(config: ConfigDict) -> ClipOptions:
     data, augmentation = config.data, config.augmentation
     return ClipOptions(
         frames=data.frames,
+        extra_frames=extra_frames(config.model.options.to_dict()),
         size=data.size,
         sampling=data.sampling,
         stride=data.stride,

@@ -60,7 +60,8 @@ class Meter:
         """Sums up the steps since the last `restart`.
 
         Returns:
-          `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate`,
+          `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate` and
+          summaries of the model,
           `seconds_per_step`, `waiting_for_data` (the share of the time that the devices waited), the rates of
           `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
         """
@@ -74,7 +75,7 @@ class Meter:
         return {
             **means,
             "grad_norm": float(np.mean([metrics["grad_norm"] for metrics in self._metrics])),
-            "learning_rate": self._metrics[-1]["learning_rate"],
+            **{name: value for name, value in self._metrics[-1].items() if name not in (*means, "grad_norm", "weight")},
             "seconds_per_step": seconds / len(self._metrics),
             "waiting_for_data": min(self._waited / seconds, 1.0),
             **self._throughput.rates(self._clips / seconds),

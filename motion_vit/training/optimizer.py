@@ -1,4 +1,4 @@
-"""The optimizer of the paper's recipes: AdamW, linear warm-up, cosine decay, clipping of the gradient's norm."""
+"""The optimizers of the papers' recipes: AdamW or SGD, linear warm-up, cosine or step decay, gradient clipping."""
 
 import operator
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from motion_vit.training.regex_rules import Tree, first_match
 
 
 def learning_rate_schedule(config: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:
-    """The learning rate of every step: a linear rise, then half a cosine down.
+    """The learning rate of every step: a linear rise, then half a cosine down, or steps down.
+
+    The steps are at epochs of the run, those of the warm-up included, as PyTorch's `MultiStepLR` takes them.
 
     Args:
       config: the recipe.
@@ -27,10 +29,20 @@ def learning_rate_schedule(config: ConfigDict, steps: int, steps_per_epoch: floa
     # A recipe may warm up all the time; the last step still takes the full rate.
     warmup = min(round(settings.warmup_epochs * steps_per_epoch), steps - 1)
     rise = optax.schedules.linear_schedule(settings.warmup_start, settings.learning_rate, warmup)
-    fall = optax.schedules.cosine_decay_schedule(
-        settings.learning_rate, max(steps - warmup, 1), alpha=settings.final_learning_rate / settings.learning_rate
+    return optax.schedules.join_schedules([rise, _fall(settings, steps - warmup, warmup, steps_per_epoch)], [warmup])
+
+
+def _fall(settings: ConfigDict, steps: int, warmup: int, steps_per_epoch: float) -> optax.Schedule:
+    """The learning rate after the warm-up, which takes `warmup` steps."""
+    if settings.schedule == "step":
+        places = [max(round(epoch * steps_per_epoch) - warmup, 0) for epoch in settings.decay_epochs]
+        factors: dict[int, float] = {}
+        for place in places:  # of several in the warm-up, all count when it is over
+            factors[place] = factors.get(place, 1.0) * settings.decay_factor
+        return optax.schedules.piecewise_constant_schedule(settings.learning_rate, factors)
+    return optax.schedules.cosine_decay_schedule(
+        settings.learning_rate, max(steps, 1), alpha=settings.final_learning_rate / settings.learning_rate
     )
-    return optax.schedules.join_schedules([rise, fall], [warmup])
 
 
 def decay_mask(config: ConfigDict, params: Tree) -> Tree:
@@ -106,7 +118,10 @@ def learning_rate_factors(config: ConfigDict, params: Tree, layer_patterns: Sequ
 def make_optimizer(
     config: ConfigDict, schedule: optax.Schedule, params: Tree, layer_patterns: Sequence[str] = ()
 ) -> optax.GradientTransformation:
-    """AdamW with decoupled weight decay, for the parameters that are not frozen.
+    """The recipe's optimizer, for the parameters that are not frozen.
+
+    AdamW decays weights apart from the gradient (arXiv 1711.05101). SGD has the decay in the gradient, and so in the
+    momentum: `v = momentum * v + gradient + weight_decay * parameter`, `parameter -= learning_rate * v`.
 
     Args:
       config: the recipe.
@@ -121,14 +136,7 @@ def make_optimizer(
       UserError: as `decay_mask`, `frozen_mask` and `learning_rate_factors`.
     """
     settings = config.optimizer
-    optimizer = optax.adamw(
-        schedule,
-        b1=settings.betas[0],
-        b2=settings.betas[1],
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        mask=decay_mask(config, params),
-    )
+    optimizer = _sgd(config, schedule, params) if settings.name == "sgd" else _adamw(config, schedule, params)
     if settings.clip_norm:
         optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
     frozen = frozen_mask(config, params)
@@ -136,7 +144,27 @@ def make_optimizer(
         optimizer = optax.selective_transform(optimizer, freeze_mask=frozen)
     factors = learning_rate_factors(config, params, layer_patterns)
     if any(factor != 1 for factor in jax.tree.leaves(factors)):
-        # After AdamW, so that weight decay goes with the learning rate, as it does in big_vision.
+        # After the optimizer, so that weight decay goes with the learning rate, as it does in big_vision.
         scale = optax.stateless(lambda updates, _: jax.tree.map(operator.mul, updates, factors))
         optimizer = optax.chain(optimizer, scale)
     return optimizer
+
+
+def _adamw(config: ConfigDict, schedule: optax.Schedule, params: Tree) -> optax.GradientTransformation:
+    settings = config.optimizer
+    return optax.adamw(
+        schedule,
+        b1=settings.betas[0],
+        b2=settings.betas[1],
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        mask=decay_mask(config, params),
+    )
+
+
+def _sgd(config: ConfigDict, schedule: optax.Schedule, params: Tree) -> optax.GradientTransformation:
+    settings = config.optimizer
+    return optax.chain(
+        optax.add_decayed_weights(settings.weight_decay, mask=decay_mask(config, params)),
+        optax.sgd(schedule, momentum=settings.momentum, nesterov=settings.nesterov),
+    )

@@ -72,7 +72,7 @@ class TrainingProgram:
         parts = self.config.accumulation
         clips = _clips_of_a_step(self.config)
         leading = (clips,) if parts == 1 else (parts, clips // parts)
-        kinds = {"clip": (_clip_shape(self.config), jnp.uint8), "label": ((), jnp.int32), "weight": ((), jnp.float32)}
+        kinds = {"clip": (self.model.clip_shape, jnp.uint8), "label": ((), jnp.int32), "weight": ((), jnp.float32)}
         shardings = batch_shardings(self.mesh, parts)
         return {
             name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=shardings[name])
@@ -97,7 +97,7 @@ class TrainingProgram:
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
-        variables = initial_variables(self.model, initial_key, _clip_shape(self.config))
+        variables = initial_variables(self.model, initial_key, self.model.clip_shape)
         return initial_state(variables, self.optimizer, step_key, averaged=bool(self.config.ema))
 
 
@@ -122,7 +122,7 @@ def build_program(
     _check_fits(config, mesh)
     model = build_model(config, num_classes)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    variables = jax.eval_shape(lambda key: initial_variables(model, key, _clip_shape(config)), key)
+    variables = jax.eval_shape(lambda key: initial_variables(model, key, model.clip_shape), key)
     params = variables["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     optimizer = make_optimizer(config, schedule, params, _layer_patterns(model))
@@ -175,10 +175,6 @@ def _check_fits(config: ConfigDict, mesh: Mesh) -> None:
 
 def _clips_of_a_step(config: ConfigDict) -> int:
     return config.batch_size * config.augmentation.repeats
-
-
-def _clip_shape(config: ConfigDict) -> tuple[int, int, int, int]:
-    return (config.data.frames, config.data.size, config.data.size, 3)
 
 
 def _layer_patterns(model: nn.Module) -> tuple[str, ...]:

@@ -119,8 +119,7 @@ class Run:
             self.step = int(self._state.step)
         self._running: dict[str, Any] | None = None  # metrics of the step that was handed to the devices last
         self._idle = DeviceIdle()
-        clip_shape = (config.data.frames, config.data.size, config.data.size, 3)
-        throughput = Throughput.of(program.model, clip_shape, program.mesh)
+        throughput = Throughput.of(program.model, program.model.clip_shape, program.mesh)
         self._meter = Meter(throughput, program.mesh.local_devices)
 
     @property

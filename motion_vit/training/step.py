@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax import traverse_util
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
@@ -68,12 +69,14 @@ class _Outcome:
       grads: its gradient.
       correct: sum of the weights of clips that are classified right.
       batch_stats: new running statistics, of which the mean is taken instead.
+      summaries: numbers of the model's collection `summaries` by name, of which the mean is taken instead.
     """
 
     loss: Float[Array, ""]
     grads: Tree
     correct: Float[Array, ""]
     batch_stats: Tree
+    summaries: dict[str, Float[Array, ""]]
 
 
 def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh) -> TrainStep:
@@ -95,7 +98,9 @@ def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainSta
     Returns:
       A function of the state and a batch on the devices (`clip` uint8 `[B,T,H,W,3]`, `label` `[B]`, `weight` `[B]`;
       with `accumulation` above 1 each with a leading axis of so many parts) that returns the next state and the
-      metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the weights), each a float32 scalar.
+      metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the weights), each a float32 scalar,
+      and whatever the model stores in its collection `summaries`, by its path. What it stores in `losses`, a loss of
+      each example, is added to that example's cross entropy.
       `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
       with the larger share.
 
@@ -132,6 +137,7 @@ def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainSta
             "grad_norm": grad_norm,
             "learning_rate": jnp.asarray(settings.schedule(state.step), jnp.float32),
             "weight": weight,
+            **outcome.summaries,
         }
         return TrainState(**kept, key=state.key), metrics
 
@@ -170,16 +176,17 @@ def _make_outcome(
         weights: jax.Array,
         total: jax.Array,
         key: PRNGKeyArray,
-    ) -> tuple[jax.Array, tuple[Tree, jax.Array]]:
+    ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
         logits, updates = model.apply(
             {"params": _gathered(_without_gradient(params, settings.frozen), mesh), "batch_stats": batch_stats},
             clips,
             train=True,
             rngs={"dropout": key},
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "losses", "summaries"],
         )
-        loss = soft_target_cross_entropy(logits, targets, weights, total)
-        return loss, (updates.get("batch_stats", {}), logits)
+        added = jax.tree.leaves(updates.get("losses", {}))
+        loss = soft_target_cross_entropy(logits, targets, weights, total, added)
+        return loss, (updates.get("batch_stats", {}), logits, _by_path(updates.get("summaries", {})))
 
     def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome:
         clips, targets = augment_batch(
@@ -192,12 +199,12 @@ def _make_outcome(
             groups=meshes.batch_parts(mesh),
         )
         weights = batch["weight"]
-        (loss, (batch_stats, logits)), grads = jax.value_and_grad(loss_of, has_aux=True)(
+        (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, state.batch_stats, clips, targets, weights, total, key
         )
         correct = jnp.sum(jnp.where(jnp.argmax(logits, -1) == jnp.argmax(targets, -1), weights, 0.0))
         grads = jax.lax.with_sharding_constraint(grads, sharding.params)
-        return _Outcome(loss, grads, correct, batch_stats)
+        return _Outcome(loss, grads, correct, batch_stats, summaries)
 
     return outcome_of
 
@@ -215,10 +222,22 @@ def _accumulate(
     def add(sums: _Outcome, part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome, None]:
         return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
 
-    zero = jnp.zeros((), jnp.float32)
-    nothing = _Outcome(zero, *jax.tree.map(jnp.zeros_like, (state.params, zero, state.batch_stats)))
-    sums, _ = jax.lax.scan(add, nothing, (batch, jax.random.split(key, parts)))
-    return dataclasses.replace(sums, batch_stats=jax.tree.map(lambda leaf: leaf / parts, sums.batch_stats))
+    inputs = batch, jax.random.split(key, parts)
+
+    def first_outcome() -> _Outcome:
+        part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
+        return outcome_of(state, part, total, key)
+
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_outcome))
+    sums, _ = jax.lax.scan(add, nothing, inputs)
+    means = jax.tree.map(lambda leaf: leaf / parts, (sums.batch_stats, sums.summaries))
+    return dataclasses.replace(sums, batch_stats=means[0], summaries=means[1])
+
+
+def _by_path(summaries: Tree) -> dict[str, jax.Array]:
+    """What modules stored, under "/"-joined paths; each stored one number under a name."""
+    flat = traverse_util.flatten_dict(dict(summaries), sep="/")
+    return {path: values[0].astype(jnp.float32) for path, values in flat.items()}
 
 
 def _without_gradient(params: Tree, frozen: Tree) -> Tree:

@@ -81,10 +81,9 @@ def variable_shapes(model: nn.Module) -> dict[str, Any]:
     Raises:
       UserError: the model's options do not go with each other.
     """
-    clip_shape = (model.frames, model.image_size, model.image_size, 3)
     try:
         shapes: dict[str, Any] = jax.eval_shape(
-            lambda key: initial_variables(model, key, clip_shape), jax.eval_shape(lambda: jax.random.key(0))
+            lambda key: initial_variables(model, key, model.clip_shape), jax.eval_shape(lambda: jax.random.key(0))
         )
     except (ValueError, TypeError) as error:
         raise UserError(

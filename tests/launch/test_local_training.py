@@ -17,7 +17,7 @@ from motion_vit.training.loop import train
 from motion_vit.training.writers import read_json_lines
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "launch" / "local.sh"
-STEPS = 90
+STEPS = 60
 PATIENCE_SECONDS = 240
 
 RECIPE = """
@@ -33,6 +33,10 @@ class Linear(nn.Module):
     frames: int = 4
     image_size: int = 16
     dtype: jnp.dtype = jnp.float32
+
+    @property
+    def clip_shape(self):
+        return self.frames, self.image_size, self.image_size, 3
 
     @nn.compact
     def __call__(self, clips, *, train=False):
@@ -61,7 +65,7 @@ def get_config():
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A recipe of 90 steps of 8 clips."""
+    """A recipe of 60 steps of 8 clips."""
     folder = tmp_path_factory.mktemp("recipe")
     splits = {"train": 16, "validation": 1}
     lists = render_dataset(folder / "videos", splits=splits, size=16, frames=(4, 6), workers=1, progress=False)

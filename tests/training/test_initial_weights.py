@@ -90,6 +90,23 @@ def test_the_head_starts_anew_where_the_classes_are_others(
     assert "4 arrays of parameters" in report
 
 
+def test_weights_of_a_backbone_go_behind_the_motion_prompt_of_the_run(
+    trained: TrainedModel, weights: pathlib.Path
+) -> None:
+    config = recipe(weights)
+    config.model.options.input_adapter = "motion_prompt"
+    program = program_of(config)
+    state, report = start_from_weights(program, [f"new {number}" for number in range(10)])
+    found, fresh = flat(state.variables), flat(program.initial_state().variables)
+    given = {path.replace("/", "/backbone/", 1): array for path, array in flat(trained.variables).items()}
+    anew = {"params/prompt/m", "params/prompt/n", *(path.replace("/", "/backbone/", 1) for path in HEAD)}
+    assert found.keys() - given.keys() <= anew
+    for path, value in found.items():
+        np.testing.assert_array_equal(value, fresh[path] if path in anew else given[path], err_msg=path)
+    assert "4 arrays of parameters" in report
+    assert "They go behind the motion prompt, which starts anew." in report
+
+
 def test_weights_of_another_network_or_for_other_inputs_are_refused(
     trained: TrainedModel, weights: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -31,6 +31,15 @@ def test_means_are_over_the_examples_that_count() -> None:
     assert summary["loss"] == pytest.approx((6 * 1 + 2 * 4) / 8)
     assert summary["grad_norm"] == pytest.approx(2.5)
     assert summary["learning_rate"] == pytest.approx(0.4)
+    assert "weight" not in summary
+
+
+def test_numbers_of_the_model_are_the_latest() -> None:
+    meter = Meter(THROUGHPUT, jax.local_devices())
+    for slope in (9.0, 8.0):
+        meter.add_batch(8, waited=0.0)
+        meter.add_metrics({**metrics(1.0, 8.0), "prompt/slope": slope})
+    assert meter.summary()["prompt/slope"] == 8.0
 
 
 def test_rates_count_the_time_since_the_last_line(clock: list[float]) -> None:

@@ -39,6 +39,48 @@ def test_the_learning_rate_rises_linearly_and_falls_by_a_cosine(tiny_config: Con
     assert (np.diff(rates[20:]) < 0).all()
 
 
+def test_the_learning_rate_falls_by_a_factor_at_each_decay_epoch(tiny_config: ConfigDict) -> None:
+    settings = tiny_config.optimizer
+    settings.schedule, settings.decay_epochs, settings.decay_factor = "step", (2, 3.5), 0.1
+    settings.learning_rate, settings.warmup_start = 1.0, 0.0
+    rates = {}
+    for warmup_epochs in (0, 1, 3):
+        settings.warmup_epochs = warmup_epochs
+        schedule = learning_rate_schedule(tiny_config, steps=40, steps_per_epoch=10)
+        rates[warmup_epochs] = np.array([schedule(step) for step in range(40)])
+    np.testing.assert_allclose(rates[0], [1.0] * 20 + [0.1] * 15 + [0.01] * 5, rtol=1e-6)
+    np.testing.assert_allclose(rates[1][10:], rates[0][10:], rtol=1e-6)
+    np.testing.assert_allclose(rates[3][30:], rates[0][30:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_and_its_steps_are_those_of_pytorch(tiny_config: ConfigDict, nesterov: bool) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    settings = tiny_config.optimizer
+    settings.name, settings.schedule, settings.decay_epochs, settings.decay_mask = "sgd", "step", (2,), ((".*", True),)
+    settings.learning_rate, settings.warmup_epochs, settings.warmup_start = 0.1, 0.0, 0.0
+    settings.momentum, settings.weight_decay, settings.clip_norm = 0.9, 0.05, 1.5
+    settings.nesterov = nesterov
+    optimizer = make_optimizer(tiny_config, learning_rate_schedule(tiny_config, steps=6, steps_per_epoch=2), PARAMS)
+    params, state = PARAMS, optimizer.init(PARAMS)
+    theirs = {name: torch.nn.Parameter(torch.ones(2, 2)) for name in PARAMS}
+    reference = torch.optim.SGD(theirs.values(), lr=0.1, momentum=0.9, weight_decay=0.05, nesterov=nesterov)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(reference, milestones=[4], gamma=0.1)
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        grads = jax.tree.map(jnp.zeros_like, PARAMS)
+        for name, parameter in theirs.items():
+            gradient = random.standard_normal((2, 2)).astype(np.float32)
+            grads[name]["kernel"], parameter.grad = jnp.asarray(gradient), torch.from_numpy(gradient.copy())
+        torch.nn.utils.clip_grad_norm_(theirs.values(), 1.5)
+        reference.step()
+        schedule.step()
+        updates, state = optimizer.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    for name, parameter in theirs.items():
+        np.testing.assert_allclose(params[name]["kernel"], parameter.detach().numpy(), rtol=1e-5)
+
+
 def test_a_run_of_one_step_takes_the_full_learning_rate(tiny_config: ConfigDict) -> None:
     schedule = learning_rate_schedule(tiny_config, steps=1, steps_per_epoch=3)
     assert float(schedule(0)) == pytest.approx(tiny_config.optimizer.learning_rate)

@@ -41,6 +41,18 @@ class FrameMeans(nn.Module):
         return nn.Dense(self.num_classes, name="head")(jnp.tanh(nn.Dense(8, name="hidden")(colours)))
 
 
+class Regularised(FrameMeans):
+    """The same with a loss of its own for each clip, its mean colour, and a number to report."""
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+        strength = self.param("strength", nn.initializers.constant(2.0), ())
+        if not self.is_initializing():
+            self.sow("losses", "colour", strength * clips.mean(axis=(1, 2, 3, 4)))
+            self.sow("summaries", "strength", strength)
+        return super().__call__(clips, train=train)
+
+
 def one_device() -> Mesh:
     return meshes.data_mesh(jax.devices()[:1])
 
@@ -110,6 +122,25 @@ def test_a_loss_that_is_not_finite_leaves_the_state_as_it_was() -> None:
     kept = leaves_of((after.step, after.params, after.batch_stats, after.opt_state, after.ema))
     for name, values in before.items():
         np.testing.assert_array_equal(kept[name], values)
+
+
+def test_what_a_model_stores_as_losses_and_summaries_is_added_and_reported() -> None:
+    variables = initial_variables(Regularised(), jax.random.key(3), SHAPE)
+    batch = make_batch()
+    colours = np.asarray(NORMALIZATION(jnp.asarray(batch["clip"]))).mean(axis=(1, 2, 3, 4))
+    added = float(np.average(colours, weights=batch["weight"]))
+    _, (plain,) = run(SETTINGS)
+    for accumulation in (1, 2):
+        settings = dataclasses.replace(SETTINGS, accumulation=accumulation)
+        state = initial_state(jax.tree.map(jnp.copy, variables), settings.optimizer, jax.random.key(1))
+        sharding = state_sharding(state, settings.optimizer, (), one_device())
+        step = make_train_step(Regularised(), settings, sharding, one_device())
+        after, metrics = step(state, meshes.to_devices(batch, one_device(), accumulation))
+        assert metrics["strength"] == pytest.approx(2.0)
+        # Its gradient is the mean of what it multiplies, over the clips that count, and the learning rate 0.1.
+        assert after.params["strength"] == pytest.approx(2.0 - 0.1 * added, rel=1e-5)
+        if accumulation == 1:
+            assert metrics["loss"] == pytest.approx(plain["loss"] + 2.0 * added, rel=1e-4)
 
 
 class TestAccumulation:

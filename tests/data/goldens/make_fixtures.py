@@ -17,7 +17,8 @@ import goldens
 
 TINY = ("uniformer_emim_tiny", "uniformer_tiny", "uniformer_emim_tiny_layerscale")
 EMIM = ("emim_t16_k5", "emim_t16_k7", "emim_t32_k7")
-WHOLE = ("x", "cotangent")
+TIMESFORMER = tuple(f"timesformer_tiny_{scheme}" for scheme in ("divided_space_time", "joint_space_time", "space_only"))
+WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
 
@@ -33,19 +34,36 @@ def main(source: pathlib.Path) -> None:
         np.testing.assert_array_equal(arrays.pop("video").astype(np.float32), goldens.tiny_video())
         _save(name, arrays)
     for name in EMIM:
+        _save(name, _without_weights(dict(np.load(source / f"{name}.npz"))))
+    _save("video_motion_prompt", dict(np.load(source / "video_motion_prompt.npz")))
+    _save("m2a", _without_weights(dict(np.load(source / "m2a.npz"))))
+    shapes |= json.loads((source / "resnet_tsn_state_dicts.json").read_text())
+    arrays = dict(np.load(source / "resnet_tsn.npz"))
+    np.testing.assert_array_equal(arrays.pop("video").astype(np.float32), goldens.resnet_video())
+    _save("resnet_tsn", arrays)
+    for name in TIMESFORMER:
         arrays = dict(np.load(source / f"{name}.npz"))
-        for entry in [entry for entry in arrays if entry.startswith("param/")]:
-            value = arrays.pop(entry)
-            np.testing.assert_array_equal(goldens.weight(entry.removeprefix("param/"), value.shape), value)
-        _save(name, arrays)
+        np.testing.assert_array_equal(arrays.pop("video").astype(np.float32), goldens.timesformer_video())
+        weights = {entry.removeprefix("param/"): value for entry, value in arrays.items() if entry.startswith("param/")}
+        shapes[name] = {entry: list(value.shape) for entry, value in weights.items()}
+        _save(name, _without_weights(arrays))
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What is left without the weights, which are functions of their names and shapes."""
+    for entry in [entry for entry in arrays if "param/" in entry]:
+        value = arrays.pop(entry)
+        np.testing.assert_array_equal(goldens.weight(entry.partition("param/")[2], value.shape), value)
+    return arrays
 
 
 def _save(name: str, arrays: dict[str, np.ndarray]) -> None:
     kept = {}
     for entry, value in arrays.items():
-        kept |= {entry: value} if entry in WHOLE else goldens.thin(entry, value)
+        whole = entry.rpartition("/")[2] in WHOLE and "grad/" not in entry
+        kept |= {entry: value} if whole else goldens.thin(entry, value)
     np.savez_compressed(goldens.FOLDER / f"{name}.npz", **kept)
 
 

@@ -1,0 +1,41 @@
+"""Two-dimensional convolution of every frame."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.modules.kept_activations import LINEAR_OUTPUT
+from motion_vit.ops.frame_convolution import frame_convolution
+
+
+class FrameConvolution(nn.Module):
+    """A convolution of each frame with zero padding of half the kernel, without bias.
+
+    Attributes:
+      features: output channels.
+      kernel_size: side of the kernel, odd.
+      stride: distance of the output positions.
+      kernel_init: initialiser of the kernel `[rows, columns, channels, features]`.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    kernel_init: nn.initializers.Initializer = initializers.convolution_kernel
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 features"]:
+        """Convolves `x`."""
+        kernel = self.param("kernel", self.kernel_init, (*(self.kernel_size,) * 2, x.shape[-1], self.features))
+        output = frame_convolution(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride)
+        return checkpoint_name(output, LINEAR_OUTPUT)
+
+    def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
+        """Multiply-adds of one call on an input of this shape."""
+        batch, frames, height, width, channels = x.shape
+        positions = batch * frames * -(-height // self.stride) * -(-width // self.stride)
+        return positions * self.kernel_size**2 * channels * self.features

@@ -1,0 +1,191 @@
+"""Motion aware attention (M2A): a plug-in that gates the features of a backbone by motion it finds between frames.
+
+Source: arXiv 2111.09976; `M2A` and the classes around it in `ops/temporal_shift.py` of gebob19/M2A. The published
+module takes differences of frames and lets frames attend to each other; the parts that its authors compare take their
+places here by name.
+"""
+
+from typing import Any, Literal, get_args
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.modules.linear import Linear
+from motion_vit.modules.motion_excitation import MotionExcitation, TemporalDifference
+from motion_vit.modules.patch_attention import PatchAttention
+from motion_vit.modules.temporal_adaptive import TemporalAdaptive
+from motion_vit.ops.frame_difference import frame_difference
+from motion_vit.ops.self_attention import apply_attention_weights, normalize_vectors, self_attention_weights
+
+MotionPart = Literal["none", "difference", "tea", "tdn"]
+"""How motion is found: not at all, as the difference to the next frame, by TEA's motion excitation, or by TDN's."""
+
+AttentionPart = Literal["none", "frames", "tam", "patches"]
+"""How frames are brought together: not at all, by attention of whole frames, by TAM, or by attention of patches."""
+
+MotionModule = Literal[
+    "none",
+    "m2a",
+    "attention",
+    "motion",
+    "tea",
+    "tdn",
+    "tam",
+    "patch_attention",
+    "motion+tam",
+    "tdn+tam",
+    "tea+attention",
+]
+"""The published modules by name: "m2a" is the paper's own, the others are what its authors compare it with."""
+
+_PARTS: dict[str, tuple[MotionPart, AttentionPart]] = {
+    "m2a": ("difference", "frames"),
+    "attention": ("none", "frames"),
+    "motion": ("difference", "none"),
+    "tea": ("tea", "none"),
+    "tdn": ("tdn", "none"),
+    "tam": ("none", "tam"),
+    "patch_attention": ("difference", "patches"),
+    "motion+tam": ("difference", "tam"),
+    "tdn+tam": ("tdn", "tam"),
+    "tea+attention": ("tea", "frames"),
+}
+
+Clips = Float[Array, "b t h w c"]
+
+
+class M2A(nn.Module):
+    """The shell of motion aware attention, with interchangeable parts; `M2A()` is the published module.
+
+    With `r = c // reduction` channels, `d = W_down x`, and each frame of `d` normalised over its `h * w * r` values to
+    mean 0 and variance 1:
+
+        y = x * sigmoid(W_up (d + attention(motion(normalised d)))) + x
+
+    A motion part alone, and TAM alone, take the place of the whole sum, without normalisation, as the authors compare
+    them. Patches are normalised each by itself; see `motion_vit.modules.patch_attention.PatchAttention`.
+
+    When the collection `intermediates` is mutable, `frame_attention` `[b, t, t]` is stored there: how much frame `t`
+    (row) attends to each frame. Attention of patches and TAM have none.
+
+    Attributes:
+      motion: how motion is found.
+      attention: how frames are brought together.
+      reduction: input channels per inner channel.
+      patch_size: side of the patches of attention "patches".
+      batch_norm_groups: of the BatchNorms of TEA, TDN and TAM; see `motion_vit.modules.batch_norm.BatchNorm`.
+      dtype: dtype of the computation; normalisation and softmax are float32.
+    """
+
+    motion: MotionPart = "difference"
+    attention: AttentionPart = "frames"
+    reduction: int = 8
+    patch_size: int = 4
+    batch_norm_groups: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        for name, choice in (("motion", MotionPart), ("attention", AttentionPart)):
+            if getattr(self, name) not in get_args(choice):
+                allowed = ", ".join(get_args(choice))
+                raise ValueError(f"{name} of M2A is {getattr(self, name)!r}, but must be one of {allowed}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Clips, *, train: bool) -> Clips:
+        """Gates `x`; the residual is included.
+
+        Args:
+          x: features of clips.
+          train: whether the BatchNorms of TEA, TDN and TAM use the statistics of this batch.
+
+        Returns:
+          Features of the same shape.
+
+        Raises:
+          ValueError: fewer channels than `reduction`, or what the parts raise.
+        """
+        channels = x.shape[-1]
+        if channels < self.reduction:
+            raise ValueError(f"M2A reduces channels {self.reduction} times, got only {channels} of them")
+        x = x.astype(self.dtype)
+        layer = {"kernel_init": initializers.convolution_kernel, "dtype": self.dtype}
+        inner = Linear(channels // self.reduction, **layer, name="down")(x)
+        inner = self._bring_together(inner, train)
+        gate = nn.sigmoid(Linear(channels, **layer, name="up")(inner))
+        return x * gate + x
+
+    def _bring_together(self, x: Clips, train: bool) -> Clips:
+        """What the shell has between its two linear layers."""
+        if self.attention == "none":
+            return self._find_motion(x, train)
+        if self.attention == "patches":
+            return PatchAttention(self.patch_size, name="attention")(x, lambda z: self._find_motion(z, train))
+        aggregate = TemporalAdaptive(batch_norm_groups=self.batch_norm_groups, dtype=self.dtype, name="tam")
+        if (self.motion, self.attention) == ("none", "tam"):
+            return aggregate(x, train=train)
+        frames = normalize_vectors(_flat_frames(x)).reshape(x.shape)
+        motion = self._find_motion(frames, train)
+        if self.attention == "tam":
+            return x + aggregate(motion, train=train)
+        motion = _flat_frames(motion)
+        weights = self_attention_weights(motion)
+        if not self.is_initializing():
+            self.sow("intermediates", "frame_attention", weights)
+        return x + apply_attention_weights(weights, motion).reshape(x.shape)
+
+    def _find_motion(self, x: Clips, train: bool) -> Clips:
+        """What the motion part makes of features."""
+        options = {"batch_norm_groups": self.batch_norm_groups, "dtype": self.dtype}
+        if self.motion == "tea":
+            return MotionExcitation(**options, name="tea")(x, train=train)
+        if self.motion == "tdn":
+            return TemporalDifference(**options, name="tdn")(x, train=train)
+        return frame_difference(x) if self.motion == "difference" else x
+
+    def multiply_adds(self, x: Clips) -> int:
+        """Multiply-adds of the attention of frames on an input of this shape; those of layers and parts are theirs."""
+        if self.attention != "frames":
+            return 0
+        return 2 * x.shape[1] * x.size // x.shape[-1] * (x.shape[-1] // self.reduction)
+
+
+class _NoMotion(nn.Module):
+    """Leaves features as they are."""
+
+    def __call__(self, x: Clips, *, train: bool) -> Clips:
+        """Returns `x`."""
+        return x
+
+
+def make_motion_module(
+    kind: MotionModule, *, dtype: jnp.dtype = jnp.float32, batch_norm_groups: int = 1, **binding: Any
+) -> nn.Module:
+    """Makes a motion module by its name.
+
+    Args:
+      kind: its name; "none" leaves its input as it is, without parameters.
+      dtype: dtype of the computation.
+      batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
+      **binding: Linen's `name` and `parent`.
+
+    Returns:
+      A module that is called as `module(x, train=train)` with features `[b, t, h, w, c]` and keeps their shape.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    if kind == "none":
+        return _NoMotion(**binding)
+    if kind not in _PARTS:
+        raise ValueError(f"motion_module is {kind!r}, but must be one of {', '.join(get_args(MotionModule))}")
+    motion, attention = _PARTS[kind]
+    return M2A(motion, attention, batch_norm_groups=batch_norm_groups, dtype=dtype, **binding)
+
+
+def _flat_frames(x: Clips) -> Float[Array, "b t d"]:
+    """Every frame as one vector."""
+    return x.reshape(*x.shape[:2], -1)

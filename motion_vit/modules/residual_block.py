@@ -1,0 +1,115 @@
+"""The blocks of a ResNet that runs on every frame, with places for what mixes frames."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.modules.batch_norm import BatchNorm
+from motion_vit.modules.frame_convolution import FrameConvolution
+from motion_vit.modules.m2a import MotionModule, make_motion_module
+from motion_vit.modules.stochastic_depth import StochasticDepth
+from motion_vit.ops.max_pool import max_pool_frames
+from motion_vit.ops.temporal_shift import temporal_shift
+
+Clips = Float[Array, "b t h w c"]
+
+BOTTLENECK_EXPANSION = 4
+"""Output channels of a bottleneck over its inner ones."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions, or a bottleneck of 1 x 1, 3 x 3 and 1 x 1, normalised and residual (arXiv 1512.03385).
+
+    As torchvision's, with the stride of a bottleneck in its 3 x 3 convolution. The branch begins with the motion module
+    and the temporal shift, as `make_temporal_shift` of gebob19/M2A places them; the shortcut goes around them.
+
+    Attributes:
+      features: inner channels; the output has four times as many in a bottleneck, else the same.
+      stride: distance of the output positions.
+      bottleneck: whether the block is a bottleneck.
+      motion_module: what stands before the first convolution; see `motion_vit.modules.m2a.MotionModule`.
+      shift: whether channels are shifted to neighbouring frames before the first convolution.
+      freeze_norm: whether training leaves the BatchNorms as they are; those of the motion module are trained.
+      batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
+      dtype: dtype of the computation.
+    """
+
+    features: int
+    stride: int = 1
+    bottleneck: bool = False
+    motion_module: MotionModule = "none"
+    shift: bool = False
+    freeze_norm: bool = False
+    batch_norm_groups: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool
+    ) -> Float[Array, "b t h2 w2 c2"]:
+        """Applies the block; random draws come from the RNG `dropout`.
+
+        Args:
+          x: features.
+          stochastic_depth: probability of skipping the residual branch of an example in training.
+          train: whether to drop, and to normalise by the statistics of this batch.
+
+        Returns:
+          Features.
+        """
+        y = x
+        if self.motion_module != "none":
+            motion = make_motion_module(
+                self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
+            )
+            y = motion(y, train=train)
+        if self.shift:
+            y = temporal_shift(y)
+        # Kernel size, stride and features of each convolution.
+        wide = (3, self.stride, self.features)
+        layers = [wide, (3, 1, self.features)]
+        if self.bottleneck:
+            layers = [(1, 1, self.features), wide, (1, 1, BOTTLENECK_EXPANSION * self.features)]
+        for number, (kernel_size, stride, features) in enumerate(layers, start=1):
+            y = nn.relu(y) if number > 1 else y
+            y = self._convolution(features, kernel_size, stride, f"conv{number}")(y)
+            y = self._norm(f"norm{number}")(y, train=train)
+        if self.stride > 1 or x.shape[-1] != y.shape[-1]:
+            x = self._convolution(y.shape[-1], 1, self.stride, "shortcut_conv")(x)
+            x = self._norm("shortcut_norm")(x, train=train)
+        return nn.relu(x + StochasticDepth()(y, stochastic_depth, train=train))
+
+    def _convolution(self, features: int, kernel_size: int, stride: int, name: str) -> FrameConvolution:
+        init = initializers.residual_kernel
+        return FrameConvolution(features, kernel_size, stride, kernel_init=init, dtype=self.dtype, name=name)
+
+    def _norm(self, name: str) -> BatchNorm:
+        return BatchNorm(groups=self.batch_norm_groups, frozen=self.freeze_norm, dtype=self.dtype, name=name)
+
+
+class ResidualStem(nn.Module):
+    """The beginning of a ResNet: a 7 x 7 convolution, normalised, and a pooling to a quarter of the size.
+
+    Attributes:
+      features: output channels.
+      freeze_norm: whether training leaves the BatchNorm as it is.
+      batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
+      dtype: dtype of the computation.
+    """
+
+    features: int
+    freeze_norm: bool = False
+    batch_norm_groups: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool) -> Float[Array, "b t h4 w4 c"]:
+        """Applies the layers to every frame."""
+        shared: dict[str, Any] = {"dtype": self.dtype}
+        init = initializers.residual_kernel
+        x = FrameConvolution(self.features, 7, 2, kernel_init=init, **shared, name="conv")(clips)
+        norm = BatchNorm(groups=self.batch_norm_groups, frozen=self.freeze_norm, **shared, name="norm")
+        return max_pool_frames(nn.relu(norm(x, train=train)))

@@ -1,0 +1,165 @@
+"""The blocks of a vision transformer for clips: attention of all tokens at once, or first over time, then over space.
+
+Source: `Block` in TimeSformer's `timesformer/models/vit.py` (arXiv 2102.05095, section 3).
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.modules.emim import Emim
+from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.modules.linear import Linear
+from motion_vit.modules.mlp import Mlp
+from motion_vit.modules.stochastic_depth import StochasticDepth
+
+Tokens = Float[Array, "b n c"]
+Clips = Float[Array, "b t h w c"]
+Rate = float | Float[Array, ""]
+
+
+class JointAttentionBlock(nn.Module):
+    """Attention of all tokens of a sequence with each other and a perceptron, both residual: a block of a plain ViT.
+
+    Attributes:
+      attention: the attention layer.
+      grid: frames, rows and columns of the patches of a clip.
+      motion: a layer `[b, t, h, w, c]` to `[b, t, h, w, c]` that the patches pass before the attention, inside its
+        residual branch; or None.
+      mlp_ratio: hidden features of the perceptron over channels.
+      dropout: probability of dropping a feature in training.
+      dtype: dtype of the computation.
+    """
+
+    attention: GlobalAttention
+    grid: tuple[int, int, int]
+    motion: nn.Module | None = None
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool) -> Tokens:
+        """Applies the block; random draws come from the RNG `dropout`.
+
+        Args:
+          x: a class token and patches, frame by frame: of whole clips, or of one frame each, where the batch holds the
+            frames of one clip after the other.
+          stochastic_depth: probability of skipping a residual branch of a sequence in training.
+          train: whether to drop.
+
+        Returns:
+          Tokens of the same shape.
+        """
+        y = _norm("norm1", x, self.dtype)
+        if self.motion is not None:
+            class_token, patches = _split(y)
+            moved = self.motion(patches.reshape(-1, *self.grid, x.shape[-1]), train=train)
+            y = jnp.concatenate([class_token, moved.reshape(patches.shape)], axis=1)
+        x = x + StochasticDepth()(_attend(self.attention, y, train), stochastic_depth, train=train)
+        return x + _perceptron(x, stochastic_depth, self.mlp_ratio, self.dropout, self.dtype, train)
+
+
+class DividedAttentionBlock(nn.Module):
+    """Attention over time, attention within each frame, and a perceptron, all residual ("divided space-time").
+
+    The class token takes no part in the attention over time. It joins the patches of every frame, and what it gathers
+    in each is averaged. Stochastic depth draws for each patch in the attention over time and for each frame in the one
+    within frames, as in the authors' code; where `temporal_attention` is a cost volume, for each clip.
+
+    Attributes:
+      temporal_attention: the attention over time: global, which joins each patch with the same patch in all frames, or
+        EMIM, which joins it with its neighbourhood in the next frame.
+      attention: the attention within a frame.
+      grid: frames, rows and columns of the patches of a clip.
+      starts_without_time: whether `temporal_fc`, which the output of the attention over time passes, starts at zero, so
+        that the block is that of an image model until it learns. The authors' code means it for all blocks after the
+        first and does it for all: its loop counts the list of blocks as the first.
+      motion: a layer `[b, t, h, w, c]` to `[b, t, h, w, c]` that the patches pass before the attention over time,
+        inside its residual branch; or None.
+      mlp_ratio: hidden features of the perceptron over channels.
+      dropout: probability of dropping a feature in training.
+      dtype: dtype of the computation.
+    """
+
+    temporal_attention: GlobalAttention | Emim
+    attention: GlobalAttention
+    grid: tuple[int, int, int]
+    starts_without_time: bool = True
+    motion: nn.Module | None = None
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool) -> Tokens:
+        """Applies the block; random draws come from the RNG `dropout`.
+
+        Args:
+          x: a class token and the patches of a clip, frame by frame.
+          stochastic_depth: probability of skipping a residual branch in training.
+          train: whether to drop.
+
+        Returns:
+          Tokens of the same shape.
+        """
+        class_token, patches = _split(x)
+        clips = patches.reshape(x.shape[0], *self.grid, x.shape[-1])
+        clips = clips + self._over_time(clips, stochastic_depth, train)
+        seen, change = self._within_frames(class_token, clips, stochastic_depth, train)
+        x = jnp.concatenate([class_token + seen, clips.reshape(patches.shape) + change], axis=1)
+        return x + _perceptron(x, stochastic_depth, self.mlp_ratio, self.dropout, self.dtype, train)
+
+    def _over_time(self, clips: Clips, rate: Rate, train: bool) -> Clips:
+        batch, frames, height, width, channels = clips.shape
+        y = _norm("temporal_norm", clips, self.dtype)
+        if self.motion is not None:
+            y = self.motion(y, train=train)
+        if isinstance(self.temporal_attention, Emim):
+            y = StochasticDepth()(self.temporal_attention(y, train=train), rate, train=train)
+        else:
+            y = jnp.moveaxis(y, 1, 3).reshape(batch * height * width, frames, channels)
+            y = StochasticDepth()(_attend(self.temporal_attention, y, train), rate, train=train)
+            y = jnp.moveaxis(y.reshape(batch, height, width, frames, channels), 3, 1)
+        start = nn.initializers.zeros if self.starts_without_time else initializers.linear_kernel
+        output: Clips = Linear(channels, start, self.dtype, name="temporal_fc")(y)
+        return output
+
+    def _within_frames(self, class_token: Tokens, clips: Clips, rate: Rate, train: bool) -> tuple[Tokens, Tokens]:
+        """What the class token and the patches gather."""
+        batch, frames, height, width, channels = clips.shape
+        in_each_frame = jnp.broadcast_to(class_token[:, None], (batch, frames, 1, channels))
+        patches = clips.reshape(batch, frames, height * width, channels)
+        y = jnp.concatenate([in_each_frame, patches], axis=2)
+        y = _norm("norm1", y.reshape(batch * frames, 1 + height * width, channels), self.dtype)
+        y = StochasticDepth()(_attend(self.attention, y, train), rate, train=train)
+        seen, change = _split(y)
+        seen = jnp.mean(seen.reshape(batch, frames, 1, channels), axis=1)
+        return seen, change.reshape(batch, frames * height * width, channels)
+
+
+def _split(x: Tokens) -> tuple[Tokens, Tokens]:
+    """The class token and the patches of sequences."""
+    # Slices of `jnp` become gathers where the batch is symbolic.
+    return lax.slice_in_dim(x, 0, 1, axis=1), lax.slice_in_dim(x, 1, None, axis=1)
+
+
+def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:
+    """Attention within each sequence, which to the layer is a clip of frames of one token."""
+    sequences, tokens, channels = x.shape
+    output: Tokens = attention(x.reshape(sequences, tokens, 1, 1, channels), train=train)
+    return output.reshape(sequences, tokens, channels)
+
+
+def _norm(name: str, x: Float[Array, "*shape c"], dtype: jnp.dtype) -> Float[Array, "*shape c"]:
+    """LayerNorm, in float32, as a layer of the module whose compact method is running."""
+    return nn.LayerNorm(epsilon=1e-6, name=name)(x.astype(jnp.float32)).astype(dtype)
+
+
+def _perceptron(x: Tokens, rate: Rate, mlp_ratio: float, dropout: float, dtype: jnp.dtype, train: bool) -> Tokens:
+    """The second residual branch, as layers of the module whose compact method is running."""
+    y = _norm("norm2", x, dtype)
+    y = Mlp(int(x.shape[-1] * mlp_ratio), dropout, dtype=dtype, name="mlp")(y, train=train)
+    return StochasticDepth()(y, rate, train=train)

@@ -1,0 +1,63 @@
+"""Position and time embeddings at other sizes than they were learned for, by nearest neighbours.
+
+Source: `forward_features` in TimeSformer's `timesformer/models/vit.py`, which calls PyTorch's
+`F.interpolate(mode="nearest")`. Where the authors load weights (`load_pretrained` in `helpers.py`) they resize the
+positions as one row instead of as rows and columns, which mixes up the rows; here both are two-dimensional.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+
+def resize_position_embedding(
+    embedding: Float[Array, "positions c"], rows: int, columns: int
+) -> Float[Array, "resized c"]:
+    """Resizes a position embedding of a square grid of patches.
+
+    Args:
+      embedding: the entry of the class token, then those of the patches, row after row.
+      rows: rows of patches that are wanted.
+      columns: columns of patches that are wanted.
+
+    Returns:
+      The entry of the class token as it was, then those of `rows * columns` patches. Itself, if it fits.
+
+    Raises:
+      ValueError: the patches of `embedding` do not form a square.
+    """
+    side = math.isqrt(max(embedding.shape[0] - 1, 0))
+    if side == 0 or side * side + 1 != embedding.shape[0]:
+        raise ValueError(
+            f"a position embedding of {embedding.shape[0]} entries is not that of a class token and a square of patches"
+        )
+    if (side, side) == (rows, columns):
+        return embedding
+    channels = embedding.shape[1]
+    grid = lax.slice_in_dim(embedding, 1, None, axis=0).reshape(side, side, channels)
+    grid = _resize_axis(_resize_axis(grid, rows, axis=0), columns, axis=1)
+    class_token = lax.slice_in_dim(embedding, 0, 1, axis=0)
+    return jnp.concatenate([class_token, grid.reshape(rows * columns, channels)], axis=0)
+
+
+def resize_time_embedding(embedding: Float[Array, "t c"], frames: int) -> Float[Array, "frames c"]:
+    """Resizes a time embedding to a number of frames; it is returned itself if it fits."""
+    return _resize_axis(embedding, frames, axis=0)
+
+
+def nearest_indices(size: int, new_size: int) -> list[int]:
+    """The entry of an axis of `size` that each of `new_size` entries copies, as PyTorch computes it: in float32."""
+    scale = np.float32(size) / np.float32(new_size)
+    indices = np.floor(np.arange(new_size, dtype=np.float32) * scale).astype(int)
+    return np.minimum(indices, size - 1).tolist()
+
+
+def _resize_axis(x: Float[Array, "*shape"], new_size: int, axis: int) -> Float[Array, "*resized"]:
+    if x.shape[axis] == new_size:
+        return x
+    # Slices and not a gather, which ONNX is not given.
+    entries = [lax.slice_in_dim(x, index, index + 1, axis=axis) for index in nearest_indices(x.shape[axis], new_size)]
+    return jnp.concatenate(entries, axis=axis)
