@@ -5,9 +5,10 @@
 Every format is exported with the same drawn weights (`motion-vit export`, kept in the folder `--exports` and found
 there by the next run) and runs in a process of its own, which imports its runtime alone. The processes take turns, so
 that whatever else the machine does meets all alike, and only one computes at a time. The first row is `jax.jit` of the
-model itself, which reads the weights of the safetensors export; ratios and differences of logits are to it. The first
-call, in which some runtimes compile, is not among the timed ones. Loading is reading the file, after the runtime was
-imported.
+model itself, which reads the weights of the safetensors export, and so are the rows of other formats that hold weights
+alone: huggingface, and torch, whose weights PyTorch's own loader reads. Ratios and differences of logits are to it. The
+first call, in which some runtimes compile, is not among the timed ones. Loading is reading the file, after the runtime
+was imported.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import motion_vit
-from motion_vit.interop.export import FORMATS
+from motion_vit.interop.export_formats import FORMATS
 from motion_vit.training.config import default_config
 from motion_vit.training.train_state import variable_shapes
 from motion_vit.training.trained_model import TrainedModel
@@ -133,15 +134,15 @@ def drawn_model(name: str) -> TrainedModel:
     return TrainedModel(model, draw(dict(variable_shapes(model))), labels, config, step=0)
 
 
-def make_export(name: str, weights: pathlib.Path, folder: pathlib.Path) -> None:
+def make_export(name: str, checkpoint: pathlib.Path, folder: pathlib.Path, batch: int = 1) -> None:
     """Exports, in a process of its own, unless it is there."""
     if folder.exists():
         return
     file_format, _, dtype = name.partition(":")
-    command = [sys.executable, "-c", EXPORT, "export", str(weights), "--format", file_format, "--out", str(folder)]
+    command = [sys.executable, "-c", EXPORT, "export", str(checkpoint), "--format", file_format, "--out", str(folder)]
     command += ["--dtype", dtype or "float32"]
     # Of the same batch, so that all compile for it.
-    command += [] if FORMATS[file_format].batches == "any" else ["--batch", "1"]
+    command += [] if FORMATS[file_format].batches == "any" else ["--batch", str(batch)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
 
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument(
         "--formats",
         nargs="+",
-        default=["stablehlo", "onnx", "savedmodel", "tflite"],
+        default=["huggingface", "torch", "stablehlo", "onnx", "savedmodel", "tflite"],
         metavar="FORMAT[:DTYPE]",
         help="what to compare with JAX, such as onnx or tflite:int8-weights",
     )

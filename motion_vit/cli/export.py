@@ -5,12 +5,11 @@ import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, at_least
+from motion_vit.interop.export_formats import FORMATS, WEIGHT_DTYPES
 
 DIFFERS_STATUS = 1
 """Exit status of a verification that found other logits than JAX's."""
 
-_FORMATS = ("safetensors", "huggingface", "torch", "stablehlo", "onnx", "savedmodel", "tflite")
-_DTYPES = ("float32", "bfloat16", "float16", "int8-weights")
 _MEGABYTE = 1e6
 
 
@@ -22,7 +21,7 @@ def add_export(commands: Any) -> None:
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="workdir of a training run, or a weights folder")
-    parser.add_argument("--format", required=True, choices=_FORMATS, metavar="FORMAT", help=", ".join(_FORMATS))
+    parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--batch",
@@ -32,10 +31,10 @@ def add_export(commands: Any) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=_DTYPES,
+        choices=WEIGHT_DTYPES,
         default="float32",
         metavar="DTYPE",
-        help=f"how weights are stored: {', '.join(_DTYPES)}; the computation stays as it is; default: float32",
+        help=f"how weights are stored: {', '.join(WEIGHT_DTYPES)}; the computation stays as it is; default: float32",
     )
     parser.add_argument("--verify", action="store_true", help="run the export in its own runtime and compare")
     add_weights_choice(parser)

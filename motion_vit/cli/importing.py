@@ -34,14 +34,21 @@ def add_import(commands: Any) -> None:
         action="append",
         default=[],
         metavar="PART",
-        help="start a part of the model anew: head, for other classes, or motion, the weights that only EMIM has; may "
-        "be given several times",
+        help="start a part of the model anew: head, for other classes; motion, what only EMIM, cost volumes and motion "
+        "modules have; temporal, TimeSformer's attention over time, as a copy of that within frames; prompt, motion "
+        "prompts; may be given several times",
     )
     parser.add_argument(
         "--inflate",
         choices=["average", "center"],
         help="take image weights: repeat their kernels over time and divide, as UniFormer does, or put them at the "
         "middle frame",
+    )
+    parser.add_argument(
+        "--resize",
+        action="store_true",
+        help="take position and time embeddings that were learned for clips of another size or length, by their "
+        "nearest entries",
     )
     parser.add_argument(
         "--partial", action="store_true", help="leave at its initial value whatever does not fit, and drop the rest"
@@ -58,14 +65,17 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
         "--channel-order",
         choices=["rgb", "bgr"],
         help="in which the weights take colours; default: as the authors' code read the dataset with as many classes "
-        "(Something-Something bgr, others rgb)",
+        "(UniFormer's and TimeSformer's of Something-Something bgr, others rgb)",
     )
-    parser.add_argument("--mean", metavar="R,G,B", help="of red, green and blue in [0, 1]; default: 0.45,0.45,0.45")
-    parser.add_argument("--std", metavar="R,G,B", help="default: 0.225,0.225,0.225")
+    parser.add_argument(
+        "--mean", metavar="R,G,B", help="of red, green and blue in [0, 1]; default: 0.45 each; ResNet: ImageNet's"
+    )
+    parser.add_argument("--std", metavar="R,G,B", help="default: 0.225 each; ResNet: ImageNet's")
     parser.add_argument(
         "--sampling",
         choices=["segment", "dense"],
-        help="of frames; default: dense for weights of 400, 600 or 700 classes (Kinetics), else segment",
+        help="of frames; default: segment, but dense for weights of UniFormer and TimeSformer with 400, 600 or 700 "
+        "classes (Kinetics)",
     )
     parser.add_argument("--stride", type=at_least(1), metavar="N", help="frames between sampled ones, for dense")
 
@@ -97,6 +107,7 @@ def _import(options: argparse.Namespace) -> int:
         clips={name: value for name, value in clips.items() if value is not None},
         anew=options.new,
         inflation=options.inflate,
+        resize=options.resize,
         strict=not options.partial,
         seed=options.seed,
     )

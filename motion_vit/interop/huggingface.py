@@ -19,15 +19,12 @@ _SHOWN_LABELS = 20
 _METRICS = {"top1": "top-1 accuracy", "top5": "top-5 accuracy"}
 
 
-def export_huggingface(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
-) -> dict[str, Any]:
+def export_huggingface(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDtype) -> dict[str, Any]:
     """Writes `model.safetensors` and the model card `README.md`.
 
     Args:
       trained: the model.
       folder: an existing folder.
-      batch: without meaning: weights take any batch.
       dtype: the form to store the weights in.
 
     Returns:
@@ -36,7 +33,7 @@ def export_huggingface(
     Raises:
       UserError: the weights are not finite, or do not fit `dtype`.
     """
-    entry = export_safetensors(trained, folder, batch=batch, dtype=dtype)
+    entry = export_safetensors(trained, folder, dtype=dtype)
     (folder / CARD_FILE).write_text(model_card(trained, dtype), encoding="utf-8")
     return {**entry, "format": "huggingface", "card": CARD_FILE}
 
@@ -115,10 +112,11 @@ def _results(evaluation: Mapping[str, Any]) -> str:
 
 def _inputs(preprocessing: Mapping[str, Any]) -> str:
     order = "red, green, blue" if preprocessing["channel_order"] == "rgb" else "blue, green, red"
+    frames = preprocessing["frames"] + preprocessing["extra_frames"]
     if preprocessing["sampling"] == "segment":
-        sampling = f"{preprocessing['frames']} frames spread over the whole video"
+        sampling = f"{frames} frames spread over the whole video"
     else:
-        sampling = f"{preprocessing['frames']} frames, every {preprocessing['stride']}th one"
+        sampling = f"{frames} frames, every {preprocessing['stride']}th one"
     size = preprocessing["image_size"]
     return (
         "## Inputs\n\n"

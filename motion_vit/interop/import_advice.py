@@ -8,10 +8,11 @@ from flax import linen as nn
 from motion_vit.interop.import_report import ImportReport
 from motion_vit.interop.inflation import inflates
 from motion_vit.interop.model_families import model_family
+from motion_vit.interop.resizing import resizes
 from motion_vit.interop.stored_tensor import Shape
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model, list_models
-
-_STRUCTURE = ("widths", "depths", "patch_sizes")
 
 
 def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
@@ -28,12 +29,14 @@ def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, S
     """
     if not report.loaded and not report.misshapen:
         return "None of these weights belong to this model. Check that the file and the model are the ones you mean."
-    parts = {name: part for name, part in model_family(model).parts.items() if name not in anew}
-    decided = {option for name in anew for option in model_family(model).parts[name].options}
-    found = {name: value for name, value in model_family(model).options(shapes).items() if name not in decided}
-    differing = {name: value for name, value in found.items() if _differs(value, getattr(model, name))}
+    family = model_family(model)
+    parts = {name: part for name, part in family.parts.items() if name not in anew}
+    decided = {option for name in anew for option in family.parts[name].options}
+    found = {name: value for name, value in family.options(shapes).items() if name not in decided}
+    own = model_options(model)
+    differing = {name: value for name, value in found.items() if _differs(value, own[name])}
     advice = []
-    if any(name in differing for name in _STRUCTURE) and (names := _models_with(model, found)):
+    if any(name in differing for name in family.structure) and (names := _models_with(model, found)):
         advice.append(f"The weights are of another network, {' or '.join(names)}. Create that one.")
     elif differing:
         options = ", ".join(f"{name}={value}" for name, value in differing.items())
@@ -48,6 +51,11 @@ def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, S
             "The convolutions of the source are of images. --inflate average, in Python inflation='average', makes "
             "convolutions of clips of them, as UniFormer's authors do."
         )
+    if any(resizes(name, *pair) for name, pair in report.misshapen.items()):
+        advice.append(
+            "The embeddings of the source are of other clips. --resize, in Python resize=True, takes their nearest "
+            "entries."
+        )
     advice.append(
         "Or --partial, in Python strict=False, keeps the model's initial values wherever weights do not fit."
         if advice
@@ -60,12 +68,14 @@ def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, S
 
 def _models_with(model: nn.Module, found: Mapping[str, Any]) -> list[str]:
     """The named models of a class whose structure is that of the weights."""
+    backbone = model.backbone if isinstance(model, MotionPrompted) else model
     named = {name: create_model(name) for name in list_models()}
+    structure = model_family(model).structure
     return [
         name
         for name, candidate in named.items()
-        if type(candidate) is type(model)
-        and all(getattr(candidate, option) == found[option] for option in _STRUCTURE if option in found)
+        if type(candidate) is type(backbone)
+        and all(getattr(candidate, option) == found[option] for option in structure if option in found)
     ]
 
 

@@ -26,8 +26,11 @@ class ImportReport:
       ignored: entries that carry no weight, knowingly left out: BatchNorm's step counters.
       reshaped: of the loaded ones, those whose axes lie in another order here, and how.
       inflated: of the loaded ones, those that gained a time axis: the shape in the source and that in the model.
-      anew: weights of the model that start anew by request, with the shape the model has.
+      resized: of the loaded ones, embeddings of other places or times: the shape in the source and that in the model.
+      copied: weights of the model that start anew by request as a copy of another one: the name of that.
+      anew: weights of the model that start anew by request at initial values, with the shape the model has.
       replaced: weights of the source that are unused because those start anew, with the shape they have.
+      prefix: what all names in the source begin with, which is left out here.
     """
 
     source: str
@@ -38,8 +41,11 @@ class ImportReport:
     ignored: tuple[str, ...]
     reshaped: Mapping[str, str] = dataclasses.field(default_factory=dict)
     inflated: Mapping[str, tuple[Shape, Shape]] = dataclasses.field(default_factory=dict)
+    resized: Mapping[str, tuple[Shape, Shape]] = dataclasses.field(default_factory=dict)
+    copied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     anew: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
     replaced: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
+    prefix: str = ""
 
     @property
     def complete(self) -> bool:
@@ -57,6 +63,9 @@ class ImportReport:
             for description, count in collections.Counter(self.reshaped.values()).items()
         ]
         changes += _section("inflated over time", _pairs(self.inflated))
+        changes += _section("resized to the nearest entries", _pairs(self.resized))
+        copies = {name: f"from {original}" for name, original in self.copied.items()}
+        changes += _section("started anew, as asked (copies)", copies)
         changes += _section("started anew, as asked (initial values)", self.anew)
         changes += _section("unused, because the model's start anew", self.replaced)
         return "\n".join([self._summary("loaded"), *changes, *self._misfits()])
@@ -66,10 +75,11 @@ class ImportReport:
         return "\n".join([self._summary("fit"), *self._misfits()])
 
     def _summary(self, taken: str) -> str:
+        prefix = f"\n  all names begin with {self.prefix} in the source, which is left out here" if self.prefix else ""
         return (
             f"weights of {self.source}: {len(self.loaded)} {taken}, {len(self.missing)} missing, "
             f"{len(self.unexpected)} unexpected, {len(self.misshapen)} misshapen, {len(self.ignored)} step counters "
-            "ignored"
+            f"ignored{prefix}"
         )
 
     def _misfits(self) -> list[str]:

@@ -1,6 +1,5 @@
 """What exports of a program hold: normalised clips in, logits out, with the weights in the form they are stored in."""
 
-import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,11 +11,15 @@ from flax import linen as nn
 from jax import export
 from jaxtyping import Array, Float
 
+from motion_vit.models.options import with_options
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weight_dtypes import WeightDtype, expand
 
 INPUT_NAME = "clips"
 OUTPUT_NAME = "logits"
+
+BATCH_SYMBOL = "b"
+"""The symbolic batch in a shape of JAX."""
 
 # Options that say how a program is run, not what it computes; in an export operators choose for its format.
 _HOW_IT_RUNS = {
@@ -42,9 +45,7 @@ def inference_function(model: nn.Module, *, in_float32: bool = False) -> Inferen
       A function from weights, as `motion_vit.training.weight_dtypes.compress` makes them, and normalised clips to
       logits in float32. To be traced under `motion_vit.ops.platform.target_platform`.
     """
-    fields = {field.name for field in dataclasses.fields(model)}
-    changes: dict[str, Any] = {**_HOW_IT_RUNS, **({"dtype": jnp.dtype("float32")} if in_float32 else {})}
-    runs_alone = model.clone(**{name: value for name, value in changes.items() if name in fields})
+    runs_alone = with_options(model, _HOW_IT_RUNS | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
 
     def logits(stored: Mapping[str, Array | np.ndarray], clips: Float[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         output: Array = runs_alone.apply(expand(stored), clips, train=False)
@@ -55,12 +56,12 @@ def inference_function(model: nn.Module, *, in_float32: bool = False) -> Inferen
 
 def clips_shape(model: nn.Module, batch: int | None) -> tuple[int | None, ...]:
     """The shape `[batch, frames, height, width, 3]` of the input; the batch is None where it is symbolic."""
-    return (batch, model.frames, model.image_size, model.image_size, 3)
+    return (batch, *model.clip_shape)
 
 
 def abstract_clips(model: nn.Module, batch: int | None) -> jax.ShapeDtypeStruct:
-    """The input for tracing, with a batch that is a number, or the symbol `b` for None."""
-    size = export.symbolic_shape("b")[0] if batch is None else batch
+    """The input for tracing, with a batch that is a number, or `BATCH_SYMBOL` for None."""
+    size = export.symbolic_shape(BATCH_SYMBOL)[0] if batch is None else batch
     return jax.ShapeDtypeStruct((size, *clips_shape(model, batch)[1:]), jnp.float32)
 
 

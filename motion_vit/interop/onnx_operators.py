@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jax import export
 from jax.extend import core
 from onnx import helper
 
 from motion_vit.errors import UserError
+from motion_vit.interop.inference_function import BATCH_SYMBOL
 from motion_vit.interop.onnx_builder import OnnxBuilder, Value
 
 Rule = Callable[[OnnxBuilder, core.JaxprEqn, Sequence[Value]], Value]
@@ -90,8 +92,17 @@ def _broadcast(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[V
     sizes = [1 if have == want else want for have, want in zip(placed, wanted, strict=True)]
     if all(isinstance(size, int) for size in sizes):
         return builder.add("Expand", x, builder.integers(sizes))
-    parts = [builder.integers([size]) if isinstance(size, int) else builder.batch_size() for size in sizes]
+    parts = [builder.integers([size]) if isinstance(size, int) else _symbolic_size(builder, size) for size in sizes]
     return builder.add("Expand", x, builder.add("Concat", *parts, axis=0))
+
+
+def _symbolic_size(builder: OnnxBuilder, size: Any) -> Value:
+    """A multiple of the batch, such as the frames of all clips, as an array of one number."""
+    (batch,) = export.symbolic_shape(BATCH_SYMBOL, scope=size.scope)
+    factor = size // batch
+    if not isinstance(factor, int):
+        raise _unsupported(f"an axis of {size} entries")
+    return builder.batch_size() if factor == 1 else builder.add("Mul", builder.batch_size(), builder.integers([factor]))
 
 
 def _concatenate(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
@@ -207,6 +218,27 @@ def _convolution(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence
     return _transpose(builder, output, np.argsort(output_axes).tolist())
 
 
+def _max_pool(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
+    """The largest of each window. MaxPool takes the first two axes whole, and its windows pad with minus infinity."""
+    params = equation.params
+    window, strides, padding = params["window_dimensions"], params["window_strides"], params["padding"]
+    whole = [axis for axis, parts in enumerate(zip(window, strides, padding, strict=True)) if parts == (1, 1, (0, 0))]
+    if len(whole) < 2 or any(step != 1 for step in params["base_dilation"]):
+        raise _unsupported("reduce_window_max over nearly all axes, or between elements")
+    order = [whole[0], whole[-1]]
+    order += _others(window, order)
+    pooled = order[2:]
+    output = builder.add(
+        "MaxPool",
+        _transpose(builder, inputs[0], order),
+        kernel_shape=[window[axis] for axis in pooled],
+        strides=[strides[axis] for axis in pooled],
+        dilations=[params["window_dilation"][axis] for axis in pooled],
+        pads=[padding[axis][side] for side in (0, 1) for axis in pooled],
+    )
+    return _transpose(builder, output, np.argsort(order).tolist())
+
+
 def _shape(atom: core.Var | core.Literal) -> tuple[Any, ...]:
     array: Any = atom.aval
     return tuple(array.shape)
@@ -233,6 +265,7 @@ RULES: Mapping[str, Rule] = {
     "erfc": lambda builder, equation, inputs: builder.add("Sub", _ONE, builder.add("Erf", inputs[0])),
     "gather": _gather,
     "pad": _pad,
+    "reduce_window_max": _max_pool,
     "reshape": _reshape,
     "rsqrt": lambda builder, equation, inputs: builder.add("Reciprocal", builder.add("Sqrt", inputs[0])),
     "select_n": _select,

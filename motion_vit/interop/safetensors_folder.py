@@ -11,15 +11,12 @@ from motion_vit.training.weight_dtypes import WeightDtype
 from motion_vit.training.weights_folder import WEIGHTS_FILE, write_weights
 
 
-def export_safetensors(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
-) -> dict[str, Any]:
+def export_safetensors(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDtype) -> dict[str, Any]:
     """Writes `model.safetensors`.
 
     Args:
       trained: the model.
       folder: an existing folder.
-      batch: without meaning: weights take any batch.
       dtype: the form to store the weights in.
 
     Returns:
@@ -29,4 +26,4 @@ def export_safetensors(
       UserError: the weights are not finite, or do not fit `dtype`.
     """
     write_weights(folder / WEIGHTS_FILE, trained, dtype)
-    return {"format": "safetensors", "batch": None, "dtype": dtype, "file": WEIGHTS_FILE}
+    return {"format": "safetensors", "dtype": dtype, "file": WEIGHTS_FILE}

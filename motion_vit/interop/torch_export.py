@@ -15,7 +15,7 @@ from flax import linen as nn
 
 from motion_vit.errors import UserError
 from motion_vit.interop.missing_package import missing_package
-from motion_vit.interop.torch_tables import STEP_COUNTER, torch_entries
+from motion_vit.interop.torch_tables import RUNNING_MEAN, STEP_COUNTER, torch_entries
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weight_dtypes import WeightDtype, compress
 
@@ -24,18 +24,13 @@ if TYPE_CHECKING:
 
 TORCH_FILE = "model.pth"
 
-_RUNNING_MEAN = "running_mean"
 
-
-def export_torch(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
-) -> dict[str, Any]:
+def export_torch(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDtype) -> dict[str, Any]:
     """Writes `model.pth`.
 
     Args:
       trained: the model.
       folder: an existing folder.
-      batch: without meaning: weights take any batch.
       dtype: "float32", "bfloat16" or "float16"; running statistics stay in float32.
 
     Returns:
@@ -60,7 +55,7 @@ def export_torch(
         torch.save({"model_state": tensors}, folder / TORCH_FILE)
     except RuntimeError as error:  # what PyTorch's writer makes of a full disk
         raise OSError(f"{TORCH_FILE}: {str(error).splitlines()[0]}") from error
-    return {"format": "torch", "batch": None, "dtype": dtype, "file": TORCH_FILE, "entry": "model_state"}
+    return {"format": "torch", "dtype": dtype, "file": TORCH_FILE, "entry": "model_state"}
 
 
 def torch_state_dict(model: nn.Module, arrays: Mapping[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
@@ -80,7 +75,7 @@ def torch_state_dict(model: nn.Module, arrays: Mapping[str, np.ndarray], step: i
     state_dict: dict[str, np.ndarray] = {}
     for path, entry in torch_entries(model, arrays).items():
         state_dict[entry.name] = np.ascontiguousarray(entry.layout.to_torch(arrays[path]))
-    modules = [name.rpartition(".") for name in state_dict if name.endswith(f".{_RUNNING_MEAN}")]
+    modules = [name.rpartition(".") for name in state_dict if name.endswith(f".{RUNNING_MEAN}")]
     return state_dict | {f"{module}.{STEP_COUNTER}": np.array(step, np.int64) for module, _, _ in modules}
 
 

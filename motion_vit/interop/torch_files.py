@@ -11,13 +11,14 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 
 from motion_vit.errors import UserError
+from motion_vit.interop.name_prefixes import uniform_prefix, without_prefix
 from motion_vit.interop.npz_file import open_npz
 from motion_vit.interop.stored_tensor import DamagedFileError, MoreThanWeightsError, StoredTensor
 from motion_vit.interop.torch_archive import open_torch_file
@@ -30,9 +31,6 @@ TORCH_SUFFIXES = (".pyth", ".pth", ".pt")
 
 _WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict")
 """Entries under which training codes keep the weights, beside the optimizer and the epoch."""
-
-_PREFIXES = ("module.", "_orig_mod.")
-"""What `DistributedDataParallel` and `torch.compile` put before every name."""
 
 _SAFETENSORS_DTYPES = {
     "F64": np.float64,
@@ -53,17 +51,30 @@ def describe_source(source: Source) -> str:
     return "the mapping" if isinstance(source, Mapping) else os.fspath(source)
 
 
+class StateDict(NamedTuple):
+    """The weights of a source.
+
+    Attributes:
+      tensors: names to weights, which can be read while the source is open; those of floating point are read as
+        float32.
+      prefix: what all names begin with in the source, which is left out in `tensors`.
+    """
+
+    tensors: Mapping[str, StoredTensor]
+    prefix: str
+
+
 @contextlib.contextmanager
-def open_state_dict(source: Source) -> Iterator[dict[str, StoredTensor]]:
+def open_state_dict(source: Source) -> Iterator[StateDict]:
     """Opens the weights of a PyTorch model, or of one in the names of this library.
 
     Args:
       source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors` or in `.npz`; or a mapping of names to
         arrays or tensors. The weights may lie under "model_state", "model", "state_dict" or "model_state_dict", and
-        all names may begin with "module." or "_orig_mod.".
+        all names may begin alike; see `motion_vit.interop.name_prefixes`.
 
     Yields:
-      Names to weights, which can be read while the source is open; those of floating point are read as float32.
+      The weights, while the source is open.
 
     Raises:
       UserError: the file is absent, unreadable, not a checkpoint or holds more than weights; there are none in it.
@@ -72,18 +83,24 @@ def open_state_dict(source: Source) -> Iterator[dict[str, StoredTensor]]:
     where = describe_source(source)
     with contextlib.ExitStack() as stack:
         if isinstance(source, Mapping):
-            yield _state_dict(source, where)
+            yield _without_prefix(_state_dict(source, where))
             return
         path = pathlib.Path(source)
         content, damage = _open_file(path, stack)
-        yield {
+        tensors = {
             name: dataclasses.replace(tensor, read=_guarded(tensor.read, damage))
             for name, tensor in _state_dict(content, where).items()
         }
+        yield _without_prefix(tensors)
+
+
+def _without_prefix(tensors: Mapping[str, StoredTensor]) -> StateDict:
+    prefix = uniform_prefix(tensors)
+    return StateDict({without_prefix(name, prefix): tensor for name, tensor in tensors.items()}, prefix)
 
 
 def _state_dict(content: Any, where: str) -> dict[str, StoredTensor]:
-    """The weights in what a file holds, under their names in the model."""
+    """The weights in what a file holds."""
     if not isinstance(content, Mapping):
         raise UserError(
             f"{where} holds {_a(content)}, not a PyTorch state dict. Save the weights where they come from with "
@@ -98,9 +115,6 @@ def _state_dict(content: Any, where: str) -> dict[str, StoredTensor]:
                 f"{where} holds no PyTorch state dict: its entry {name!r} is {_a(value)}, not an array. "
                 f"Expected names and arrays, at the top or under one of {', '.join(_WRAPPERS)}."
             )
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in entries):
-            entries = {name.removeprefix(prefix): value for name, value in entries.items()}
     return {name: _as_stored(value) for name, value in entries.items()}
 
 

@@ -29,6 +29,8 @@ def uniformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
         "widths": _of_stages([_size(shapes, f"patch_embed{stage}.norm.weight", 0) for stage in range(1, 5)]),
         "depths": _of_stages([_depth(shapes, stage) for stage in range(1, 5)]),
         "patch_sizes": _of_stages([_size(shapes, f"patch_embed{stage}.proj.weight", -1) for stage in range(1, 5)]),
+        # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
+        "motion_module": None if any(".motion." in name for name in shapes) else "none",
         **_emim_options(shapes),
     }
     found["layer_scale"] = 1.0 if any(name.endswith(".gamma_1") for name in shapes) else None
@@ -82,7 +84,7 @@ def _placement(shapes: Mapping[str, Shape]) -> str | None:
     return max(third, fourth, key=len)
 
 
-def uniformer_clips(num_classes: int | None) -> dict[str, str]:
+def uniformer_clips(found: Mapping[str, Any]) -> dict[str, Any]:
     """How the released weights took their clips, which the number of classes tells.
 
     `slowfast/datasets/sth.py`, which both UniFormer and EMIM train on Something-Something with, reads frames with
@@ -90,14 +92,14 @@ def uniformer_clips(num_classes: int | None) -> dict[str, str]:
     `slowfast/datasets/decoder.py`, used for Kinetics, decodes with PyAV and `to_rgb()`; ImageNet is read with PIL.
 
     Args:
-      num_classes: classes that the weights tell apart; None if they do not say.
+      found: of `uniformer_options`.
 
     Returns:
       `channel_order`, and where it is known `sampling`.
     """
-    if num_classes == _SOMETHING_SOMETHING_CLASSES:
+    if found.get("num_classes") == _SOMETHING_SOMETHING_CLASSES:
         return {"channel_order": "bgr", "sampling": "segment"}
-    return {"channel_order": "rgb"} | ({"sampling": "dense"} if num_classes in _KINETICS_CLASSES else {})
+    return {"channel_order": "rgb"} | ({"sampling": "dense"} if found.get("num_classes") in _KINETICS_CLASSES else {})
 
 
 def uniformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[str]:
@@ -105,13 +107,13 @@ def uniformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> 
 
     Args:
       shapes: names and shapes of the weights in PyTorch.
-      options: options of the model that differ from its defaults.
+      options: every option of the model.
 
     Returns:
       Sentences.
     """
     stem = shapes.get("patch_embed1.proj.weight", ())
-    if len(stem) == 5 and _placement(shapes) == "gg" and options.get("stem_temporal_stride", 1) == 1:
+    if len(stem) == 5 and _placement(shapes) == "gg" and options["stem_temporal_stride"] == 1:
         return [
             "weights without EMIM: the published UniFormer halves the frames in its stem, which stem_temporal_stride=2 "
             "does, too; this model keeps them all, as EMIM does when it starts from such weights"

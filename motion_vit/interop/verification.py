@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from motion_vit.errors import UserError
-from motion_vit.interop.export import FORMATS, check_packages
+from motion_vit.interop.export import check_packages
+from motion_vit.interop.export_formats import FORMATS
 from motion_vit.interop.self_check import read_self_check
 from motion_vit.training.model_description import CONFIG_FILE
 

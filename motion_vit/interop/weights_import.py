@@ -7,17 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
 from motion_vit.interop.import_report import ImportReport
 from motion_vit.interop.inflation import Inflation
-from motion_vit.interop.model_families import ModelFamily, model_family
-from motion_vit.interop.stored_tensor import Shape
+from motion_vit.interop.model_families import model_family
+from motion_vit.interop.stored_tensor import StoredTensor
 from motion_vit.interop.torch_files import Source, describe_source, open_state_dict
-from motion_vit.interop.torch_import import load_tensors
+from motion_vit.interop.torch_import import load_state_dict
+from motion_vit.interop.torch_tables import RUNNING_MEAN, STEP_COUNTER
+from motion_vit.interop.weight_slots import Fitting
+from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model
-from motion_vit.training.config import config_from_dict
+from motion_vit.training.config import config_from_dict, default_config
 from motion_vit.training.config_validation import build_model, validate_fields
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weights_folder import write_weights_folder
@@ -64,6 +68,7 @@ def import_weights(
     clips: Mapping[str, Any] | None = None,
     anew: Collection[str] = (),
     inflation: Inflation | None = None,
+    resize: bool = False,
     strict: bool = True,
     seed: int = 0,
 ) -> ImportedWeights:
@@ -76,9 +81,10 @@ def import_weights(
       options: options of the model. `num_classes` is that of the labels, or of the weights, if it is not given.
       label_names: the name of each class, in the order of the logits; "class 0" and so on if they are not given.
       clips: what the weights expect of clips: `channel_order`, `mean`, `std`, `sampling`, `stride`, as in the recipe's
-        `data`. By default as UniFormer and EMIM were trained.
-      anew: parts of the model that start anew, "head" and, of UniFormer, "motion".
+        `data`. By default as the authors of the model trained theirs.
+      anew: parts of the model that start anew, as `load_torch` takes them.
       inflation: how image convolutions become convolutions of clips; None refuses them.
+      resize: take position and time embeddings of other sizes, by their nearest entries.
       strict: refuse weights that do not fit; otherwise leave out what does not.
       seed: of initial values.
 
@@ -94,28 +100,33 @@ def import_weights(
     where = describe_source(source)
     preset = create_model(model_name, **options)
     family = model_family(preset)
-    with open_state_dict(source) as tensors:
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        source_classes = family.options(shapes).get("num_classes")
+    with open_state_dict(source) as state_dict:
+        shapes = {name: tensor.shape for name, tensor in state_dict.tensors.items()}
+        found = family.options(shapes)
+        source_classes = found.get("num_classes")
         label_names = _label_names(label_names, options.get("num_classes"), source_classes, where, anew)
-        recorded = family.clips(source_classes) | dict(clips or {})
+        recorded = family.clips(found) | dict(clips or {})
         config = _recipe(model_name, options, recorded, preset.frames, preset.image_size)
         model = build_model(config, len(label_names))
-        variables, report = load_tensors(
-            model,
-            tensors,
-            where,
-            strict=strict,
-            anew=anew,
-            inflation=inflation,
-            rng=jax.random.key(seed),
-        )
-    notes = _notes(family, shapes, config, label_names, clips or {})
-    trained = TrainedModel(model, variables, tuple(label_names), config, step=0)
+        fitting = Fitting(anew, inflation, resize)
+        variables, report = load_state_dict(model, state_dict, where, fitting, strict=strict, rng=jax.random.key(seed))
+        step = _counted_steps(state_dict.tensors, report.loaded)
+    notes = (*_notes(config, label_names, clips or {}), *family.notes(shapes, model_options(model)))
+    trained = TrainedModel(model, variables, tuple(label_names), config, step=step)
     imported = ImportedWeights(os.fspath(folder), model_name, trained, report, notes)
     report_text = json.dumps(imported.to_dict(), indent=2) + "\n"
     write_weights_folder(folder, trained, files={REPORT_FILE: report_text})
     return imported
+
+
+def _counted_steps(tensors: Mapping[str, StoredTensor], loaded: Collection[str]) -> int:
+    """Training steps behind weights: what the step counters of all BatchNorms agree on, and 0 where they do not."""
+    names = [name.removesuffix(RUNNING_MEAN) + STEP_COUNTER for name in loaded if name.endswith(f".{RUNNING_MEAN}")]
+    counters = [tensors[name] for name in names if name in tensors]
+    if any(counter.shape != () or not np.issubdtype(counter.dtype, np.integer) for counter in counters):
+        return 0
+    counts = {int(counter.read()) for counter in counters}
+    return max(0, counts.pop()) if len(counts) == 1 else 0
 
 
 def _label_names(
@@ -158,13 +169,7 @@ def _recipe(
     return config
 
 
-def _notes(
-    family: ModelFamily,
-    shapes: Mapping[str, Shape],
-    config: ConfigDict,
-    label_names: Sequence[str],
-    given: Mapping[str, Any],
-) -> tuple[str, ...]:
+def _notes(config: ConfigDict, label_names: Sequence[str], given: Mapping[str, Any]) -> list[str]:
     data = config.data
     notes = []
     if "channel_order" not in given:
@@ -172,6 +177,8 @@ def _notes(
             f"colours are taken as {data.channel_order}, as the authors' code read the datasets of as many classes; "
             "--channel-order sets another order"
         )
+    if "mean" not in given and tuple(data.mean) != tuple(default_config().data.mean):
+        notes.append(f"colours are normalised by mean {tuple(data.mean)} and standard deviation {tuple(data.std)}")
     if "sampling" not in given:
         notes.append(f"frames are taken by {data.sampling} sampling; --sampling sets another")
     if label_names[0] == "class 0":
@@ -179,4 +186,4 @@ def _notes(
             f"the {len(label_names)} classes have no names, without which labelled videos cannot be compared; give "
             "them with --labels"
         )
-    return (*notes, *family.notes(shapes, config.model.options.to_dict()))
+    return notes

@@ -1,9 +1,10 @@
 """`config.json`: what must be known, besides the weights, to use a trained model, here or in another framework.
 
-Every export carries it. Pixels become inputs as its `preprocessing` says: frames are sampled from the video, resized
-with their aspect so that the short side has `image_size` pixels, cropped to a square, scaled to `pixel_range`, and
-become `(pixel - mean) / std`, `mean` and `std` being of red, green and blue in this order; `channel_order` is the order
-in which the three then lie in the last axis.
+Every export carries it. Pixels become inputs as its `preprocessing` says: `frames` are sampled from the video, and
+behind them `extra_frames` at the same spacing, which an input adapter takes; they are resized with their aspect so that
+the short side has `image_size` pixels, cropped to a square, scaled to `pixel_range`, and become `(pixel - mean) / std`,
+`mean` and `std` being of red, green and blue in this order; `channel_order` is the order in which the three then lie in
+the last axis.
 """
 
 import dataclasses
@@ -13,14 +14,15 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, get_args
 
-import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model
 from motion_vit.training.config import config_from_dict, default_config, flatten, to_json
 from motion_vit.training.config_validation import is_set_elsewhere, validate_fields
+from motion_vit.training.train_state import variable_shapes
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weight_dtypes import WeightDtype
 
@@ -31,7 +33,7 @@ FORMAT_VERSION = 1
 _LARGEST_FILE = 64 * 2**20
 # Options that cost memory or time before the weights can be compared with them, and limits that no real network comes
 # near: a file that says more is damaged, or meant to exhaust the machine.
-_LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200}
+_LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200, "depth": 200}
 # What `preprocessing` calls fields of the recipe's `data`.
 _PREPROCESSING = {
     "frames": "frames",
@@ -51,10 +53,12 @@ class ModelDescription:
     Attributes:
       trained: the model, still without variables.
       weights_dtype: the form that the weights are stored in.
+      shapes: shapes of its variables, nested.
     """
 
     trained: TrainedModel
     weights_dtype: WeightDtype
+    shapes: Mapping[str, Any]
 
 
 def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dict[str, Any]:
@@ -68,7 +72,8 @@ def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dic
       A nested mapping for JSON.
     """
     data = trained.config.data
-    shape = {"frames": trained.model.frames, "image_size": trained.model.image_size}
+    extra = trained.model.clip_shape[0] - trained.model.frames
+    shape = {"frames": trained.model.frames, "extra_frames": extra, "image_size": trained.model.image_size}
     fields = {name: data[field] for name, field in _PREPROCESSING.items()}
     description = {
         "format": FORMAT,
@@ -96,20 +101,6 @@ def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
     return recipe
 
 
-def model_options(model: nn.Module) -> dict[str, Any]:
-    """Every option of a model, also those that were left at their defaults, which may change.
-
-    Args:
-      model: a model of `motion_vit.create_model`.
-
-    Returns:
-      Name -> value, for JSON and for `create_model`.
-    """
-    fields = [field.name for field in dataclasses.fields(model) if field.name not in ("parent", "name")]
-    values = {name: getattr(model, name) for name in fields}
-    return {name: jnp.dtype(value).name if name == "dtype" else value for name, value in values.items()}
-
-
 def is_description(path: pathlib.Path) -> bool:
     """Whether a file is a `config.json` of this library, and not a run's recipe or another library's.
 
@@ -132,7 +123,7 @@ def read_description(path: pathlib.Path) -> ModelDescription:
       path: the file.
 
     Returns:
-      The model without variables, and the form of its weights.
+      The model without variables, the form of its weights and their shapes.
 
     Raises:
       UserError: it is absent, damaged, of a later version, or does not describe a model.
@@ -190,7 +181,7 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
                 "must be the same."
             )
     _check_size(options)
-    model = create_model(model_name, **options)
+    model, shapes = _model(model_name, options)
     if model.num_classes != len(label_names):
         raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
     evaluation = _field(values, "evaluation", dict)
@@ -208,7 +199,17 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
         averaged=_field(values, "averaged", bool),
         evaluation=evaluation,
     )
-    return ModelDescription(trained, weights_dtype)
+    return ModelDescription(trained, weights_dtype, shapes)
+
+
+def _model(name: str, options: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """The model with the shapes of its variables, which tell whether its options go together."""
+    _field(options, "dtype", str)
+    try:
+        model = create_model(name, **options)
+        return model, variable_shapes(model)
+    except (TypeError, ValueError, ArithmeticError) as error:  # what values of no sensible kind lead to
+        raise UserError(f"the model's options are not those of a {name}: {error}.") from error
 
 
 def _check_size(options: Mapping[str, Any]) -> None:

@@ -22,7 +22,6 @@ from motion_vit.errors import UserError
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpoint_errors import check_same_model
 from motion_vit.training.model_description import CONFIG_FILE, description_of, read_description
-from motion_vit.training.train_state import variable_shapes
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weight_dtypes import WeightDtype, check_finite, compress, expand, stored_shapes
 from motion_vit.training.whole_folder import whole_folder
@@ -70,7 +69,8 @@ def write_weights(path: pathlib.Path, trained: TrainedModel, dtype: WeightDtype)
       OSError: the disk is full or refuses.
       UserError: the weights are not finite or do not fit `dtype`.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in compress(trained.variables, dtype).items()}
+    # Not `ascontiguousarray`, which gives an array of one number an axis.
+    arrays = {name: np.asarray(array, order="C") for name, array in compress(trained.variables, dtype).items()}
     path.touch()
     permissions = path.stat().st_mode
     try:
@@ -109,8 +109,7 @@ def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = N
     """
     path = pathlib.Path(folder)
     described = read_description(path / CONFIG_FILE)
-    shapes = variable_shapes(described.trained.model)
-    stored = _read_tensors(path / WEIGHTS_FILE, stored_shapes(shapes, described.weights_dtype))
+    stored = _read_tensors(path / WEIGHTS_FILE, stored_shapes(described.shapes, described.weights_dtype))
     sharding = meshes.replicated(meshes.data_mesh() if mesh is None else mesh)
     variables = jax.tree.map(
         lambda array: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]), expand(stored)

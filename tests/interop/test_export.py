@@ -10,7 +10,8 @@ from small_trained_model import small_trained_model
 
 from motion_vit.errors import UserError
 from motion_vit.interop import export
-from motion_vit.interop.export import FORMATS, check_request, export_model
+from motion_vit.interop.export import PROGRAM_EXPORTERS, WEIGHTS_EXPORTERS, check_request, export_model
+from motion_vit.interop.export_formats import FORMATS
 from motion_vit.interop.self_check import draw_clips, read_self_check
 from motion_vit.training.weight_dtypes import compress, expand
 
@@ -44,12 +45,17 @@ def test_the_clips_of_a_check_are_what_its_file_says():
     np.testing.assert_array_equal(draw_clips(3, (1, 2, 4, 4, 3)), expected)
 
 
+def test_every_format_is_written_as_weights_or_as_a_program_and_only_programs_have_a_batch():
+    assert {*WEIGHTS_EXPORTERS, *PROGRAM_EXPORTERS} == FORMATS.keys()
+    assert {name for name, chosen in FORMATS.items() if chosen.batches == "any"} == WEIGHTS_EXPORTERS.keys()
+
+
 def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
-    def fail(trained, folder, *, batch, dtype):
+    def fail(trained, folder, *, dtype):
         (folder / "model.safetensors").write_text("half")
         raise UserError("the model holds an operation")
 
-    monkeypatch.setattr(export, "FORMATS", {"safetensors": FORMATS["safetensors"]._replace(exporter=fail)})
+    monkeypatch.setattr(export, "WEIGHTS_EXPORTERS", {"safetensors": fail})
     with pytest.raises(UserError, match="holds an operation"):
         export_model(small_trained_model(), "safetensors", tmp_path / "export")
     assert not list(tmp_path.iterdir())

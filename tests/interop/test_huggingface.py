@@ -27,7 +27,7 @@ def front_matter(card):
 @pytest.mark.parametrize("dtype", ["float32", "int8-weights"])
 def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
     trained = small_trained_model(name="uniformer_tiny")._replace(evaluation=EVALUATION)
-    entry = export(trained, tmp_path, batch=None, dtype=dtype)
+    entry = export(trained, tmp_path, dtype=dtype)
     write_config(tmp_path, {**description_of(trained, dtype), "export": entry})
     assert (tmp_path / entry["file"]).is_file()
     loaded = motion_vit.load(tmp_path)

@@ -98,7 +98,7 @@ def test_weights_without_emim_say_how_to_start_it_anew():
     model = motion_vit.create_model("uniformer_emim_tiny")
     message = refusal(model, goldens.state_dict("uniformer_tiny"))
     assert "a model with placement=gg" in message
-    assert "--new motion, in Python anew=['motion'], starts the weights that only EMIM has anew." in message
+    assert "--new motion, in Python anew=['motion'], starts the weights that only EMIM and motion modules" in message
 
 
 def test_a_part_that_starts_anew_is_no_longer_advised():

@@ -152,6 +152,16 @@ FUNCTIONS = {
         ),
         X,
     ),
+    "the largest of windows that overlap": (
+        lambda x: lax.reduce_window(
+            x[..., None], -jnp.inf, lax.max, (1, 3, 2, 1), (1, 2, 1, 1), [(0, 0), (1, 1), (0, 1), (0, 0)]
+        ),
+        X,
+    ),
+    "the rows of all clips repeated": (
+        lambda x: jnp.broadcast_to(x.reshape(-1, 1, 4), (5 * x.shape[0], 3, 4)),
+        X,
+    ),
     "a number computed beforehand": (lambda x: x * jnp.sqrt(jnp.arange(4, dtype=jnp.float32)).reshape(1, 1, 4), X),
     "an average": (lambda x: jnp.mean(x, axis=(1, 2)), X),
 }
@@ -171,6 +181,11 @@ def test_every_rule_computes_what_jax_computes(name):
         (lambda x: lax.scan(lambda total, row: (total + row, None), x[:, 0], x.swapaxes(0, 1))[0], "scan"),
         (lambda x: x[:, :, jnp.abs(x[0, 0, :2]).astype(jnp.int32)], "dim_as_value"),
         (lambda x: lax.pad(x, np.float32(0), [(0, 0, 0), (0, 0, 1), (0, 0, 0)]), "pad between elements"),
+        (
+            lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2), (1, 1, 1), "VALID"),
+            "reduce_window_max over nearly all axes",
+        ),
+        (lambda x: jnp.broadcast_to(x[:1, 0, 0], (5 * x.shape[0] + 1,)), "an axis of 5"),
     ],
 )
 def test_an_operation_without_a_rule_is_named(function, name):

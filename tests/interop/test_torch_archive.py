@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 
 def read(path):
-    with open_state_dict(path) as tensors:
+    with open_state_dict(path) as (tensors, _):
         return {name: tensor.read() for name, tensor in tensors.items()}
 
 

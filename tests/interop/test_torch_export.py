@@ -36,7 +36,7 @@ def trained_model(golden):
 
 
 def exported(trained, folder, dtype="float32"):
-    entry = export_torch(trained, folder, batch=None, dtype=dtype)
+    entry = export_torch(trained, folder, dtype=dtype)
     return torch.load(folder / entry["file"], weights_only=True)
 
 
@@ -105,4 +105,4 @@ def test_what_a_state_dict_cannot_hold_is_refused(tmp_path):
 def test_without_pytorch_the_message_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match=r"pip install 'motion_vit\[torch\]'"):
-        export_torch(small_trained_model(), tmp_path, batch=None, dtype="float32")
+        export_torch(small_trained_model(), tmp_path, dtype="float32")

@@ -208,11 +208,10 @@ def test_a_path_that_is_no_weights_file_is_reported(model, tmp_path):
 
 def test_a_model_without_a_pytorch_counterpart_says_so(weights):
     class Other(flax.linen.Module):
-        frames = 16
-        image_size = 32
+        clip_shape = (16, 32, 32, 3)
 
         def __call__(self, clips):
             return clips
 
-    with pytest.raises(motion_vit.UserError, match="no PyTorch naming is known for Other"):
+    with pytest.raises(motion_vit.UserError, match="no foreign weights are known for Other"):
         load_torch(Other(), weights)

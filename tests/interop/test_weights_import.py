@@ -10,10 +10,12 @@ import pytest
 import motion_vit
 from motion_vit.interop.import_report import CheckpointImportError
 from motion_vit.interop.label_file import read_label_file
+from motion_vit.interop.torch_export import torch_state_dict
 from motion_vit.interop.torch_import import load_torch
 from motion_vit.interop.uniformer_options import uniformer_clips
 from motion_vit.interop.weights_import import import_weights
 from motion_vit.training.load_trained import load_trained
+from motion_vit.training.weight_dtypes import compress
 
 NAMES = tuple(f"pushing thing {number}" for number in range(10))
 
@@ -76,6 +78,17 @@ def test_without_labels_the_number_of_classes_is_the_weights_own(tmp_path):
     assert any("have no names" in note for note in result.notes)
 
 
+@pytest.mark.parametrize(("others", "expected"), [(1234, 1234), (99, 0)])
+def test_the_steps_of_the_source_are_kept_where_its_counters_agree(others, expected, tmp_path):
+    weights = weights_of()
+    counters = [name for name in weights if name.endswith("num_batches_tracked")]
+    weights |= {name: np.array(others, np.int64) for name in counters} | {counters[0]: np.array(1234, np.int64)}
+    trained = import_weights(weights, "uniformer_emim_tiny", tmp_path / "out").trained
+    assert trained.step == load_trained(tmp_path / "out").step == expected
+    exported = torch_state_dict(trained.model, compress(trained.variables, "float32"), trained.step)
+    assert {exported[name].item() for name in counters} == {expected}
+
+
 @pytest.mark.parametrize(("num_classes", "order", "sampling"), [(174, "bgr", "segment"), (400, "rgb", "dense")])
 def test_clips_are_taken_as_the_authors_did_for_their_datasets(tmp_path, num_classes, order, sampling):
     result = import_weights(weights_of(num_classes), "uniformer_emim_tiny", tmp_path / "out")
@@ -85,8 +98,8 @@ def test_clips_are_taken_as_the_authors_did_for_their_datasets(tmp_path, num_cla
 
 
 def test_the_order_of_colours_is_that_of_image_weights_for_other_numbers_of_classes():
-    assert uniformer_clips(1000) == {"channel_order": "rgb"}
-    assert uniformer_clips(None) == {"channel_order": "rgb"}
+    assert uniformer_clips({"num_classes": 1000}) == {"channel_order": "rgb"}
+    assert uniformer_clips({}) == {"channel_order": "rgb"}
 
 
 def test_labels_that_do_not_match_the_weights_are_refused(tmp_path):

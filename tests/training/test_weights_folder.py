@@ -51,6 +51,11 @@ def change_config(folder: pathlib.Path, change: Callable[[dict[str, Any]], objec
     path.write_text(json.dumps(values))
 
 
+def become_uniformer(values: dict[str, Any], **options: object) -> None:
+    """Makes a description say that it is of a model with more options."""
+    values["model"] = {"name": "uniformer_tiny", "options": values["model"]["options"] | options}
+
+
 def change_weights(folder: pathlib.Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
     path = folder / "model.safetensors"
     arrays = safetensors.numpy.load_file(path)
@@ -98,7 +103,14 @@ def test_the_description_spells_out_every_option_and_the_preprocessing() -> None
     assert values["model"]["options"]["window"] == 5
     assert values["model"]["options"]["mlp_ratio"] == 4.0
     assert values["preprocessing"] == {
-        **{"frames": 4, "image_size": 32, "sampling": "segment", "stride": 4, "channel_order": "rgb"},
+        **{
+            "frames": 4,
+            "extra_frames": 0,
+            "image_size": 32,
+            "sampling": "segment",
+            "stride": 4,
+            "channel_order": "rgb",
+        },
         **{"mean": [0.45] * 3, "std": [0.225] * 3, "pixel_range": [0, 1], "layout": "b t h w c"},
     }
     assert values["label_names"] == [f"class {number}" for number in range(10)]
@@ -147,6 +159,10 @@ def test_what_is_said_about_the_inputs_decides_over_the_recipe(copied: pathlib.P
         ),
         (lambda v: v["model"]["options"].update(depths=[1, 10**9, 1, 1]), r"depths is \[1, 1000000000, 1, 1\], but"),
         (lambda v: v["model"]["options"].update(window=10**5 + 1), "window is 100001, but must be at most 255"),
+        (lambda v: v["model"]["options"].update(dtype=3), "dtype is a int, but must be a str"),
+        (lambda v: become_uniformer(v, mlp_ratio=-1), "the model cannot take clips of 4 frames of 32 x 32 pixels"),
+        (lambda v: become_uniformer(v, mlp_ratio=0), "options are not those of a uniformer_tiny: .* division by zero"),
+        (lambda v: become_uniformer(v, widths=["a", 1, 1, 1]), "options are not those of a uniformer_tiny"),
     ],
 )
 def test_a_config_that_does_not_describe_the_model_is_answered_with_what_is_wrong(
