@@ -5,12 +5,15 @@ import pathlib
 import jax
 import pytest
 
+from motion_vit.comparison.rows import load_rows
 from motion_vit.training import mesh as meshes
 from motion_vit.training.config import load_config
-from motion_vit.training.config_validation import validate
+from motion_vit.training.config_validation import build_model, validate
 from motion_vit.training.program import build_program
 
-RECIPES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
+FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
+COMPARISONS = [path for path in FILES if path.stem == "comparison"]
+RECIPES = [path for path in FILES if path not in COMPARISONS]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -28,7 +31,14 @@ def test_a_recipe_makes_a_training_step(path: pathlib.Path) -> None:
     assert metrics["loss"].shape == ()
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_every_row_of_a_comparison_makes_a_model(path: pathlib.Path) -> None:
+    rows = load_rows(str(path), ["--config.data.train=unused"])
+    models = {name: build_model(config, num_classes=10) for name, config in rows.items()}
+    assert len(set(models.values())) == len(rows) > 10, "two rows are the same"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_recipe_says_how_it_is_run_and_what_to_expect(path: pathlib.Path) -> None:
     header = path.read_text(encoding="utf-8").split('"""')[1]
     assert "motion-vit" in header

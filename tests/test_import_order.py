@@ -20,7 +20,8 @@ ALLOWED = {
     "training": {"models", "modules", "ops", "data"},
     "interop": {"training", "data", "models", "modules", "ops"},
     "demo": {"training", "data", "models"},
-    "cli": {"demo", "training", "data", "models", "interop"},
+    "comparison": {"training", "data", "models"},
+    "cli": {"demo", "comparison", "training", "data", "models", "interop"},
     "__init__": {"models", "training"},
     "errors": set(),
 }

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS
+from motion_vit.cli.comparison import add_compare
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.export import add_export
@@ -86,4 +87,5 @@ def _parser() -> argparse.ArgumentParser:
     add_inspect(commands)
     add_render(commands)
     add_demo(commands)
+    add_compare(commands)
     return parser

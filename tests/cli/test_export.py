@@ -7,6 +7,7 @@ from exported import write_emim_model
 
 from motion_vit import cli
 from motion_vit.interop import verification
+from motion_vit.interop.export_formats import FORMATS, WEIGHT_DTYPES
 from motion_vit.interop.verification import Verification
 
 
@@ -58,6 +59,13 @@ def test_mistakes_are_named(weights, arguments, message, tmp_path, capsys):
 def test_a_folder_without_a_checkpoint_is_named(tmp_path, capsys):
     assert cli.main(["export", str(tmp_path / "none"), "--format", "stablehlo", "--out", str(tmp_path / "out")]) == 2
     assert "there is no checkpoint in" in capsys.readouterr().err
+
+
+def test_help_names_every_format_and_form_of_weights(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["export", "--help"])
+    words = set(capsys.readouterr().out.replace(",", " ").replace(";", " ").split())
+    assert words >= {*FORMATS, *WEIGHT_DTYPES}
 
 
 @pytest.mark.parametrize("batch", ["0", "many"])

@@ -41,6 +41,24 @@ def test_everything_on_the_command_line_arrives(source, tmp_path, capsys):
     assert (tuple(data.mean), tuple(data.std)) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+def test_a_timesformer_of_other_clips_is_taken_behind_motion_prompts(tmp_path, capsys):
+    weights = goldens.state_dict("timesformer_tiny_divided_space_time")
+    np.savez(tmp_path / "weights.npz", **{f"model.{name}": value for name, value in weights.items()})
+    status, out, _ = run(
+        capsys,
+        *(tmp_path / "weights.npz", "--model", "timesformer_tiny", "--out", tmp_path / "out", "--resize"),
+        *("input_adapter=motion_prompt", "frames=4", "--new", "prompt", "--sampling", "dense", "--stride", "32"),
+    )
+    assert status == 0
+    assert "all names begin with model. in the source" in out
+    assert "time_embed (1, 8, 96) in the source, (1, 4, 96) in the model" in out
+    assert "started anew, as asked (initial values):\n  vmps.m (1,)\n  vmps.n (1,)" in out
+    trained = load_trained(tmp_path / "out")
+    assert trained.model.clip_shape == (5, 64, 64, 3)
+    assert trained.config.data.frames == 4
+    assert trained.config.model.options.input_adapter == "motion_prompt"
+
+
 def test_json_prints_the_report(source, tmp_path, capsys):
     status, out, _ = run(capsys, source, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out", "--json")
     assert status == 0

@@ -1,0 +1,61 @@
+"""FineGym (Gym99), TimeSformer, 8 frames: the baseline of "Motion meets Attention" (arXiv 2407.03179).
+
+Commands:           motion-vit prepare finegym --source DOWNLOAD --out data/finegym --codec h264-fast --skip-bad
+                    motion-vit import TimeSformer_divST_8x32_224_K600.pyth --model timesformer_b --out weights/k600
+                    motion-vit train --config configs/finegym_timesformer.py --workdir runs/finegym
+                    motion-vit evaluate --checkpoint runs/finegym --data data/finegym --clips 1 --crops 3
+Data:               99 classes, 26,320 training and 8,521 validation elements; docs/datasets/finegym.md.
+Initial weights:    TimeSformer on Kinetics-600, of the model zoo of github.com/facebookresearch/TimeSformer; the head
+                    starts anew.
+Expected time:      25 epochs of 411 steps of 64 clips of 8 x 224 x 224 pixels; not measured. Where they do not fit the
+                    devices: --config.accumulation=8 computes the same in parts.
+Expected accuracy:  not measured yet, and no published number could be checked when this was written.
+
+Differs from the authors' run, as far as their code and their settings for MPII Cooking 2 tell it (q1xiangchen/VMPs):
+frames come from 8 equal parts of the whole video; there they are spread over 256 frames of it ("8 x 32"), and over the
+whole where it is shorter, as most elements are. Training crops are drawn by their area, there by the height of the
+frame.
+"""
+
+from ml_collections import ConfigDict
+
+from motion_vit.training.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """The recipe."""
+    config = default_config()
+    config.name = "finegym_timesformer"
+    config.initial_weights = "weights/k600"
+    config.model.name = "timesformer_b"
+    config.model.options.stochastic_depth = 0.1
+    config.data.train = "data/finegym"
+    config.data.validation = "data/finegym"
+    config.data.frames = 8
+    config.data.size = 224
+    config.data.sampling = "segment"
+    config.data.mean = (0.45, 0.45, 0.45)
+    config.data.std = (0.225, 0.225, 0.225)
+    # A square of 224 pixels in frames of 16:9 whose short side is 256 to 320 pixels.
+    config.augmentation.crop_scale = (0.28, 0.43)
+    config.augmentation.crop_ratio = (1.0, 1.0)
+    config.augmentation.flip = "on"
+    config.batch_size = 64
+    config.epochs = 25
+    config.optimizer.name = "sgd"
+    config.optimizer.momentum = 0.9
+    config.optimizer.nesterov = True
+    config.optimizer.learning_rate = 0.005
+    config.optimizer.schedule = "step"
+    config.optimizer.decay_epochs = (11, 14)
+    config.optimizer.decay_factor = 0.1
+    config.optimizer.warmup_epochs = 0.0
+    config.optimizer.weight_decay = 1e-4
+    config.optimizer.decay_mask = ((r".*", True),)
+    config.optimizer.clip_norm = 0.0
+    config.label_smoothing = 0.0
+    config.evaluation.batch_size = 24
+    config.evaluation.clips = 1
+    config.evaluation.crops = 3
+    config.evaluation.every_epochs = 5
+    return config

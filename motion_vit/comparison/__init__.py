@@ -1,0 +1,1 @@
+"""Several recipes trained on the same data with the same seeds, side by side."""

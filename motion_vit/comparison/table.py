@@ -1,0 +1,69 @@
+"""The table of a comparison."""
+
+import statistics
+from collections.abc import Sequence
+
+from motion_vit.comparison.run_result import RunResult
+
+_HEADINGS = ("row", "parameters", "GMACs", "clips/s", "top-1 %", "each seed", "frozen %", "shuffled %")
+
+
+def by_row(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    """The results of each row, by seed.
+
+    Args:
+      results: of all runs.
+
+    Returns:
+      Row -> its results, in the order in which rows first appear.
+    """
+    rows: dict[str, list[RunResult]] = {}
+    for result in results:
+        rows.setdefault(result.row, []).append(result)
+    return {row: sorted(found, key=lambda result: result.seed) for row, found in rows.items()}
+
+
+def comparison_table(results: Sequence[RunResult]) -> str:
+    """The comparison as a table in Markdown.
+
+    Args:
+      results: of all runs, at least one.
+
+    Returns:
+      A line for each row: what it costs, its top-1 accuracy as mean and standard deviation over the seeds and for each
+      seed, and the means of the controls. GMACs are 1e9 multiply-adds of a forward pass of one clip.
+    """
+    lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
+    for row, found in by_row(results).items():
+        first = found[0]
+        paces = [result.clips_per_second for result in found if result.clips_per_second is not None]
+        lines.append(
+            _line(
+                [
+                    row,
+                    f"{first.parameters:,}",
+                    f"{first.multiply_adds / 1e9:.3f}",
+                    f"{statistics.median(paces):.0f}" if paces else "",
+                    _spread([result.top1 for result in found]),
+                    ", ".join(f"{100 * result.top1:.1f}" for result in found),
+                    f"{100 * statistics.mean(result.frozen for result in found):.1f}",
+                    f"{100 * statistics.mean(result.shuffled for result in found):.1f}",
+                ]
+            )
+        )
+    first = results[0]
+    seeds = sorted({result.seed for result in results})
+    caption = (
+        f"{first.steps} steps, {first.classes} classes (chance {100 / first.classes:.1f} %), {first.videos} held-out "
+        f"videos, seeds {', '.join(map(str, seeds))}; top-1 as mean and standard deviation over the seeds."
+    )
+    return "\n".join([*lines, "", caption])
+
+
+def _spread(accuracies: Sequence[float]) -> str:
+    mean = f"{100 * statistics.mean(accuracies):.1f}"
+    return mean if len(accuracies) == 1 else f"{mean} ± {100 * statistics.stdev(accuracies):.1f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
