@@ -44,7 +44,9 @@ def attention_by_definition(query, key, value, bias, motion, window):
     """EMIM equations 3 to 6 as they stand."""
     height, width, radius = query.shape[2], query.shape[3], window // 2
     affinity = affinity_by_definition(query, key, bias, window)
-    exponentials = jnp.exp(affinity - affinity.max(-1, keepdims=True))
+    # A shift does not change the weights. XLA may compute the affinity twice, rounded differently: then no entry is the
+    # largest, and the gradient of the maximum 0 / 0.
+    exponentials = jnp.exp(affinity - jax.lax.stop_gradient(affinity.max(-1, keepdims=True)))
     weights = exponentials / exponentials.sum(-1, keepdims=True)
     space = [(0, 0), (0, 0), (radius, radius), (radius, radius), (0, 0), (0, 0)]
     padded = jnp.pad(value, space, constant_values=1e-6)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 import pytest
 from ml_collections import ConfigDict
+from small_network import register_small_network
 
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.training.config import default_config
@@ -44,7 +45,7 @@ def tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
 
 def make_tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
     """The recipe of `tiny_config`."""
-    config = default_config()
+    config = make_small_config(lists)
     config.name = "tiny"
     config.model.name = "uniformer_emim_tiny"
     config.model.options.update(
@@ -57,6 +58,21 @@ def make_tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
             "depthwise_implementation": "xla_conv",  # compiles fastest
         }
     )
+    return config
+
+
+@pytest.fixture
+def small_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
+    """The recipe of `tiny_config` with a network that compiles in a second, where the network is no matter."""
+    return make_small_config(lists)
+
+
+def make_small_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
+    """The recipe of `small_config`."""
+    register_small_network()
+    config = default_config()
+    config.name = "small"
+    config.model.name = "small"
     config.data.train = str(lists["train"])
     config.data.validation = str(lists["validation"])
     config.data.frames = 4
@@ -74,10 +90,10 @@ def make_tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
 
 @pytest.fixture(scope="session")
 def finished_run(lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The workdir of a run of `tiny_config`, trained to its end on one device."""
+    """The workdir of a run of `small_config`, trained to its end on one device."""
     folder = tmp_path_factory.mktemp("finished")
     with jax.numpy_dtype_promotion("standard"):
-        train(make_tiny_config(lists), folder, devices=jax.devices()[:1])
+        train(make_small_config(lists), folder, devices=jax.devices()[:1])
     return folder
 
 

@@ -102,10 +102,10 @@ def test_a_model_of_bgr_predicts_what_its_mirror_image_of_rgb_does(
     trained = load_trained(weights, mesh=mesh)
     turned = load_trained(weights, mesh=mesh)
     turned.config.data.channel_order = "bgr"
-    stem = turned.variables["params"]["patch_embed1"]["proj"]
+    first = turned.variables["params"]["hidden"]
     videos = [str(next((lists["train"].parent / "videos" / "train").iterdir()))]
     (expected,), (without_turning,) = (list(predict(model, videos, mesh=mesh)) for model in (trained, turned))
-    stem["kernel"] = stem["kernel"][..., ::-1, :]
+    first["kernel"] = first["kernel"].reshape(-1, 3, 128)[:, ::-1].reshape(-1, 128)  # 3 channels of each pixel
     (found,) = predict(turned, videos, mesh=mesh)
     assert [name for name, _ in found.classes] == [name for name, _ in expected.classes]
     probabilities = [[probability for _, probability in each.classes] for each in (found, expected, without_turning)]

@@ -65,10 +65,10 @@ def test_a_run_without_steps_to_trace_writes_nothing(tmp_path: pathlib.Path) -> 
 
 
 def test_training_with_a_profile_traces_its_last_steps_if_it_is_short(
-    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    small_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny_config.data.validation = ""
-    train(tiny_config, tmp_path, devices=jax.devices()[:1], profile=True)
+    small_config.data.validation = ""
+    train(small_config, tmp_path, devices=jax.devices()[:1], profile=True)
     assert traced_steps(tmp_path) == [4, 5, 6]
     assert f"profile of steps 4 to 6: {tmp_path / 'profile'}" in capsys.readouterr().out
 
