@@ -39,7 +39,7 @@ format: $(VENV)/.installed-dev
 
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf $(VENV) .cache build

@@ -1,5 +1,6 @@
 """Models by name."""
 
+import contextlib
 import dataclasses
 import difflib
 from collections.abc import Mapping
@@ -136,17 +137,29 @@ def _unknown_option(name: str, option: str, known: list[str]) -> str:
 def _value(option: str, value: Any, default: Any) -> Any:
     """An option as the model takes it: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
     if option == "dtype":
-        try:
-            return jnp.dtype(value)
-        except TypeError as error:
-            raise UserError(f"dtype is {value!r}, but must name a dtype such as 'float32' or 'bfloat16'.") from error
+        return _dtype(value)
     if isinstance(value, list):
         value = tuple(value)
     accepted = (float, int) if isinstance(default, float) else type(default)
     wrong_kind = not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool))
     if default is not None and wrong_kind:
         raise UserError(f"{option} is {value!r}, but must be of type {type(default).__name__}, such as {default!r}.")
+    if isinstance(default, tuple) and not all(_is_number_like(item, default[0]) for item in value):
+        raise UserError(f"{option} is {value!r}, but must be made of numbers, such as {default!r}.")
     return value
+
+
+def _dtype(value: Any) -> jnp.dtype:
+    with contextlib.suppress(TypeError):
+        if value is not None:  # which NumPy takes for float64
+            return jnp.dtype(value)
+    raise UserError(f"dtype is {value!r}, but must name a dtype such as 'float32' or 'bfloat16'.")
+
+
+def _is_number_like(item: Any, example: float) -> bool:
+    """Whether it is a number, and a whole one if the example is."""
+    kinds = int if isinstance(example, int) else int | float
+    return isinstance(item, kinds) and not isinstance(item, bool)
 
 
 def _suggestion(given: str, known: Mapping[str, Any] | list[str]) -> str:
