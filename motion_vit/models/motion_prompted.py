@@ -1,11 +1,10 @@
 """Any backbone behind video motion prompts (arXiv 2407.03179)."""
 
-from typing import get_args
-
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.models.option_checks import check_rank_of_clips, outside_choices
 from motion_vit.modules.motion_prompt import ChannelOrder, GreyWeights, MotionPrompt
 
 EXTRA_FRAMES = 1
@@ -54,8 +53,7 @@ class MotionPrompted(nn.Module):
         Raises:
           ValueError: clips of another rank or of fewer than two frames, or what the backbone refuses.
         """
-        if clips.ndim != 5 or clips.shape[-1] != 3:
-            raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+        check_rank_of_clips(clips)
         prompt = MotionPrompt(
             mean=self.pixel_mean,
             std=self.pixel_std,
@@ -107,11 +105,7 @@ class MotionPrompted(nn.Module):
 
 def _problems(model: MotionPrompted) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""
-    problems = []
-    for name, choice in (("prompt_grey_weights", GreyWeights), ("channel_order", ChannelOrder)):
-        allowed = get_args(choice)
-        if getattr(model, name) not in allowed:
-            problems.append(f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(allowed)}")
+    problems = outside_choices(model, {"prompt_grey_weights": GreyWeights, "channel_order": ChannelOrder})
     if model.prompt_regularization < 0:
         problems.append(f"prompt_regularization is {model.prompt_regularization}, but must be 0 or more")
     for name in ("pixel_mean", "pixel_std"):

@@ -5,12 +5,19 @@ Sources: ResNet (arXiv 1512.03385; torchvision's `resnet.py`), TSN (arXiv 1608.0
 """
 
 import functools
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.models.option_checks import (
+    below_one,
+    check_rank_of_clips,
+    no_probability_below_one,
+    not_one_a_stage,
+    outside_choices,
+)
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.modules.linear import Linear
@@ -89,8 +96,7 @@ class ResNet(nn.Module):
             or another number of them than its parameters are for; in training a batch that `batch_norm_groups` does
             not divide.
         """
-        if clips.ndim != 5 or clips.shape[-1] != 3:
-            raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+        check_rank_of_clips(clips)
         stem = ResidualStem(
             self.widths[0],
             freeze_norm=self.frozen_batch_norm == "all",
@@ -158,24 +164,12 @@ def _make_block(model: ResNet, stage: int, index: int, **binding: Any) -> Residu
 
 def _problems(model: ResNet) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""
-    problems = []
     choices = {"motion_module": MotionModule, "frozen_batch_norm": FrozenBatchNorm, "remat": Remat}
-    for name, choice in choices.items():
-        allowed = get_args(choice)
-        if getattr(model, name) not in allowed:
-            problems.append(f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(allowed)}")
-    for name in ("widths", "depths"):
-        sizes = getattr(model, name)
-        if len(sizes) != 4 or any(size < 1 for size in sizes):
-            problems.append(f"{name} is {sizes}, but must be four positive numbers, one a stage")
+    problems = outside_choices(model, choices)
+    problems += not_one_a_stage(model, ("widths", "depths"))
     if (model.temporal_shift or model.motion_module != "none") and any(width < 8 for width in model.widths):
         problems.append(
             f"widths is {model.widths}, but must be 8 or more: shifts and motion modules take eighths of the channels"
         )
-    for name in ("num_classes", "frames", "image_size", "batch_norm_groups"):
-        if getattr(model, name) < 1:
-            problems.append(f"{name} is {getattr(model, name)}, but must be at least 1")
-    for name in ("stochastic_depth", "dropout"):
-        if not 0 <= getattr(model, name) < 1:
-            problems.append(f"{name} is {getattr(model, name)}, but must be a probability below 1")
-    return problems
+    problems += below_one(model, ("num_classes", "frames", "image_size", "batch_norm_groups"))
+    return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))

@@ -6,7 +6,7 @@ volumes in the place of the attention over time are this library's combination.
 """
 
 import functools
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,13 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.models.option_checks import (
+    below_one,
+    check_rank_of_clips,
+    no_probability_below_one,
+    outside_choices,
+    window_without_centre,
+)
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.modules.emim import Emim, Neighbours
@@ -208,7 +215,6 @@ def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **bi
 
 def _problems(model: TimeSformer) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""
-    problems = []
     choices = {
         "attention": AttentionScheme,
         "temporal_attention": TemporalAttention,
@@ -217,33 +223,25 @@ def _problems(model: TimeSformer) -> list[str]:
         "motion_module": MotionModule,
         "remat": Remat,
     }
-    for name, choice in choices.items():
-        allowed = get_args(choice)
-        if getattr(model, name) not in allowed:
-            problems.append(f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(allowed)}")
+    problems = outside_choices(model, choices)
     if model.temporal_attention == "cost_volume" and model.attention != "divided_space_time":
         problems.append(
             f"temporal_attention is 'cost_volume', but attention is {model.attention!r}, which has no attention over "
             "time of its own: it must be 'divided_space_time'"
         )
-    if model.window < 1 or model.window % 2 == 0:
-        problems.append(f"window is {model.window}, but must be odd: it is centred on the query")
-    for name in ("num_classes", "frames", "patch_size", "width", "depth", "heads", "frame_offset", "batch_norm_groups"):
-        if getattr(model, name) < 1:
-            problems.append(f"{name} is {getattr(model, name)}, but must be at least 1")
+    problems += window_without_centre(model.window)
+    problems += below_one(
+        model, ("num_classes", "frames", "patch_size", "width", "depth", "heads", "frame_offset", "batch_norm_groups")
+    )
     if model.image_size < model.patch_size:
         problems.append(f"image_size is {model.image_size}, but must be at least patch_size, {model.patch_size}")
     if model.heads < 1 or model.width % model.heads:
         problems.append(f"heads is {model.heads}, but must divide the width, {model.width}")
-    for name in ("stochastic_depth", "dropout"):
-        if not 0 <= getattr(model, name) < 1:
-            problems.append(f"{name} is {getattr(model, name)}, but must be a probability below 1")
-    return problems
+    return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 
 def _check_clips(clips: Array, model: TimeSformer) -> None:
-    if clips.ndim != 5 or clips.shape[-1] != 3:
-        raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+    check_rank_of_clips(clips)
     if min(clips.shape[2:4]) < model.patch_size:
         raise ValueError(
             f"expected clips of at least {model.patch_size} x {model.patch_size} pixels (a patch), "

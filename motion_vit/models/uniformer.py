@@ -6,7 +6,7 @@ which keeps all frames in the stem and replaces every second attention by cost-v
 
 import functools
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,14 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
+from motion_vit.models.option_checks import (
+    below_one,
+    check_rank_of_clips,
+    no_probability_below_one,
+    not_one_a_stage,
+    outside_choices,
+    window_without_centre,
+)
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.modules.attention_block import AttentionBlock
@@ -237,7 +245,6 @@ def _store(module: nn.Module, name: str, value: Array) -> None:
 
 def _problems(model: UniFormer) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""
-    problems = []
     choices = {
         "placement": Placement,
         "motion_input": MotionInput,
@@ -245,39 +252,21 @@ def _problems(model: UniFormer) -> list[str]:
         "motion_module": MotionModule,
         "remat": Remat,
     }
-    for name, choice in choices.items():
-        allowed = get_args(choice)
-        if getattr(model, name) not in allowed:
-            problems.append(f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(allowed)}")
-    for name in ("widths", "depths", "patch_sizes"):
-        sizes = getattr(model, name)
-        if len(sizes) != 4 or any(size < 1 for size in sizes):
-            problems.append(f"{name} is {sizes}, but must be four positive numbers, one a stage")
-    if model.window < 1 or model.window % 2 == 0:
-        problems.append(f"window is {model.window}, but must be odd: it is centred on the query")
+    problems = outside_choices(model, choices)
+    problems += not_one_a_stage(model, ("widths", "depths", "patch_sizes"))
+    problems += window_without_centre(model.window)
     if model.head_channels < 1 or any(width % model.head_channels for width in model.widths[2:]):
         problems.append(
             f"head_channels is {model.head_channels}, but must divide the widths of stages 3 and 4, {model.widths[2:]}"
         )
-    for name, low in (
-        ("num_classes", 1),
-        ("frames", 1),
-        ("image_size", 1),
-        ("frame_offset", 1),
-        ("stem_temporal_stride", 1),
-        ("batch_norm_groups", 1),
-    ):
-        if getattr(model, name) < low:
-            problems.append(f"{name} is {getattr(model, name)}, but must be at least {low}")
-    for name in ("stochastic_depth", "dropout"):
-        if not 0 <= getattr(model, name) < 1:
-            problems.append(f"{name} is {getattr(model, name)}, but must be a probability below 1")
-    return problems
+    problems += below_one(
+        model, ("num_classes", "frames", "image_size", "frame_offset", "stem_temporal_stride", "batch_norm_groups")
+    )
+    return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 
 def _check_clips(clips: Array, model: UniFormer) -> None:
-    if clips.ndim != 5 or clips.shape[-1] != 3:
-        raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+    check_rank_of_clips(clips)
     stride = math.prod(model.patch_sizes)
     if min(clips.shape[2:4]) < stride:
         raise ValueError(

@@ -1,0 +1,62 @@
+"""What can be wrong with the options of any model, each as a sentence that says what was expected."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from flax import linen as nn
+from jaxtyping import Array
+
+
+def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
+    """Options that are none of their choices.
+
+    Args:
+      model: the model.
+      choices: option -> the `Literal` type of its values.
+    """
+    return [
+        f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(get_args(choice))}"
+        for name, choice in choices.items()
+        if getattr(model, name) not in get_args(choice)
+    ]
+
+
+def below_one(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """Options that must be 1 or more and are not."""
+    return [f"{name} is {getattr(model, name)}, but must be at least 1" for name in names if getattr(model, name) < 1]
+
+
+def not_one_a_stage(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """Options that must hold a positive number for each of four stages and do not."""
+    return [
+        f"{name} is {getattr(model, name)}, but must be four positive numbers, one a stage"
+        for name in names
+        if len(getattr(model, name)) != 4 or any(size < 1 for size in getattr(model, name))
+    ]
+
+
+def no_probability_below_one(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """Options that must be the probability of dropping something and are not."""
+    return [
+        f"{name} is {getattr(model, name)}, but must be a probability below 1"
+        for name in names
+        if not 0 <= getattr(model, name) < 1
+    ]
+
+
+def window_without_centre(window: int) -> list[str]:
+    """The window of cost-volume attention, if it has no place for the query."""
+    return [] if window >= 1 and window % 2 else [f"window is {window}, but must be odd: it is centred on the query"]
+
+
+def check_rank_of_clips(clips: Array) -> None:
+    """Refuses what is not a batch of clips.
+
+    Args:
+      clips: what a model was given.
+
+    Raises:
+      ValueError: it is not `[batch, frames, height, width, 3]`.
+    """
+    if clips.ndim != 5 or clips.shape[-1] != 3:
+        raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
