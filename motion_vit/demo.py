@@ -15,13 +15,13 @@ from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.video_list import read_video_list
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
-from motion_vit.training.config import load_config
 from motion_vit.training.curves import CURVES_FILE
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.evaluation import Evaluation, write_report
 from motion_vit.training.loop import TrainingResult, train
 from motion_vit.training.prediction import predict
 from motion_vit.training.progress import duration
+from motion_vit.training.recipe_file import load_config
 from motion_vit.training.writers import METRICS_FILE, TENSORBOARD_FOLDER
 
 _STAGES = 5

@@ -30,8 +30,8 @@ import training_processes
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, Checkpoints, Restored
-from motion_vit.training.config import load_config
 from motion_vit.training.program import build_program
+from motion_vit.training.recipe_file import load_config
 from motion_vit.training.train_state import TrainState
 from motion_vit.training.writers import METRICS_FILE, read_json_lines
 

@@ -7,9 +7,9 @@ import pytest
 
 from motion_vit.comparison.rows import load_rows
 from motion_vit.training import mesh as meshes
-from motion_vit.training.config import load_config
 from motion_vit.training.config_validation import build_model, validate
 from motion_vit.training.program import build_program
+from motion_vit.training.recipe_file import load_config
 
 FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 COMPARISONS = [path for path in FILES if path.stem == "comparison"]

@@ -11,8 +11,8 @@ def add_compare(commands: Any) -> None:
     """Defines `motion-vit compare`."""
     details = (
         "Trains every row of a comparison with every seed, on the embedded motion dataset if the recipes name no data, "
-        "evaluates with two controls, and writes comparison.md, comparison.png and comparison.json. The same command "
-        "continues one that was stopped."
+        "evaluates with two controls, and writes comparison.md, comparison.png and comparison.json of all results that "
+        "the workdir holds. The same command continues one that was stopped (status 75)."
     )
     parser = add_command(
         commands, "compare", _compare, "train several recipes on equal terms", details, takes_overrides=True
@@ -23,17 +23,25 @@ def add_compare(commands: Any) -> None:
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
     parser.add_argument("--seeds", type=at_least(1), default=1, metavar="N", help="seeds of each row; default: 1")
     parser.add_argument(
-        "--jobs", type=at_least(1), default=1, metavar="N", help="runs at a time, each with its share of the cores"
+        "--jobs",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="runs at a time, each in a process with its share of the cores; on CPU alone; default: 1",
     )
-    parser.add_argument("--rows", nargs="+", default=(), metavar="ROW", help="only these rows")
+    parser.add_argument(
+        "--rows", nargs="+", default=(), metavar="ROW", help="train only these rows; the table keeps what is finished"
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:
     from motion_vit.comparison.compare import compare
     from motion_vit.comparison.rows import load_rows
     from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.recipe_file import load_configs
 
     rows = load_rows(options.config, options.overrides, options.rows)
     enable_compilation_cache()
-    finished = compare(rows, options.workdir, seeds=options.seeds, jobs=options.jobs)
+    order = list(load_configs(options.config))
+    finished = compare(rows, options.workdir, seeds=options.seeds, jobs=options.jobs, order=order)
     return 0 if finished else STOPPED_STATUS

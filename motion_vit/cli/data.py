@@ -99,8 +99,9 @@ def _check(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from motion_vit.data.open_source import open_source
     from motion_vit.training.augmentation_preview import draw_samples
-    from motion_vit.training.config import default_config, load_config
+    from motion_vit.training.config import default_config
     from motion_vit.training.config_validation import validate_fields
+    from motion_vit.training.recipe_file import load_config
 
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]} changes a field of a recipe; give the recipe with --config.")

@@ -66,7 +66,7 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
         )
     names = options.topology or [_LOCAL]
     _leave_the_tpu_alone(names)
-    from motion_vit.training.config import load_config
+    from motion_vit.training.recipe_file import load_config
     from motion_vit.training.scaling_report import scaling_report
     from motion_vit.training.scaling_table import format_report
 

@@ -26,9 +26,9 @@ def add_train(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from motion_vit.training.compilation_cache import enable_compilation_cache
-    from motion_vit.training.config import load_config
     from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
     from motion_vit.training.loop import train
+    from motion_vit.training.recipe_file import load_config
 
     config = load_config(options.config, options.overrides)
     enable_compilation_cache()

@@ -1,28 +1,26 @@
 """Trains the rows of a comparison with several seeds, and writes a table and a picture of how they did."""
 
-import dataclasses
-import json
+import contextlib
 import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
+import jax
 from ml_collections import ConfigDict
 
 from motion_vit.comparison.comparison_run import ComparisonRun
+from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.parallel_runs import finish_runs
-from motion_vit.comparison.plot import draw_comparison
+from motion_vit.comparison.report import RUNS_FOLDER, Report
+from motion_vit.comparison.rows import check_comparable
 from motion_vit.comparison.run_result import RunResult
-from motion_vit.comparison.table import comparison_table
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
+from motion_vit.errors import UserError
 from motion_vit.training.config_validation import validate
 from motion_vit.training.progress import duration
-
-TABLE_FILE = "comparison.md"
-PLOT_FILE = "comparison.png"
-RESULTS_FILE = "comparison.json"
 
 
 def compare(
@@ -32,49 +30,47 @@ def compare(
     seeds: int = 1,
     jobs: int = 1,
     splits: Mapping[str, int] = DEFAULT_SPLITS,
+    order: Sequence[str] = (),
 ) -> bool:
     """Trains every row with every seed, evaluates with two controls, and writes table, picture and numbers.
 
     An interrupted comparison continues where it stopped when it is run again, also with more rows or seeds. Table and
-    picture are renewed after every run, so that they can be looked at on the way.
+    picture are renewed after every run, so that they can be looked at on the way. They hold all results of the
+    workdir that were learned and measured on the same clips in the same way, so that calls with some of the rows or
+    seeds add to them.
+
+    With several jobs a script must call this under `if __name__ == "__main__":`, because each process that it starts
+    imports the script.
 
     Args:
       rows: name -> recipe, of `rows.load_rows`. Where they name no data, the embedded motion dataset is rendered.
       workdir: folder of everything that is made.
       seeds: how many; 0, 1 and so on are added to each recipe's own.
-      jobs: runs at a time, each with its share of the cores; for models that are too small to fill them.
+      jobs: runs at a time, on CPU alone, each with its share of the cores; for models that are too small to fill them.
       splits: videos of the embedded dataset to render for `train` and `validation`.
+      order: names of rows in the order of the table. Behind them stand the other rows of `rows`, in its order, then
+        those that are found in the workdir, by name.
 
     Returns:
       False if training was stopped by a signal.
 
     Raises:
-      UserError: a recipe or the data cannot be used, or the folder holds something else.
+      UserError: a recipe or the data cannot be used, or the folder holds something else. What concerns a run alone is
+        raised when the others are finished.
     """
+    check_comparable(rows)
+    if jobs > 1 and jax.default_backend() != "cpu":
+        raise UserError(
+            f"{jobs} jobs were asked for, but several processes cannot share the memory of a {jax.default_backend()}. "
+            "Take one job, or JAX_PLATFORMS=cpu for models that are small enough."
+        )
     rows = _with_data(rows, workdir, splits)
     for config in rows.values():
         validate(config)
+    conditions = Conditions.of(next(iter(rows.values())))
     # Seed by seed, so that there is a whole comparison early on, and programs that one seed compiled serve the next.
-    runs = [
-        _run(name, config, seed, workdir / "runs" / name / f"seed{seed}")
-        for seed in range(seeds)
-        for name, config in rows.items()
-    ]
-    started, results = time.perf_counter(), dict[str, RunResult]()
-    for run, result in finish_runs(runs, jobs):
-        if result is None:
-            print("stopped; saved. The same command continues.", flush=True)
-            return False
-        results[str(run.folder)] = result
-        _report([results[str(run.folder)] for run in runs if str(run.folder) in results], workdir)
-        print(
-            f"[{len(results)}/{len(runs)}] {result.row}, seed {result.seed}: top-1 {100 * result.top1:.1f} %, frozen "
-            f"{100 * result.frozen:.1f} %, shuffled {100 * result.shuffled:.1f} %, "
-            f"{duration(time.perf_counter() - started)} so far",
-            flush=True,
-        )
-    print((workdir / TABLE_FILE).read_text(encoding="utf-8"))
-    return True
+    runs = [_run(name, config, seed, workdir, conditions) for seed in range(seeds) for name, config in rows.items()]
+    return _finish_all(runs, jobs, Report(workdir, conditions, tuple(dict.fromkeys([*order, *rows]))))
 
 
 def _with_data(
@@ -92,15 +88,46 @@ def _with_data(
     return changed
 
 
-def _run(name: str, config: ConfigDict, seed: int, folder: pathlib.Path) -> ComparisonRun:
+def _run(name: str, config: ConfigDict, seed: int, workdir: pathlib.Path, conditions: Conditions) -> ComparisonRun:
     seeded = config.copy_and_resolve_references()
     seeded.seed += seed
     seeded.name = f"{name}, seed {seed}"
-    return ComparisonRun(name, seed, seeded, folder)
+    return ComparisonRun(name, seed, seeded, workdir / RUNS_FOLDER / name / f"seed{seed}", conditions)
 
 
-def _report(results: Sequence[RunResult], workdir: pathlib.Path) -> None:
-    records = [dataclasses.asdict(result) for result in results]
-    (workdir / RESULTS_FILE).write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-    (workdir / TABLE_FILE).write_text(comparison_table(results) + "\n", encoding="utf-8")
-    draw_comparison(results, workdir / PLOT_FILE)
+def _finish_all(runs: Sequence[ComparisonRun], jobs: int, report: Report) -> bool:
+    """Finishes the runs that are not; returns False if a signal stopped them."""
+    unfinished = [run for run in runs if run.known_result() is None]
+    report.renew()
+    started, finished, is_stopped = time.perf_counter(), len(runs) - len(unfinished), False
+    failures: list[UserError] = []
+    with contextlib.closing(finish_runs(unfinished, jobs)) as outcomes:
+        for _, outcome in outcomes:
+            if isinstance(outcome, RunResult):
+                report.renew()
+                finished += 1
+                elapsed = duration(time.perf_counter() - started)
+                print(f"[{finished}/{len(runs)}] {_line(outcome)}, {elapsed} so far", flush=True)
+            elif isinstance(outcome, UserError):
+                failures.append(outcome)
+                print(f"failed: {outcome}", flush=True)
+            else:
+                is_stopped = True
+    if is_stopped:
+        print("stopped; saved. The same command continues.", flush=True)
+        return False
+    report.show()
+    if failures:
+        reasons = "\n".join(f"  {failure}" for failure in failures)
+        raise UserError(
+            f"{len(failures)} of {len(runs)} runs failed:\n{reasons}\nThe others are finished. Once the reasons are "
+            "mended, the same command does what is left."
+        )
+    return True
+
+
+def _line(result: RunResult) -> str:
+    return (
+        f"{result.row}, seed {result.seed}: top-1 {100 * result.top1:.1f} %, frozen {100 * result.frozen:.1f} %, "
+        f"shuffled {100 * result.shuffled:.1f} %"
+    )

@@ -3,15 +3,19 @@
 import contextlib
 import dataclasses
 import pathlib
+from typing import TextIO
 
 from ml_collections import ConfigDict
 
+from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_result import RunResult, read_result
 from motion_vit.data.clip_sampling import FrameOrder
+from motion_vit.errors import UserError
 from motion_vit.models.inspection import measure_costs
+from motion_vit.training.config_validation import build_model
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.load_trained import load_trained
 from motion_vit.training.loop import train
+from motion_vit.training.workdir import CONFIG_FILE, check_continues
 
 LOG_FILE = "log.txt"
 
@@ -25,46 +29,90 @@ class ComparisonRun:
       seed: the seed.
       config: the recipe, with that seed.
       folder: workdir of the run.
+      conditions: of the recipe.
     """
 
     row: str
     seed: int
     config: ConfigDict
     folder: pathlib.Path
+    conditions: Conditions
 
-    def finish(self) -> RunResult | None:
+    def __str__(self) -> str:
+        """How messages name it."""
+        return f"row {self.row!r}, seed {self.seed} ({self.folder})"
+
+    def known_result(self) -> RunResult | None:
+        """The result, if the run is finished and was measured under today's conditions.
+
+        Returns:
+          The result; None if there is something to train or to evaluate. What has changed in the training data is for
+          training to refuse.
+
+        Raises:
+          UserError: the folder holds a run that was trained with another recipe, or its files are damaged.
+        """
+        known = read_result(self.folder)
+        if known is None or not (self.folder / CONFIG_FILE).exists():
+            return None
+        try:
+            check_continues(self.folder, self.config)
+        except (UserError, OSError) as error:
+            raise UserError(f"{self}: {error}") from error
+        return known if known.conditions == self.conditions else None
+
+    def open_log(self) -> TextIO:
+        """Opens what the run prints to, at its end.
+
+        Returns:
+          `log.txt` of the folder, which is made if it is missing.
+
+        Raises:
+          UserError: the folder or the file cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return (self.folder / LOG_FILE).open("a", encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"{self.folder / LOG_FILE} cannot be written: {error.strerror or error}. Check the free space and the "
+                "permissions, or give another --workdir."
+            ) from error
+
+    def finish(self) -> RunResult | UserError | None:
         """Trains and evaluates, or goes on where an earlier call stopped. What is printed goes to `log.txt`.
 
         Returns:
-          The result; None if training was stopped by a signal, after saving.
-
-        Raises:
-          UserError: the recipe or the data cannot be used.
+          The result; None if training was stopped by a signal, after saving; or, named after the run, the error that
+          says why the recipe or the data cannot be used. It is returned because other runs are not concerned.
         """
-        if (known := read_result(self.folder)) is not None:
-            return known
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
-            training = train(self.config, self.folder)
-        if not training.completed:
-            return None
+        try:
+            with self.open_log() as log, contextlib.redirect_stdout(log):
+                training = train(self.config, self.folder)
+            return self._evaluate(training.steps, training.clips_per_second) if training.completed else None
+        except UserError as error:
+            return UserError(f"{self}: {error}")
+
+    def _evaluate(self, steps: int, clips_per_second: float | None) -> RunResult:
         orders: tuple[FrameOrder, ...] = ("normal", "frozen", "shuffled")
         evaluations = {
             order: evaluate_checkpoint(self.folder, self.config.data.validation, frame_order=order) for order in orders
         }
-        costs = measure_costs(load_trained(self.folder).model).values()
+        classes = len(evaluations["normal"].label_names)
+        costs = measure_costs(build_model(self.config, classes)).values()
         result = RunResult(
             row=self.row,
             seed=self.seed,
             parameters=sum(cost.parameters for cost in costs),
             multiply_adds=sum(cost.multiply_adds for cost in costs),
-            steps=training.steps,
-            clips_per_second=training.clips_per_second,
-            classes=len(evaluations["normal"].label_names),
+            steps=steps,
+            clips_per_second=clips_per_second,
+            classes=classes,
             videos=evaluations["normal"].videos,
             top1=evaluations["normal"].top1,
             frozen=evaluations["frozen"].top1,
             shuffled=evaluations["shuffled"].top1,
+            conditions=self.conditions,
         )
         result.write(self.folder)
         return result

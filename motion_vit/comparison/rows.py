@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.training.config import flatten, load_configs
+from motion_vit.training.config import flatten
+from motion_vit.training.recipe_file import load_configs
 
 # What may differ from row to row: the model, how it is optimised and laid out on devices, and the numbers that its
 # inputs are normalised with. Videos, clips, augmentation, steps and evaluation may not.
@@ -44,11 +45,19 @@ def load_rows(path: str, overrides: Sequence[str] = (), chosen: Sequence[str] = 
     if unknown := [name for name in chosen if name not in rows]:
         raise UserError(f"{path} has no row {unknown[0]!r}. The rows are: {', '.join(rows)}.")
     taken = {name: config for name, config in rows.items() if not chosen or name in chosen}
-    _check_comparable(taken)
+    check_comparable(taken)
     return taken
 
 
-def _check_comparable(rows: Mapping[str, ConfigDict]) -> None:
+def check_comparable(rows: Mapping[str, ConfigDict]) -> None:
+    """Refuses rows that differ in more than what is compared.
+
+    Args:
+      rows: name -> recipe, at least one.
+
+    Raises:
+      UserError: naming two rows and the field that they differ in.
+    """
     first, *others = rows
     expected = flatten(rows[first])
     for name in others:

@@ -4,7 +4,10 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any, get_type_hints
 
+from motion_vit.comparison.conditions import Conditions
 from motion_vit.errors import UserError
 
 RESULT_FILE = "result.json"
@@ -26,6 +29,7 @@ class RunResult:
       top1: accuracy on them.
       frozen: the same where every frame is the middle one.
       shuffled: the same with the frames in random order.
+      conditions: what it can be compared with.
     """
 
     row: str
@@ -39,16 +43,26 @@ class RunResult:
     top1: float
     frozen: float
     shuffled: float
+    conditions: Conditions
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes `result.json`, whole or not at all.
 
         Args:
           folder: of the run.
+
+        Raises:
+          UserError: it cannot be written.
         """
         unfinished = folder / f"{RESULT_FILE}.unfinished"
-        unfinished.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(unfinished, folder / RESULT_FILE)
+        try:
+            unfinished.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+            os.replace(unfinished, folder / RESULT_FILE)
+        except OSError as error:
+            raise UserError(
+                f"{folder / RESULT_FILE} cannot be written: {error.strerror or error}. Check the free space and the "
+                "permissions; the same command evaluates the run again."
+            ) from error
 
 
 def read_result(folder: pathlib.Path) -> RunResult | None:
@@ -61,12 +75,33 @@ def read_result(folder: pathlib.Path) -> RunResult | None:
       The result, None if there is none yet.
 
     Raises:
-      UserError: the file is damaged.
+      UserError: the file is damaged or cannot be read.
     """
     path = folder / RESULT_FILE
-    if not path.exists():
-        return None
     try:
-        return RunResult(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        _check_fields(RunResult, values)
+        _check_fields(Conditions, values["conditions"])
+        return RunResult(**{**values, "conditions": Conditions(**values["conditions"])})
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}. Check the permissions.") from error
+    except ValueError as error:
         raise UserError(f"{path} is damaged: {error}. Delete it, and the run is evaluated again.") from error
+
+
+def _check_fields(kind: type, values: Any) -> None:
+    """Raises ValueError unless these are the fields of a dataclass, each of its type."""
+    if not isinstance(values, dict):
+        raise ValueError(f"a JSON object was expected, not {values!r}")
+    expected = get_type_hints(kind)
+    if values.keys() != expected.keys():
+        raise ValueError(f"it has other fields than a result: {', '.join(sorted(values.keys() ^ expected.keys()))}")
+    for name, value in values.items():
+        # JSON does not tell 1.0 from 1; bool is a subclass of int, but True is no number of classes.
+        accepted = {float: float | int, float | None: float | int | None, Conditions: Mapping}.get(
+            expected[name], expected[name]
+        )
+        if not isinstance(value, accepted) or (isinstance(value, bool) and expected[name] is not bool):
+            raise ValueError(f"{name} is {value!r}")

@@ -51,13 +51,26 @@ def comparison_table(results: Sequence[RunResult]) -> str:
                 ]
             )
         )
-    first = results[0]
+    return "\n".join([*lines, "", _caption(results)])
+
+
+def _caption(results: Sequence[RunResult]) -> str:
+    """What the results share, and what they do not."""
+    classes = results[0].classes
     seeds = sorted({result.seed for result in results})
-    caption = (
-        f"{first.steps} steps, {first.classes} classes (chance {100 / first.classes:.1f} %), {first.videos} held-out "
-        f"videos, seeds {', '.join(map(str, seeds))}; top-1 as mean and standard deviation over the seeds."
+    text = (
+        f"{_values(results, 'steps')} steps, {classes} classes (chance {100 / classes:.1f} %), "
+        f"{_values(results, 'videos')} held-out videos, seeds {', '.join(map(str, seeds))}; top-1 as mean and standard "
+        "deviation over the seeds."
     )
-    return "\n".join([*lines, "", caption])
+    differing = [name for name in ("steps", "videos") if len({getattr(result, name) for result in results}) > 1]
+    if any([result.seed for result in found] != seeds for found in by_row(results).values()):
+        differing.append("seeds")
+    return f"{text} The rows differ in their {' and '.join(differing)}." if differing else text
+
+
+def _values(results: Sequence[RunResult], name: str) -> str:
+    return " or ".join(map(str, sorted({getattr(result, name) for result in results})))
 
 
 def _spread(accuracies: Sequence[float]) -> str:

@@ -1,23 +1,16 @@
 """The recipe: every setting of a training run with its default, and the ways it is read, written and compared.
 
-A recipe is a Python file with a function `get_config()` that takes `default_config()`, changes what differs and returns
-it. `--config.optimizer.learning_rate=1e-3` on the command line changes single fields after that.
+`recipe_file` reads recipes from files.
 """
 
-import ast
 import difflib
 import json
-import pathlib
-import re
-import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-
-OVERRIDE_PREFIX = "--config."
 
 # Takes whatever the model takes: these fields are checked by `create_model`, not by the default recipe.
 _FREE_FIELD = "model.options"
@@ -159,50 +152,6 @@ def default_config() -> ConfigDict:
     return config
 
 
-def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
-    """Reads a recipe and changes single fields of it.
-
-    Args:
-      path: a Python file that defines `get_config()`.
-      overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
-
-    Returns:
-      The recipe, with every field of `default_config()`.
-
-    Raises:
-      UserError: the file is missing or does not make a recipe, a field is unknown, or a value has the wrong type.
-    """
-    return _overridden(_checked_recipe(path, "get_config()", _run_recipe(path, "get_config")), overrides)
-
-
-def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDict]:
-    """Reads several recipes of one file, and changes single fields of all of them.
-
-    Args:
-      path: a Python file that defines `get_configs()`, which returns a mapping of names to recipes.
-      overrides: as for `load_config`.
-
-    Returns:
-      Name -> recipe, in the file's order.
-
-    Raises:
-      UserError: as `load_config`, or the names cannot be those of folders.
-    """
-    recipes = _run_recipe(path, "get_configs")
-    if not isinstance(recipes, Mapping) or not recipes:
-        raise UserError(f"get_configs() of {path} returns {recipes!r}, but must return a mapping of names to recipes.")
-    for name in recipes:
-        if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
-            raise UserError(
-                f"get_configs() of {path} names a recipe {name!r}, but names are made of letters, digits and _ . + -, "
-                "because folders are called by them."
-            )
-    return {
-        name: _overridden(_checked_recipe(path, f"get_configs()[{name!r}]", config), overrides)
-        for name, config in recipes.items()
-    }
-
-
 def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
     """The recipe of a nested mapping such as `json.loads` returns, for example of a checkpoint's recipe.
 
@@ -217,7 +166,7 @@ def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
     """
     config = default_config()
     for key, value in flatten(values).items():
-        _set_field(config, key, value)
+        set_field(config, key, value)
     return config
 
 
@@ -280,65 +229,17 @@ def _is_changeable(name: str) -> bool:
     return any(name == field or name.startswith(field + ".") for field in _CHANGEABLE)
 
 
-def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
-    for override in overrides:
-        key, value = _split_override(override)
-        _set_field(config, key, _parse_value(config, key, value))
-    return config
+def set_field(config: ConfigDict, key: str, value: Any) -> None:
+    """Sets one field of a recipe.
 
+    Args:
+      config: the recipe.
+      key: the field's dotted name.
+      value: its value.
 
-def _run_recipe(path: str, function: str) -> Any:
-    """What a function of a recipe file returns."""
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"there is no config file {path}. Recipes are Python files such as configs/my_videos.py.")
-    try:
-        functions = runpy.run_path(path)
-        if function not in functions:
-            raise UserError(f"{path} defines no function {function}(), which a recipe must.")
-        return functions[function]()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
-
-
-def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
-    """A recipe with every field of the default one."""
-    if not isinstance(config, ConfigDict):
-        raise UserError(f"{source} of {path} returns {type(config).__name__}, but must return a ConfigDict.")
-    try:
-        return config_from_dict(config.to_dict())
-    except UserError as error:
-        raise UserError(f"the config file {path}: {error}") from error
-
-
-def _sentence(error: Exception) -> str:
-    """What an error of a recipe says, in the first of its lines: ConfigDict adds a dump of all its fields."""
-    text = str(error.args[0]) if error.args else ""
-    return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else 'no message'}"
-
-
-def _split_override(override: str) -> tuple[str, str]:
-    key, equals, value = override.removeprefix(OVERRIDE_PREFIX).partition("=")
-    if not override.startswith(OVERRIDE_PREFIX) or not equals or not key:
-        raise UserError(f"{override!r} is not understood; a field is changed as {OVERRIDE_PREFIX}key=value.")
-    return key, value
-
-
-def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
-    known = flatten(config).get(key)
-    if isinstance(known, str):
-        return text
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _set_field(config: ConfigDict, key: str, value: Any) -> None:
-    """Sets one field by its dotted name, and says what is wrong with the name or the value."""
+    Raises:
+      UserError: there is no such field, or the value has the wrong type.
+    """
     known = flatten(config)
     if key.startswith(_FREE_FIELD + "."):
         _merge_options(config, {key.removeprefix(_FREE_FIELD + "."): value})

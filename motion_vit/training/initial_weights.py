@@ -20,10 +20,10 @@ from motion_vit.errors import UserError
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.options import model_options
 from motion_vit.training.checkpoint_errors import check_same_model
-from motion_vit.training.config import OVERRIDE_PREFIX
 from motion_vit.training.distributed import errors_together
 from motion_vit.training.load_trained import load_trained
 from motion_vit.training.program import TrainingProgram
+from motion_vit.training.recipe_file import OVERRIDE_PREFIX
 from motion_vit.training.train_state import TrainState
 from motion_vit.training.trained_model import TrainedModel
 

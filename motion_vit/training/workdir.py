@@ -32,7 +32,7 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         if workdir.exists() and not workdir.is_dir():
             raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
         if path.exists() and _has_checkpoint(workdir):
-            _check_continues(workdir, config)
+            check_continues(workdir, config)
         workdir.mkdir(parents=True, exist_ok=True)
         # A run that is killed here keeps its old recipe.
         renewed = path.with_suffix(".new")
@@ -50,8 +50,16 @@ def _has_checkpoint(workdir: pathlib.Path) -> bool:
     return any(path.name.isdecimal() for path in (workdir / CHECKPOINTS_FOLDER).glob("*"))
 
 
-def _check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """Refuses a recipe that would train otherwise than that of the run in a folder."""
+def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Refuses a recipe that would train otherwise than that of the run in a folder.
+
+    Args:
+      workdir: folder of the run, with its `config.json`.
+      config: the recipe.
+
+    Raises:
+      UserError: they differ, or `config.json` is damaged.
+    """
     differences = differing_fields(_read_recipe(workdir), config)
     if differences:
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in differences.items())

@@ -5,6 +5,7 @@ import cv2
 import pytest
 
 from motion_vit import UserError
+from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.plot import draw_comparison
 from motion_vit.comparison.run_result import RESULT_FILE, RunResult, read_result
 from motion_vit.comparison.table import comparison_table
@@ -21,6 +22,7 @@ RESULT = RunResult(
     top1=0.8,
     frozen=0.1,
     shuffled=0.2,
+    conditions=Conditions("a1", "b2", clips=1, crops=1, averaged=False),
 )
 RESULTS = [
     RESULT,
@@ -37,6 +39,18 @@ def test_a_row_has_the_mean_and_the_spread_of_its_seeds() -> None:
     assert caption.startswith("1000 steps, 10 classes (chance 10.0 %), 600 held-out videos, seeds 0, 1;")
 
 
+def test_the_caption_says_in_what_the_rows_differ() -> None:
+    def caption(*results: RunResult) -> str:
+        return comparison_table(results).splitlines()[-1]
+
+    longer = dataclasses.replace(RESULT, row="tsn", steps=2000, videos=599)
+    assert "differ" not in caption(RESULT, dataclasses.replace(RESULT, row="tsn"))
+    assert "1000 or 2000 steps" in caption(RESULT, longer)
+    assert "599 or 600 held-out videos" in caption(RESULT, longer)
+    assert caption(RESULT, longer).endswith("The rows differ in their steps and videos.")
+    assert caption(*RESULTS).endswith("The rows differ in their seeds.")
+
+
 def test_the_picture_grows_with_the_rows(tmp_path: pathlib.Path) -> None:
     draw_comparison(RESULTS, tmp_path / "two.png")
     draw_comparison([*RESULTS, dataclasses.replace(RESULT, row="tsm")], tmp_path / "three.png")
@@ -45,11 +59,38 @@ def test_the_picture_grows_with_the_rows(tmp_path: pathlib.Path) -> None:
     assert two.min() < 50 < 250 < two.max()
 
 
-def test_a_result_is_read_back_and_a_damaged_one_explained(tmp_path: pathlib.Path) -> None:
+def test_a_result_is_read_back(tmp_path: pathlib.Path) -> None:
     assert read_result(tmp_path) is None
+    for result in (RESULT, dataclasses.replace(RESULT, clips_per_second=None, top1=1)):
+        result.write(tmp_path)
+        assert read_result(tmp_path) == result
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{", "", "is damaged: "),
+        ('"row": "emim",', "", "is damaged: it has other fields than a result: row"),
+        ('"row": "emim"', '"row": 3', "is damaged: row is 3"),
+        ('"seed": 0', '"seed": 0.5', "is damaged: seed is 0.5"),
+        ('"videos": 600', '"videos": true', "is damaged: videos is True"),
+        ('"top1": 0.8', '"top1": null', "is damaged: top1 is None"),
+        ('"crops": 1', '"crops": "1"', "is damaged: crops is '1'"),
+        ('"averaged": false', '"averaged": 0', "is damaged: averaged is 0"),
+    ],
+)
+def test_a_damaged_result_is_explained(tmp_path: pathlib.Path, old: str, new: str, message: str) -> None:
     RESULT.write(tmp_path)
-    assert read_result(tmp_path) == RESULT
-    for text in ("{", "[]", '{"row": "emim"}'):
-        (tmp_path / RESULT_FILE).write_text(text, encoding="utf-8")
-        with pytest.raises(UserError, match=r"result.json is damaged: .*Delete it"):
-            read_result(tmp_path)
+    text = (tmp_path / RESULT_FILE).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / RESULT_FILE).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"result.json {message}.*Delete it"):
+        read_result(tmp_path)
+
+
+def test_a_result_that_cannot_be_read_or_written_is_explained(tmp_path: pathlib.Path) -> None:
+    (tmp_path / RESULT_FILE).mkdir()
+    with pytest.raises(UserError, match=r"result.json cannot be read: Is a directory"):
+        read_result(tmp_path)
+    with pytest.raises(UserError, match=r"result.json cannot be written: Is a directory"):
+        RESULT.write(tmp_path)

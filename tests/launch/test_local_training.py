@@ -12,8 +12,8 @@ from stand_ins import environment
 
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.models import registry
-from motion_vit.training.config import load_config
 from motion_vit.training.loop import train
+from motion_vit.training.recipe_file import load_config
 from motion_vit.training.writers import read_json_lines
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "launch" / "local.sh"

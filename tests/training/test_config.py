@@ -4,7 +4,8 @@ import pathlib
 import pytest
 
 from motion_vit import UserError
-from motion_vit.training.config import config_from_dict, default_config, differing_fields, load_config, to_json
+from motion_vit.training.config import config_from_dict, default_config, differing_fields, to_json
+from motion_vit.training.recipe_file import load_config
 
 RECIPE = """
 from motion_vit.training.config import default_config

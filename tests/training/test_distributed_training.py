@@ -12,9 +12,9 @@ import training_processes
 from flax import traverse_util
 
 from motion_vit.training.checkpointing import load_for_inference
-from motion_vit.training.config import load_config
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.loop import train
+from motion_vit.training.recipe_file import load_config
 from motion_vit.training.writers import METRICS_FILE, read_json_lines
 
 SPLIT = {"mesh.fsdp": 2}

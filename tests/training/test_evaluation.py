@@ -9,10 +9,10 @@ import pytest
 from training_processes import RECIPE
 
 from motion_vit import UserError
-from motion_vit.training.config import load_config
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.evaluation import Evaluation, write_report
 from motion_vit.training.loop import train
+from motion_vit.training.recipe_file import load_config
 from motion_vit.training.writers import METRICS_FILE, read_json_lines
 
 

@@ -2,8 +2,8 @@ import pathlib
 
 import training_processes
 
-from motion_vit.training.config import load_config
 from motion_vit.training.loop import train
+from motion_vit.training.recipe_file import load_config
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(

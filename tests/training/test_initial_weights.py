@@ -13,10 +13,11 @@ from small_trained_model import small_trained_model
 
 from motion_vit import UserError
 from motion_vit.training import mesh as meshes
-from motion_vit.training.config import differing_fields, load_config
+from motion_vit.training.config import differing_fields
 from motion_vit.training.initial_weights import start_from_weights
 from motion_vit.training.loop import train
 from motion_vit.training.program import TrainingProgram, build_program
+from motion_vit.training.recipe_file import load_config
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weights_folder import write_weights_folder
 from motion_vit.training.writers import METRICS_FILE, read_json_lines

@@ -1,0 +1,67 @@
+"""Table, picture and numbers of a comparison, made of the results that its folder holds."""
+
+import dataclasses
+import json
+import pathlib
+
+from motion_vit.comparison.conditions import Conditions
+from motion_vit.comparison.plot import draw_comparison
+from motion_vit.comparison.run_result import RESULT_FILE, RunResult, read_result
+from motion_vit.comparison.table import comparison_table
+from motion_vit.errors import UserError
+
+RUNS_FOLDER = "runs"
+TABLE_FILE = "comparison.md"
+PLOT_FILE = "comparison.png"
+RESULTS_FILE = "comparison.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The report of a comparison.
+
+    Attributes:
+      workdir: folder of the comparison.
+      conditions: of the results that it takes.
+      order: names of rows in the order in which they are reported; others follow by name.
+    """
+
+    workdir: pathlib.Path
+    conditions: Conditions
+    order: tuple[str, ...]
+
+    def renew(self) -> None:
+        """Writes `comparison.json`, `comparison.md` and `comparison.png` anew, if there is a result.
+
+        Raises:
+          UserError: a result is damaged, or the files cannot be written.
+        """
+        results = self._results()
+        if not results:
+            return
+        records = [dataclasses.asdict(result) for result in results]
+        try:
+            (self.workdir / RESULTS_FILE).write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
+            (self.workdir / TABLE_FILE).write_text(comparison_table(results) + "\n", encoding="utf-8")
+            draw_comparison(results, self.workdir / PLOT_FILE)
+        except OSError as error:
+            raise UserError(
+                f"the table of {self.workdir} cannot be written: {error.strerror or error}. Check the free space and "
+                "the permissions; the same command writes it again."
+            ) from error
+
+    def show(self) -> None:
+        """Prints the table, if there is a result.
+
+        Raises:
+          UserError: a result is damaged.
+        """
+        if results := self._results():
+            print(comparison_table(results))
+
+    def _results(self) -> list[RunResult]:
+        """All results of the conditions, row by row and seed by seed."""
+        found = [read_result(path.parent) for path in (self.workdir / RUNS_FOLDER).glob(f"*/*/{RESULT_FILE}")]
+        results = [result for result in found if result is not None and result.conditions == self.conditions]
+        places = {row: place for place, row in enumerate(self.order)}
+        return sorted(results, key=lambda result: (places.get(result.row, len(places)), result.row, result.seed))
