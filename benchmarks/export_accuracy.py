@@ -110,7 +110,7 @@ def main() -> None:
     trained = load_trained(options.checkpoint)
     source = open_source(options.data, default_split="validation", label_names=trained.label_names)
     names = [BASELINE, *options.formats]
-    shape = (options.batch, trained.model.frames, trained.model.image_size, trained.model.image_size, 3)
+    shape = (options.batch, *trained.model.clip_shape)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.exports or pathlib.Path(temporary)
         folders = {name: folder / name.replace(":", "-") for name in names}

@@ -201,8 +201,7 @@ def main() -> None:
         names = [BASELINE, *options.formats]
         for name in names:
             make_export(name, folder / "weights", folder / name.replace(":", "-"))
-        shape = (1, trained.model.frames, trained.model.image_size, trained.model.image_size, 3)
-        clips = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        clips = np.random.default_rng(0).standard_normal((1, *trained.model.clip_shape), dtype=np.float32)
         print(table(options.model, clips, measure(names, folder, clips, options.repeats)))
 
 

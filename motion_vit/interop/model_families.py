@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from motion_vit.errors import UserError
 from motion_vit.interop.resnet_options import resnet_clips, resnet_names, resnet_notes, resnet_options
+from motion_vit.interop.state_dict_shapes import has_own_names, own_options
 from motion_vit.interop.stored_tensor import Shape
 from motion_vit.interop.timesformer_options import timesformer_clips, timesformer_notes, timesformer_options
 from motion_vit.interop.uniformer_options import uniformer_clips, uniformer_notes, uniformer_options
@@ -47,7 +48,7 @@ class ModelFamily:
     Attributes:
       parts: parts that may start anew, by name.
       structure: the options that make a network another one, of another name.
-      options: reads the options of the model off names and shapes of weights in PyTorch.
+      read_options: reads the options of the model off names and shapes of weights in PyTorch.
       clips: how published weights, whose options were read, took their clips: fields of the recipe's `data`.
       notes: what to know about weights, by their names and shapes, in a model of all these options.
       names: what the weights of a source are called in a model, from their names and those of the model's weights.
@@ -55,10 +56,18 @@ class ModelFamily:
 
     parts: Mapping[str, Part]
     structure: Collection[str]
-    options: Callable[[Mapping[str, Shape]], dict[str, Any]]
+    read_options: Callable[[Mapping[str, Shape]], dict[str, Any]]
     clips: Callable[[Mapping[str, Any]], dict[str, Any]]
     notes: Callable[[Mapping[str, Shape], Mapping[str, Any]], list[str]]
     names: Callable[[Collection[str], Collection[str]], Mapping[str, str]] = _same_names
+
+    def options(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+        """The options of the model that weights leave no doubt about.
+
+        Args:
+          shapes: names and shapes of the weights, in PyTorch or of this library.
+        """
+        return own_options(shapes) if has_own_names(shapes) else self.read_options(shapes)
 
     def starts_anew(self, path: str, parts: Collection[str]) -> bool:
         """Whether the weight at a path belongs to one of some parts.
@@ -102,7 +111,7 @@ _FAMILIES: dict[type[nn.Module], ModelFamily] = {
             ),
         },
         structure=("widths", "depths", "patch_sizes"),
-        options=uniformer_options,
+        read_options=uniformer_options,
         clips=uniformer_clips,
         notes=uniformer_notes,
     ),
@@ -125,14 +134,14 @@ _FAMILIES: dict[type[nn.Module], ModelFamily] = {
             ),
         },
         structure=("width", "depth", "patch_size"),
-        options=timesformer_options,
+        read_options=timesformer_options,
         clips=timesformer_clips,
         notes=timesformer_notes,
     ),
     ResNet: ModelFamily(
         parts={"head": _HEAD, "motion": Part("the motion modules", _MOTION_MODULE, ("motion_module",))},
         structure=("widths", "depths", "bottleneck"),
-        options=resnet_options,
+        read_options=resnet_options,
         clips=resnet_clips,
         notes=resnet_notes,
         names=resnet_names,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from motion_vit.interop.state_dict_shapes import blocks, first_size, has_own_names, known, of_all_stages
 from motion_vit.interop.stored_tensor import Shape
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -25,42 +26,22 @@ def resnet_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
     Returns:
       The options that the weights leave no doubt about: `temporal_shift` only where it is on or M2A is there, because
-      TSN's weights are called as torchvision's, which any model may start from. In the names of this library only
-      `num_classes` is looked for.
+      TSN's weights are called as torchvision's, which any model may start from.
     """
-    if "params/head/bias" in shapes:
-        return _known({"num_classes": _size(shapes, ("params/head/bias",))})
     found: dict[str, Any] = {
-        "num_classes": _size(shapes, ("fc.weight", f"{_CLASSIFIER_BESIDE}weight")),
-        "widths": _of_stages([_size(shapes, _first_of(stage)) for stage in range(1, 5)]),
-        "depths": _of_stages([_depth(shapes, stage) for stage in range(1, 5)]),
+        "num_classes": first_size(shapes, ("fc.weight", f"{_CLASSIFIER_BESIDE}weight")),
+        "widths": of_all_stages([first_size(shapes, _first_of(stage)) for stage in range(1, 5)]),
+        "depths": of_all_stages([blocks(shapes, rf"layer{stage}\.(\d+)\.") for stage in range(1, 5)]),
         "temporal_shift": _shift(shapes),
     }
     if any(name.startswith("layer1.") for name in shapes):
         found["bottleneck"] = any(name.endswith(".conv3.weight") for name in shapes)
         found["motion_module"] = _motion_module(shapes)
-    return _known(found)
-
-
-def _known(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _size(shapes: Mapping[str, Shape], names: Collection[str]) -> int | None:
-    return next((shapes[name][0] for name in names if shapes.get(name)), None)
+    return known(found)
 
 
 def _first_of(stage: int) -> list[str]:
     return [f"layer{stage}.0.conv1{place}.weight" for place in ("", ".net", ".1", ".2")]
-
-
-def _of_stages(values: list[int | None]) -> tuple[int | None, ...] | None:
-    return None if None in values else tuple(values)
-
-
-def _depth(shapes: Mapping[str, Shape], stage: int) -> int | None:
-    blocks = [re.match(rf"layer{stage}\.(\d+)\.", name) for name in shapes]
-    return max((int(found[1]) + 1 for found in blocks if found), default=None)
 
 
 def _shift(shapes: Mapping[str, Shape]) -> bool | None:
@@ -103,7 +84,7 @@ def resnet_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> lis
     Returns:
       Sentences.
     """
-    if _shift(shapes) is None and options["temporal_shift"] and "params/head/bias" not in shapes:
+    if _shift(shapes) is None and options["temporal_shift"] and not has_own_names(shapes):
         return [
             "the weights are called as those of a network without a temporal shift, such as torchvision's: the model, "
             "which has one, is to be trained"

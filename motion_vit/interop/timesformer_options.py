@@ -1,10 +1,10 @@
 """What TimeSformer weights, and those of plain vision transformers, tell about the model they are of and its clips."""
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from motion_vit.interop.state_dict_shapes import blocks, known, size
 from motion_vit.interop.stored_tensor import Shape
 
 _SOMETHING_SOMETHING_CLASSES = 174
@@ -24,37 +24,23 @@ def timesformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
     Returns:
       The options that the weights leave no doubt about; not the number of heads, which no shape depends on. Weights
-      without an embedding or norms of time, as those of image models, are "space_only". In the names of this library
-      only `num_classes` is looked for.
+      without an embedding or norms of time, as those of image models, are "space_only".
     """
-    if "params/head/bias" in shapes:
-        return _known({"num_classes": _size(shapes, "params/head/bias", 0)})
-    patch_size = _size(shapes, "patch_embed.proj.weight", -1)
-    positions = _size(shapes, "pos_embed", -2)
+    patch_size = size(shapes, "patch_embed.proj.weight", -1)
+    positions = size(shapes, "pos_embed", -2)
     found = {
-        "num_classes": _size(shapes, "head.weight", 0),
-        "width": _size(shapes, "norm.weight", 0),
-        "depth": max(
-            (int(block[1]) + 1 for name in shapes if (block := re.match(r"blocks\.(\d+)\.", name))), default=None
-        ),
+        "num_classes": size(shapes, "head.weight"),
+        "width": size(shapes, "norm.weight"),
+        "depth": blocks(shapes, r"blocks\.(\d+)\."),
         "patch_size": patch_size,
         "image_size": math.isqrt(positions - 1) * patch_size if positions and patch_size else None,
-        "frames": _size(shapes, "time_embed", -2),
+        "frames": size(shapes, "time_embed", -2),
         "attention": _attention(shapes),
         # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
         "motion_module": None if any(".motion." in name for name in shapes) else "none",
         **_cost_volume_options(shapes),
     }
-    return _known(found)
-
-
-def _known(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _size(shapes: Mapping[str, Shape], name: str, axis: int) -> int | None:
-    shape = shapes.get(name, ())
-    return shape[axis] if len(shape) >= max(axis + 1, -axis) else None
+    return known(found)
 
 
 def _attention(shapes: Mapping[str, Shape]) -> str:

@@ -1,10 +1,10 @@
 """What UniFormer weights tell about the model they are of, and about the clips it was trained on."""
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from motion_vit.interop.state_dict_shapes import blocks, known, of_all_stages, size
 from motion_vit.interop.stored_tensor import Shape
 
 _SOMETHING_SOMETHING_CLASSES = 174
@@ -19,35 +19,19 @@ def uniformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
     Returns:
       The options that the weights leave no doubt about. Of weights without EMIM, `placement` is "gg"; of those
-      with layer scale, `layer_scale` is a number. In the names of this library only `num_classes` is looked for.
+      with layer scale, `layer_scale` is a number.
     """
-    if "params/head/bias" in shapes:
-        classes = _size(shapes, "params/head/bias", 0)
-        return {} if classes is None else {"num_classes": classes}
     found = {
-        "num_classes": _size(shapes, "head.weight", 0),
-        "widths": _of_stages([_size(shapes, f"patch_embed{stage}.norm.weight", 0) for stage in range(1, 5)]),
-        "depths": _of_stages([_depth(shapes, stage) for stage in range(1, 5)]),
-        "patch_sizes": _of_stages([_size(shapes, f"patch_embed{stage}.proj.weight", -1) for stage in range(1, 5)]),
+        "num_classes": size(shapes, "head.weight"),
+        "widths": of_all_stages([size(shapes, f"patch_embed{stage}.norm.weight") for stage in range(1, 5)]),
+        "depths": of_all_stages([blocks(shapes, rf"blocks{stage}\.(\d+)\.") for stage in range(1, 5)]),
+        "patch_sizes": of_all_stages([size(shapes, f"patch_embed{stage}.proj.weight", -1) for stage in range(1, 5)]),
         # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
         "motion_module": None if any(".motion." in name for name in shapes) else "none",
         **_emim_options(shapes),
     }
-    found["layer_scale"] = 1.0 if any(name.endswith(".gamma_1") for name in shapes) else None
-    return {name: value for name, value in found.items() if value is not None or name == "layer_scale"}
-
-
-def _size(shapes: Mapping[str, Shape], name: str, axis: int) -> int | None:
-    return shapes[name][axis] if shapes.get(name) else None
-
-
-def _of_stages(values: list[int | None]) -> tuple[int | None, ...] | None:
-    return None if None in values else tuple(values)
-
-
-def _depth(shapes: Mapping[str, Shape], stage: int) -> int | None:
-    blocks = [re.match(rf"blocks{stage}\.(\d+)\.", name) for name in shapes]
-    return max((int(found[1]) + 1 for found in blocks if found), default=None)
+    # None is what this option is called without layer scale, and no lack of knowledge.
+    return {**known(found), "layer_scale": 1.0 if any(name.endswith(".gamma_1") for name in shapes) else None}
 
 
 def _emim_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
@@ -59,7 +43,7 @@ def _emim_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
     branches = [shape for name, shape in shapes.items() if name.endswith("attn.motion_conv.0.weight")]
     options: dict[str, Any] = {"placement": placement, "position_bias": bool(biases), "motion_branch": bool(branches)}
     for name, (heads, window, _) in biases.items():
-        channels = _size(shapes, name.replace("rpb", "proj.bias"), 0)
+        channels = size(shapes, name.replace("rpb", "proj.bias"))
         options |= {"window": window, "head_channels": channels // heads if channels and heads else None}
         return options
     for shape in branches:

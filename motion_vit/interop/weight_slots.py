@@ -10,12 +10,10 @@ from motion_vit.interop.import_report import ImportReport
 from motion_vit.interop.inflation import Inflation, inflate, inflates
 from motion_vit.interop.model_families import model_family
 from motion_vit.interop.resizing import resize, resizes
+from motion_vit.interop.state_dict_shapes import has_own_names
 from motion_vit.interop.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.torch_names import SAME, TorchEntry
 from motion_vit.interop.torch_tables import PROMPTED_BACKBONE, STEP_COUNTER, torch_entries
-
-_COLLECTIONS = ("params/", "batch_stats/")
-"""What names begin with in files of this library, where they are paths joined by "/"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +48,6 @@ class Slot:
     shape: Shape
     anew: bool
     original: str | None
-
-
-def has_own_names(names: Iterable[str]) -> bool:
-    """Whether weights are named as in files of this library, and not as in PyTorch."""
-    return all(name.startswith(_COLLECTIONS) for name in names)
 
 
 def weight_slots(

@@ -102,6 +102,16 @@ class MotionPrompted(nn.Module):
         first, *others = (rf"backbone/({pattern})" for pattern in self.backbone.layer_patterns())
         return (rf"prompt/.*|{first}", *others)
 
+    def frozen_patterns(self) -> tuple[str, ...]:
+        """The parameters that training leaves as they are, see `ResNet.frozen_patterns`; the prompt is trained.
+
+        Returns:
+          () where the backbone has none.
+        """
+        if not hasattr(self.backbone, "frozen_patterns"):
+            return ()
+        return tuple(rf"backbone/({pattern})" for pattern in self.backbone.frozen_patterns())
+
 
 def _problems(model: MotionPrompted) -> list[str]:
     """What is wrong with a model's options, each as a sentence that says what was expected."""

@@ -91,10 +91,12 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
 
     Args:
       name: one of `list_models()`.
-      **options: fields of the model class (`motion_vit.models.uniformer.UniFormer`) that differ from the named model's,
-        such as `num_classes`, `frames`, `window`, `placement`, `stochastic_depth`, `dtype` ("bfloat16" or a dtype) or
-        `remat`. `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the
-        fields of `motion_vit.models.motion_prompted.MotionPrompted`.
+      **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
+        `motion_vit.models.timesformer.TimeSformer` or `motion_vit.models.resnet.ResNet`) that differ from the named
+        model's. All have `num_classes`, `frames`, `image_size`, `motion_module`, `stochastic_depth`, `dtype`
+        ("bfloat16" or a dtype) and `remat`; `window`, `temporal_shift` and others are of some.
+        `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the fields of
+        `motion_vit.models.motion_prompted.MotionPrompted`.
 
     Returns:
       A Flax Linen module. `model.init(key, clips)` makes its variables, `model.apply(variables, clips, train=False)`

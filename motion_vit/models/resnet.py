@@ -131,6 +131,15 @@ class ResNet(nn.Module):
         patterns = [rf"stage{stage}/block{block}/.*" for stage, block in blocks[1:]]
         return (r"(stem|stage1/block0)/.*", *patterns, r"head/.*")
 
+    def frozen_patterns(self) -> tuple[str, ...]:
+        """The parameters that training leaves as they are: scale and bias of frozen BatchNorms.
+
+        Returns:
+          Regular expressions, each of which matches the paths of some parameters as a whole, as in `layer_patterns`.
+        """
+        of_blocks = (r"stage\d/block\d+/(norm\d|shortcut_norm)/.*",) if self.frozen_batch_norm != "none" else ()
+        return (r"stem/norm/.*", *of_blocks) if self.frozen_batch_norm == "all" else of_blocks
+
     def mixes_frames(self, block: int) -> bool:
         """Whether the block of a number in its stage (from 0) has the motion module and the shift of the model."""
         return self.depths[2] < _LONG_STAGE or block % 2 == 0

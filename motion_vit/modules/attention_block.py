@@ -51,11 +51,10 @@ class AttentionBlock(nn.Module):
         position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
         x = x + position(x)
         y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x.astype(jnp.float32)).astype(self.dtype)
-        if self.motion_module != "none":
-            motion = make_motion_module(
-                self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
-            )
-            y = motion(y, train=train)
+        motion = make_motion_module(
+            self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
+        )
+        y = motion(y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)

@@ -19,8 +19,9 @@ class BatchNorm(nn.Module):
       groups: in training, the batch is normalised in so many equal parts, in order, each by its own statistics; the
         running statistics take the mean over the parts. With as many parts as devices that split the batch this is
         what PyTorch's DistributedDataParallel computes without SyncBatchNorm, and what the paper trained with.
-      frozen: whether training leaves the layer as it is: it normalises by the running statistics and keeps them, and no
-        gradient reaches scale and bias.
+      frozen: whether the layer normalises by the running statistics in training, too, and keeps them, and no gradient
+        reaches scale and bias. An optimizer that decays weights would still move these two: a model that freezes layers
+        names them in its `frozen_patterns`, which `motion_vit.training.optimizer` leaves out.
       dtype: dtype of the output; statistics are float32.
     """
 

@@ -53,11 +53,10 @@ class ConvolutionBlock(nn.Module):
         skip = StochasticDepth()
         x = x + DepthwiseConv3D(3, **depthwise, name="position")(x)
         y = BatchNorm(**norm, name="norm1")(x, train=train)
-        if self.motion_module != "none":
-            motion = make_motion_module(
-                self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
-            )
-            y = motion(y, train=train)
+        motion = make_motion_module(
+            self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
+        )
+        y = motion(y, train=train)
         y = Linear(channels, **pointwise, name="conv1")(y)
         y = DepthwiseConv3D(5, **depthwise, name="depthwise")(y)
         x = x + skip(Linear(channels, **pointwise, name="conv2")(y), stochastic_depth, train=train)

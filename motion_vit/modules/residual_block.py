@@ -60,12 +60,10 @@ class ResidualBlock(nn.Module):
         Returns:
           Features.
         """
-        y = x
-        if self.motion_module != "none":
-            motion = make_motion_module(
-                self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
-            )
-            y = motion(y, train=train)
+        motion = make_motion_module(
+            self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
+        )
+        y = motion(x, train=train)
         if self.shift:
             y = temporal_shift(y)
         # Kernel size, stride and features of each convolution.

@@ -17,8 +17,9 @@ def frame_convolution(
 ) -> Float[Array, "b t h2 w2 features"]:
     """Convolves each frame with zero padding of half the kernel, as PyTorch's `Conv2d(padding=k // 2)` does.
 
-    Frames are folded into the batch. Only frames that are split over devices stay an axis of their own, because devices
-    that hold parts of the clips and parts of their frames hold no contiguous part of the two together.
+    Frames are folded into the batch. Only for the platform "portable" (`motion_vit.ops.platform`), which programs are
+    made for that split frames over devices, they stay an axis of their own: devices that hold parts of the clips and
+    parts of their frames hold no contiguous part of the two together.
 
     Args:
       x: clips.

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 import motion_vit
 from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
-from motion_vit.models.options import extra_frames
+from motion_vit.models.options import extra_frames, model_options
 from motion_vit.training import input_data
 from motion_vit.training.config import flatten
 from motion_vit.training.normalization import ChannelOrder
@@ -31,6 +31,9 @@ _SET_ELSEWHERE = {
     "pixel_std": "data.std",
     "channel_order": "data.channel_order",
 }
+
+# Fields of the recipe that are options of most models, with the values that need no option.
+_COMPILATION_OPTIONS = {"remat": "none", "scan_blocks": False}
 
 
 def validate(config: ConfigDict) -> None:
@@ -111,13 +114,9 @@ def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
             raise UserError(f"config field model.options.{name} is set by {field}; leave the option out.")
     data = config.data
     options |= {"num_classes": num_classes, "frames": data.frames, "image_size": data.size}
-    # A model that has no such options is still one that can be trained without them.
-    if config.remat != "none":
-        options["remat"] = config.remat
-    if config.scan_blocks:
-        options["scan_blocks"] = True
     if extra_frames(options):  # an input adapter, which reads the pixels behind the clips
         options |= {"pixel_mean": tuple(data.mean), "pixel_std": tuple(data.std), "channel_order": data.channel_order}
+    options |= _compilation_options(config, motion_vit.create_model(config.model.name, **options))
     model = motion_vit.create_model(config.model.name, **options)
     try:
         clips = jnp.zeros((1, *model.clip_shape), jnp.float32)
@@ -128,6 +127,22 @@ def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
             f"{model.clip_shape[0]} frames (from data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
         ) from error
     return model
+
+
+def _compilation_options(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
+    """How the model is to be compiled, where the recipe asks for anything; a model need not have such options."""
+    own = model_options(model)
+    asked = {}
+    for name, usual in _COMPILATION_OPTIONS.items():
+        if config[name] == usual:
+            continue
+        if name not in own:
+            raise UserError(
+                f"config field {name} is {config[name]!r}, which the model {config.model.name!r} cannot do. "
+                f"Set it to {usual!r}."
+            )
+        asked[name] = config[name]
+    return asked
 
 
 def _check_learning_rates(config: ConfigDict) -> None:

@@ -18,7 +18,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.models.options import model_options
+from motion_vit.models.options import extra_frames, model_options
 from motion_vit.models.registry import create_model
 from motion_vit.training.config import config_from_dict, default_config, flatten, to_json
 from motion_vit.training.config_validation import is_set_elsewhere, validate_fields
@@ -44,6 +44,8 @@ _PREPROCESSING = {
     "std": "std",
     "channel_order": "channel_order",
 }
+# Options of an input adapter that `preprocessing` says, too.
+_ADAPTER_OPTIONS = {"mean": "pixel_mean", "std": "pixel_std", "channel_order": "channel_order"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,13 +177,10 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
         raise UserError(f"weights_dtype is {weights_dtype!r}, but must be one of {', '.join(get_args(WeightDtype))}.")
     preprocessing = _field(values, "preprocessing", dict)
     for name in ("frames", "image_size"):
-        if _field(preprocessing, name, int) != _field(options, name, int):
-            raise UserError(
-                f"{name} is {preprocessing[name]} in preprocessing and {options[name]} in the model's options, but "
-                "must be the same."
-            )
+        _check_same(name, _field(preprocessing, name, int), _field(options, name, int))
     _check_size(options)
     model, shapes = _model(model_name, options)
+    _check_adapter(preprocessing, options, model)
     if model.num_classes != len(label_names):
         raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
     evaluation = _field(values, "evaluation", dict)
@@ -210,6 +209,24 @@ def _model(name: str, options: Mapping[str, Any]) -> tuple[nn.Module, dict[str, 
         return model, variable_shapes(model)
     except (TypeError, ValueError, ArithmeticError) as error:  # what values of no sensible kind lead to
         raise UserError(f"the model's options are not those of a {name}: {error}.") from error
+
+
+def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: nn.Module) -> None:
+    """Refuses inputs that are not those which the model's input adapter computes with."""
+    if "extra_frames" in preprocessing:  # which files of models without an adapter did not always say
+        _check_same("extra_frames", _field(preprocessing, "extra_frames", int), extra_frames(options))
+    own = model_options(model)
+    for name, option in _ADAPTER_OPTIONS.items():
+        if option in own:
+            value = _field(preprocessing, name, object)
+            _check_same(name, tuple(value) if isinstance(value, list) else value, own[option])
+
+
+def _check_same(name: str, described: Any, of_model: Any) -> None:
+    if described != of_model:
+        raise UserError(
+            f"{name} is {described} in preprocessing and {of_model} in the model's options, but must be the same."
+        )
 
 
 def _check_size(options: Mapping[str, Any]) -> None:

@@ -62,12 +62,13 @@ def decay_mask(config: ConfigDict, params: Tree) -> Tree:
     return first_match("optimizer.decay_mask", rules, params, default=lambda _, leaf: np.ndim(leaf) > 1)
 
 
-def frozen_mask(config: ConfigDict, params: Tree) -> Tree:
-    """Which parameters stay as they are, by the recipe's patterns.
+def frozen_mask(config: ConfigDict, params: Tree, frozen_patterns: Sequence[str] = ()) -> Tree:
+    """Which parameters stay as they are, by the recipe's patterns and those of the model.
 
     Args:
       config: the recipe.
       params: parameters, or their shapes.
+      frozen_patterns: patterns of parameters that the model itself freezes, whatever the recipe says of them.
 
     Returns:
       A tree of bool.
@@ -75,7 +76,10 @@ def frozen_mask(config: ConfigDict, params: Tree) -> Tree:
     Raises:
       UserError: a pattern is not a regular expression or matches no parameter, or nothing is left to train.
     """
-    mask = first_match("optimizer.frozen", config.optimizer.frozen, params, default=lambda *_: False)
+    rules = [(pattern, True) for pattern in frozen_patterns]
+    of_model = first_match("frozen_patterns of the model", rules, params, default=lambda *_: False)
+    of_recipe = first_match("optimizer.frozen", config.optimizer.frozen, params, default=lambda *_: False)
+    mask = jax.tree.map(operator.or_, of_model, of_recipe)
     if all(jax.tree.leaves(mask)):
         raise UserError("config field optimizer.frozen leaves no parameter to train.")
     return mask
@@ -116,7 +120,12 @@ def learning_rate_factors(config: ConfigDict, params: Tree, layer_patterns: Sequ
 
 
 def make_optimizer(
-    config: ConfigDict, schedule: optax.Schedule, params: Tree, layer_patterns: Sequence[str] = ()
+    config: ConfigDict,
+    schedule: optax.Schedule,
+    params: Tree,
+    *,
+    layer_patterns: Sequence[str] = (),
+    frozen_patterns: Sequence[str] = (),
 ) -> optax.GradientTransformation:
     """The recipe's optimizer, for the parameters that are not frozen.
 
@@ -128,6 +137,7 @@ def make_optimizer(
       schedule: the learning rate of every step.
       params: parameters, or their shapes.
       layer_patterns: as for `learning_rate_factors`.
+      frozen_patterns: as for `frozen_mask`.
 
     Returns:
       The optimizer. It keeps no moments of frozen parameters.
@@ -139,7 +149,7 @@ def make_optimizer(
     optimizer = _sgd(config, schedule, params) if settings.name == "sgd" else _adamw(config, schedule, params)
     if settings.clip_norm:
         optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
-    frozen = frozen_mask(config, params)
+    frozen = frozen_mask(config, params, frozen_patterns)
     if any(jax.tree.leaves(frozen)):
         optimizer = optax.selective_transform(optimizer, freeze_mask=frozen)
     factors = learning_rate_factors(config, params, layer_patterns)

@@ -125,7 +125,14 @@ def build_program(
     variables = jax.eval_shape(lambda key: initial_variables(model, key, model.clip_shape), key)
     params = variables["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
-    optimizer = make_optimizer(config, schedule, params, _layer_patterns(model))
+    frozen_patterns = _patterns(model, "frozen_patterns")
+    optimizer = make_optimizer(
+        config,
+        schedule,
+        params,
+        layer_patterns=_patterns(model, "layer_patterns"),
+        frozen_patterns=frozen_patterns,
+    )
     shapes = jax.eval_shape(
         lambda variables, key: initial_state(variables, optimizer, key, averaged=bool(config.ema)), variables, key
     )
@@ -137,7 +144,7 @@ def build_program(
         clip_augmentation(config),
         label_smoothing=config.label_smoothing,
         accumulation=config.accumulation,
-        frozen=frozen_mask(config, params),
+        frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),
     )
     return TrainingProgram(
@@ -177,6 +184,6 @@ def _clips_of_a_step(config: ConfigDict) -> int:
     return config.batch_size * config.augmentation.repeats
 
 
-def _layer_patterns(model: nn.Module) -> tuple[str, ...]:
-    """A pattern for the parameters of each layer, () of a model that does not say what its layers are."""
-    return model.layer_patterns() if hasattr(model, "layer_patterns") else ()
+def _patterns(model: nn.Module, method: str) -> tuple[str, ...]:
+    """What a model says about its parameters, such as `layer_patterns`; () of one that has no such method."""
+    return getattr(model, method)() if hasattr(model, method) else ()

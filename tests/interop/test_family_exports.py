@@ -34,6 +34,11 @@ NETWORKS = {
         "temporal_shift": True,
         "size": 64,
     },
+    # The same in UniFormer, where the module also stands before convolutions.
+    "uniformer": {
+        **{"name": "uniformer_emim_tiny", "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8},
+        **{"placement": "ll", "window": 3, "motion_module": "m2a", "input_adapter": "motion_prompt"},
+    },
 }
 RUNNERS = {"safetensors": run_weights, "torch": run_torch, "stablehlo": run_stablehlo, "onnx": run_onnx}
 
@@ -62,6 +67,7 @@ print(json.dumps(found))
     [
         *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
         ("space_only", "onnx"),
+        *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
     ],
 )
 def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):

@@ -120,10 +120,12 @@ SHALLOW = {
     ("network", "kind"),
     [*(("resnet18_tiny", kind) for kind in KINDS), ("timesformer_tiny", "tdn+tam"), ("uniformer_tiny", "tdn+tam")],
 )
-def test_every_motion_module_has_names_in_every_network(network, kind):
+def test_every_motion_module_of_every_network_goes_out_and_in_with_no_bit_changed(network, kind):
     model = motion_vit.create_model(network, motion_module=kind, **SHALLOW[network])
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *model.clip_shape), np.float32))
-    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), dict(shapes))
-    state_dict = torch_state_dict(model, compress(variables, "float32"), step=0)
-    counters = sum(name.endswith("num_batches_tracked") for name in state_dict)
-    assert len(state_dict) - counters == len(jax.tree.leaves(variables))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), dict(shapes))
+    again, report = load_torch(model, torch_state_dict(model, compress(variables, "float32"), step=0))
+    assert report.complete
+    assert not report.anew
+    jax.tree.map(functools.partial(np.testing.assert_array_equal, strict=True), again, variables)

@@ -6,6 +6,7 @@ import goldens
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 import motion_vit
 from motion_vit.interop.import_report import CheckpointImportError
@@ -122,6 +123,19 @@ def test_a_backbone_is_taken_behind_motion_prompts_that_start_anew():
     assert {name: array.shape for name, array in state_dict.items()} == authors
     again, _ = load_torch(model, {f"module.{name}": array for name, array in state_dict.items()})
     jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+def test_a_prompted_models_own_file_is_taken_in_and_tells_only_what_it_is(tmp_path):
+    prompted = {"input_adapter": "motion_prompt"}
+    model = create(num_classes=7, **prompted)
+    variables, _ = load_torch(model, golden(), anew=["prompt", "head"])
+    arrays = {path: np.asarray(array) for path, array in traverse_util.flatten_dict(variables, sep="/").items()}
+    result = import_weights(arrays, "timesformer_tiny", tmp_path / "out", options=prompted)
+    assert result.trained.model == model
+    jax.tree.map(np.testing.assert_array_equal, result.trained.variables, variables)
+    with pytest.raises(CheckpointImportError, match="a model with num_classes=7") as raised:
+        load_torch(create(**prompted), arrays)
+    assert "attention" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

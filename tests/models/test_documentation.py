@@ -8,7 +8,7 @@ import pytest
 PAGES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "models"
 
 
-@pytest.mark.parametrize("page", ["emim", "m2a", "motion_prompts", "resnet"])
+@pytest.mark.parametrize("page", ["emim", "m2a", "motion_prompts", "resnet", "timesformer"])
 def test_the_programs_of_a_page_run(page):
     programs = re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)
     assert programs

@@ -91,6 +91,7 @@ def test_a_training_step_moves_every_parameter_and_every_statistic():
 def test_frozen_batch_norms_stay_as_they_are(frozen, trained):
     options = {"motion_module": "tea", "frozen_batch_norm": frozen, "depths": (1, 1, 1, 1)}
     (gradients, statistics), variables = training_step(build(**options))
+    patterns = build(**options).frozen_patterns()
     before = traverse_util.flatten_dict(variables["batch_stats"], sep="/")
     pattern = trained.replace("stage1", "stage[1-4]")
     for path, value in statistics.items():
@@ -98,6 +99,7 @@ def test_frozen_batch_norms_stay_as_they_are(frozen, trained):
     for path, gradient in gradients.items():
         is_norm = "norm" in path and not re.fullmatch(pattern, path)
         assert (np.abs(gradient).max() == 0) == is_norm, path
+        assert any(re.fullmatch(frozen_pattern, path) for frozen_pattern in patterns) == is_norm, path
 
 
 def test_rematerialisation_gives_the_same_gradients():

@@ -104,3 +104,21 @@ def test_remat_and_scan_are_handed_to_the_model(tiny_config: ConfigDict) -> None
     tiny_config.remat, tiny_config.scan_blocks = "blocks", True
     model = build_model(tiny_config, 7)
     assert (model.remat, model.scan_blocks) == ("blocks", True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("scan_blocks", True, "config field scan_blocks is True, which the model 'small' cannot do. Set it to False"),
+        ("remat", "blocks", "config field remat is 'blocks', which the model 'small' cannot do. Set it to 'none'"),
+    ],
+)
+@pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
+def test_what_a_model_cannot_do_is_said_of_the_field_that_asks_for_it(
+    small_config: ConfigDict, field: str, value: object, message: str, adapter: str
+) -> None:
+    small_config.model.options.input_adapter = adapter
+    validate(small_config)
+    small_config[field] = value
+    with pytest.raises(UserError, match=message):
+        validate(small_config)

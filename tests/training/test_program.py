@@ -7,7 +7,9 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from motion_vit import UserError
@@ -212,6 +214,33 @@ def test_a_recipe_that_does_not_fit_the_devices_or_the_model_is_refused(
     config.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=message):
         make_program(config, (8, 1, 1))
+
+
+def test_batch_norms_that_the_model_freezes_are_not_decayed() -> None:
+    config = make_recipe()
+    config.model.name, config.sharding_rules, config.data.frames = "resnet18_tiny", (), 2
+    config.model.options = {
+        **{
+            "widths": (8, 8, 8, 8),
+            "depths": (1, 1, 1, 1),
+            "motion_module": "tea",
+            "frozen_batch_norm": "all_but_first",
+        },
+        "input_adapter": "motion_prompt",
+    }
+    settings = config.optimizer
+    # What the model freezes stays frozen, also where the recipe says nothing of it or the contrary.
+    settings.name, settings.frozen = "sgd", ((r".*/stage1/.*/norm1/.*", False),)
+    settings.weight_decay, settings.decay_mask = 0.5, ((".*", True),)
+    program = make_program(config)
+    before = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), program.state_shapes.params)
+    # The gradient of frozen ones is zero, and weight decay alone moves the others.
+    gradients = jax.tree.map(jnp.zeros_like, before)
+    updates, _ = program.optimizer.update(gradients, program.optimizer.init(before), before)
+    moved = jax.tree.map(lambda new: bool((np.asarray(new) != 1).all()), optax.apply_updates(before, updates))
+    for path, is_moved in traverse_util.flatten_dict(moved, sep="/").items():
+        is_frozen = "norm" in path and "/motion/" not in path and "/stem/" not in path
+        assert is_moved == (not is_frozen), path
 
 
 def test_clips_whose_frames_cannot_be_split_are_refused() -> None:

@@ -162,7 +162,7 @@ def test_what_is_said_about_the_inputs_decides_over_the_recipe(copied: pathlib.P
         (lambda v: v["model"]["options"].update(dtype=3), "dtype is a int, but must be a str"),
         (lambda v: become_uniformer(v, mlp_ratio=-1), "the model cannot take clips of 4 frames of 32 x 32 pixels"),
         (lambda v: become_uniformer(v, mlp_ratio=0), "options are not those of a uniformer_tiny: .* division by zero"),
-        (lambda v: become_uniformer(v, widths=["a", 1, 1, 1]), "options are not those of a uniformer_tiny"),
+        (lambda v: become_uniformer(v, widths=["a", 1, 1, 1]), "widths is .*, but must be made of numbers"),
     ],
 )
 def test_a_config_that_does_not_describe_the_model_is_answered_with_what_is_wrong(
@@ -172,6 +172,31 @@ def test_a_config_that_does_not_describe_the_model_is_answered_with_what_is_wron
     with pytest.raises(UserError, match=message) as raised:
         read_weights_folder(copied)
     assert str(copied / "config.json") in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": [0.1, 0.2, 0.3]}, r"mean is \(0.1, 0.2, 0.3\) in preprocessing and \(0.45, 0.45, 0.45\) in the"),
+        ({"std": [0.2, 0.2, 0.2]}, r"std is \(0.2, 0.2, 0.2\) in preprocessing and \(0.225, 0.225, 0.225\) in the"),
+        ({"channel_order": "bgr"}, "channel_order is bgr in preprocessing and rgb in the model's options"),
+        ({"extra_frames": 0}, "extra_frames is 0 in preprocessing and 1 in the model's options, but must be the same"),
+        ({"extra_frames": "1"}, "extra_frames is a str, but must be a int"),
+    ],
+)
+def test_an_input_adapter_computes_with_the_inputs_that_are_described(
+    change: dict[str, object], message: str, tmp_path: pathlib.Path
+) -> None:
+    write_weights_folder(tmp_path / "folder", small_trained_model(input_adapter="motion_prompt"))
+    read_weights_folder(tmp_path / "folder")
+    change_config(tmp_path / "folder", lambda values: values["preprocessing"].update(change))
+    with pytest.raises(UserError, match=message):
+        read_weights_folder(tmp_path / "folder")
+
+
+def test_a_folder_from_before_there_were_input_adapters_is_read(copied: pathlib.Path) -> None:
+    change_config(copied, lambda values: values["preprocessing"].pop("extra_frames"))
+    assert read_weights_folder(copied).model.clip_shape[0] == 4
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"format"', "[" * 100_000, "\x00\xff"])
