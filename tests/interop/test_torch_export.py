@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import torch
+import torch_networks
 from small_trained_model import small_trained_model
 from torch_options import TwinOptions
 from torch_twin import make_twin
@@ -75,6 +76,31 @@ def test_it_loads_strictly_into_the_official_structure_and_gives_the_authors_log
     with torch.inference_mode():
         logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.tiny_video())))
     np.testing.assert_allclose(logits, goldens.load(golden)["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_a_timesformer_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(tmp_path):
+    model = motion_vit.create_model("timesformer_tiny")
+    variables, _ = load_torch(model, goldens.state_dict("timesformer_tiny_divided_space_time"))
+    trained = small_trained_model()._replace(model=model, variables=variables)
+    twin = torch_networks.TimeSformer(frames=8, size=64, patch=16, width=96, depth=2, heads=3, classes=10)
+    golden = goldens.load("timesformer_tiny_divided_space_time")["logits"]
+    assert_twin_gives(twin, exported(trained, tmp_path), goldens.timesformer_video(), golden)
+
+
+def test_a_resnet_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(tmp_path):
+    model = motion_vit.create_model("resnet18_m2a_tsm", num_classes=10, image_size=64)
+    variables, _ = load_torch(model, goldens.state_dict("m2a_tsm_resnet18"))
+    trained = small_trained_model()._replace(model=model, variables=variables)
+    twin = torch_networks.ResNet18(frames=8, classes=10)
+    golden = goldens.load("resnet_tsn")["m2a_tsm_resnet18/logits"]
+    assert_twin_gives(twin, exported(trained, tmp_path), goldens.resnet_video(), golden)
+
+
+def assert_twin_gives(twin, content, video, logits):
+    twin.load_state_dict(content["model_state"], strict=True)
+    with torch.inference_mode():
+        found = twin.eval()(torch.from_numpy(np.ascontiguousarray(video)))
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
 
 
 def test_step_counters_count_the_training_steps(tmp_path):
