@@ -5,8 +5,10 @@ Command:            motion-vit demo --workdir build/demo
 Again, by itself:   motion-vit train --config configs/demo.py --workdir build/demo/again
 Expected time:      14 minutes of training on two CPU cores that had other work as well; about half on idle ones, by
                     an estimate.
-Expected accuracy:  88.7 % top-1 on 600 held-out videos, 11.2 % on frozen and 13.2 % on shuffled frames (one run of
-                    seed 0). It leaves chance at step 200 to 250.
+Expected accuracy:  between 58 and 89 % top-1 on 600 held-out videos: one run of seed 0 ended at 88.7 %, with 11.2 %
+                    on frozen and 13.2 % on shuffled frames; another, on videos that were encoded anew, left chance 100
+                    steps later and was at 58.2 % when it was stopped at step 953. The schedule is short for what the
+                    slowest classes need: more epochs make it surer.
 """
 
 from ml_collections import ConfigDict
