@@ -11,7 +11,7 @@ from motion_vit.comparison.run_result import RunResult
 from motion_vit.comparison.table import by_row
 
 # Of the Okabe-Ito palette, which colour-blind readers tell apart; the markers differ as well.
-_MEAN, _SEED, _FROZEN, _SHUFFLED = "#0072B2", "#000000", "#56B4E9", "#D55E00"
+_MEAN, _SEED, _FROZEN, _SHUFFLED = "#0072B2", "#000000", "#F0E442", "#D55E00"
 
 
 def draw_comparison(results: Sequence[RunResult], target: pathlib.Path) -> None:
