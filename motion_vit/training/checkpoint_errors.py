@@ -47,24 +47,26 @@ def write_errors(folder: pathlib.Path, saved_steps: Callable[[], Sequence[int]])
 def without_repeated_errors() -> Iterator[None]:
     """Keeps an error that Orbax raises from being printed many times over besides.
 
-    Orbax logs it with the traceback of each of its threads, and TensorStore's other writes find the event loop closed
-    that they report to.
+    Orbax logs it with the traceback of each of its threads, asyncio that of each other array that was under way, and
+    TensorStore's other writes find the event loop closed that they report to.
     """
 
     def is_told(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR or f"{os.sep}orbax{os.sep}" not in record.pathname
+        return record.levelno < logging.ERROR or f"{os.sep}orbax{os.sep}" not in record.pathname + record.getMessage()
 
     def tell(unraisable: "sys.UnraisableHookArgs") -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             tell_others(unraisable)
 
-    logger, tell_others = absl_logging.get_absl_logger(), sys.unraisablehook
-    logger.addFilter(is_told)
+    loggers, tell_others = (absl_logging.get_absl_logger(), logging.getLogger("asyncio")), sys.unraisablehook
+    for logger in loggers:
+        logger.addFilter(is_told)
     sys.unraisablehook = tell
     try:
         yield
     finally:
-        logger.removeFilter(is_told)
+        for logger in loggers:
+            logger.removeFilter(is_told)
         sys.unraisablehook = tell_others
 
 
