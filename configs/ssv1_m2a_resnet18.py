@@ -1,11 +1,16 @@
-"""Something-Something V1, ResNet-18 with M2A, 8 frames: the recipe of "M2A: Motion Aware Attention" (arXiv 2111.09976).
+"""Something-Something V1, ResNet-18 with M2A, 8 frames: recipes of "M2A: Motion Aware Attention" (arXiv 2111.09976).
 
+Recipes:            m2a, and m2a-tsm with temporal shifts (TSM) besides
 Commands:           motion-vit prepare something_something_v1 --source DOWNLOAD --out data/ssv1
                     motion-vit import resnet18-f37072fd.pth --model resnet18_m2a --new motion --out weights/m2a
-                    motion-vit train --config configs/ssv1_m2a_resnet18.py --workdir runs/ssv1_m2a
+                    motion-vit train --config configs/ssv1_m2a_resnet18.py:m2a --workdir runs/ssv1_m2a
                     motion-vit evaluate --checkpoint runs/ssv1_m2a --data data/ssv1 --clips 1 --crops 3
-Initial weights:    torchvision's ResNet-18 of ImageNet-1K, which the second command puts below new M2A modules; the
-                    head starts anew, because the classes are others.
+                    and with temporal shifts
+                    motion-vit import resnet18-f37072fd.pth --model resnet18_m2a_tsm --new motion --out weights/m2a_tsm
+                    motion-vit train --config configs/ssv1_m2a_resnet18.py:m2a-tsm --workdir runs/ssv1_m2a_tsm
+                    motion-vit evaluate --checkpoint runs/ssv1_m2a_tsm --data data/ssv1 --clips 1 --crops 3
+Initial weights:    torchvision's ResNet-18 of ImageNet-1K, which `import` puts below new M2A modules; the head starts
+                    anew, because the classes are others.
 Data:               174 classes, 86,017 training and 11,522 validation videos; docs/datasets/something_something_v1.md.
 Expected time:      30 epochs of 672 steps of 128 clips of 8 x 224 x 224 pixels; not measured yet.
 Expected accuracy:  not measured yet. The paper claims 15 to 26 % more top-1 accuracy by M2A, relative, over backbones.
@@ -18,12 +23,19 @@ from ml_collections import ConfigDict
 from motion_vit.training.config import default_config
 
 
-def get_config() -> ConfigDict:
-    """The recipe."""
+def get_configs() -> dict[str, ConfigDict]:
+    """The recipes by name."""
+    return {
+        "m2a": _config("ssv1_m2a_resnet18", model="resnet18_m2a", weights="weights/m2a"),
+        "m2a-tsm": _config("ssv1_m2a_tsm_resnet18", model="resnet18_m2a_tsm", weights="weights/m2a_tsm"),
+    }
+
+
+def _config(name: str, *, model: str, weights: str) -> ConfigDict:
     config = default_config()
-    config.name = "ssv1_m2a_resnet18"
-    config.initial_weights = "weights/m2a"
-    config.model.name = "resnet18_m2a"
+    config.name = name
+    config.initial_weights = weights
+    config.model.name = model
     config.model.options.dropout = 0.5
     config.data.train = "data/ssv1"
     config.data.validation = "data/ssv1"

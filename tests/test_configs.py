@@ -9,16 +9,29 @@ from motion_vit.comparison.rows import load_rows
 from motion_vit.training import mesh as meshes
 from motion_vit.training.config_validation import build_model, validate
 from motion_vit.training.program import build_program
-from motion_vit.training.recipe_file import load_config
+from motion_vit.training.recipe_file import load_config, load_configs
 
 FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 COMPARISONS = [path for path in FILES if path.stem == "comparison"]
-RECIPES = [path for path in FILES if path not in COMPARISONS]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_makes_a_training_step(path: pathlib.Path) -> None:
-    config = load_config(str(path))
+def _recipes() -> dict[str, str]:
+    """What `--config` takes for each recipe but those of comparisons, by a name for the test."""
+    recipes: dict[str, str] = {}
+    for path in FILES:
+        if "def get_config()" in path.read_text(encoding="utf-8"):
+            recipes[path.stem] = str(path)
+        elif path not in COMPARISONS:
+            recipes.update({f"{path.stem}:{name}": f"{path}:{name}" for name in load_configs(str(path))})
+    return recipes
+
+
+RECIPES = _recipes()
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_recipe_makes_a_training_step(recipe: str) -> None:
+    config = load_config(recipe)
     validate(config)
     mesh = meshes.data_mesh(jax.devices()[:1])
     with jax.numpy_dtype_promotion("standard"):

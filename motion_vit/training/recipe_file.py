@@ -84,12 +84,22 @@ def _run_recipe(path: str, function: str) -> Any:
     try:
         functions = runpy.run_path(path)
         if function not in functions:
-            raise UserError(f"{path} defines no function {function}(), which a recipe must.")
+            raise UserError(f"{path} defines no function {function}(){_instead(path, functions)}.")
         return functions[function]()
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+
+
+def _instead(path: str, functions: Mapping[str, Any]) -> str:
+    """How a file is used that makes one recipe where several are asked for, or the other way round."""
+    if "get_configs" in functions:
+        names = ", ".join(map(str, functions["get_configs"]()))
+        return f", but several recipes. Give one of them as {path}:NAME, with a NAME of {names}"
+    if "get_config" in functions:
+        return ", but a single recipe. Give the file without a name, or a file with several recipes"
+    return ", which a recipe must"
 
 
 def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
