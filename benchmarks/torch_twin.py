@@ -7,6 +7,7 @@ frame pair, which the authors compute twice, is computed once and copied, as the
 """
 
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -97,6 +98,43 @@ class GlobalAttention(nn.Module):
         return self.proj(x_attended.transpose(1, 2).reshape(x.shape))
 
 
+def cost_volume_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    position_bias: torch.Tensor,
+    motion: Sequence[torch.Tensor],
+    size: tuple[int, int],
+    window: int,
+) -> torch.Tensor:
+    """Appearance and motion features of frame pairs.
+
+    Args:
+      query: scaled queries `[b, pairs, heads, h * w, d]`.
+      key: keys of the other frames, of the same shape.
+      value: their values.
+      position_bias: `[heads, window, window]`.
+      motion: kernel and bias of the hidden layer, `[window ** 2, hidden]`, and of the output, `[hidden, d]`.
+      size: `h` and `w`.
+      window: side of the neighbourhood.
+
+    Returns:
+      `[b, pairs, heads, h * w, d]`.
+    """
+    # One column more than keys: the affinity with the padding, which is the same for every place outside.
+    outside = PADDING * query.sum(-1, keepdim=True)
+    every_pair = torch.cat([query @ key.transpose(-1, -2), outside], dim=-1)
+    table = neighbour_table(*size, window).to(query.device)
+    table = table.expand(*every_pair.shape[:-1], -1)
+    affinity = torch.gather(every_pair, -1, table) + position_bias.reshape(position_bias.shape[0], 1, -1)
+
+    weights = torch.zeros_like(every_pair).scatter_add(-1, table, affinity.softmax(-1))
+    appearance = weights[..., :-1] @ value + PADDING * weights[..., -1:]
+    hidden_kernel, hidden_bias, output_kernel, output_bias = motion
+    hidden = F.linear(affinity, hidden_kernel.t(), hidden_bias)
+    return appearance + F.linear(hidden * torch.sigmoid(1.702 * hidden), output_kernel.t(), output_bias)
+
+
 class CostVolumeAttention(nn.Module):
     """EMIM: attention of each frame to the neighbourhoods in the next, and the motion that its affinity tells."""
 
@@ -118,17 +156,9 @@ class CostVolumeAttention(nn.Module):
         qkv = self.qkv(x).reshape(batch, frames, tokens, 3, self.heads, features)
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         query, key, value = query[:, :-1] * features**-0.5, key[:, 1:], value[:, 1:]
-
-        # One column more than keys: the affinity with the padding, which is the same for every place outside.
-        outside = PADDING * query.sum(-1, keepdim=True)
-        every_pair = torch.cat([query @ key.transpose(-1, -2), outside], dim=-1)
-        table = neighbour_table(height, width, self.window)
-        table = table.expand(*every_pair.shape[:-1], -1)
-        affinity = torch.gather(every_pair, -1, table) + self.rpb.reshape(self.heads, 1, -1)
-
-        weights = torch.zeros_like(every_pair).scatter_add(-1, table, affinity.softmax(-1))
-        appearance = weights[..., :-1] @ value + PADDING * weights[..., -1:]
-        pairs = appearance + self.motion_conv(affinity)
+        hidden, _, output = self.motion_conv
+        motion = (hidden.weight.t(), hidden.bias, output.weight.t(), output.bias)
+        pairs = cost_volume_attention(query, key, value, self.rpb, motion, (height, width), self.window)
         pairs = self.proj(pairs.transpose(2, 3).reshape(batch, frames - 1, height, width, channels))
         return torch.cat([pairs, pairs[:, -1:]], dim=1)
 

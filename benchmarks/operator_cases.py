@@ -1,0 +1,144 @@
+"""The operators of the models at the shapes where they matter, as functions of JAX and of PyTorch."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import torch
+from torch.nn import functional as F
+from torch_twin import cost_volume_attention as torch_cost_volume_attention
+
+from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention, neighbourhood
+
+WINDOW = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatorCase:
+    """An operator at one shape.
+
+    Attributes:
+      name: of the operator.
+      shape: in words.
+      arrays: shape of each input, all of which have gradients.
+      forms: implementations of JAX by name, functions of the inputs; "default" is what the library chooses by itself.
+      pytorch: the fastest form known of the same in PyTorch, a function of the inputs.
+      multiply_adds: of the forward pass, no more than the definition needs.
+    """
+
+    name: str
+    shape: str
+    arrays: Mapping[str, tuple[int, ...]]
+    forms: Mapping[str, Callable[..., jax.Array]]
+    pytorch: Callable[..., torch.Tensor]
+    multiply_adds: int
+
+    def floor_bytes(self, item_size: int, *, backward: bool) -> int:
+        """What must be read and written at least: every input and output once, and in the backward pass again."""
+        inputs = sum(math.prod(shape) for shape in self.arrays.values())
+        output = math.prod(self.arrays["value" if "value" in self.arrays else "x"])
+        forward = inputs + output
+        # Backward: inputs and the output's gradient are read, the inputs' gradients are written.
+        return (forward + (2 * inputs + output if backward else 0)) * item_size
+
+    def flops(self, *, backward: bool) -> int:
+        """Floating-point operations: a multiply-add is two, and the backward pass has two for each of the forward."""
+        return 2 * self.multiply_adds * (3 if backward else 1)
+
+
+def cases(batch: int) -> Iterator[OperatorCase]:
+    """Every operator at the shapes of UniFormer-S and -B at 224 x 224 pixels, whose attention is the same, and larger.
+
+    Args:
+      batch: clips.
+
+    Yields:
+      The cases.
+    """
+    for pairs, side, heads in ((15, 14, 5), (15, 7, 8), (31, 14, 5), (31, 7, 8), (15, 28, 5), (15, 56, 5)):
+        yield cost_volume_case(batch, pairs, side, heads)
+    for side, channels, kernel in ((56, 64, 5), (28, 128, 5), (56, 64, 3), (28, 128, 3), (14, 320, 3), (7, 512, 3)):
+        yield depthwise_case(batch, 16, side, channels, kernel)
+    for tokens, heads in ((3136, 5), (784, 8), (6272, 5)):
+        yield global_attention_case(batch, tokens, heads)
+
+
+def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: int = 64) -> OperatorCase:
+    """Cost-volume attention with its motion branch on `side x side` tokens a frame."""
+    taps = WINDOW**2
+    tokens = (batch, pairs, side, side, heads, channels)
+    arrays = dict.fromkeys(("query", "key", "value"), tokens) | {
+        "position_bias": (heads, WINDOW, WINDOW),
+        "hidden_kernel": (taps, 4 * taps),
+        "hidden_bias": (4 * taps,),
+        "output_kernel": (4 * taps, channels),
+        "output_bias": (channels,),
+    }
+
+    def form(implementation: str | None) -> Callable[..., jax.Array]:
+        def attend(query: Any, key: Any, value: Any, bias: Any, *motion: Any) -> jax.Array:
+            branch = cost_volume.MotionBranch(*motion)
+            return cost_volume.cost_volume_attention(
+                query, key, value, bias, branch, window=WINDOW, implementation=implementation
+            )
+
+        return attend
+
+    def attend(query: Any, key: Any, value: Any, bias: Any, *motion: Any) -> torch.Tensor:
+        heads_first = (x.flatten(2, 3).transpose(2, 3) for x in (query * channels**-0.5, key, value))
+        output = torch_cost_volume_attention(*heads_first, bias, motion, (side, side), WINDOW)
+        return output.transpose(2, 3).unflatten(2, (side, side))
+
+    per_query = 2 * taps * channels + taps * 4 * taps + 4 * taps * channels
+    return OperatorCase(
+        "cost-volume attention",
+        f"{pairs} pairs of {side} x {side}, {heads} heads of {channels}, K = {WINDOW}",
+        arrays,
+        {"default": form(None), **{name: form(name) for name in neighbourhood.IMPLEMENTATIONS}},
+        attend,
+        math.prod(tokens[:5]) * per_query,
+    )
+
+
+def depthwise_case(batch: int, frames: int, side: int, channels: int, size: int) -> OperatorCase:
+    """A depthwise convolution with a cubic kernel."""
+
+    def form(implementation: str | None) -> Callable[..., jax.Array]:
+        return lambda x, kernel: depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation)
+
+    def convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        # Channels last in memory, as the twin of the models holds them, under PyTorch's order of axes.
+        x, weight = x.permute(0, 4, 1, 2, 3), kernel.permute(3, 0, 1, 2).unsqueeze(1)
+        return F.conv3d(x, weight, padding=size // 2, groups=channels).permute(0, 2, 3, 4, 1)
+
+    video = (batch, frames, side, side, channels)
+    return OperatorCase(
+        "depthwise convolution",
+        f"{frames} x {side} x {side} x {channels}, kernel {size} x {size} x {size}",
+        {"x": video, "kernel": (size, size, size, channels)},
+        {"default": form(None), **{name: form(name) for name in depthwise_conv3d.IMPLEMENTATIONS}},
+        convolve,
+        math.prod(video) * size**3,
+    )
+
+
+def global_attention_case(batch: int, tokens: int, heads: int, channels: int = 64) -> OperatorCase:
+    """Attention of all tokens of a clip with each other."""
+
+    def form(implementation: str | None) -> Callable[..., jax.Array]:
+        return lambda *qkv: global_attention.global_attention(*qkv, implementation=implementation)
+
+    def attend(*qkv: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in qkv)).transpose(1, 2)
+
+    shape = (batch, tokens, heads, channels)
+    return OperatorCase(
+        "global attention",
+        f"{tokens} tokens, {heads} heads of {channels}",
+        dict.fromkeys(("query", "key", "value"), shape),
+        {"default": form(None), **{name: form(name) for name in global_attention.IMPLEMENTATIONS}},
+        attend,
+        2 * batch * heads * tokens**2 * channels,
+    )

@@ -1,0 +1,216 @@
+"""Times every implementation of every operator beside PyTorch's fastest form of it, in one process.
+
+    python benchmarks/operators.py                                   # what the library chooses, at all shapes
+    python benchmarks/operators.py --operator cost-volume --forms all --json cost_volume.json
+    python benchmarks/operators.py --dtype bfloat16 --batch 40       # on a GPU, with a PyTorch that sees it
+
+The frameworks take turns. `forward` is the function alone, `f+b` the function and its gradients to all inputs. Times
+are of whole calls after one that warms up, as many as asked for or as fit into `--seconds`. `temporary` is what XLA's
+compiled program holds besides inputs and outputs. `floor` is what the definition needs: reading and writing every
+input, output and gradient once, and its multiply-adds. Outputs are compared in the run. A form that would need more
+temporary memory than `--memory-limit` is compiled but not run, and says so.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from operator_cases import OperatorCase, cases
+
+PASSES = ("forward", "f+b")
+
+
+@dataclasses.dataclass
+class Row:
+    """What was found of one form in one pass.
+
+    Attributes:
+      seconds: of each timed call.
+      compile_seconds: of XLA; None for PyTorch.
+      temporary_mb: of XLA's program; None for PyTorch.
+      difference: largest difference of the output to PyTorch's, relative to the largest number there.
+      note: why it was not timed.
+    """
+
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    compile_seconds: float | None = None
+    temporary_mb: float | None = None
+    difference: float | None = None
+    note: str = ""
+
+
+def run_case(case: OperatorCase, options: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    """Times the chosen forms of a case and PyTorch's.
+
+    Args:
+      case: the operator and its shape.
+      options: the command line.
+
+    Returns:
+      Pass -> form -> what was found; PyTorch is the form "pytorch".
+    """
+    generator = np.random.default_rng(0)
+    # Weights are small, so that outputs are of the size of the inputs.
+    inputs = [
+        generator.standard_normal(shape, dtype=np.float32) * (0.1 if "kernel" in name or "bias" in name else 1)
+        for name, shape in case.arrays.items()
+    ]
+    found: dict[str, dict[str, Row]] = {}
+    for name in PASSES:
+        backward = name == "f+b"
+        torch_call = _torch_call(case, inputs, options.dtype, backward=backward)
+        calls: dict[str, Callable[[], Any]] = {"pytorch": torch_call}
+        rows = {"pytorch": Row()}
+        for form in _chosen_forms(case, options.forms):
+            rows[form], call = _compiled(case, form, inputs, options, backward=backward)
+            if call is not None:
+                calls[form] = call
+        expected = np.asarray(torch_call())
+        for form, call in list(calls.items()):
+            if form != "pytorch":
+                output = np.asarray(call(), np.float32)
+                rows[form].difference = float(np.abs(output - expected).max() / np.abs(expected).max())
+        _take_turns(calls, rows, options)
+        found[name] = rows
+    return found
+
+
+def _chosen_forms(case: OperatorCase, chosen: str) -> list[str]:
+    return list(case.forms) if chosen == "all" else [name for name in chosen.split(",") if name in case.forms]
+
+
+def _compiled(
+    case: OperatorCase, form: str, inputs: Sequence[np.ndarray], options: argparse.Namespace, *, backward: bool
+) -> tuple[Row, Callable[[], Any] | None]:
+    """Compiles a form, and makes the call to time, unless it cannot run here."""
+    function = case.forms[form]
+    arrays = [jnp.asarray(x, options.dtype) for x in inputs]
+
+    def both(*arguments: jax.Array) -> tuple[jax.Array, Any]:
+        output, pullback = jax.vjp(function, *arguments)
+        return output, pullback(jnp.ones_like(output))
+
+    start = time.perf_counter()
+    try:
+        program = jax.jit(both if backward else function).lower(*arrays).compile()
+    except (RuntimeError, ValueError) as error:  # such as cuDNN's form where there is none
+        return Row(note=f"not here: {str(error).splitlines()[0][:80]}"), None
+    row = Row(compile_seconds=time.perf_counter() - start)
+    row.temporary_mb = program.memory_analysis().temp_size_in_bytes / 1e6
+    if row.temporary_mb > options.memory_limit * 1e3:
+        row.note = f"needs {row.temporary_mb / 1e3:.1f} GB"
+        return row, None
+
+    def call() -> jax.Array:
+        result = jax.block_until_ready(program(*arrays))
+        return result[0] if backward else result
+
+    return row, call
+
+
+def _torch_call(
+    case: OperatorCase, inputs: Sequence[np.ndarray], dtype: str, *, backward: bool
+) -> Callable[[], np.ndarray | torch.Tensor]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tensors = [torch.from_numpy(x).to(device, getattr(torch, dtype)).requires_grad_(backward) for x in inputs]
+
+    def call() -> torch.Tensor:
+        with torch.set_grad_enabled(backward):
+            output = case.pytorch(*tensors)
+            if backward:
+                torch.autograd.grad(output, tensors, torch.ones_like(output))
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return output.detach().float().cpu()
+
+    return call
+
+
+def _take_turns(calls: Mapping[str, Callable[[], Any]], rows: Mapping[str, Row], options: argparse.Namespace) -> None:
+    """Times the calls in turns; slow ones stop when their share of time is used up."""
+    for repeat in range(options.repeats):
+        # Whoever goes second may find the processor warmer, so they take turns in that too.
+        for form, call in calls.items() if repeat % 2 == 0 else reversed(calls.items()):
+            if sum(rows[form].seconds) < options.seconds:
+                start = time.perf_counter()
+                call()
+                rows[form].seconds.append(time.perf_counter() - start)
+
+
+def table(case: OperatorCase, found: Mapping[str, Mapping[str, Row]], dtype: str) -> str:
+    """The findings of a case as a Markdown table, with its floors above."""
+    size = jnp.dtype(dtype).itemsize
+    floors = ", ".join(
+        f"{name} {case.floor_bytes(size, backward=name == 'f+b') / 1e6:.1f} MB and "
+        f"{case.flops(backward=name == 'f+b') / 1e9:.2f} GFLOP"
+        for name in PASSES
+    )
+    differences = [row.difference for rows in found.values() for row in rows.values() if row.difference is not None]
+    lines = [
+        f"{case.name}, {case.shape}; floor: {floors}; outputs differ by {max(differences, default=0):.0e} at most",
+        "",
+        "| form | " + " | ".join(f"{name} ms (min) | to PyTorch | temporary MB | compile s" for name in PASSES) + " |",
+        "|---|" + "---:|" * 8,
+    ]
+    for form in found["forward"]:
+        cells = [cell for name in PASSES for cell in _cells(found[name][form], found[name]["pytorch"])]
+        lines.append(f"| {form} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cells(row: Row, pytorch: Row) -> tuple[str, str, str, str]:
+    compiled = f"{row.compile_seconds:.1f}" if row.compile_seconds is not None else ""
+    temporary = f"{row.temporary_mb:.0f}" if row.temporary_mb is not None else ""
+    if not row.seconds:
+        return row.note, "", temporary, compiled
+    median = statistics.median(row.seconds)
+    ratio = "" if row is pytorch else f"{median / statistics.median(pytorch.seconds):.2f}"
+    return f"{median * 1e3:.1f} ({min(row.seconds) * 1e3:.1f})", ratio, temporary, compiled
+
+
+def main() -> None:
+    """Reads the command line, runs, prints the tables and writes the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--operator", default="", help="only operators whose name begins so, such as cost-volume")
+    parser.add_argument("--shape", default="", help="only shapes whose words contain this, such as '14 x 14'")
+    parser.add_argument("--forms", default="default", help="names separated by commas, or all")
+    parser.add_argument("--batch", type=int, default=1, help="clips")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--repeats", type=int, default=7, help="timed calls of each form")
+    parser.add_argument("--seconds", type=float, default=20.0, help="a form is not called again after so long")
+    parser.add_argument("--memory-limit", type=float, default=8.0, help="GB of temporary memory that a form may take")
+    parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
+    options = parser.parse_args()
+    # PyTorch's own choice is half the cores where it takes them for hyperthreads; XLA uses all.
+    torch.set_num_threads(os.cpu_count() or 1)
+    jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
+    print(
+        f"{options.dtype}, batches of {options.batch}, jax {jax.__version__} on {jax.devices()[0].device_kind}, torch "
+        f"{torch.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n"
+    )
+    report: list[dict[str, Any]] = []
+    for case in cases(options.batch):
+        if not case.name.replace(" ", "-").startswith(options.operator) or options.shape not in case.shape:
+            continue
+        found = run_case(case, options)
+        print(table(case, found, options.dtype), end="\n\n", flush=True)
+        rows = {name: {form: dataclasses.asdict(row) for form, row in forms.items()} for name, forms in found.items()}
+        report.append({"operator": case.name, "shape": case.shape, "passes": rows})
+    if not report:
+        raise SystemExit(f"no operator begins with {options.operator!r} and has a shape with {options.shape!r}")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
