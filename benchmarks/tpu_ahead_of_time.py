@@ -1,0 +1,161 @@
+"""Compiles the parts of UniFormer-S for TPUs that are not there, forward and backward, and reports what they take.
+
+    python benchmarks/tpu_ahead_of_time.py                             # every part, TPU v5e
+    python benchmarks/tpu_ahead_of_time.py --topology v5p:1x1x1 --part emim --implementation all
+
+Needs the extra `tpu` and no TPU. One chip, bfloat16, 8 clips of 16 frames by default. Bytes, arithmetic and memory are
+what the compiler says of its own program: they are the same on every machine, so that a change of a part shows in
+them. `floor` is reading the part's input and the output's gradient and writing the output and the input's gradient
+once each. Compile times are of this machine. The whole training step, on as many chips as a slice has, is what
+`motion-vit inspect RECIPE --topology v5e:4x4` reports.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from motion_vit.modules.attention_block import AttentionBlock
+from motion_vit.modules.convolution_block import ConvolutionBlock
+from motion_vit.modules.emim import Emim
+from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.ops import neighbourhood
+from motion_vit.ops.platform import target_platform
+from motion_vit.training.compiled_program import parse_program
+from motion_vit.training.program_costs import program_costs
+from motion_vit.training.tpu_topology import topology_devices
+
+# Rows and columns of tokens, and their channels, at each stage of UniFormer-S and -B at 224 x 224 pixels.
+STAGES = {1: (56, 64), 2: (28, 128), 3: (14, 320), 4: (7, 512)}
+HEAD_CHANNELS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class PartCosts:
+    """What one forward and backward pass of a part takes on one chip.
+
+    Attributes:
+      gigabytes: bytes that the program reads and writes, in GB.
+      floor_gigabytes: what input, output and their gradients take.
+      temporary_megabytes: memory besides inputs and outputs.
+      teraflops: floating-point operations of matrix products and convolutions, in TFLOP.
+      compile_seconds: how long compiling took here.
+    """
+
+    gigabytes: float
+    floor_gigabytes: float
+    temporary_megabytes: float
+    teraflops: float
+    compile_seconds: float
+
+
+def parts(implementation: str | None = None) -> Iterator[tuple[str, nn.Module, int, int]]:
+    """The parts of the network.
+
+    Args:
+      implementation: of cost-volume attention; the one for TPU by default.
+
+    Yields:
+      Name, module, side of its square of tokens, channels.
+    """
+    for stage in (3, 4):
+        side, channels = STAGES[stage]
+        emim = Emim(channels // HEAD_CHANNELS, dtype=jnp.bfloat16, implementation=implementation)
+        yield f"emim stage {stage}", emim, side, channels
+    for stage in (3, 4):
+        side, channels = STAGES[stage]
+        attention = GlobalAttention(channels // HEAD_CHANNELS, dtype=jnp.bfloat16)
+        yield f"global attention stage {stage}", attention, side, channels
+    for stage in (1, 2):
+        yield f"convolution block stage {stage}", ConvolutionBlock(dtype=jnp.bfloat16), *STAGES[stage]
+    for stage in (3, 4):
+        side, channels = STAGES[stage]
+        attention = GlobalAttention(channels // HEAD_CHANNELS, dtype=jnp.bfloat16)
+        yield f"attention block stage {stage}", AttentionBlock(attention, dtype=jnp.bfloat16), side, channels
+
+
+def compile_part(
+    module: nn.Module, shape: tuple[int, int, int, int, int], device: jax.Device
+) -> tuple[PartCosts, jax.stages.Compiled]:
+    """Compiles a training pass of a part for a device.
+
+    Args:
+      module: a layer from tokens `[b, t, h, w, c]` to the same.
+      shape: of the tokens.
+      device: one of `topology_devices`, or of this machine.
+
+    Returns:
+      What the pass takes, and the program.
+    """
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)
+
+    def train_pass(variables: Any, x: jax.Array, gradient: jax.Array) -> Any:
+        state = {name: value for name, value in variables.items() if name != "params"}
+
+        def apply(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
+            return module.apply({"params": params, **state}, x, train=True, mutable=list(state))
+
+        output, pullback, updates = jax.vjp(apply, variables["params"], x, has_aux=True)
+        return output, pullback(gradient.astype(output.dtype)), updates
+
+    with target_platform("tpu" if device.platform == "tpu" else "cpu"):
+        abstract = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape, jnp.bfloat16), train=False))
+        variables = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract)
+        start = time.perf_counter()
+        program = jax.jit(train_pass).lower(variables, tokens, tokens).compile()
+    seconds = time.perf_counter() - start
+    costs = program_costs(parse_program(program.as_text() or ""), devices=1)
+    found = PartCosts(
+        gigabytes=costs.bytes_accessed / 1e9,
+        floor_gigabytes=4 * math.prod(shape) * tokens.dtype.itemsize / 1e9,
+        temporary_megabytes=program.memory_analysis().temp_size_in_bytes / 1e6,
+        teraflops=costs.flops / 1e12,
+        compile_seconds=seconds,
+    )
+    return found, program
+
+
+def main() -> None:
+    """Reads the command line, compiles, prints a table and writes the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--topology", default="v5e:2x2", help="a TPU slice, of which one chip is compiled for")
+    parser.add_argument("--part", default="", help="only parts whose name begins so, such as emim")
+    parser.add_argument("--implementation", default="", help="of cost-volume attention: names with commas, or all")
+    parser.add_argument("--batch", type=int, default=8, help="clips")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--json", type=pathlib.Path, help="where to write all numbers")
+    options = parser.parse_args()
+    device = topology_devices(options.topology)[0]
+    jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
+    clips = f"{options.batch} clips of {options.frames} frames"
+    print(f"{device.device_kind}, one chip, {clips}, bfloat16, jax {jax.__version__}\n")
+    print("| part | GB accessed | floor GB | temporary MB | TFLOP | compile s |\n|---|---:|---:|---:|---:|---:|")
+    chosen = neighbourhood.IMPLEMENTATIONS if options.implementation == "all" else options.implementation.split(",")
+    report = {}
+    for implementation in chosen:
+        for name, module, side, channels in parts(implementation or None):
+            if not name.startswith(options.part) or (implementation and not name.startswith("emim")):
+                continue
+            label = f"{name}, {side} x {side} x {channels}" + (f", {implementation}" if implementation else "")
+            costs, _ = compile_part(module, (options.batch, options.frames, side, side, channels), device)
+            report[label] = dataclasses.asdict(costs)
+            print(
+                f"| {label} | {costs.gigabytes:.2f} | {costs.floor_gigabytes:.2f} | {costs.temporary_megabytes:.0f} | "
+                f"{costs.teraflops:.3f} | {costs.compile_seconds:.1f} |",
+                flush=True,
+            )
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
