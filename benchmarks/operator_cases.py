@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torch_twin import cost_volume_attention as torch_cost_volume_attention
 
-from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention, neighbourhood
+from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
 
 WINDOW = 7
 
@@ -96,7 +96,7 @@ def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: in
         "cost-volume attention",
         f"{pairs} pairs of {side} x {side}, {heads} heads of {channels}, K = {WINDOW}",
         arrays,
-        {"default": form(None), **{name: form(name) for name in neighbourhood.IMPLEMENTATIONS}},
+        {"default": form(None), **{name: form(name) for name in cost_volume.IMPLEMENTATIONS}},
         attend,
         math.prod(tokens[:5]) * per_query,
     )

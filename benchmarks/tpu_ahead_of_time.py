@@ -27,7 +27,7 @@ from motion_vit.modules.attention_block import AttentionBlock
 from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
-from motion_vit.ops import neighbourhood
+from motion_vit.ops import cost_volume
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.compiled_program import parse_program
 from motion_vit.training.program_costs import program_costs
@@ -139,7 +139,7 @@ def main() -> None:
     clips = f"{options.batch} clips of {options.frames} frames"
     print(f"{device.device_kind}, one chip, {clips}, bfloat16, jax {jax.__version__}\n")
     print("| part | GB accessed | floor GB | temporary MB | TFLOP | compile s |\n|---|---:|---:|---:|---:|---:|")
-    chosen = neighbourhood.IMPLEMENTATIONS if options.implementation == "all" else options.implementation.split(",")
+    chosen = cost_volume.IMPLEMENTATIONS if options.implementation == "all" else options.implementation.split(",")
     report = {}
     for implementation in chosen:
         for name, module, side, channels in parts(implementation or None):

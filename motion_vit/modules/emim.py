@@ -89,8 +89,7 @@ class Emim(nn.Module):
         """
         channels = x.shape[-1]
         qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
-        qkv = qkv.reshape(*x.shape[:4], 3, self.heads, channels // self.heads)
-        query, key, value = (qkv[:, :, :, :, part] for part in range(3))
+        query, key, value = (qkv[..., start : start + channels] for start in range(0, 3 * channels, channels))
         bias_shape = (self.heads, self.window, self.window)
         rpb = self.param("rpb", initializers.linear_kernel, bias_shape) if self.position_bias else None
         motion = MotionMlp(self.window**2, channels // self.heads, name="motion")() if self.motion_branch else None
@@ -98,14 +97,20 @@ class Emim(nn.Module):
 
         def attend(offset: int, name: str) -> Float[Array, "b t h w c"]:
             pair = frame_pairs.pair_all_frames if self.keep_frames else frame_pairs.pair_frames
-            pairs = pair(query, key, value, offset=offset)
+            # Heads get an axis of their own last: what is cut by then would be padded to whole tiles on a TPU.
+            queries, keys, values = (
+                part.reshape(*part.shape[:4], self.heads, channels // self.heads)
+                for part in pair(query, key, value, offset=offset)
+            )
             if self.is_mutable_collection("intermediates") and not self.is_initializing():
                 volume = cost_volume.cost_volume(
-                    *pairs[:2], rpb, window=self.window, implementation=self.implementation
+                    queries, keys, rpb, window=self.window, implementation=self.implementation
                 )
                 self.sow("intermediates", name, _only_pairs(volume, offset) if self.keep_frames else volume)
             output = cost_volume.cost_volume_attention(
-                *pairs,
+                queries,
+                keys,
+                values,
                 rpb,
                 motion,
                 window=self.window,

@@ -23,7 +23,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motion_vit.ops import neighbourhood
+from motion_vit.ops.cost_volume_kernel import cost_volume_attention_kernel
 from motion_vit.ops.linear import linear
+
+IMPLEMENTATIONS = (*neighbourhood.IMPLEMENTATIONS, "pallas")
+"""The names that `implementation` accepts."""
 
 Heads = neighbourhood.Heads
 Band = neighbourhood.Band
@@ -71,7 +75,8 @@ def cost_volume(
       ValueError: shapes that do not agree, an even window, an unknown implementation.
     """
     _check(query, key, position_bias, window)
-    form = neighbourhood.choose_form(implementation, query.shape[2], query.shape[3])
+    # The kernel holds the affinities on the chip: to see them, another form writes them out.
+    form = _choose_form(None if implementation == "pallas" else implementation, query)
     return jnp.moveaxis(_affinity(form, _heads_first(query), _heads_first(key), position_bias, window), 2, 4)
 
 
@@ -105,8 +110,10 @@ def cost_volume_attention(
         "xla_folded" does so on arrays of few axes (ONNX and LiteRT),
         "xla_onehot" takes it out by matrix products with a one-hot array (the fastest on TPU),
         "xla_take" takes it out by indexing (the fastest on CPU),
-        "xla_strip" works on strips of rows (large maps).
-        None chooses by platform and map size.
+        "xla_strip" works on strips of rows (large maps),
+        "pallas" is one kernel for TPU that keeps all but its inputs and its output on the chip; it was compiled for
+        TPUs and interpreted on CPU, but has not run on one yet.
+        None chooses by platform and map size, among the forms of XLA.
 
     Returns:
       The sum of both branches, in the dtype of `value`.
@@ -119,7 +126,11 @@ def cost_volume_attention(
         raise ValueError(f"key and value must have one shape, but are {key.shape} and {value.shape}")
     if motion_input not in ("affinity", "softmax"):
         raise ValueError(f"motion_input is {motion_input!r}, but must be 'affinity' or 'softmax'")
-    form = neighbourhood.choose_form(implementation, query.shape[2], query.shape[3])
+    if implementation == "pallas":
+        return cost_volume_attention_kernel(
+            query, key, value, position_bias, motion, window=window, motion_input=motion_input
+        )
+    form = _choose_form(implementation, query)
     affinity = _affinity(form, _heads_first(query), _heads_first(key), position_bias, window)
     weights = jax.nn.softmax(affinity, axis=-1)
     output = form.aggregate(weights.astype(value.dtype), _heads_first(value), window)
@@ -127,6 +138,13 @@ def cost_volume_attention(
         motion_features = _motion_branch(affinity if motion_input == "affinity" else weights, motion, value.dtype)
         output = output + motion_features
     return jnp.moveaxis(output, 2, 4)
+
+
+def _choose_form(implementation: str | None, query: Array) -> neighbourhood.Form:
+    if implementation is not None and implementation not in IMPLEMENTATIONS:
+        known = ", ".join(IMPLEMENTATIONS)
+        raise ValueError(f"unknown implementation {implementation!r} of cost-volume attention: choose from {known}")
+    return neighbourhood.choose_form(implementation, query.shape[2], query.shape[3])
 
 
 def _heads_first(x: Float[Array, "b n h w heads d"]) -> Heads:

@@ -47,8 +47,15 @@ def to_torch(tree: dict) -> dict[str, np.ndarray]:
     return named
 
 
-@pytest.mark.parametrize("implementation", ["xla_window", "xla_dense", "xla_take", "xla_strip"])
-@pytest.mark.parametrize(("name", "window"), [("emim_t16_k5", 5), ("emim_t16_k7", 7), ("emim_t32_k7", 7)])
+CASES = [
+    (name, window, implementation)
+    for name, window in (("emim_t16_k5", 5), ("emim_t16_k7", 7), ("emim_t32_k7", 7))
+    for implementation in ("xla_window", "xla_dense", "xla_take", "xla_strip")
+]
+CASES.append(("emim_t16_k5", 5, "pallas"))  # interpreted, which takes long to compile
+
+
+@pytest.mark.parametrize(("name", "window", "implementation"), CASES)
 def test_output_and_every_gradient_are_those_of_the_authors(name, window, implementation):
     golden = goldens.load(name)
     layer = Emim(heads=2, window=window, implementation=implementation)

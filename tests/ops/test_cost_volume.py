@@ -12,6 +12,9 @@ from motion_vit.ops import cost_volume, neighbourhood
 # batch, pairs, height, width, heads, channels, window: non-square maps, maps smaller than the window and several
 # strips.
 SHAPES = [(2, 3, 5, 7, 2, 4, 3), (1, 1, 4, 3, 3, 5, 7), (1, 2, 9, 16, 1, 8, 5), (1, 2, 1, 1, 2, 4, 3)]
+KERNEL_SHAPES = [(2, 2, 3, 4, 2, 4, 3), (1, 1, 2, 1, 1, 5, 5)]  # interpreting a kernel takes long to compile
+CASES = [(form, shape) for form in (None, *neighbourhood.IMPLEMENTATIONS) for shape in SHAPES]
+CASES += [("pallas", shape) for shape in KERNEL_SHAPES]
 
 
 def make_inputs(shape, seed=0):
@@ -82,8 +85,7 @@ def largest_relative_error(actual, expected):
     return max(jax.tree.leaves(errors))
 
 
-@pytest.mark.parametrize("implementation", [None, *neighbourhood.IMPLEMENTATIONS])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("implementation", "shape"), CASES, ids=str)
 class TestEveryImplementation:
     def attend(self, shape, implementation):
         return functools.partial(cost_volume.cost_volume_attention, window=shape[-1], implementation=implementation)
