@@ -3,12 +3,11 @@
 Command:            motion-vit demo --workdir build/demo
                     (renders the dataset, prepares it, trains this recipe, evaluates, predicts)
 Again, by itself:   motion-vit train --config configs/demo.py --workdir build/demo/again
-Expected time:      14 minutes of training on two CPU cores that had other work as well; about half on idle ones, by
-                    an estimate.
-Expected accuracy:  between 58 and 89 % top-1 on 600 held-out videos: one run of seed 0 ended at 88.7 %, with 11.2 %
-                    on frozen and 13.2 % on shuffled frames; another, on videos that were encoded anew, left chance 100
-                    steps later and was at 58.2 % when it was stopped at step 953. The schedule is short for what the
-                    slowest classes need: more epochs make it surer.
+Expected time:      2000 steps of 16 clips; about 17 minutes of training on two CPU cores at 32 clips/s, measured on
+                    cores that had other work as well.
+Expected accuracy:  92.2 % top-1 on 600 held-out videos, 9.3 % on frozen and 12.3 % on shuffled frames (seed 0, one
+                    run). The translations and rotations are solved; "apart" and "together" are at 73 and 67 %. With
+                    1250 steps in place of 2000, two runs were at 88.7 % and, at step 953, at 58.2 %.
 """
 
 from ml_collections import ConfigDict
@@ -34,7 +33,7 @@ def get_config() -> ConfigDict:
     config.data.sampling = "dense"  # evenly spaced frames: the same speed looks the same in every clip
     config.data.stride = 2
     config.batch_size = 16
-    config.epochs = 2.5
+    config.epochs = 4
     config.optimizer.warmup_start = 4e-4
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_epochs = 1.2
