@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch_twin import cost_volume_attention as torch_cost_volume_attention
 
 from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
+from motion_vit.ops.motion_branch import MotionBranch
 
 WINDOW = 7
 
@@ -79,7 +80,7 @@ def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: in
 
     def form(implementation: str | None) -> Callable[..., jax.Array]:
         def attend(query: Any, key: Any, value: Any, bias: Any, *motion: Any) -> jax.Array:
-            branch = cost_volume.MotionBranch(*motion)
+            branch = MotionBranch(*motion)
             return cost_volume.cost_volume_attention(
                 query, key, value, bias, branch, window=WINDOW, implementation=implementation
             )

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from motion_vit.modules import initializers
 from motion_vit.modules.linear import Linear, LinearWeights
 from motion_vit.ops import cost_volume, frame_pairs
+from motion_vit.ops.motion_branch import MotionBranch
 
 Neighbours = Literal["next", "both"]
 
@@ -33,14 +34,14 @@ class MotionMlp(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self) -> cost_volume.MotionBranch:
+    def __call__(self) -> MotionBranch:
         """Returns the weights; the operator applies them, so that a fused kernel can."""
         hidden = 4 * self.displacements
         hidden_kernel, hidden_bias = LinearWeights(
             self.displacements, hidden, nn.initializers.xavier_uniform(), name="fc1"
         )()
         output_kernel, output_bias = LinearWeights(hidden, self.features, nn.initializers.zeros, name="fc2")()
-        return cost_volume.MotionBranch(hidden_kernel, hidden_bias, output_kernel, output_bias)
+        return MotionBranch(hidden_kernel, hidden_bias, output_kernel, output_bias)
 
 
 class Emim(nn.Module):

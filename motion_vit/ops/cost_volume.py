@@ -16,7 +16,7 @@ implementation but the reference uses that scalar instead of a padded grid of ke
 Frames are paired by the caller: see `motion_vit.ops.frame_pairs`.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from motion_vit.ops import neighbourhood
 from motion_vit.ops.cost_volume_kernel import cost_volume_attention_kernel
 from motion_vit.ops.linear import linear
+from motion_vit.ops.motion_branch import MotionBranch
 
 IMPLEMENTATIONS = (*neighbourhood.IMPLEMENTATIONS, "pallas")
 """The names that `implementation` accepts."""
@@ -32,22 +33,6 @@ IMPLEMENTATIONS = (*neighbourhood.IMPLEMENTATIONS, "pallas")
 Heads = neighbourhood.Heads
 Band = neighbourhood.Band
 MotionInput = Literal["affinity", "softmax"]
-
-
-class MotionBranch(NamedTuple):
-    """Weights of the motion branch, shared by all heads: `P -> 4P -> d` with a QuickGELU between.
-
-    Attributes:
-      hidden_kernel: `[P, hidden]`, where `P = K * K`.
-      hidden_bias: `[hidden]`.
-      output_kernel: `[hidden, d]`.
-      output_bias: `[d]`.
-    """
-
-    hidden_kernel: Float[Array, "p hidden"]
-    hidden_bias: Float[Array, " hidden"]
-    output_kernel: Float[Array, "hidden d"]
-    output_bias: Float[Array, " d"]
 
 
 def cost_volume(

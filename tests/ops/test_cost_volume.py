@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from motion_vit.ops import cost_volume, neighbourhood
+from motion_vit.ops.motion_branch import MotionBranch
 
 # batch, pairs, height, width, heads, channels, window: non-square maps, maps smaller than the window and several
 # strips.
@@ -25,7 +26,7 @@ def make_inputs(shape, seed=0):
     query, key, value = (rng.standard_normal((batch, pairs, height, width, heads, channels)) for _ in range(3))
     bias = rng.standard_normal((heads, window, window))
     sizes = [(displacements, 6), (6,), (6, channels), (channels,)]
-    motion = cost_volume.MotionBranch(*(rng.standard_normal(size) * 0.3 for size in sizes))
+    motion = MotionBranch(*(rng.standard_normal(size) * 0.3 for size in sizes))
     return query, key, value, bias, motion
 
 
