@@ -1,6 +1,6 @@
 """Imports point one way: ops <- modules <- models <- training <- cli; data knows no model.
 
-Nothing but the command line knows interop.
+Nothing but the command line knows interop and visualization.
 """
 
 import ast
@@ -19,9 +19,10 @@ ALLOWED = {
     "data": set(),
     "training": {"models", "modules", "ops", "data"},
     "interop": {"training", "data", "models", "modules", "ops"},
+    "visualization": {"training", "data", "models", "modules", "ops"},
     "demo": {"training", "data", "models"},
     "comparison": {"training", "data", "models"},
-    "cli": {"demo", "comparison", "training", "data", "models", "interop"},
+    "cli": {"demo", "comparison", "visualization", "training", "data", "models", "interop"},
     "__init__": {"models", "training"},
     "errors": set(),
 }

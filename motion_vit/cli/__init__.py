@@ -1,10 +1,11 @@
 """The command line, `motion-vit COMMAND`.
 
 What a command needs is imported when it runs, so that `--help` answers at once. A `UserError` becomes its message on
-standard error and exit status 2.
+standard error and exit status 2. When the reader of its output has seen enough, as `head` has, a command just ends.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ from motion_vit.cli.export import add_export
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
+from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
 
 _USER_ERROR_STATUS = 2
+_BROKEN_PIPE_STATUS = 141  # that of a program which the signal SIGPIPE ends
 _MODEL_OPTION = re.compile(r"[a-z_]+=")
 
 
@@ -32,20 +35,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       Exit status: 0 when it is done; 75 if training was stopped after saving, and the same command continues it; 1 if
       `data check` found bad clips, or another process of the run is lost; 3 if `inspect` finds that a step does not
-      fit; 2 after a user's mistake; 130 after Ctrl-C.
+      fit; 2 after a user's mistake; 130 after Ctrl-C; 141 if nobody reads the output any more.
     """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     rest = _take_model_options(options, rest)
     try:
         options.overrides = _overrides(parser, options, rest)
-        return options.run(options)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"motion-vit: {error}", file=sys.stderr)
         return _USER_ERROR_STATUS
     except KeyboardInterrupt:
         print("motion-vit: stopped", file=sys.stderr)
         return INTERRUPTED_STATUS
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return _BROKEN_PIPE_STATUS
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe that broke is standard output; if so, what is left of it goes nowhere."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _take_model_options(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
@@ -82,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_predict(commands)
+    add_visualize(commands)
     add_export(commands)
     add_import(commands)
     add_inspect(commands)

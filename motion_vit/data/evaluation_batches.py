@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import grain
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from motion_vit.data import clip_sampling
 from motion_vit.data.augmentation.crops import crop_views, resize_short_side
@@ -25,6 +25,23 @@ from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.clip_source import ClipSource, StoredClip, clip_frames
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
+
+
+def view_frames(frames: int, options: ClipOptions, clip: int = 0, clips: int = 1) -> Int[np.ndarray, " t"]:
+    """The frames of one of the views that testing spreads over the time of a video.
+
+    Args:
+      frames: Frames of the video.
+      options: Frames, sampling and stride.
+      clip: Which view, from 0.
+      clips: How many there are.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    if options.sampling == "segment":
+        return clip_sampling.segment_view_indices(frames, options.decoded_frames, clip, clips)
+    return clip_sampling.dense_view_indices(frames, options.decoded_frames, options.stride, clip, clips)
 
 
 def clip_views(
@@ -56,10 +73,7 @@ def clip_views(
     rng = np.random.default_rng(seed)
     chosen = []
     for number in range(clips):
-        if options.sampling == "segment":
-            indices = clip_sampling.segment_view_indices(frames, options.decoded_frames, number, clips)
-        else:
-            indices = clip_sampling.dense_view_indices(frames, options.decoded_frames, options.stride, number, clips)
+        indices = view_frames(frames, options, number, clips)
         chosen.append(clip_sampling.order_frames(indices, frame_order, rng))
     decoded = decode_frames(clip.video, first + np.concatenate(chosen), short_side=options.size)
     decoded = resize_short_side(decoded, options.size)

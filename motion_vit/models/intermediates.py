@@ -11,7 +11,8 @@ that stage: pixels over 4, 8, 16 and 32 at stages 1 to 4, frames over the stem's
 - `stage{s}/block{i}/attention/cost_volume_backward`, where the model pairs both ways: the same of frame
   `n + frame_offset` with frame `n`.
 - `stage{s}/block{i}/attention/attention_weights` `[b, heads, q, k]`: global attention of token `q` to token `k`, where
-  token `(t, h, w)` has the number `(t * height + h) * width + w`.
+  token `(t, h, w)` has the number `(t * height + h) * width + w`. Beside it lie `query` and `key` `[b, q, heads, d]`,
+  which it is the softmax of: of a long clip, rows of the weights can be made of them one by one.
 - `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
 
 In a TimeSformer, where `t` is the number of frames, `h` and `w` are the rows and columns of patches, and `n` is
@@ -21,7 +22,8 @@ In a TimeSformer, where `t` is the number of frames, `h` and `w` are the rows an
 - `embedding_output` `[b, n, c]`: the tokens that enter the first block.
 - `blocks/block{i}_output` `[b, n, c]`: the tokens after a block.
 - `blocks/block{i}/attention/attention_weights`: attention of token `q` to token `k`. Of "divided_space_time" attention
-  `[b * t, heads, 1 + h * w, 1 + h * w]`, frame by frame, the class token first; else `[b, heads, n, n]`.
+  `[b * t, heads, 1 + h * w, 1 + h * w]`, frame by frame, the class token first; else `[b, heads, n, n]`. Here and over
+  time, `query` and `key` lie beside it as in a UniFormer.
 - `blocks/block{i}/temporal_attention/attention_weights` `[b * h * w, heads, t, t]`: attention of a patch in frame `q`
   to the same patch in frame `k`.
 - `blocks/block{i}/temporal_attention/cost_volume`, where that is what the attention over time is, and
@@ -33,9 +35,19 @@ In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.
 - `stage{s}/block{i}_output` `[b, t, h, w, c]`: the features after a block.
 
-In any of them, with M2A (`motion_module="m2a"`, "attention" or "tea+attention"):
+In any of them, with a motion module:
 
-- `.../block{i}/motion/frame_attention` `[b, t, t]`: attention of frame `t` (row) to every frame.
+- `.../block{i}/motion/gate` `[b, t, h, w, c]`: what the features are multiplied by before they are added to themselves,
+  from 0 to 1.
+- `.../block{i}/motion/frame_attention` `[b, t, t]` (M2A: `motion_module="m2a"`, "attention" or "tea+attention"):
+  attention of frame `t` (row) to every frame.
+
+Behind video motion prompts (`input_adapter="motion_prompt"`) these names start with `backbone/`, and besides there is:
+
+- `prompt/attention_map` `[b, t, h, w]`: the attention of every pixel of frame `t + 1` of the clip.
+
+All that ends in `_output` can also be changed from outside: what the collection `perturbations` holds under such a name
+is added to it, so that gradients with respect to it can be taken. The collection holds all of them or is not given.
 """
 
 from collections.abc import Mapping
@@ -44,6 +56,26 @@ from typing import Any
 from flax import linen as nn
 from flax import traverse_util
 from jaxtyping import Array, Float
+
+
+def name_output(module: nn.Module, name: str, value: Array) -> Array:
+    """Makes what a module has computed known by name, to look at it and to take gradients with respect to it.
+
+    Without the collections `intermediates` and `perturbations` it does nothing.
+
+    Args:
+      module: the module whose method is running.
+      name: one of the names above, its last part.
+      value: what was computed.
+
+    Returns:
+      The value to go on with.
+    """
+    if module.is_initializing():
+        return value
+    module.sow("intermediates", name, value)
+    perturbed: Array = module.perturb(name, value)
+    return perturbed
 
 
 def apply_with_intermediates(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
@@ -105,8 +106,7 @@ class ResNet(nn.Module):
             name="stem",
         )
         x = stem(clips.astype(self.dtype), train=train)
-        if not self.is_initializing():
-            self.sow("intermediates", "stem_output", x)
+        x = name_output(self, "stem_output", x)
         for stage in range(4):
             x = self._stage(stage)(x, train=train)
         features = jnp.mean(x.astype(jnp.float32), axis=(2, 3))

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.models.frame_sharding import constrain_frames
+from motion_vit.models.intermediates import name_output
 from motion_vit.models.rematerialization import Remat, rematerialized, rematerialized_module
 
 Clips = Float[Array, "b t h w c"]
@@ -55,8 +56,7 @@ class Stage(nn.Module):
         """Applies the blocks."""
         done = 0
         rounds = len(self.stochastic_depth) // self.period
-        looks_inside = self.is_initializing() or self.is_mutable_collection("intermediates")
-        if self.scan_blocks and rounds > 1 and not looks_inside:
+        if self.scan_blocks and rounds > 1 and not self.is_initializing() and not self._looks_inside():
             x, done = self._scan(x, rounds, train), rounds * self.period
         for index in range(done, len(self.stochastic_depth)):
             x = self._apply_block(index, x, train)
@@ -69,8 +69,13 @@ class Stage(nn.Module):
         x = rematerialized_module(apply, self.remat)(self.make_block(index, name=f"block{index}"), x)
         if not self.is_initializing():
             x = constrain_frames(x, self.frame_axis)
-            self.sow("intermediates", f"block{index}_output", x)
-        return x
+        return name_output(self, f"block{index}_output", x)
+
+    def _looks_inside(self) -> bool:
+        """Whether what the blocks compute is read or changed from outside."""
+        if any(self.is_mutable_collection(collection) for collection in ("intermediates", "perturbations")):
+            return True
+        return self.has_variable("perturbations", "block0_output")
 
     def _scan(self, x: Clips, rounds: int, train: bool) -> Clips:
         """Runs `rounds` periods as a loop and puts the new statistics of BatchNorm where each block's belong."""

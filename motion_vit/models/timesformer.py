@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
@@ -136,14 +137,12 @@ class TimeSformer(nn.Module):
         if each_frame:
             clips = clips.reshape(batch * frames, 1, height, width, 3)
         x = self._embedding(has_time=not each_frame)(clips, train=train)
-        if not self.is_initializing():
-            self.sow("intermediates", "embedding_output", x)
+        x = name_output(self, "embedding_output", x)
         x = self._blocks((frames, height // self.patch_size, width // self.patch_size))(x, train=train)
         features = lax.slice_in_dim(x, 0, 1, axis=1).reshape(batch, -1, self.width)
         features = jnp.mean(features.astype(jnp.float32), axis=1)  # of each frame, or of one class token
         features = nn.LayerNorm(epsilon=1e-6, name="norm")(features)
-        if not self.is_initializing():
-            self.sow("intermediates", "norm_output", features)
+        features = name_output(self, "norm_output", features)
         return Linear(self.num_classes, name="head")(features)
 
     def layer_patterns(self) -> tuple[str, ...]:

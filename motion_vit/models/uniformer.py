@@ -14,6 +14,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
+from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
@@ -147,12 +148,12 @@ class UniFormer(nn.Module):
                 x = self._patch_embedding(stage)(x)
                 if not self.is_initializing():
                     x = constrain_frames(x, self.frame_axis)
-                _store(self, f"patch_embed{stage + 1}_output", x)
+                x = name_output(self, f"patch_embed{stage + 1}_output", x)
                 if stage == 0:
                     x = nn.Dropout(self.dropout)(x, deterministic=not train)
                 x = self._stage(stage)(x, train=train)
             x = BatchNorm(groups=self.batch_norm_groups, dtype=self.dtype, name="norm")(x, train=train)
-            _store(self, "norm_output", x)
+            x = name_output(self, "norm_output", x)
             features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
             return Linear(self.num_classes, name="head")(features)
 
@@ -236,11 +237,6 @@ def _make_attention(model: UniFormer, stage: int, index: int) -> Emim | GlobalAt
         implementation=model.cost_volume_implementation,
         **shared,
     )
-
-
-def _store(module: nn.Module, name: str, value: Array) -> None:
-    if not module.is_initializing():
-        module.sow("intermediates", name, value)
 
 
 def _problems(model: UniFormer) -> list[str]:

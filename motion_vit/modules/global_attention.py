@@ -14,7 +14,8 @@ class GlobalAttention(nn.Module):
     """Space-time self-attention over all `t * h * w` tokens (UniFormer's `Attention`).
 
     When the collection `intermediates` is mutable, `attention_weights` `[b, heads, n, n]` is stored there, where token
-    `n = (t * height + h) * width + w`. It is quadratic in the number of tokens.
+    `n = (t * height + h) * width + w`. It is quadratic in the number of tokens. `query` and `key` `[b, n, heads, d]`,
+    which it is made of, are stored too.
 
     Attributes:
       heads: number of heads; divides the channels.
@@ -36,6 +37,8 @@ class GlobalAttention(nn.Module):
         qkv = qkv.reshape(batch, -1, 3, self.heads, channels // self.heads)
         query, key, value = (qkv[:, :, part] for part in range(3))
         if self.is_mutable_collection("intermediates") and not self.is_initializing():
+            self.sow("intermediates", "query", query)
+            self.sow("intermediates", "key", key)
             self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
         x = global_attention.global_attention(query, key, value, implementation=self.implementation).reshape(x.shape)
         x = checkpoint_name(x, ATTENTION_OUTPUT)

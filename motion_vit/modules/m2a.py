@@ -67,8 +67,9 @@ class M2A(nn.Module):
     A motion part alone, and TAM alone, take the place of the whole sum, without normalisation, as the authors compare
     them. Patches are normalised each by itself; see `motion_vit.modules.patch_attention.PatchAttention`.
 
-    When the collection `intermediates` is mutable, `frame_attention` `[b, t, t]` is stored there: how much frame `t`
-    (row) attends to each frame. Attention of patches and TAM have none.
+    When the collection `intermediates` is mutable, `gate` `[b, t, h, w, c]`, the sigmoid above, is stored there, and
+    `frame_attention` `[b, t, t]`: how much frame `t` (row) attends to each frame. Attention of patches and TAM have
+    none.
 
     Attributes:
       motion: how motion is found.
@@ -116,6 +117,8 @@ class M2A(nn.Module):
         inner = Linear(channels // self.reduction, **layer, name="down")(x)
         inner = self._bring_together(inner, train)
         gate = nn.sigmoid(Linear(channels, **layer, name="up")(inner))
+        if not self.is_initializing():
+            self.sow("intermediates", "gate", gate)
         return x * gate + x
 
     def _bring_together(self, x: Clips, train: bool) -> Clips:

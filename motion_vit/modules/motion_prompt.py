@@ -61,17 +61,13 @@ class MotionPrompt(nn.Module):
         """
         if clips.shape[1] < 2:
             raise ValueError(f"expected at least 2 frames, so that they differ, got {clips.shape[1]}")
-        slope, shift = self._slope_and_shift()
+        slope, shift = slope_and_shift(*(self.param(name, _initial_value) for name in ("m", "n")))
         clips = clips.astype(jnp.float32)
         grey = self._grey(clips)
-        attention = nn.sigmoid(slope * (_differences(grey) - shift))
+        attention = attention_of_change(_differences(grey), slope, shift)
         if not self.is_initializing():
             self._store(attention, slope, shift)
         return attention[..., None] * clips[:, 1:]
-
-    def _slope_and_shift(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        m, n = (self.param(name, _initial_value) for name in ("m", "n"))
-        return 5.0 / (0.45 * jnp.abs(jnp.tanh(m)) + 0.1), 0.6 * jnp.tanh(n)
 
     def _grey(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w"]:
         """Brightness of the pixels in [0, 1] that the clips were made of."""
@@ -95,6 +91,18 @@ class MotionPrompt(nn.Module):
         """Multiply-adds of one call: the grey values, the attention, and its product with the frames."""
         pixels = clips.shape[0] * clips.shape[2] * clips.shape[3]
         return pixels * (3 * clips.shape[1] + 4 * (clips.shape[1] - 1))
+
+
+def slope_and_shift(m: Float[Array, ""], n: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The slope `a` and the shift `b` of the attention, of the two parameters of a motion prompt."""
+    return 5.0 / (0.45 * jnp.abs(jnp.tanh(m)) + 0.1), 0.6 * jnp.tanh(n)
+
+
+def attention_of_change(
+    change: Float[Array, "*shape"], slope: Float[Array, ""], shift: Float[Array, ""]
+) -> Float[Array, "*shape"]:
+    """The attention that changes of grey value get; a change of `shift` gets one half."""
+    return nn.sigmoid(slope * (change - shift))
 
 
 def _differences(frames: Float[Array, "b t1 h w"]) -> Float[Array, "b t h w"]:

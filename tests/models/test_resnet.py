@@ -139,6 +139,7 @@ def test_the_named_intermediates_are_there():
         "stem_output": (2, 4, 9, 8, 8),
         "stage4/block0_output": (2, 4, 2, 1, 16),
         "stage4/block0/motion/frame_attention": (2, 4, 4),
+        "stage4/block0/motion/gate": (2, 4, 3, 2, 8),
     }
 
 

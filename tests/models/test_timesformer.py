@@ -166,6 +166,16 @@ EMBEDDED = {"embedding_output": (2, 19, 16), "norm_output": (2, 16)}
 BLOCKS = {"blocks/block0_output": (2, 19, 16), "blocks/block1_output": (2, 19, 16)}
 
 
+def attended(layer: str, sequences: int, tokens: int) -> dict[str, tuple[int, ...]]:
+    """What global attention of two heads of eight channels stores."""
+    vectors = (sequences, tokens, 2, 8)
+    return {
+        f"{layer}/query": vectors,
+        f"{layer}/key": vectors,
+        f"{layer}/attention_weights": (sequences, 2, tokens, tokens),
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -174,9 +184,9 @@ BLOCKS = {"blocks/block0_output": (2, 19, 16), "blocks/block1_output": (2, 19, 1
             EMBEDDED
             | BLOCKS
             | {
-                f"blocks/block{block}/{name}/attention_weights": shape
+                f"blocks/block{block}/{name}": shape
                 for block in (0, 1)
-                for name, shape in (("temporal_attention", (12, 2, 3, 3)), ("attention", (6, 2, 7, 7)))
+                for name, shape in (attended("temporal_attention", 12, 3) | attended("attention", 6, 7)).items()
             },
         ),
         (
@@ -186,8 +196,8 @@ BLOCKS = {"blocks/block0_output": (2, 19, 16), "blocks/block1_output": (2, 19, 1
                 "blocks/block0_output": (2, 19, 16),
                 "blocks/block0/temporal_attention/cost_volume": (2, 2, 2, 3, 2, 9),
                 "blocks/block0/temporal_attention/cost_volume_backward": (2, 2, 2, 3, 2, 9),
-                "blocks/block0/attention/attention_weights": (6, 2, 7, 7),
-            },
+            }
+            | attended("blocks/block0/attention", 6, 7),
         ),
         (
             {"attention": "joint_space_time", "depth": 1, "motion_module": "m2a"},
@@ -195,17 +205,18 @@ BLOCKS = {"blocks/block0_output": (2, 19, 16), "blocks/block1_output": (2, 19, 1
             | {
                 "blocks/block0_output": (2, 19, 16),
                 "blocks/block0/motion/frame_attention": (2, 3, 3),
-                "blocks/block0/attention/attention_weights": (2, 2, 19, 19),
-            },
+                "blocks/block0/motion/gate": (2, 3, 2, 3, 16),
+            }
+            | attended("blocks/block0/attention", 2, 19),
         ),
         (
             {"attention": "space_only", "depth": 1},
             {
                 "embedding_output": (6, 7, 16),
                 "blocks/block0_output": (6, 7, 16),
-                "blocks/block0/attention/attention_weights": (6, 2, 7, 7),
                 "norm_output": (2, 16),
-            },
+            }
+            | attended("blocks/block0/attention", 6, 7),
         ),
     ],
     ids=["divided", "cost_volume", "joint", "space_only"],

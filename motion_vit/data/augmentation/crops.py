@@ -20,8 +20,17 @@ _CROP_PLACES = (
 )
 
 
-def _resize(clip: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
-    """Resizes every frame bilinearly, as the authors' loaders do."""
+def resize_frames(clip: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """Resizes every frame bilinearly, as the authors' loaders do.
+
+    Args:
+      clip: The frames.
+      height: Height of the result in pixels.
+      width: Width of the result in pixels.
+
+    Returns:
+      The resized clip, or the clip itself where it has this size.
+    """
     if clip.shape[1:3] == (height, width):
         return clip
     resized = np.empty((clip.shape[0], height, width, 3), np.uint8)
@@ -68,7 +77,7 @@ def random_resized_crop(
       The square clip.
     """
     top, left, height, width = _crop_box(clip.shape[1], clip.shape[2], scale, ratio, rng)
-    return _resize(clip[:, top : top + height, left : left + width], size, size)
+    return resize_frames(clip[:, top : top + height, left : left + width], size, size)
 
 
 def multi_scale_crop(
@@ -104,7 +113,7 @@ def multi_scale_crop(
     box_height, box_width = sides[i], sides[j]
     top = (height - box_height) // 4 * vertical
     left = (width - box_width) // 4 * horizontal
-    return _resize(clip[:, top : top + box_height, left : left + box_width], size, size)
+    return resize_frames(clip[:, top : top + box_height, left : left + box_width], size, size)
 
 
 def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
@@ -117,10 +126,14 @@ def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np
     Returns:
       The resized clip; the longer side is rounded down.
     """
-    height, width = clip.shape[1:3]
+    return resize_frames(clip, *short_side_shape(clip.shape[1], clip.shape[2], size))
+
+
+def short_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width of a picture of which `resize_short_side` makes the shorter side `size`."""
     if height <= width:
-        return _resize(clip, size, size * width // height)
-    return _resize(clip, size * height // width, size)
+        return size, size * width // height
+    return size * height // width, size
 
 
 def crop_views(clip: UInt8[np.ndarray, "t h w 3"], size: int, crops: int) -> UInt8[np.ndarray, "crops t size size 3"]:
@@ -142,10 +155,15 @@ def crop_views(clip: UInt8[np.ndarray, "t h w 3"], size: int, crops: int) -> UIn
         raise ValueError(f"frames of {height}x{width} pixels cannot hold crops of {size}x{size}")
     if crops not in (1, 3):
         raise ValueError(f"crops must be 1 or 3; given {crops}")
+    corners = crop_corners(height, width, size, crops)
+    return np.stack([clip[:, top : top + size, left : left + size] for top, left in corners])
+
+
+def crop_corners(height: int, width: int, size: int, crops: int) -> list[tuple[int, int]]:
+    """The upper left corners of the crops that `crop_views` cuts out of a picture, (top, left)."""
     places = (0.5,) if crops == 1 else (0.0, 0.5, 1.0)
-    views = []
-    for place in places:
-        vertical, horizontal = (place, 0.5) if height > width else (0.5, place)
-        top, left = math.ceil((height - size) * vertical), math.ceil((width - size) * horizontal)
-        views.append(clip[:, top : top + size, left : left + size])
-    return np.stack(views)
+    directions = [(place, 0.5) if height > width else (0.5, place) for place in places]
+    return [
+        (math.ceil((height - size) * vertical), math.ceil((width - size) * horizontal))
+        for vertical, horizontal in directions
+    ]

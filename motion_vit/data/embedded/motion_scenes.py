@@ -26,39 +26,18 @@ Every pattern and colour is as likely as its negative, so that the average over 
 that of their mean frames: a linear classifier of pixels finds nothing to hold on to.
 """
 
-import cmath
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from motion_vit.data.embedded.cyclic_texture import CyclicTexture, noise_tiles, sample_noise
+from motion_vit.data.embedded.scene_parts import Background, Distractor, MovingObject, PixelGrid, Pose
 from motion_vit.errors import UserError
 
 # Speeds are changes in an eighth of a clip, whatever its number of frames: what happens between two of eight samples.
 _STEPS_IN_A_CLIP = 8
-_GREY = 127.5
-_TINY = 1e-6
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pose:
-    """Where the object is.
-
-    Attributes:
-      x: Horizontal centre, in widths of the frame.
-      y: Vertical centre, in heights of the frame, downwards.
-      angle: Radians, clockwise as seen.
-      zoom: Octaves that the pattern has grown.
-      inflow: How far the halves' patterns have flowed towards the seam, in widths of the frame.
-    """
-
-    x: float
-    y: float
-    angle: float
-    zoom: float
-    inflow: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +47,7 @@ class _Motion:
     Attributes:
       forward: The class in which the component increases.
       backward: The class in which it decreases.
-      component: Name of the `_Pose` field.
+      component: Name of the `Pose` field.
       slowest: Least change in an eighth of the clip, in the unit of that field.
       fastest: Greatest change in an eighth of the clip.
     """
@@ -116,150 +95,58 @@ def _motion_of(label: str) -> _Motion:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Paint:
-    """How noise becomes colour: `base + noise * contrast`, each a colour in 0..255 units.
-
-    Colours come first while a frame is being painted: NumPy broadcasts a plane to three several times faster that way.
-    """
-
-    base: Float32[np.ndarray, "3 1 1"]
-    contrast: Float32[np.ndarray, "3 1 1"]
-
-    @classmethod
-    def draw(cls, random: np.random.Generator, base: float, contrast: float) -> "_Paint":
-        """Draws a paint, mostly of brightness: video files keep colour at half the resolution."""
-        brightness = random.choice((-1.0, 1.0)) * random.uniform(0.6, 1.0)
-        return cls(
-            base=(_GREY + base * random.uniform(-1.0, 1.0, (3, 1, 1))).astype(np.float32),
-            contrast=(contrast * (brightness + 0.3 * random.uniform(-1.0, 1.0, (3, 1, 1)))).astype(np.float32),
-        )
-
-    def __call__(self, noise: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "3 h w"]:
-        return self.base + noise * self.contrast
-
-
-@dataclasses.dataclass(frozen=True)
-class _Background:
-    """A faint pattern behind everything, drifting slowly."""
-
-    tile: Float32[np.ndarray, "tile tile"]
-    wavelength: float
-    drift: tuple[float, float]
-    paint: _Paint
-
-    @classmethod
-    def draw(cls, random: np.random.Generator) -> "_Background":
-        direction = random.uniform(0, 2 * math.pi)
-        speed = random.uniform(0.0, 0.008)
-        return cls(
-            tile=noise_tiles(random, 1)[0],
-            wavelength=random.uniform(0.2, 0.4),
-            drift=(speed * math.cos(direction), speed * math.sin(direction)),
-            paint=_Paint.draw(random, base=30, contrast=16),
-        )
-
-    def render(self, grid: "_Grid", time: float) -> Float32[np.ndarray, "3 h w"]:
-        x, y = grid.x - self.drift[0] * time, grid.y - self.drift[1] * time
-        return self.paint(sample_noise(self.tile, x, y, self.wavelength))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Distractor:
-    """A small patterned disc that stands still (`tremble` 0) or is thrown about its place from frame to frame."""
-
-    x: float
-    y: float
-    radius: float
-    tremble: float
-    tile: Float32[np.ndarray, "tile tile"]
-    paint: _Paint
-
-    @classmethod
-    def draw(cls, random: np.random.Generator) -> "_Distractor":
-        return cls(
-            x=random.uniform(),
-            y=random.uniform(),
-            radius=random.uniform(0.05, 0.08),
-            tremble=random.choice((0.0, 0.012)),
-            tile=noise_tiles(random, 1)[0],
-            paint=_Paint.draw(random, base=50, contrast=30),
-        )
-
-    def render_over(
-        self, canvas: Float32[np.ndarray, "3 h w"], grid: "_Grid", shift: Float32[np.ndarray, "2"]
-    ) -> Float32[np.ndarray, "3 h w"]:
-        x, y = grid.around(self.x + self.tremble * float(shift[0]), self.y + self.tremble * float(shift[1]))
-        cover = grid.coverage(self.radius - np.sqrt(x * x + y * y))
-        return canvas + cover * (self.paint(sample_noise(self.tile, x, y, self.radius)) - canvas)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Object:
-    """The thing that moves: a blob of two halves, each with its own pattern, that meet in a straight seam.
+class _Scene:
+    """All that is seen in a clip, forwards in time.
 
     Attributes:
-      radius: Mean radius, in widths of the frame.
-      lobes: Size and phase of the outline's second and third harmonic, relative to the radius.
-      textures: The patterns of the halves.
-      paints: Their colours.
+      motion: How the object moves.
+      background: What is behind everything.
+      distractors: What stands still or trembles.
+      moving: The object.
+      pose: Where it is in the middle of the clip.
+      speed: Change of the moving component in an eighth of the clip.
+      trembles: For each frame and distractor, where it is thrown.
     """
 
-    radius: float
-    lobes: tuple[complex, complex]
-    textures: tuple[CyclicTexture, CyclicTexture]
-    paints: tuple[_Paint, _Paint]
+    motion: _Motion
+    background: Background
+    distractors: list[Distractor]
+    moving: MovingObject
+    pose: Pose
+    speed: float
+    trembles: Float32[np.ndarray, "t distractors 2"]
 
     @classmethod
-    def draw(cls, random: np.random.Generator) -> "_Object":
-        wavelength = random.uniform(0.2, 0.28)
-        return cls(
-            radius=random.uniform(0.26, 0.34),
-            lobes=(
-                cmath.rect(random.uniform(0.0, 0.1), random.uniform(0, 2 * math.pi)),
-                cmath.rect(random.uniform(0.0, 0.1), random.uniform(0, 2 * math.pi)),
-            ),
-            textures=(CyclicTexture.draw(random, wavelength), CyclicTexture.draw(random, wavelength)),
-            paints=(_Paint.draw(random, base=40, contrast=60), _Paint.draw(random, base=40, contrast=60)),
-        )
+    def draw(cls, label: str, seed: int | np.random.SeedSequence, frames: int, size: int) -> "_Scene":
+        """Draws a scene; the order of the draws is part of the dataset."""
+        motion = _motion_of(label)
+        if frames < 1 or size < 1:
+            raise UserError(f"a clip needs at least one frame and one pixel; given frames={frames}, size={size}")
+        random = np.random.default_rng(seed)
+        background = Background.draw(random)
+        distractors = [Distractor.draw(random) for _ in range(random.integers(2, 5))]
+        moving = MovingObject.draw(random)
+        pose = Pose(random.uniform(), random.uniform(), random.uniform(0, 2 * math.pi), random.uniform(), 0.0)
+        speed = motion.slowest + (motion.fastest - motion.slowest) * random.uniform()
+        trembles = random.standard_normal((frames, len(distractors), 2)).astype(np.float32)
+        return cls(motion, background, distractors, moving, pose, speed, trembles)
 
-    def render_over(
-        self, canvas: Float32[np.ndarray, "3 h w"], grid: "_Grid", pose: _Pose
-    ) -> Float32[np.ndarray, "3 h w"]:
-        x, y = grid.around(pose.x, pose.y)
-        # Places in the object's own frame as complex numbers, and their directions: `across` the seam and along it.
-        place = (x + 1j * y) * np.complex64(cmath.rect(1.0, -pose.angle))
-        across, along, distance = place.real, place.imag, np.abs(place)
-        direction = place / np.maximum(distance, np.float32(_TINY))
-        squared = direction * direction
-        outline = self.radius * (1 + (self.lobes[0] * squared + self.lobes[1] * squared * direction).real)
-        near = self.paints[0](self.textures[0].sample(across - pose.inflow, along, pose.zoom))
-        far = self.paints[1](self.textures[1].sample(across + pose.inflow, along, pose.zoom))
-        body = near + grid.coverage(across) * (far - near)
-        return canvas + grid.coverage(outline - distance) * (body - canvas)
+    def time(self, frame: int) -> float:
+        """Eighths of the clip after its middle."""
+        frames = len(self.trembles)
+        return (frame - (frames - 1) / 2) * _STEPS_IN_A_CLIP / frames
 
+    def pose_at(self, frame: int) -> Pose:
+        """Where the object is."""
+        component = getattr(self.pose, self.motion.component) + self.speed * self.time(frame)
+        return dataclasses.replace(self.pose, **{self.motion.component: component})
 
-@dataclasses.dataclass(frozen=True)
-class _Grid:
-    """The centres of the pixels of a square frame, in widths of the frame."""
-
-    size: int
-    x: Float32[np.ndarray, "h w"]
-    y: Float32[np.ndarray, "h w"]
-
-    @classmethod
-    def of(cls, size: int) -> "_Grid":
-        centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
-        x, y = np.meshgrid(centres, centres)
-        return cls(size, x, y)
-
-    def around(self, x: float, y: float) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
-        """Offsets of the pixels from a place, the shorter way round the torus: from -0.5 to 0.5."""
-        right, down = self.x - np.float32(x), self.y - np.float32(y)
-        return right - np.rint(right), down - np.rint(down)
-
-    def coverage(self, depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-        """The share of each pixel that lies inside a shape, from its depth below the edge in widths of the frame."""
-        return np.clip(depth * self.size + 0.5, 0.0, 1.0)
+    def render(self, grid: PixelGrid, frame: int) -> Float32[np.ndarray, "3 h w"]:
+        """Paints a frame."""
+        canvas = self.background.render(grid, self.time(frame))
+        for distractor, shift in zip(self.distractors, self.trembles[frame], strict=True):
+            canvas = distractor.render_over(canvas, grid, shift)
+        return self.moving.render_over(canvas, grid, self.pose_at(frame))
 
 
 def render_clip(
@@ -279,25 +166,47 @@ def render_clip(
     Raises:
       UserError: `label` is no class, or the clip would have no frame or no pixel.
     """
-    motion = _motion_of(label)
-    if frames < 1 or size < 1:
-        raise UserError(f"a clip needs at least one frame and one pixel; given frames={frames}, size={size}")
-    random = np.random.default_rng(seed)
-    background = _Background.draw(random)
-    distractors = [_Distractor.draw(random) for _ in range(random.integers(2, 5))]
-    moving = _Object.draw(random)
-    pose = _Pose(random.uniform(), random.uniform(), random.uniform(0, 2 * math.pi), random.uniform(), 0.0)
-    speed = motion.slowest + (motion.fastest - motion.slowest) * random.uniform()
-    trembles = random.standard_normal((frames, len(distractors), 2)).astype(np.float32)
-
-    grid = _Grid.of(size)
+    scene = _Scene.draw(label, seed, frames, size)
+    grid = PixelGrid.of(size)
     clip = np.empty((frames, size, size, 3), np.uint8)
     for frame in range(frames):
-        time = (frame - (frames - 1) / 2) * _STEPS_IN_A_CLIP / frames
-        component = getattr(pose, motion.component) + speed * time
-        canvas = background.render(grid, time)
-        for distractor, shift in zip(distractors, trembles[frame], strict=True):
-            canvas = distractor.render_over(canvas, grid, shift)
-        canvas = moving.render_over(canvas, grid, dataclasses.replace(pose, **{motion.component: component}))
-        clip[frame] = np.clip(np.rint(canvas), 0, 255).transpose(1, 2, 0)
-    return clip if label == motion.forward else clip[::-1].copy()
+        clip[frame] = np.clip(np.rint(scene.render(grid, frame)), 0, 255).transpose(1, 2, 0)
+    return clip if label == scene.motion.forward else clip[::-1].copy()
+
+
+class ObjectMotion(NamedTuple):
+    """The true motion of the object of a clip in which it moves as a whole.
+
+    Attributes:
+      velocity: To the right and down, in pixels a frame.
+      cover: The share of each pixel that the object covers.
+    """
+
+    velocity: tuple[float, float]
+    cover: Float32[np.ndarray, "t h w"]
+
+
+def object_motion(label: str, seed: int | np.random.SeedSequence, *, frames: int = 16, size: int = 64) -> ObjectMotion:
+    """Tells what moves in a clip of `render_clip`, and how.
+
+    Args:
+      label: "right", "left", "down" or "up".
+      seed: As for `render_clip`.
+      frames: As for `render_clip`.
+      size: As for `render_clip`.
+
+    Returns:
+      The motion of the object.
+
+    Raises:
+      UserError: What `render_clip` raises, or the object does not move as a whole.
+    """
+    scene = _Scene.draw(label, seed, frames, size)
+    if scene.motion.component not in ("x", "y"):
+        raise UserError(f"the object of the class {label!r} does not move as a whole; it does in right, left, down, up")
+    grid = PixelGrid.of(size)
+    cover = np.stack([scene.moving.cover(grid, scene.pose_at(frame)) for frame in range(frames)])
+    speed = scene.speed * _STEPS_IN_A_CLIP / frames * size
+    if label != scene.motion.forward:
+        speed, cover = -speed, cover[::-1].copy()
+    return ObjectMotion((speed, 0.0) if scene.motion.component == "x" else (0.0, speed), cover)

@@ -81,6 +81,24 @@ def _read_all_packets(
     return table
 
 
+def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
+    """When each frame of a video is shown.
+
+    Args:
+      video: The video.
+
+    Returns:
+      For each frame its seconds since the first; None where the file does not say, as of JPEG frames.
+
+    Raises:
+      VideoDecodeError: The video cannot be read.
+    """
+    if find_jpegs(video) is not None:
+        return None
+    with open_video(video) as (container, stream):
+        return _read_all_packets(video, container, stream).times
+
+
 def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[int, int]:
     """Finds the frames of a video that are shown in a window of time.
 
@@ -105,9 +123,7 @@ def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[
         if start == 0 and end is None:
             return 0, len(jpegs)
         raise VideoDecodeError(video, f"a sequence of JPEG files has no times to find {start:g} s in; list it whole")
-    with open_video(video) as (container, stream):
-        table = _read_all_packets(video, container, stream)
-    times = table.times
+    times = frame_times(video)
     if times is None:
         raise VideoDecodeError(video, "the file has neither timestamps nor a frame rate; convert it to H.264 mp4")
     inside = [frame for frame, time in enumerate(times) if time >= start and (end is None or time < end)]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip, time_reversed
+from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, object_motion, render_clip, time_reversed
 from motion_vit.errors import UserError
 
 PROBE_CLIPS = 3000
@@ -140,3 +140,33 @@ def test_the_probe_sees_a_class_where_there_is_one(probe_data):
     clips, labels = probe_data
     direction = labels % 2
     assert _held_out_accuracy(clips[:, 0] + 0.5 * direction[:, None, None, None], labels) > 0.13
+
+
+@pytest.mark.parametrize("label", ["right", "left", "down", "up"])
+def test_the_object_moves_as_its_true_motion_says(label: str) -> None:
+    """Under it, a frame is the frame before, moved; over the whole picture, it is not."""
+    clip = render_clip(label, 3, frames=24, size=96).astype(np.float32)
+    velocity, cover = object_motion(label, 3, frames=24, size=96)
+    right, down = velocity
+    assert {"right": right > 0, "left": right < 0, "down": down > 0, "up": down < 0}[label]
+    # So many frames apart that the object has moved by nearly whole pixels.
+    apart = min(range(1, 8), key=lambda frames: abs(frames * sum(velocity) - round(frames * sum(velocity))))
+    shift = (round(apart * down), round(apart * right))
+    changes = []
+    for frame in range(0, 24 - apart, 4):
+        moved = np.roll(clip[frame], shift, axis=(0, 1))
+        inside = (np.roll(cover[frame], shift, axis=(0, 1)) > 0.999) & (cover[frame + apart] > 0.999)
+        assert inside.sum() > 500
+        changes.append(
+            (
+                np.abs(moved - clip[frame + apart])[inside].mean(),
+                np.abs(clip[frame] - clip[frame + apart])[inside].mean(),
+            )
+        )
+    following, standing = np.mean(changes, axis=0)
+    assert following < 0.3 * standing
+
+
+def test_only_objects_that_move_as_a_whole_have_a_motion() -> None:
+    with pytest.raises(UserError, match="it does in right, left, down, up"):
+        object_motion("grow", 0)

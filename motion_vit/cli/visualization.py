@@ -1,0 +1,155 @@
+"""`motion-vit visualize`."""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from motion_vit.cli.arguments import add_command, add_weights_choice, model_options
+from motion_vit.errors import UserError
+
+if TYPE_CHECKING:
+    from motion_vit.training.trained_model import TrainedModel
+
+# Written out, so that `--help` need not import what draws; a test compares them with the library's.
+_WHAT = ("motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a")
+_FORMATS = ("png", "gif", "mp4", "npz", "html")
+_DEFAULT_FORMATS = ("png", "npz", "html")
+
+
+def add_visualize(commands: Any) -> None:
+    """Defines `motion-vit visualize`."""
+    details = (
+        "Draws where each patch goes (EMIM's cost volumes), attention, class activation, motion prompts and M2A's "
+        "gates over the frames of a video, and writes a page to explore them."
+    )
+    parser = add_command(commands, "visualize", _visualize, "show what a model sees in a video", details)
+    parser.add_argument("video", nargs="?", metavar="VIDEO")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, or a weights folder")
+    source.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a model with random weights, to try it out; OPTION=VALUE, such as frames=8, are options of it",
+    )
+    # Filled with the arguments of the form OPTION=VALUE, wherever they stand.
+    parser.set_defaults(options=[])
+    add_weights_choice(parser)
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument(
+        "--what",
+        type=_choices(_WHAT),
+        default=(),
+        metavar="LIST",
+        help=f"of {','.join(_WHAT)}; default: all that the model has, without grad-cam",
+    )
+    parser.add_argument(
+        "--format",
+        type=_choices(_FORMATS),
+        default=_DEFAULT_FORMATS,
+        metavar="LIST",
+        help=f"of {','.join(_FORMATS)}; default: {','.join(_DEFAULT_FORMATS)}",
+    )
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a layer such as stage3/block0, or several such as 'stage4/*'; may be given several times; default: all",
+    )
+    parser.add_argument("--patch", type=_place, metavar="Y,X", help="the patch at this pixel of the video")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        default="",
+        metavar="NAME[,OTHER]",
+        help="of cam and grad-cam: a class, or two to compare; default: the most probable ones",
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, metavar="T", help="of motion: below 1, sharper displacements"
+    )
+    parser.add_argument("--list", action="store_true", help="print the names of all intermediates and leave")
+    parser.usage = (
+        "motion-vit visualize VIDEO --checkpoint DIR --out DIR [--what LIST] [--layer PATTERN] [--patch Y,X] ...\n"
+        "       motion-vit visualize VIDEO --model NAME [OPTION=VALUE ...] --out DIR ...\n"
+        "       motion-vit visualize (--checkpoint DIR | --model NAME) --list"
+    )
+
+
+def _visualize(options: argparse.Namespace) -> int:
+    from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.whole_folder import check_new_or_empty, whole_folder
+
+    if not options.list:
+        if options.video is None or options.out is None:
+            raise UserError("a VIDEO and --out DIR are needed; --list alone goes without.")
+        check_new_or_empty(options.out)
+    enable_compilation_cache()
+    trained = _read_model(options)
+    if options.list:
+        _print_names(trained)
+        return 0
+    from motion_vit.visualization.output_files import write_files
+    from motion_vit.visualization.visualize import visualize
+
+    print(f"computing: {trained.config.model.name}, {options.video}", flush=True)
+    visualization = visualize(
+        trained,
+        options.video,
+        what=options.what,
+        layers=options.layer,
+        point=options.patch,
+        classes=options.classes,
+        temperature=options.temperature,
+        has_random_weights=options.model is not None,
+    )
+    for line in visualization.notes:
+        print(line)
+    print(f"drawing {len(visualization.maps)} maps", flush=True)
+    with whole_folder(options.out) as folder:
+        files = write_files(visualization, folder, options.format)
+    print("\n".join(str(options.out / file.name) for file in files))
+    return 0
+
+
+def _read_model(options: argparse.Namespace) -> "TrainedModel":
+    if options.checkpoint:
+        from motion_vit.training.load_trained import load_trained
+
+        if options.options:
+            raise UserError(f"{options.options[0]!r} is an option of --model; a checkpoint knows its own.")
+        return load_trained(options.checkpoint, which=options.which, ema=options.ema)
+    from motion_vit.visualization.random_model import random_model
+
+    return random_model(options.model, model_options(options.options))
+
+
+def _print_names(trained: "TrainedModel") -> None:
+    from motion_vit.visualization.recording import names
+
+    shapes = names(trained.model)
+    width = max(map(len, shapes))
+    for name, shape in shapes.items():
+        print(f"{name:<{width}}  {list(shape.shape)}")
+
+
+def _choices(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Makes argparse take a list of words, separated by commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        words = tuple(dict.fromkeys(text.split(",")))
+        for word in words:
+            if word not in allowed:
+                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
+        return words
+
+    return read
+
+
+def _place(text: str) -> tuple[float, float]:
+    """Reads `Y,X`."""
+    try:
+        y, x = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no place; expected Y,X in pixels, such as 120,64") from None
+    return y, x

@@ -1,0 +1,298 @@
+"""Maps of attention: what one token attends to, and what the layers together lead to (attention rollout).
+
+The weights of all tokens with all tokens are quadratic in the length of a clip. What is here as a transform of
+`motion_vit.visualization.recording.record` makes the rows that are asked for out of `query` and `key`, and never holds
+all of them.
+
+Source of the rollout: Abnar and Zuidema, "Quantifying attention flow in transformers" (arXiv 2005.00928).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError
+from motion_vit.models.token_layout import token_layout
+from motion_vit.ops import global_attention
+from motion_vit.visualization import recording
+from motion_vit.visualization.token_grid import TokenGrid
+
+Vectors = Float[Array, "b n heads d"]
+Maps = Float[Array, "b heads t h w"]
+Weights = Float[Array, "b heads q k"]
+
+_CHUNK_QUERIES = 196
+"""Rows of attention weights that are held at a time."""
+
+
+class AttentionMaps(NamedTuple):
+    """What is attended to.
+
+    Attributes:
+      layers: for each layer its path in the model and maps `[b, heads, t, h, w]` over the patches. Weights of a
+        sequence have a sum of 1, what the class token has included.
+      rollout: `[b, t, h, w]`: what all of these layers lead to; see `rollout`.
+    """
+
+    layers: dict[str, Maps]
+    rollout: Float[Array, "b t h w"]
+
+
+def record_attention(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    clips: Float[Array, "b t h w 3"],
+    stage: str,
+    patch: tuple[int, int, int] | None = None,
+    *,
+    residual: float = 0.5,
+) -> AttentionMaps:
+    """Global attention of one stage of a model, of one patch or in the mean, in memory linear in the tokens.
+
+    Of a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only") it is that attention;
+    a patch then is that of its row and column in every frame.
+
+    Args:
+      model: a UniFormer or a TimeSformer, also behind motion prompts.
+      variables: its variables.
+      clips: normalised clips.
+      stage: a stage of `global_layers`, such as "stage3", or "blocks".
+      patch: frame, row and column of the token that attends. None for the class token or, of a UniFormer, the mean of
+        all tokens, which is how much each token is attended to.
+      residual: see `rollout`.
+
+    Returns:
+      The maps.
+
+    Raises:
+      UserError: no such stage, or one without global attention; no such patch.
+    """
+    stages = global_layers(list(recording.names(model, clips.shape[1:])))
+    if stage not in stages:
+        held = f"it has it in {', '.join(stages)}" if stages else "UniFormers and TimeSformers have it"
+        raise UserError(f"the model has no global attention in {stage!r}; {held}")
+    layers = stages[stage]
+    layout = token_layout(model, f"{layers[0]}/query", clips.shape[1:])
+    grid = layout.frames, layout.rows, layout.columns
+    within_frames = recording.names(model, clips.shape[1:])[f"{layers[0]}/query"].shape[0] > 1
+    sequence = (1, *grid[1:]) if within_frames else grid
+    number = None if patch is None else _token_number(grid, patch) % math.prod(sequence)
+    start = _start(math.prod(sequence), layout.class_tokens, number)
+    transform = jax.tree_util.Partial(_attention_from, start, jnp.float32(residual))
+    patterns = [f"{layer}/{part}" for layer in layers for part in ("query", "key")]
+    maps = recording.record(model, variables, clips, patterns, transform=transform).maps
+
+    def in_grid(weights: Array) -> Array:
+        heads = weights.shape[1:-1]
+        patches = weights[..., layout.class_tokens :].reshape(len(clips), -1, *heads, *sequence)
+        return jnp.moveaxis(patches, 1, 1 + len(heads)).reshape(len(clips), *heads, *grid)
+
+    of_layers = {layer: in_grid(maps[layer]) for layer in layers}
+    return AttentionMaps(of_layers, in_grid(maps["rollout"]))
+
+
+def _start(patches: int, class_tokens: int, patch: int | None) -> Float[Array, " n"]:
+    """The weight of each token of a sequence, of one patch, the class token or all."""
+    start = np.zeros(class_tokens + patches, np.float32)
+    if patch is not None:
+        start[class_tokens + patch] = 1
+    elif class_tokens:
+        start[0] = 1
+    else:
+        start[:] = 1 / patches
+    return jnp.asarray(start)
+
+
+def _attention_from(start: Float[Array, " n"], residual: Array, maps: dict[str, Array]) -> dict[str, Array]:
+    """Each layer's attention from a row of weights, and the rollout of it through all of them."""
+    layers = [name.removesuffix("/query") for name in maps if name.endswith("/query")]
+    queries, keys = ([maps[f"{layer}/{part}"] for layer in layers] for part in ("query", "key"))
+    row = jnp.broadcast_to(start, (queries[0].shape[0], len(start)))
+    found = {layer: _times_weights(row, query, key) for layer, query, key in zip(layers, queries, keys, strict=True)}
+    return {**found, "rollout": rollout_from(row, queries, keys, residual)}
+
+
+def rollout(weights: Sequence[Weights], residual: float = 0.5) -> Float[Array, "b q k"]:
+    """How much of each token of the first layer is in each token of the last, by attention and residuals alone.
+
+    Of each layer it takes the mean over the heads, and of a token's own residual a fixed share.
+
+    Args:
+      weights: attention weights of the layers in order, all of the same tokens.
+      residual: share of the residual connection, from 0 to 1.
+
+    Returns:
+      Weights with a sum of 1 over the tokens `k` of the first layer.
+
+    Raises:
+      UserError: layers of different tokens, as of two stages.
+    """
+    _check_layers([layer.shape[-1] for layer in weights])
+    identity = jnp.eye(weights[0].shape[-1], dtype=jnp.float32)[None]
+    total = identity
+    for layer in weights:
+        mixed = residual * identity + (1 - residual) * jnp.mean(layer.astype(jnp.float32), axis=1)
+        total = jnp.matmul(mixed, total, precision=lax.Precision.HIGHEST)
+    return total
+
+
+def rollout_from(
+    start: Float[Array, "b n"], queries: Sequence[Vectors], keys: Sequence[Vectors], residual: float | Array = 0.5
+) -> Float[Array, "b n"]:
+    """A mean of rows of `rollout`, without holding the weights of any layer: from the last layer back to the first.
+
+    Args:
+      start: weight of each token of the last layer: one for a chosen token, or equal ones for what an average sees.
+      queries: of the layers in order, the intermediates `query`.
+      keys: of the same layers, the intermediates `key`.
+      residual: share of the residual connection, from 0 to 1. With 0 and a single layer it is the mean over the heads
+        of that layer's attention.
+
+    Returns:
+      Weights of the tokens of the first layer, with the sum of `start`.
+
+    Raises:
+      UserError: layers of different tokens, as of two stages.
+    """
+    _check_layers([layer.shape[1] for layer in queries])
+    row = start
+    for query, key in zip(reversed(queries), reversed(keys), strict=True):
+        row = residual * row + (1 - residual) * jnp.mean(_times_weights(row, query, key), axis=1)
+    return row
+
+
+def attention_row(query: Vectors, key: Vectors, token: int | Array) -> Float[Array, "b heads n"]:
+    """What one token attends to.
+
+    Args:
+      query: the intermediate `query` of a layer.
+      key: its `key`.
+      token: number of the token; 0 is the class token of a TimeSformer.
+
+    Returns:
+      For each head weights with a sum of 1.
+    """
+    chosen = lax.dynamic_slice_in_dim(query, token, 1, axis=1)
+    return global_attention.attention_weights(chosen, key)[:, :, 0]
+
+
+def _token_number(grid: tuple[int, int, int], patch: tuple[int, int, int]) -> int:
+    """The number of a patch among those of a clip."""
+    if not all(0 <= index < count for index, count in zip(patch, grid, strict=True)):
+        raise UserError(f"the layer has {grid} frames, rows and columns of patches, counted from 0; given {patch}")
+    frame, row, column = patch
+    return (frame * grid[1] + row) * grid[2] + column
+
+
+def attention_of_patch(weights: Weights, grid: TokenGrid, patch: tuple[int, int, int]) -> Float[Array, "b heads t h w"]:
+    """What a patch attends to, as maps over the frames.
+
+    Args:
+      weights: attention of all tokens with all tokens, `[b, heads, n, n]`, with or without a class token.
+      grid: the grid of the tokens.
+      patch: frame, row and column of the token.
+
+    Returns:
+      Maps over the tokens; with a class token they have a sum below 1.
+    """
+    class_tokens = weights.shape[-1] - grid.frames * grid.rows * grid.columns
+    row = weights[:, :, class_tokens + _token_number(_shape(grid), patch)]
+    return row[..., class_tokens:].reshape(*row.shape[:2], grid.frames, grid.rows, grid.columns)
+
+
+def spatial_attention(weights: Weights, grid: TokenGrid, patch: tuple[int, int] | None = None) -> Array:
+    """The attention within frames of a TimeSformer ("divided_space_time" or "space_only").
+
+    Args:
+      weights: the intermediate `blocks/block{i}/attention/attention_weights`, `[b * t, heads, 1 + h * w, 1 + h * w]`.
+      grid: the grid of the tokens.
+      patch: row and column of the patch that attends, or None for the class token.
+
+    Returns:
+      Maps `[b, heads, t, h, w]` over the patches of each frame.
+    """
+    number = 0 if patch is None else 1 + _token_number(_shape(grid), (0, *patch))
+    rows = weights[:, :, number, 1:].reshape(-1, grid.frames, weights.shape[1], grid.rows, grid.columns)
+    return jnp.moveaxis(rows, 2, 1)
+
+
+def temporal_attention(weights: Weights, grid: TokenGrid, patch: tuple[int, int]) -> Float[Array, "b heads t t"]:
+    """The attention over time of a TimeSformer, of one patch to the same patch in all frames.
+
+    Args:
+      weights: the intermediate `blocks/block{i}/temporal_attention/attention_weights`, `[b * h * w, heads, t, t]`.
+      grid: the grid of the tokens.
+      patch: row and column of the patch.
+
+    Returns:
+      For each head the weights of every frame (column) for each frame (row).
+    """
+    number = _token_number(_shape(grid), (0, *patch))
+    return weights.reshape(-1, grid.rows * grid.columns, *weights.shape[1:])[:, number]
+
+
+def received_over_time(weights: Weights, grid: TokenGrid) -> Float[Array, "b heads t h w"]:
+    """How much each patch is attended to, in the mean over the frames that attend: when something happens where.
+
+    Args:
+      weights: as for `temporal_attention`.
+      grid: the grid of the tokens.
+
+    Returns:
+      Maps; 1 / t everywhere where all frames count alike.
+    """
+    received = jnp.mean(weights, axis=2).reshape(-1, grid.rows, grid.columns, *weights.shape[1:3])
+    return jnp.moveaxis(received, (1, 2), (3, 4))
+
+
+def global_layers(names: Sequence[str]) -> dict[str, list[str]]:
+    """The layers of attention of all tokens with all tokens, by the stage whose tokens they share.
+
+    Args:
+      names: names of intermediates, as of `recording.names`.
+
+    Returns:
+      Stage, such as "stage3" or "blocks" -> the paths of its layers, which `/query` and `/key` end, in order.
+    """
+    stages: dict[str, list[str]] = {}
+    for name in names:
+        if name.endswith("/attention/query"):
+            layer = name.removesuffix("/query")
+            stages.setdefault(layer.split("/block", 1)[0], []).append(layer)
+    return stages
+
+
+def _shape(grid: TokenGrid) -> tuple[int, int, int]:
+    return grid.frames, grid.rows, grid.columns
+
+
+def _times_weights(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float[Array, "b heads n"]:
+    """A row times the attention weights of each head, a few rows of those at a time."""
+    batch, tokens, heads = query.shape[:3]
+    chunks = -(-tokens // _CHUNK_QUERIES)
+    missing = chunks * _CHUNK_QUERIES - tokens
+    rows = jnp.pad(row, [(0, 0), (0, missing)]).reshape(batch, chunks, _CHUNK_QUERIES)
+    queries = jnp.pad(query, [(0, 0), (0, missing), (0, 0), (0, 0)])
+    queries = queries.reshape(batch, chunks, _CHUNK_QUERIES, *query.shape[2:])
+
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        weights = global_attention.attention_weights(part[1], key)
+        return total + jnp.einsum("bq,bhqk->bhk", part[0], weights), None
+
+    parts = jnp.moveaxis(rows, 1, 0), jnp.moveaxis(queries, 1, 0)
+    total: Array = lax.scan(add, jnp.zeros((batch, heads, tokens), jnp.float32), parts)[0]
+    return total
+
+
+def _check_layers(tokens: Sequence[int]) -> None:
+    if not tokens or len(set(tokens)) > 1:
+        raise UserError(
+            f"a rollout goes through layers of the same tokens, as of one stage; given layers of {list(tokens)} tokens"
+        )

@@ -1,0 +1,249 @@
+"""Where a class is seen: class activation maps (CAM), and their generalisation by gradients to any layer (Grad-CAM).
+
+Sources: Zhou et al., "Learning deep features for discriminative localization" (arXiv 1512.04150); Selvaraju et al.,
+"Grad-CAM" (arXiv 1610.02391). The figures of EMIM (arXiv 2510.18705) are CAMs of the last stage.
+"""
+
+import difflib
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import traverse_util
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.resnet import ResNet
+from motion_vit.models.token_layout import BACKBONE, TokenLayout, token_layout
+from motion_vit.models.uniformer import UniFormer
+from motion_vit.visualization import recording
+
+Maps = Float[Array, "b t h w"]
+
+
+def class_number(label_names: Sequence[str], name: str) -> int:
+    """Finds a class by its name.
+
+    Args:
+      label_names: the names of the classes, in the order of the logits.
+      name: the name; a number is taken as such where no class is called so.
+
+    Returns:
+      Its number.
+
+    Raises:
+      UserError: there is no such class.
+    """
+    if name in label_names:
+        return label_names.index(name)
+    if name.isdecimal() and int(name) < len(label_names):
+        return int(name)
+    close = difflib.get_close_matches(name, label_names, n=3)
+    suggestion = (
+        f" Close to it are: {', '.join(close)}." if close else f" They start with: {', '.join(label_names[:5])}."
+    )
+    raise UserError(f"the model knows no class {name!r} among its {len(label_names)} classes.{suggestion}")
+
+
+def class_numbers(label_names: Sequence[str], text: str) -> tuple[int, ...]:
+    """Reads names of classes that are separated by commas, which may be part of a name too.
+
+    Args:
+      label_names: the names of the classes, in the order of the logits.
+      text: a name, or several; see `class_number`.
+
+    Returns:
+      Their numbers, in order.
+
+    Raises:
+      UserError: there is no such class.
+    """
+    if text.strip() in label_names:
+        return (label_names.index(text.strip()),)
+    parts = text.split(",")
+    for count in range(len(parts) - 1, 0, -1):
+        name = ",".join(parts[:count]).strip()
+        if name in label_names:
+            return label_names.index(name), *class_numbers(label_names, ",".join(parts[count:]))
+    first, *rest = parts
+    numbers = (class_number(label_names, first.strip()),)
+    return (*numbers, *class_numbers(label_names, ",".join(rest))) if rest else numbers
+
+
+def classifier_weights(
+    model: nn.Module, variables: Mapping[str, Any], class_index: int | Array, minus: int | None = None
+) -> Float[Array, " c"]:
+    """What the classifier multiplies features by to get a logit, or the difference of two.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      variables: its variables.
+      class_index: the class.
+      minus: another class, whose weights are subtracted.
+
+    Returns:
+      A weight for each channel.
+    """
+    params = variables["params"]["backbone"] if isinstance(model, MotionPrompted) else variables["params"]
+    kernel = jnp.asarray(params["head"]["kernel"], jnp.float32)
+    return kernel[:, class_index] if minus is None else kernel[:, class_index] - kernel[:, minus]
+
+
+def activation_layer(model: nn.Module) -> str:
+    """The intermediate whose average the classifier reads, which a CAM is made of.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+
+    Returns:
+      Its name.
+
+    Raises:
+      UserError: the classifier reads a class token, which has no place.
+    """
+    backbone = model.backbone if isinstance(model, MotionPrompted) else model
+    prefix = BACKBONE if isinstance(model, MotionPrompted) else ""
+    if isinstance(backbone, UniFormer):
+        return f"{prefix}norm_output"
+    if isinstance(backbone, ResNet):
+        return f"{prefix}stage4/block{backbone.depths[3] - 1}_output"
+    raise UserError(
+        f"a {type(backbone).__name__} has no class activation map: its classifier reads a class token, not an average "
+        "over patches. Ask for Grad-CAM of one of its blocks; UniFormers and ResNets have both"
+    )
+
+
+def class_activation_map(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    clips: Float[Array, "b t h w 3"],
+    class_index: int | Array,
+    *,
+    minus: int | None = None,
+) -> Maps:
+    """Each place's share in a logit: its features times the classifier's weights of the class.
+
+    The mean of a map over places, plus the classifier's bias, is the logit.
+
+    Args:
+      model: a UniFormer or a ResNet, also behind motion prompts.
+      variables: its variables.
+      clips: normalised clips.
+      class_index: the class.
+      minus: another class, for where there is more of the one than of the other.
+
+    Returns:
+      Maps over the tokens of `activation_layer(model)`, positive and negative, in the unit of logits.
+
+    Raises:
+      UserError: the model has no such map, or no such class.
+    """
+    layer = activation_layer(model)
+    _check_classes(model, class_index, minus)
+    weights = classifier_weights(model, variables, class_index, minus)
+    transform = jax.tree_util.Partial(_weighted_features, weights)
+    return recording.record(model, variables, clips, [layer], transform=transform).maps["map"]
+
+
+def grad_cam(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    clips: Float[Array, "b t h w 3"],
+    layer: str,
+    class_index: int,
+    *,
+    minus: int | None = None,
+    positive: bool = True,
+) -> Maps:
+    """The features of any stage or block, each channel weighted by its mean effect on a logit.
+
+    With the gradient `g` of a clip's logit and the features `x` of the layer, `sum_c mean(g[..., c]) * x[..., c]`, the
+    mean being over frames, rows and columns.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      variables: its variables.
+      clips: normalised clips.
+      layer: an intermediate that ends in `_output` and is made of patches.
+      class_index: the class.
+      minus: another class, whose logit is subtracted.
+      positive: whether what speaks against the class is set to 0, as published.
+
+    Returns:
+      Maps over the tokens of the layer; a class token is left out.
+
+    Raises:
+      UserError: no such layer or class, or a layer whose patches the classifier does not read.
+    """
+    known = recording.names(model, clips.shape[1:])
+    (layer,) = _one_layer(recording.choose(list(known), [layer]))
+    _check_classes(model, class_index, minus)
+    layout = token_layout(model, layer, clips.shape[1:])
+    signs = jnp.zeros(model.num_classes).at[class_index].add(1.0)
+    if minus is not None:
+        signs = signs.at[minus].add(-1.0)
+    features, gradient = _features_and_gradient(model, layer, variables, clips, signs)
+    features, gradient = (_patches(x, layout, len(clips)) for x in (features, gradient))
+    if not jnp.any(gradient):
+        raise UserError(
+            f"the patches of {layer!r} have no effect on the classes: after it only the class token is read. Choose an "
+            "earlier block"
+        )
+    weights = jnp.mean(gradient, axis=(1, 2, 3), keepdims=True)
+    maps = jnp.sum(weights * features, axis=-1)
+    return jax.nn.relu(maps) if positive else maps
+
+
+@functools.partial(jax.jit, static_argnames=("model", "layer"))
+def _features_and_gradient(
+    model: nn.Module, layer: str, variables: Mapping[str, Any], clips: Array, signs: Float[Array, " classes"]
+) -> tuple[Array, Array]:
+    """The features of a layer and the gradient of a weighted sum of logits with respect to them."""
+    _, shapes = jax.eval_shape(lambda: model.apply(variables, clips, train=False, mutable=["perturbations"]))
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes["perturbations"])
+    flat = traverse_util.flatten_dict(nothing, sep="/")
+
+    def score(change: Array) -> tuple[Array, Array]:
+        perturbations = traverse_util.unflatten_dict({**flat, layer: change}, sep="/")
+        logits, state = model.apply(
+            {**variables, "perturbations": perturbations}, clips, train=False, mutable=["intermediates"]
+        )
+        (features,) = traverse_util.flatten_dict(state["intermediates"], sep="/")[layer]
+        return jnp.sum(logits @ signs), features
+
+    gradient, features = jax.grad(score, has_aux=True)(flat[layer])
+    return features.astype(jnp.float32), gradient.astype(jnp.float32)
+
+
+def _weighted_features(weights: Float[Array, " c"], maps: dict[str, Array]) -> dict[str, Array]:
+    (features,) = maps.values()
+    return {"map": features.astype(jnp.float32) @ weights}
+
+
+def _patches(x: Array, layout: TokenLayout, batch: int) -> Float[Array, "b t h w c"]:
+    """Tokens in their grid, without the class token of a TimeSformer."""
+    if x.ndim == 5:
+        return x
+    # With attention in space alone, frames are part of the batch, and each has its class token.
+    patches = x[:, layout.class_tokens :]
+    return patches.reshape(batch, layout.frames, layout.rows, layout.columns, -1)
+
+
+def _one_layer(layers: list[str]) -> list[str]:
+    if len(layers) > 1:
+        raise UserError(f"Grad-CAM is of one layer at a time; given a pattern of {', '.join(layers)}")
+    if not layers[0].endswith("_output"):
+        raise UserError(
+            f"Grad-CAM is of the output of a stage or block, whose name ends in _output; given {layers[0]!r}"
+        )
+    return layers
+
+
+def _check_classes(model: nn.Module, *classes: int | Array | None) -> None:
+    for number in classes:
+        if isinstance(number, int) and not 0 <= number < model.num_classes:
+            raise UserError(f"the model has the classes 0 to {model.num_classes - 1}; given {number}")

@@ -1,0 +1,151 @@
+"""All that is to be drawn of a model and a clip, recorded in one forward pass."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError
+from motion_vit.visualization import recording
+from motion_vit.visualization.class_activation import activation_layer
+from motion_vit.visualization.clip_view import ClipView
+
+What = Literal["motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"]
+"""What to show: displacement fields, the affinities of a patch, global attention and attention over time, class
+activation, its generalisation by gradients, video motion prompts, and M2A's gates and attention of frames."""
+
+ALL: tuple[What, ...] = get_args(What)
+
+DEFAULT: tuple[What, ...] = tuple(what for what in ALL if what != "grad-cam")
+"""What is shown unless something is asked for: all that takes no second, backward pass."""
+
+# How the names of the intermediates end that each is made of, and the words for a model without.
+_ENDINGS: Mapping[What, tuple[str, ...]] = {
+    "motion": ("/cost_volume", "/cost_volume_backward"),
+    "cost_volume": ("/cost_volume", "/cost_volume_backward"),
+    "attention": ("/attention/query", "/attention/key", "/temporal_attention/attention_weights"),
+    "prompt": ("attention_map",),
+    "m2a": ("/gate", "/frame_attention"),
+}
+_NEEDED: Mapping[What, str] = {
+    "motion": "cost_volume",
+    "cost_volume": "cost_volume",
+    "attention": "attention_weights",
+    "prompt": "attention_map",
+    "m2a": "gate",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model, and the clip that it is looked at with.
+
+    Attributes:
+      model: a model of `motion_vit.create_model`.
+      variables: its variables.
+      inputs: the clip as the model takes it, normalised.
+      view: where the clip lies in the video.
+      label_names: the names of the classes.
+    """
+
+    model: nn.Module
+    variables: Mapping[str, Any]
+    inputs: Float[Array, "1 t h w 3"]
+    view: ClipView
+    label_names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipRecording:
+    """What the forward pass showed.
+
+    Attributes:
+      logits: of the classes.
+      maps: intermediates by name, without the axis of the batch where they have one of length 1.
+      missing: what was not asked for by name and the model does not have, and why.
+    """
+
+    logits: Float[np.ndarray, " classes"]
+    maps: dict[str, np.ndarray]
+    missing: Mapping[What, str]
+
+
+def record_clip(
+    subject: Subject, what: Sequence[What], *, asked: bool = False, layers: Sequence[str] = ()
+) -> ClipRecording:
+    """Records what is to be shown.
+
+    Args:
+      subject: model and clip.
+      what: what is to be shown.
+      asked: whether that was asked for by name, so that a model without it is a mistake.
+      layers: patterns of names of layers, such as `stage3/*`; what lies in no layer that they match is left out. None
+        for all.
+
+    Returns:
+      The recording.
+
+    Raises:
+      UserError: a pattern matches nothing, or the model does not have what was asked for.
+    """
+    known = list(recording.names(subject.model, subject.inputs.shape[1:]))
+    chosen: list[str] = []
+    missing: dict[What, str] = {}
+    for one in what:
+        try:
+            chosen += _names(subject.model, known, one)
+        except UserError as error:
+            if asked:
+                raise
+            missing[one] = str(error)
+    if layers:
+        within = set(recording.choose(known, [pattern for layer in layers for pattern in _patterns(layer, known)]))
+        always = _names_of_class_activation(subject.model, what)
+        chosen = [name for name in chosen if name in within or name in always]
+        if not chosen and "grad-cam" not in what:
+            raise UserError(
+                f"in the layers {', '.join(layers)} there is nothing of {', '.join(what)}. `motion-vit visualize "
+                "--list` names what there is."
+            )
+    found = recording.record(
+        subject.model, subject.variables, subject.inputs, sorted(set(chosen)) or [known[-1]], transform=_reduce
+    )
+    maps = {name: np.asarray(value, np.float32) for name, value in found.maps.items() if name in chosen}
+    return ClipRecording(np.asarray(found.logits[0], np.float32), maps, missing)
+
+
+def _names(model: nn.Module, known: Sequence[str], what: What) -> list[str]:
+    """The intermediates that something is made of."""
+    if what == "grad-cam":
+        return []
+    if what == "cam":
+        return [activation_layer(model)]
+    found = [name for name in known if name.endswith(_ENDINGS[what])]
+    if not found:
+        raise UserError(f"the model has none; there is one in {recording.HELD_BY[_NEEDED[what]]}.")
+    return found
+
+
+def _names_of_class_activation(model: nn.Module, what: Sequence[What]) -> tuple[str, ...]:
+    """The layer of the class activation map, of which there is one whatever layers are chosen."""
+    try:
+        return (activation_layer(model),) if "cam" in what else ()
+    except UserError:
+        return ()
+
+
+def _patterns(layer: str, known: Sequence[str]) -> list[str]:
+    """A layer's name stands for all that lies in it."""
+    return [f"{layer}/*"] if any(name.startswith(f"{layer}/") for name in known) else [layer]
+
+
+def _reduce(maps: dict[str, Array]) -> dict[str, Array]:
+    """Keeps of a gate its mean over the channels, and of the clip's other maps all."""
+    return {
+        name: jnp.mean(value.astype(jnp.float32), axis=-1) if name.endswith("/gate") else value
+        for name, value in maps.items()
+    }

@@ -1,0 +1,161 @@
+"""One of the clips that evaluation cuts out of a video, and where in the video it lies.
+
+Places in a video are measured in its upright pixels, from the upper left corner of its first pixel: the pixel of row 0
+reaches from 0 to 1 and has its centre at 0.5.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import UInt8
+
+from motion_vit.data.augmentation.crops import crop_corners, resize_frames, short_side_shape
+from motion_vit.data.clip_options import ClipOptions
+from motion_vit.data.clip_source import StoredClip, clip_frames
+from motion_vit.data.evaluation_batches import view_frames
+from motion_vit.data.video.decoding import decode_frames
+from motion_vit.data.video.encoded_video import video_name
+from motion_vit.data.video.jpeg_frames import scaled_size
+from motion_vit.data.video.probing import frame_times, probe_video
+from motion_vit.errors import UserError
+
+Pixels = UInt8[np.ndarray, "t h w 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipView:
+    """Where a clip lies in its video.
+
+    Attributes:
+      frame_numbers: for each frame of the clip its number in the video.
+      times: for each frame of the clip its second in the video; None where the video has no times.
+      video_size: height and width of the video in pixels.
+      resized: height and width of the video after resizing, of which the clip is cut out.
+      corner: row and column of the clip's first pixel in that.
+      size: height and width of the clip.
+    """
+
+    frame_numbers: tuple[int, ...]
+    times: tuple[float, ...] | None
+    video_size: tuple[int, int]
+    resized: tuple[int, int]
+    corner: tuple[int, int]
+    size: int
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Height and width of a pixel of the clip, in pixels of the video."""
+        return self.video_size[0] / self.resized[0], self.video_size[1] / self.resized[1]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """What the clip shows of the video: top, left, height and width in pixels of the video."""
+        down, right = self.scale
+        return self.corner[0] * down, self.corner[1] * right, self.size * down, self.size * right
+
+    def check_seen(self, y: float, x: float) -> None:
+        """Makes sure that the clip shows a place of the video.
+
+        Args:
+          y: in pixels of the video.
+          x: likewise.
+
+        Raises:
+          UserError: it does not.
+        """
+        check_in_box(y, x, self.box, self.video_size)
+
+    def cut(self, frames: Pixels) -> Pixels:
+        """Makes the clip of whole frames of the video, of its own size or already scaled down."""
+        top, left = self.corner
+        return resize_frames(frames, *self.resized)[:, top : top + self.size, left : left + self.size]
+
+
+def check_in_box(y: float, x: float, box: tuple[float, float, float, float], video_size: tuple[int, int]) -> None:
+    """Makes sure that a place lies in the part of a video that a model sees.
+
+    Args:
+      y: in pixels of the video.
+      x: likewise.
+      box: top, left, height and width of that part.
+      video_size: height and width of the video.
+
+    Raises:
+      UserError: it does not.
+    """
+    top, left, height, width = box
+    if not (top <= y < top + height and left <= x < left + width):
+        raise UserError(
+            f"the model sees nothing at y={y:g}, x={x:g}: of this video of {video_size[0]} x {video_size[1]} pixels it "
+            f"sees y from {top:g} to {top + height:g} and x from {left:g} to {left + width:g}. Choose a place inside, "
+            "or another crop"
+        )
+
+
+def place_view(
+    video_size: tuple[int, int],
+    frame_numbers: tuple[int, ...],
+    size: int,
+    *,
+    times: tuple[float, ...] | None = None,
+    crop: int = 0,
+    crops: int = 1,
+) -> ClipView:
+    """Where evaluation's resizing and cropping places a clip.
+
+    Args:
+      video_size: height and width of the video in pixels.
+      frame_numbers: for each frame of the clip its number in the video.
+      size: height and width of the clip.
+      times: for each frame of the clip its second in the video.
+      crop: which of the crops along the longer side, from 0.
+      crops: how many there are, 1 or 3.
+
+    Returns:
+      The place.
+
+    Raises:
+      UserError: there is no such crop.
+    """
+    if crops not in (1, 3) or not 0 <= crop < crops:
+        raise UserError(f"there are 1 or 3 crops, counted from 0; given crop {crop} of {crops}")
+    width, height = scaled_size(video_size[1], video_size[0], size)
+    resized = short_side_shape(height, width, size)
+    corner = crop_corners(*resized, size, crops)[crop]
+    return ClipView(frame_numbers, times, video_size, resized, corner, size)
+
+
+def read_view(
+    clip: StoredClip, options: ClipOptions, *, number: int = 0, clips: int = 1, crop: int = 0, crops: int = 1
+) -> tuple[ClipView, Pixels]:
+    """Cuts one of the views that evaluation takes of a clip.
+
+    Args:
+      clip: the clip; `StoredClip(id=path, label=0, video=path)` is a whole video file.
+      options: frames, size, sampling and stride, of `motion_vit.training.input_data.clip_options`.
+      number: which of the views over time, from 0.
+      clips: how many there are.
+      crop: which of the crops, from 0.
+      crops: how many there are, 1 or 3.
+
+    Returns:
+      Where the view lies, and its pixels, RGB from 0 to 255, as evaluation gives them to the model.
+
+    Raises:
+      UserError: there is no such view.
+      VideoDecodeError: the video cannot be decoded.
+    """
+    if not 0 <= number < clips:
+        raise UserError(f"views over time are counted from 0; given view {number} of {clips}")
+    first, count = clip_frames(clip)
+    frames = tuple(int(first + frame) for frame in view_frames(count, options, number, clips))
+    if len(set(frames)) < 2 <= len(frames):
+        raise UserError(
+            f"{video_name(clip.video)} has {count} frame{'s' * (count != 1)}, too few to see motion in: a clip of "
+            f"{len(frames)} frames would show one and the same frame. Give a longer video"
+        )
+    info = probe_video(clip.video)
+    every_time = frame_times(clip.video)
+    times = None if every_time is None else tuple(every_time[frame] for frame in frames)
+    view = place_view((info.height, info.width), frames, options.size, times=times, crop=crop, crops=crops)
+    return view, view.cut(decode_frames(clip.video, frames, short_side=options.size))

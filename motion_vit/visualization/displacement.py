@@ -1,0 +1,273 @@
+"""Where each patch went: the displacement that a cost volume expects, and how sure it is.
+
+The affinities of a patch with its `K x K` neighbourhood in another frame, through a softmax, are a distribution over
+displacements. Its mean is the flow (the soft-argmax of optical flow networks); one minus its entropy, in parts of the
+entropy of knowing nothing, the confidence. Displacements that leave the image are left out, though the model itself
+lets padding take part in its softmax. Near the border what is left points inwards, so that a patch of which nothing is
+known would seem to move there: the mean of the displacements that are left, times one minus the confidence, is
+subtracted. Of a certain displacement mixed with a flat rest, in shares of the confidence and one minus it, the certain
+share remains, as it does away from the border, where nothing is subtracted; in general that is an approximation.
+
+Flows are `(x, y)`, to the right and down, as in the `.flo` files of the Middlebury benchmark.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.ops import cost_volume as cost_volumes
+from motion_vit.ops import frame_pairs
+from motion_vit.ops.window_geometry import inside_image
+from motion_vit.visualization import recording
+from motion_vit.visualization.token_grid import TokenGrid
+
+CostVolume = Float[Array, "b n h w heads p"]
+HeadChoice = Literal["mean", "each"] | int
+"""The distributions of all heads averaged, each head by itself, or one head alone."""
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["flow", "confidence"], meta_fields=["frame_offset"])
+@dataclasses.dataclass(frozen=True)
+class DisplacementField:
+    """The displacement of every patch of the first frame of every frame pair.
+
+    Attributes:
+      flow: `[..., n, h, w, 2]`, to the right and down, in tokens: in frame `t + frame_offset` the patch is found at its
+        place in frame `t` plus this.
+      confidence: `[..., n, h, w]`, from 0 (all displacements are equally likely) to 1 (one is certain).
+      frame_offset: frames of tokens from the first to the second frame of a pair; negative for pairs with earlier ones.
+    """
+
+    flow: Float[Array, "*shape 2"]
+    confidence: Float[Array, "*shape"]
+    frame_offset: int = 1
+
+    def in_pixels(self, grid: TokenGrid) -> np.ndarray:
+        """The flow in pixels of the video, over the time between the two frames of a pair: float32 `[..., 2]`."""
+        return np.asarray(self.flow, np.float32) * np.asarray([grid.stride[1], grid.stride[0]], np.float32)
+
+    def frame_pairs(self, grid: TokenGrid) -> list[tuple[int, int]]:
+        """For each frame pair the numbers in the video of its first and its second frame."""
+        first = max(0, -self.frame_offset)
+        numbers = [grid.frame_numbers[frame] for frame in grid.clip_frames]
+        count = len(numbers) - abs(self.frame_offset)
+        return [(numbers[first + pair], numbers[first + pair + self.frame_offset]) for pair in range(count)]
+
+
+def displacement_field(
+    cost_volume: CostVolume, *, temperature: float = 1.0, heads: HeadChoice = "mean", frame_offset: int = 1
+) -> DisplacementField:
+    """Reads a cost volume as a field of displacements.
+
+    It can run inside a compiled program, so that of a long clip only the field is kept.
+
+    Args:
+      cost_volume: affinities, of EMIM's intermediate `cost_volume` or of `patch_feature_cost_volume`.
+      temperature: what they are divided by before the softmax: 1 for the model's own, less for sharper ones.
+      heads: "mean", "each" or the number of a head.
+      frame_offset: the model's `frame_offset`, negative for `cost_volume_backward`.
+
+    Returns:
+      Flow `[b, n, h, w, 2]` and confidence `[b, n, h, w]`; with heads "each" `[b, heads, n, h, w, ...]`.
+
+    Raises:
+      UserError: a temperature that is not positive, or a head that the layer does not have.
+    """
+    weights = displacement_weights(cost_volume, temperature=temperature, heads=heads)
+    window = math.isqrt(weights.shape[-1])
+    shift = np.arange(window, dtype=np.float32) - window // 2
+    down, right = np.meshgrid(shift, shift, indexing="ij")
+    directions = jnp.asarray(np.stack([right, down], axis=-1).reshape(-1, 2), weights.dtype)
+    inside = inside_image(weights.shape[-3], weights.shape[-2], window)
+    # A window of one displacement knows all there is to know.
+    most = jnp.asarray(np.maximum(np.log(inside.sum(axis=-1)), np.finfo(np.float32).tiny), weights.dtype)
+    entropy = -jnp.sum(jax.scipy.special.xlogy(weights, weights), axis=-1)
+    confidence = jnp.clip(1 - entropy / most.reshape((1,) * (entropy.ndim - 2) + most.shape), 0, 1)
+    inwards = jnp.asarray(inside / inside.sum(axis=-1, keepdims=True), weights.dtype) @ directions
+    inwards = inwards.reshape((1,) * (entropy.ndim - 2) + inwards.shape)
+    flow = weights @ directions - (1 - confidence[..., None]) * inwards
+    return DisplacementField(flow, confidence, frame_offset)
+
+
+def patch_affinity(cost_volume: CostVolume, row: int | Array, column: int | Array) -> Float[Array, "b n heads k k"]:
+    """The affinities of one patch with its neighbourhood, for every frame pair and head.
+
+    It can run inside a compiled program, so that of a long clip only this patch is kept:
+
+        transform = jax.tree_util.Partial(patch_affinities, row, column)
+        record(model, variables, clips, ["*/cost_volume"], transform=transform)
+
+    Args:
+      cost_volume: see `displacement_field`.
+      row: row of the patch.
+      column: its column.
+
+    Returns:
+      Affinities, by displacement down and to the right; NaN for those that leave the image.
+    """
+    window = _window(cost_volume)
+    inside = jnp.asarray(inside_image(cost_volume.shape[2], cost_volume.shape[3], window))[row, column]
+    affinity = cost_volume[:, :, row, column].astype(jnp.float32)
+    affinity = jnp.where(inside[None, None, None], affinity, jnp.nan)
+    return affinity.reshape(*affinity.shape[:-1], window, window)
+
+
+def patch_affinities(row: int | Array, column: int | Array, maps: dict[str, Array]) -> dict[str, Array]:
+    """`patch_affinity` of every cost volume of a mapping, as a transform of `recording.record`."""
+    return {name: patch_affinity(volume, row, column) for name, volume in maps.items()}
+
+
+def displacement_weights(
+    cost_volume: CostVolume, *, temperature: float = 1.0, heads: HeadChoice = "mean"
+) -> Float[Array, "b n h w p"]:
+    """How likely each displacement is; those that leave the image have weight 0.
+
+    Args:
+      cost_volume: see `displacement_field`.
+      temperature: see `displacement_field`.
+      heads: see `displacement_field`.
+
+    Returns:
+      Weights with a sum of 1, `[b, n, h, w, K * K]`; with heads "each" `[b, heads, n, h, w, K * K]`.
+
+    Raises:
+      UserError: see `displacement_field`.
+    """
+    window = _window(cost_volume)
+    if not temperature > 0:
+        raise UserError(f"the temperature of a softmax must be above 0; given {temperature:g}")
+    count = cost_volume.shape[4]
+    if isinstance(heads, int):
+        if not 0 <= heads < count:
+            raise UserError(f"the layer has the heads 0 to {count - 1}; given {heads}")
+        cost_volume = cost_volume[:, :, :, :, heads : heads + 1]
+    by_head = jnp.moveaxis(cost_volume, 4, 1).astype(jnp.float32) / jnp.float32(temperature)
+    inside = jnp.asarray(inside_image(cost_volume.shape[2], cost_volume.shape[3], window))
+    weights = jax.nn.softmax(by_head, axis=-1, where=inside[None, None, None])
+    return weights if heads == "each" else jnp.mean(weights, axis=1)
+
+
+def record_displacements(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    clips: Float[Array, "b t h w 3"],
+    patterns: Sequence[str] = ("*/cost_volume",),
+    *,
+    temperature: float = 1.0,
+    heads: HeadChoice = "mean",
+) -> dict[str, DisplacementField]:
+    """The displacement fields of a model's EMIM layers; the cost volumes themselves are not kept.
+
+    Args:
+      model: a model with EMIM.
+      variables: its variables.
+      clips: normalised clips.
+      patterns: names of cost volumes, or patterns of them.
+      temperature: see `displacement_field`.
+      heads: see `displacement_field`.
+
+    Returns:
+      Fields by the name of their cost volume.
+
+    Raises:
+      UserError: the model has no such cost volume.
+    """
+    reader = _FieldReader(temperature, heads, frame_offset(model))
+    return recording.record(model, variables, clips, patterns, transform=reader).maps
+
+
+@dataclasses.dataclass(frozen=True)
+class _FieldReader:
+    """Cost volumes to fields; equal ones are the same transform to the compiler."""
+
+    temperature: float
+    heads: HeadChoice
+    frame_offset: int
+
+    def __call__(self, maps: dict[str, Array]) -> dict[str, DisplacementField]:
+        return {name: self._read(volume, backward=name.endswith("_backward")) for name, volume in maps.items()}
+
+    def _read(self, volume: CostVolume, *, backward: bool) -> DisplacementField:
+        offset = -self.frame_offset if backward else self.frame_offset
+        return displacement_field(volume, temperature=self.temperature, heads=self.heads, frame_offset=offset)
+
+
+def frame_offset(model: nn.Module) -> int:
+    """Frames of tokens from the first to the second frame of the pairs of a model's cost volumes.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+
+    Raises:
+      UserError: it has no EMIM.
+    """
+    backbone = model.backbone if isinstance(model, MotionPrompted) else model
+    if not hasattr(backbone, "frame_offset"):
+        raise UserError(f"the model has no cost volume. There is one in {recording.HELD_BY['cost_volume']}.")
+    return int(backbone.frame_offset)
+
+
+def patch_feature_cost_volume(features: Float[Array, "b t h w c"], window: int, *, frame_offset: int = 1) -> CostVolume:
+    """The plain baseline: how like each patch's own features are to those of its neighbourhood in another frame.
+
+    Args:
+      features: of patches: tokens, or pixels as of `pixel_patches`.
+      window: side `K` of the neighbourhood, odd.
+      frame_offset: distance to the other frame, negative for an earlier one.
+
+    Returns:
+      Cosines of the features less their mean over the channels, from -1 to 1, as the cost volume of one head.
+
+    Raises:
+      UserError: an even window, or fewer frames than a pair needs.
+    """
+    if window < 1 or window % 2 == 0:
+        raise UserError(f"the window must be an odd number, so that it has a centre; given {window}")
+    if features.shape[1] <= abs(frame_offset):
+        raise UserError(
+            f"frames that are {abs(frame_offset)} apart need a clip of more than that; given {features.shape[1]}"
+        )
+    centred = features.astype(jnp.float32)
+    centred = centred - jnp.mean(centred, axis=-1, keepdims=True)
+    length = jnp.sqrt(jnp.sum(jnp.square(centred), axis=-1, keepdims=True))
+    unit = (centred / jnp.maximum(length, 1e-6))[..., None, :]
+    query, key, _ = frame_pairs.pair_frames(unit, unit, unit, offset=frame_offset)
+    # The operator divides products by the root of the number of channels.
+    return cost_volumes.cost_volume(query * features.shape[-1] ** 0.5, key, window=window)
+
+
+def pixel_patches(clips: Float[Array, "b t h w 3"], side: int) -> Float[Array, "b t h2 w2 c"]:
+    """The pixels of square patches as features, row by row.
+
+    Args:
+      clips: clips.
+      side: height and width of a patch. What is less than a patch at the lower and right edge is left out.
+
+    Returns:
+      Features `[b, t, h // side, w // side, side * side * 3]`.
+    """
+    batch, frames, height, width, channels = clips.shape
+    rows, columns = height // side, width // side
+    cut = clips[:, :, : rows * side, : columns * side]
+    patches = cut.reshape(batch, frames, rows, side, columns, side, channels)
+    return jnp.moveaxis(patches, 3, 4).reshape(batch, frames, rows, columns, side * side * channels)
+
+
+def _window(cost_volume: CostVolume) -> int:
+    window = math.isqrt(cost_volume.shape[-1]) if cost_volume.ndim == 6 else 0
+    if window * window != cost_volume.shape[-1] or window % 2 == 0:
+        raise UserError(
+            f"expected a cost volume [batch, pairs, rows, columns, heads, K * K] with an odd K, given the shape "
+            f"{cost_volume.shape}"
+        )
+    return window

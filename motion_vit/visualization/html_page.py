@@ -1,0 +1,256 @@
+"""A page of a video in one file, without anything from the network: frames, maps of layers, and patches to pick.
+
+The page is plain JavaScript: the files in the folder `page`, put together with the content as JSON.
+"""
+
+import base64
+import hashlib
+import html
+import importlib.resources
+import io
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from motion_vit.visualization.color_maps import DIVERGING, OVERLAY, SEQUENTIAL, color_table
+from motion_vit.visualization.flow_colors import color_wheel
+from motion_vit.visualization.layer_maps import (
+    ClipFrames,
+    FrameAttention,
+    LayerMap,
+    MotionMap,
+    PatchAttention,
+    PromptMap,
+    ScalarMap,
+)
+from motion_vit.visualization.packed_array import pack_array, pack_rows
+from motion_vit.visualization.token_grid import TokenGrid
+
+LARGEST_PAGE = 15 * 2**20
+"""Characters that a page may have; large arrays are left out, and the page says so."""
+
+_SCRIPTS = ("packed_arrays.js", "colors.js", "drawing.js", "motion.js", "kinds.js", "viewer.js")
+# Frames of large videos are scaled down to this longer side.
+_LONGEST_SIDE = 480
+_JPEG_QUALITY = 80
+_MILLISECONDS_A_FRAME = 400
+
+
+def html_page(
+    clip: ClipFrames,
+    maps: Sequence[LayerMap],
+    *,
+    title: str,
+    subtitle: str = "",
+    predictions: str = "",
+    notes: Sequence[str] = (),
+    point: tuple[float, float] | None = None,
+    largest: int = LARGEST_PAGE,
+) -> str:
+    """Makes the page.
+
+    Args:
+      clip: the frames.
+      maps: what there is to see, in the order of the page's lists.
+      title: of the page.
+      subtitle: a line below it, such as the model.
+      predictions: a line with what the model makes of the video.
+      notes: sentences at the end of the page.
+      point: (y, x) of the point that is picked at first; None for none.
+      largest: how many characters the page may have; `PatchAttention`, the affinities of `MotionMap` and the tables of
+        single patches of `FrameAttention` are left out where it would have more, the largest first, and a note says so.
+
+    Returns:
+      The text of the file.
+    """
+    layers = [_layer(layer_map) for layer_map in maps]
+    frames = [_data_url(frame) for frame in clip.frames]
+    omitted = _shrink(layers, largest - sum(map(len, frames)))
+    layers = [layer for layer in layers if layer]
+    height, width = clip.view.video_size
+    content: dict[str, Any] = {
+        "title": title,
+        "subtitle": subtitle,
+        "predictions": predictions,
+        "notes": [*notes, *omitted],
+        "video": {
+            "width": width,
+            "height": height,
+            "frames": frames,
+            "times": clip.view.times or [None] * len(frames),
+            "milliseconds": _MILLISECONDS_A_FRAME,
+        },
+        "point": None if point is None else {"y": point[0], "x": point[1]},
+        "tables": {
+            SEQUENTIAL: _base64(color_table(SEQUENTIAL)),
+            OVERLAY: _base64(color_table(OVERLAY)),
+            DIVERGING: _base64(color_table(DIVERGING)),
+            "wheel": _base64(color_wheel()),
+        },
+        "layers": layers,
+        "maps": _map_list(layers),
+    }
+    return _assemble(title, content)
+
+
+def _assemble(title: str, content: dict[str, Any]) -> str:
+    """Puts the page's files and its content together."""
+    folder = importlib.resources.files("motion_vit.visualization") / "page"
+    read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", *_SCRIPTS)}
+    # In a script element nothing may look like its end, and NaN is no JSON.
+    text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    scripts = [f"\n{read[name]}" for name in _SCRIPTS]
+    # The browser runs these scripts and no other, wherever a name from a checkpoint or a file may get to.
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts]
+    parts = {
+        "POLICY": " ".join(f"'sha256-{number}'" for number in hashes),
+        "TITLE": html.escape(title),
+        "STYLE": read["style.css"],
+        "CONTENT": text,
+        "SCRIPTS": "\n".join(f"<script>{script}</script>" for script in scripts),
+    }
+    # In one pass: what is put in is not searched for marks.
+    return re.sub("@@([A-Z]+)@@", lambda mark: parts[mark.group(1)], read["page.html"])
+
+
+def _map_list(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The page's list of maps: for each its name, its kind and the numbers of its layers."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, layer in enumerate(layers):
+        for name, kind in layer["shown_as"]:
+            found.setdefault(name, {"name": name, "kind": kind, "layers": []})["layers"].append(number)
+    return list(found.values())
+
+
+def _layer(layer_map: LayerMap) -> dict[str, Any]:
+    """A layer as JSON."""
+    common = {
+        "name": layer_map.layer,
+        "grid": _grid(layer_map.grid),
+        "frames": list(layer_map.grid.clip_frames),
+        "tokenFrames": list(layer_map.grid.token_frames),
+        "entries": layer_map.grid.frames,
+        "channels": [""] if isinstance(layer_map, PromptMap) else list(layer_map.channels),
+        "channelName": "Head",
+    }
+    if isinstance(layer_map, PromptMap):
+        return {**common, **_curve(layer_map)}
+    if isinstance(layer_map, MotionMap):
+        return {**common, **_motion(layer_map)}
+    if isinstance(layer_map, ScalarMap):
+        return {**common, **_scalar(layer_map)}
+    if isinstance(layer_map, PatchAttention):
+        weights = pack_rows(layer_map.weights)
+        return {**common, "shown_as": [("Attention of a patch", "attention")], "weights": weights}
+    return {**common, **_frame_attention(layer_map)}
+
+
+def _motion(motion: MotionMap) -> dict[str, Any]:
+    field = {
+        "shown_as": [("Motion field", "field")],
+        "entries": motion.flow.shape[1],
+        "pairs": [list(pair) for pair in motion.pairs],
+        "step": motion.field.frame_offset,
+        "flow": pack_array(motion.flow, bits=16),
+        "confidence": pack_array(np.asarray(motion.field.confidence, np.float32)),
+        "greatest": motion.greatest,
+        "unit": motion.unit,
+    }
+    if motion.volume is None:
+        return field
+    volume = {"window": motion.window, "volume": pack_rows(motion.volume)}
+    return {**field, **volume, "shown_as": [("Motion field", "field"), ("Cost volume", "volume")]}
+
+
+def _scalar(scalar: ScalarMap) -> dict[str, Any]:
+    return {
+        "shown_as": [(scalar.title, "scalar")],
+        "channelName": scalar.channel_name,
+        "entries": scalar.values.shape[1],
+        "values": pack_array(scalar.values),
+        "limits": list(scalar.limits),
+        "unit": scalar.unit,
+        "exceeded": scalar.exceeds_limits,
+        "colors": scalar.color_map,
+    }
+
+
+def _frame_attention(attention: FrameAttention) -> dict[str, Any]:
+    return {
+        "shown_as": [(attention.title, "matrix")],
+        "values": pack_array(attention.values),
+        "limits": [0.0, float(attention.values.max())],
+        "unit": "attention of a frame to a frame; a row adds up to 1",
+        "ofPatches": attention.values.shape[1] > 1,
+    }
+
+
+def _curve(prompt: PromptMap) -> dict[str, Any]:
+    return {
+        "shown_as": [("Slope and shift", "curve")],
+        "change": pack_array(prompt.curve.change, bits=16),
+        "attention": pack_array(prompt.curve.attention, bits=16),
+        "slope": prompt.curve.slope,
+        "shift": prompt.curve.shift,
+    }
+
+
+def _grid(grid: TokenGrid) -> dict[str, Any]:
+    top, left = grid.centre(-0.5, -0.5)
+    seen = dict(zip(("top", "left", "height", "width"), grid.box, strict=True))
+    stride_y, stride_x = grid.stride
+    return {
+        "top": top,
+        "left": left,
+        "strideY": stride_y,
+        "strideX": stride_x,
+        "rows": grid.rows,
+        "columns": grid.columns,
+        "seen": seen,
+    }
+
+
+def _shrink(layers: list[dict[str, Any]], room: int) -> list[str]:
+    """Leaves out the largest arrays until the layers fit; empties layers of which nothing is left. Says which."""
+    sizes = [len(json.dumps(layer)) for layer in layers]
+    excess = sum(sizes) - room
+    notes = []
+    for number in sorted(range(len(layers)), key=lambda number: -sizes[number]):
+        layer = layers[number]
+        if excess <= 0:
+            break
+        if "volume" in layer:
+            del layer["volume"], layer["window"]
+            layer["shown_as"] = [("Motion field", "field")]
+            notes.append(f"Left out, to keep the page small: the cost volume of {layer['name']}.")
+        elif "weights" in layer:
+            notes.append(f"Left out, to keep the page small: the attention of single patches of {layer['name']}.")
+            layer.clear()
+        elif layer.get("ofPatches"):
+            notes.append(f"Left out, to keep the page small: the attention over time of {layer['name']}.")
+            layer.clear()
+        else:
+            continue
+        excess -= sizes[number] - len(json.dumps(layer))
+    return notes
+
+
+def _data_url(frame: UInt8[np.ndarray, "h w 3"]) -> str:
+    height, width, _ = frame.shape
+    shrink = min(1.0, _LONGEST_SIDE / max(height, width))
+    if shrink < 1:
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    stream = io.BytesIO()
+    Image.fromarray(frame).save(stream, "JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.tobytes()).decode("ascii")

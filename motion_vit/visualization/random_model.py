@@ -1,0 +1,36 @@
+"""A model with random weights in place of a trained one, to try out what there is to see."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from motion_vit.models.registry import create_model
+from motion_vit.training.config import default_config
+from motion_vit.training.train_state import initial_variables
+from motion_vit.training.trained_model import TrainedModel
+
+_CLASSES = 10
+
+
+def random_model(name: str, options: Mapping[str, Any]) -> TrainedModel:
+    """Makes one.
+
+    Args:
+      name: a model of `motion_vit.list_models()`.
+      options: of `motion_vit.create_model`; there are 10 classes unless `num_classes` says otherwise.
+
+    Returns:
+      The model with fresh weights, at step 0, and the default recipe's sampling and normalisation.
+
+    Raises:
+      UserError: an unknown name or option.
+    """
+    model = create_model(name, **{"num_classes": _CLASSES, **options})
+    config = default_config()
+    config.model.name = name
+    config.model.options.update(options)
+    config.data.frames, config.data.size = model.frames, model.image_size
+    variables = jax.jit(lambda key: initial_variables(model, key, model.clip_shape))(jax.random.key(0))
+    labels = tuple(f"class {number}" for number in range(model.num_classes))
+    return TrainedModel(model, variables, labels, config, step=0)

@@ -1,0 +1,161 @@
+"""Chosen intermediates of a model, computed in one forward pass that returns nothing else."""
+
+import difflib
+import fnmatch
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError
+from motion_vit.models.intermediates import apply_with_intermediates
+from motion_vit.training.train_state import variable_shapes
+
+HELD_BY: Mapping[str, str] = {
+    "cost_volume": "models with EMIM, such as uniformer_emim_s, or a TimeSformer with temporal_attention='cost_volume'",
+    "cost_volume_backward": "models with EMIM and neighbours='both'",
+    "attention_weights": "UniFormers and TimeSformers",
+    "attention_map": "models behind video motion prompts (input_adapter='motion_prompt')",
+    "gate": "models with a motion module, such as resnet50_m2a or motion_module='m2a'",
+    "frame_attention": "models with the attention of M2A, such as resnet50_m2a or motion_module='m2a'",
+}
+"""The intermediates that not every model has, by the last part of their names: which models have them."""
+
+Transform = Callable[[dict[str, Array]], dict[str, Any]]
+"""What is made of the chosen intermediates inside the compiled program, by name."""
+
+
+class Recording(NamedTuple):
+    """What one forward pass showed.
+
+    Attributes:
+      logits: `[b, classes]`.
+      maps: the chosen intermediates by name, or what the transform made of them.
+    """
+
+    logits: Float[Array, "b classes"]
+    maps: dict[str, Any]
+
+
+def names(model: nn.Module, clip_shape: tuple[int, ...] | None = None) -> dict[str, jax.ShapeDtypeStruct]:
+    """The named intermediates of a model and their shapes for one clip, without computing any.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      clip_shape: frames, height, width and channels of the clip; the model's own by default.
+
+    Returns:
+      Shape and dtype by name, in the order of computation; see `motion_vit.models.intermediates`.
+
+    Raises:
+      UserError: the model cannot take such clips.
+    """
+    return dict(_names(model, tuple(model.clip_shape if clip_shape is None else clip_shape)))
+
+
+@functools.lru_cache(maxsize=64)
+def _names(model: nn.Module, clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+    order: list[str] = []
+
+    def run(variables: dict[str, Any], clips: Array) -> dict[str, Array]:
+        _, maps = apply_with_intermediates(model, variables, clips)
+        order.extend(maps)  # what JAX returns is sorted by name, block10 before block2
+        return maps
+
+    clips = jax.ShapeDtypeStruct((1, *clip_shape), jnp.float32)
+    try:
+        shapes = jax.eval_shape(run, variable_shapes(model), clips)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the model cannot take a clip of shape {clip_shape}: {error}") from error
+    return {name: shapes[name] for name in order}
+
+
+def choose(known: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The names that patterns match.
+
+    Args:
+      known: the names that there are.
+      patterns: names, or patterns of them in which `*` stands for anything, also for slashes, and `?` for a character.
+
+    Returns:
+      The names in the order of `known`.
+
+    Raises:
+      UserError: a pattern matches none.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = fnmatch.filter(known, pattern)
+        if not found:
+            raise UserError(_unknown(pattern, known))
+        chosen.update(found)
+    return [name for name in known if name in chosen]
+
+
+def record(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    clips: Float[Array, "b t h w 3"],
+    patterns: Sequence[str],
+    *,
+    transform: Transform | None = None,
+) -> Recording:
+    """Runs a model in evaluation mode and returns the intermediates that were asked for.
+
+    The forward pass is compiled. What is not returned is not kept: of a long clip, reduce what is large in `transform`.
+    The program is compiled once for each model, shape of clips, choice of names and transform; a transform given as
+    `jax.tree_util.Partial(function, *arguments)` is the same one for other arrays as arguments.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      variables: its variables.
+      clips: normalised clips.
+      patterns: names of `motion_vit.models.intermediates`, or patterns of them; see `choose`.
+      transform: a function of a mapping from the names to arrays that returns another mapping; it runs inside the
+        compiled program. None returns the arrays themselves.
+
+    Returns:
+      Logits and maps.
+
+    Raises:
+      UserError: a pattern matches no name, or the model cannot take such clips.
+    """
+    chosen = choose(list(names(model, clips.shape[1:])), patterns)
+    reduce = _unchanged if transform is None else transform
+    # A partial of a partial would be another function to the compiler each time.
+    reduce = reduce if isinstance(reduce, jax.tree_util.Partial) else jax.tree_util.Partial(reduce)
+    logits, maps = _run(model, tuple(chosen), reduce, variables, clips)
+    in_order = [name for name in chosen if name in maps]
+    return Recording(logits, {name: maps[name] for name in dict.fromkeys([*in_order, *maps])})
+
+
+@functools.partial(jax.jit, static_argnames=("model", "chosen"))
+def _run(
+    model: nn.Module,
+    chosen: tuple[str, ...],
+    transform: jax.tree_util.Partial,
+    variables: Mapping[str, Any],
+    clips: Float[Array, "b t h w 3"],
+) -> tuple[Float[Array, "b classes"], dict[str, Any]]:
+    logits, maps = apply_with_intermediates(model, variables, clips)
+    return logits, transform({name: maps[name] for name in chosen})
+
+
+def _unchanged(maps: dict[str, Array]) -> dict[str, Array]:
+    return maps
+
+
+def _unknown(pattern: str, known: Sequence[str]) -> str:
+    """What is said of a pattern that matches none of the names."""
+    parts = [f"the model has no intermediate {pattern!r}."]
+    kind = pattern.rsplit("/", 1)[-1].lstrip("*")
+    if kind in HELD_BY and not fnmatch.filter(known, f"*/{kind}"):
+        parts.append(f"There is one in {HELD_BY[kind]}.")
+    elif close := difflib.get_close_matches(pattern, known, n=3, cutoff=0.5):
+        parts.append(f"Close to it are: {', '.join(close)}.")
+    parts.append(f"`motion-vit visualize --list` names all {len(known)} of this model.")
+    return " ".join(parts)

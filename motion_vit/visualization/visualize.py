@@ -1,0 +1,157 @@
+"""What a trained model sees in a video: its maps, in the places of the video, ready to be drawn."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from motion_vit.data.clip_source import StoredClip
+from motion_vit.data.video.decoding import decode_frames
+from motion_vit.training.input_data import clip_options
+from motion_vit.training.normalization import normalization
+from motion_vit.training.trained_model import TrainedModel
+from motion_vit.visualization.attention_layers import attention_layers
+from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
+from motion_vit.visualization.clip_recording import DEFAULT, Subject, What, record_clip
+from motion_vit.visualization.clip_view import ClipView, read_view
+from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
+from motion_vit.visualization.motion_maps import motion_maps, point_of_most_motion
+
+# The shorter side in pixels that frames are drawn with at most.
+_DRAWN_SIDE = 480
+_NAMED_CLASSES = 3
+_LONGEST_HEADING = 40
+_RANDOM_WEIGHTS = "The weights are random: the model has learned nothing, and the pictures show its structure alone."
+
+
+@dataclasses.dataclass(frozen=True)
+class Visualization:
+    """What a model sees in a clip of a video.
+
+    Attributes:
+      video: name of the video.
+      clip: the frames that it saw.
+      maps: what it made of them, layer by layer.
+      what: which kinds of it were asked for.
+      point: (y, x) of the chosen patch in pixels of the video.
+      predictions: the most probable classes of this clip and their probabilities.
+      model: the model in a few words.
+      notes: what a reader must know besides.
+      has_random_weights: whether the model has learned nothing, which every picture must say.
+    """
+
+    video: str
+    clip: ClipFrames
+    maps: tuple[LayerMap, ...]
+    what: tuple[What, ...]
+    point: tuple[float, float]
+    predictions: tuple[tuple[str, float], ...]
+    model: str
+    notes: tuple[str, ...]
+    has_random_weights: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The first words of every picture: the video, cut short in the middle where its name is long."""
+        half = _LONGEST_HEADING // 2
+        name = self.video if len(self.video) <= _LONGEST_HEADING else f"{self.video[:half]}…{self.video[-half:]}"
+        return f"{name} (random weights)" if self.has_random_weights else name
+
+
+def visualize(
+    trained: TrainedModel,
+    video: str | os.PathLike[str],
+    *,
+    what: Sequence[What] = (),
+    layers: Sequence[str] = (),
+    point: tuple[float, float] | None = None,
+    classes: str = "",
+    temperature: float = 1.0,
+    has_random_weights: bool = False,
+) -> Visualization:
+    """Looks at the clip that the recipe evaluates with: the middle of the video, or frames spread over it.
+
+    Args:
+      trained: the model.
+      video: a video file.
+      what: what to see; () for all that the model has and that takes a forward pass only.
+      layers: names of layers, or patterns such as `stage3/*`; () for all.
+      point: (y, x) of the patch to look at, in pixels of the video; None for the place where something moves.
+      classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
+        ones.
+      temperature: what affinities are divided by before the softmax of displacement fields.
+      has_random_weights: whether the model has learned nothing; every picture then says so.
+
+    Returns:
+      The maps. Those of one layer stay in memory as a whole, but none is quadratic in the length of the clip beyond
+      small models.
+
+    Raises:
+      VideoDecodeError: the video cannot be decoded.
+      UserError: it is too short to show motion, or the model does not have what was asked for, or there is no such
+        layer, class or place.
+    """
+    shown = asked_classes(trained.label_names, classes)
+    path = os.fspath(video)
+    view, pixels = read_view(StoredClip(id=path, label=0, video=path), clip_options(trained.config))
+    if point is not None:
+        view.check_seen(*point)
+    inputs = normalization(trained.config)(jnp.asarray(pixels)[None])
+    subject = Subject(trained.model, trained.variables, inputs, view, trained.label_names)
+    recorded = record_clip(subject, what or DEFAULT, asked=bool(what), layers=layers)
+    shown = shown or most_probable(recorded.logits)
+    motion = motion_maps(subject, recorded, temperature=temperature)
+    chosen = point or point_of_most_motion(motion) or _middle(view)
+    maps: list[LayerMap] = [*motion, *attention_layers(subject, recorded, chosen)]
+    maps += class_activation_maps(subject, recorded, shown)
+    if "grad-cam" in what:
+        maps += grad_cams(subject, shown, layers)
+    return Visualization(
+        video=pathlib.Path(path).name,
+        clip=ClipFrames(decode_frames(path, view.frame_numbers, short_side=_DRAWN_SIDE), view),
+        maps=tuple(maps),
+        what=tuple(what) or tuple(one for one in DEFAULT if one not in recorded.missing),
+        point=chosen,
+        predictions=_predictions(recorded.logits, trained.label_names),
+        model=f"{trained.config.model.name}, step {trained.step}",
+        notes=(
+            *([_RANDOM_WEIGHTS] if has_random_weights else []),
+            *_guesses([one.layer for one in motion if one.is_hardly_more_than_a_guess]),
+            *_not_shown(recorded.missing),
+        ),
+        has_random_weights=has_random_weights,
+    )
+
+
+def _predictions(logits: Float[np.ndarray, " classes"], label_names: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """The most probable classes and their probabilities."""
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    best = np.argsort(-probabilities, kind="stable")[:_NAMED_CLASSES]
+    return tuple((label_names[number], float(probabilities[number])) for number in best)
+
+
+def _guesses(layers: Sequence[str]) -> list[str]:
+    if not layers:
+        return []
+    return [
+        f"Hardly more than a guess is the motion field of {', '.join(layers)}: the softmax over displacements is all "
+        "but flat (confidence near 0)."
+    ]
+
+
+def _middle(view: ClipView) -> tuple[float, float]:
+    top, left, height, width = view.box
+    return top + height / 2, left + width / 2
+
+
+def _not_shown(missing: Mapping[What, str]) -> list[str]:
+    """What the model does not have, in a sentence for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for what, reason in missing.items():
+        by_reason.setdefault(reason, []).append(what)
+    return [f"Not shown: {', '.join(whats)}: {reason}" for reason, whats in by_reason.items()]

@@ -1,0 +1,213 @@
+"""From a video and a model to files, on tiny models with random weights."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+import motion_vit.cli.visualization as command
+from motion_vit import cli
+from motion_vit.data.video.encoding import write_video
+from motion_vit.errors import UserError
+from motion_vit.models.options import ADAPTER_OPTION
+from motion_vit.training import load_trained
+from motion_vit.training.config import default_config
+from motion_vit.training.trained_model import TrainedModel
+from motion_vit.visualization import random_model
+from motion_vit.visualization.clip_recording import DEFAULT, What
+from motion_vit.visualization.layer_maps import FrameAttention, MotionMap, PatchAttention, PromptMap, ScalarMap
+from motion_vit.visualization.output_files import FORMATS
+from motion_vit.visualization.visualize import visualize
+
+LABELS = ("ape", "bee", "cat", "dog", "elk")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Noise that moves to the right, in a video that is wider than high."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (64, 120, 3), np.uint8)
+    path = tmp_path_factory.mktemp("video") / "moving.mp4"
+    write_video(path, np.stack([np.roll(picture, 4 * frame, axis=1) for frame in range(8)]))
+    return path
+
+
+@pytest.fixture
+def trained(small_model) -> Any:
+    """Makes a trained model of a small one."""
+
+    def make(family: str, **options: Any) -> TrainedModel:
+        small = small_model(family, **options)
+        config = default_config()
+        config.model.name = family
+        config.model.options.update({key: value for key, value in options.items() if key == ADAPTER_OPTION})
+        config.data.frames, config.data.size = small.model.frames, small.model.image_size
+        return TrainedModel(small.model, small.variables, LABELS, config, step=7)
+
+    return make
+
+
+def kinds(visualization) -> set[str]:
+    return {type(layer_map).__name__ for layer_map in visualization.maps}
+
+
+def test_all_that_an_emim_model_has_is_shown_in_the_places_of_the_video(trained, video) -> None:
+    seen = visualize(trained("uniformer"), video)
+    assert kinds(seen) == {"MotionMap", "PatchAttention", "ScalarMap"}
+    motion = next(one for one in seen.maps if isinstance(one, MotionMap))
+    # The crop of 64 x 64 pixels begins at x = 28; a patch of stage 3 has 16 pixels.
+    assert motion.layer == "stage3/block0"
+    assert motion.grid.patch_box(0, 0) == (0, 28, 16, 16)
+    assert motion.volume is not None
+    outside = [[True] * 3, [True, False, False], [True, False, False]]
+    assert np.isnan(motion.volume[0, 0, 0, 0]).reshape(3, 3).tolist() == outside
+    assert sum(share for _, share in seen.predictions) <= 1
+    assert any("prompt" in note for note in seen.notes)
+
+
+def test_attention_is_given_as_parts_of_an_equal_share(trained, video) -> None:
+    seen = visualize(trained("uniformer"), video)
+    maps = [one for one in seen.maps if isinstance(one, ScalarMap) and one.title != "Class activation"]
+    assert {one.title for one in maps} == {
+        "Attention that patches get",
+        "Attention of the chosen patch",
+        "Attention rollout",
+    }
+    for one in maps:
+        np.testing.assert_allclose(one.values.mean(axis=(1, 2, 3)), 1, rtol=1e-4)
+    # The row of the chosen patch of the first frame is that of the whole matrix.
+    whole = next(one for one in seen.maps if isinstance(one, PatchAttention))
+    row, column = whole.grid.patch_at(*seen.point)
+    shares = whole.weights[:, row * whole.grid.columns + column]
+    chosen = next(one for one in maps if one.title == "Attention of the chosen patch")
+    np.testing.assert_allclose(chosen.values[1:].reshape(len(shares), -1), shares * shares.shape[1], rtol=1e-4)
+
+
+def test_the_mean_of_a_class_activation_map_is_the_logit_without_its_bias(trained, video) -> None:
+    model = trained("uniformer")
+    seen = visualize(model, video, classes="bee,cat")
+    cam = next(one for one in seen.maps if isinstance(one, ScalarMap) and one.title == "Class activation")
+    assert cam.channels == ("bee", "cat", "bee minus cat")
+    bee, cat, difference = cam.values.mean(axis=(1, 2, 3))
+    assert difference == pytest.approx(bee - cat, abs=1e-4)
+    bias = np.asarray(model.variables["params"]["head"]["bias"])
+    probabilities = dict(seen.predictions)
+    if {"bee", "cat"} <= probabilities.keys():
+        ratio = np.log(probabilities["bee"] / probabilities["cat"])
+        assert ratio == pytest.approx(difference + bias[1] - bias[2], abs=1e-3)
+
+
+def test_grad_cam_of_a_stage_is_that_of_its_last_block(trained, video) -> None:
+    seen = visualize(trained("uniformer"), video, what=["grad-cam"], layers=["stage3"], classes="dog")
+    (cam,) = seen.maps
+    assert isinstance(cam, ScalarMap)
+    assert (cam.layer, cam.channels) == ("stage3/block1_output", ("dog",))
+    assert cam.values.min() >= 0
+
+
+def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space_and_time_gates_and_prompts(
+    trained, video
+) -> None:
+    seen = visualize(trained("timesformer", motion_module="m2a", input_adapter="motion_prompt"), video)
+    over_time = [one for one in seen.maps if isinstance(one, FrameAttention) and one.title == "Attention over time"]
+    layers = [f"backbone/blocks/block{block}/temporal_attention" for block in (0, 1)]
+    assert [one.layer for one in over_time] == layers
+    np.testing.assert_allclose(over_time[0].values.sum(axis=-1), 1, rtol=1e-5)
+    titles = {one.title for one in seen.maps if isinstance(one, ScalarMap | FrameAttention)}
+    assert {"Attention of the class token", "M2A gate", "M2A attention of frames", "Motion prompt"} <= titles
+    assert any(isinstance(one, PromptMap) for one in seen.maps)
+    assert any("class activation" in note for note in seen.notes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"what": ["m2a"]}, "the model has none; there is one in models with a motion module"),
+        ({"layers": ["stage3/block7"]}, "no intermediate"),
+        ({"layers": ["stage1/*"], "what": ["motion"]}, "there is nothing of motion"),
+        ({"classes": "cow"}, "no class 'cow'"),
+        ({"classes": "ape,bee,cat"}, "given 3"),
+        ({"point": (10.0, 5.0)}, "sees nothing at y=10, x=5"),
+        ({"temperature": float("nan")}, "must be above 0; given nan"),
+    ],
+)
+def test_mistakes_are_named(trained, video, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        visualize(trained("uniformer"), video, **arguments)
+
+
+def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    out = tmp_path / "seen"
+    options = ["--checkpoint", "run", "--out", str(out), "--what", "motion,cam", "--layer", "stage3/block0"]
+    assert cli.main(["visualize", *options, "--format", ",".join(FORMATS), str(video)]) == 0
+    written = {path.name for path in out.iterdir()}
+    names = ("motion-field-stage3-block0", "class-activation-norm_output")
+    assert written == {"index.html", "maps.npz"} | {f"{name}.{end}" for name in names for end in ("png", "gif", "mp4")}
+    assert str(out / "index.html") in capsys.readouterr().out
+    with np.load(out / "maps.npz") as arrays:
+        about = json.loads(str(arrays["about"]))
+        flow = arrays["motion_field/stage3/block0/flow"]
+    layer = about["layers"]["motion_field/stage3/block0"]
+    assert flow.shape == (3, 2, layer["rows"], layer["columns"], 2)
+    assert layer["first_centre"] == [8, 36]
+
+
+def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    for arguments, message in (
+        ([str(video), "--out", str(tmp_path / "full")], "is not empty"),
+        ([str(tmp_path / "broken.mp4"), "--out", str(tmp_path / "new")], "cannot decode the video"),
+        ([str(video)], "a VIDEO and --out DIR are needed"),
+        ([str(video), "--out", str(tmp_path / "new"), "frames=4"], "'frames=4' is an option of --model"),
+    ):
+        assert cli.main(["visualize", *arguments, "--checkpoint", "run"]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(SystemExit):
+        cli.main(["visualize", str(video), "--checkpoint", "run", "--what", "everything"])
+    assert "'everything' is none of motion" in capsys.readouterr().err
+
+
+def test_list_names_the_intermediates_of_a_model_without_a_video(capsys, monkeypatch) -> None:
+    command = ["visualize", "--model", "timesformer_tiny", "frames=3", "image_size=32", "--list"]
+    assert cli.main(command) == 0
+    assert "blocks/block0/attention/attention_weights" in capsys.readouterr().out
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody_reads:
+        monkeypatch.setattr(sys, "stdout", nobody_reads)
+        assert cli.main(command) == 141
+    monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def test_other_broken_pipes_are_not_taken_for_a_reader_that_left(monkeypatch) -> None:
+    def broken(model: str, options: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(random_model, "random_model", broken)
+    with pytest.raises(BrokenPipeError):
+        cli.main(["visualize", "--model", "timesformer_tiny", "--list"])
+
+
+def test_pictures_of_random_weights_say_so_and_long_names_are_cut(trained, video) -> None:
+    seen = visualize(trained("uniformer"), video, has_random_weights=True)
+    assert seen.heading == "moving.mp4 (random weights)"
+    assert "The weights are random" in seen.notes[0]
+    seen = dataclasses.replace(seen, video=50 * "a" + ".mp4", has_random_weights=False)
+    assert seen.heading == 20 * "a" + "…" + 16 * "a" + ".mp4"
+
+
+def test_the_command_offers_what_the_library_knows() -> None:
+    assert get_args(What) == command._WHAT
+    assert command._FORMATS == FORMATS
+    assert "grad-cam" not in DEFAULT
