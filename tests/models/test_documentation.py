@@ -1,11 +1,12 @@
-"""The programs on the documentation pages of models run as they stand there."""
+"""The programs on the documentation pages of models, and the first one that people read, run as they stand there."""
 
 import pathlib
 import re
 
 import pytest
 
-PAGES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "models"
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+PAGES = DOCS / "models"
 
 
 @pytest.mark.parametrize("page", ["emim", "m2a", "motion_prompts", "resnet", "timesformer"])
@@ -14,3 +15,8 @@ def test_the_programs_of_a_page_run(page):
     assert programs
     for program in programs:
         exec(compile(program, f"{page}.md", "exec"), {})
+
+
+def test_the_quickstart_runs_from_top_to_bottom():
+    programs = re.findall(r"```python\n(.*?)```", (DOCS / "quickstart.md").read_text(), re.DOTALL)
+    exec(compile("".join(programs), "quickstart.md", "exec"), {})
