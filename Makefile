@@ -1,6 +1,8 @@
 # Everything starts from a fresh clone with Python >= 3.11, pip and make.
 #   make demo   train, evaluate and try a small EMIM model on the embedded motion dataset
-#   make test   lint, format check, type check and the whole test suite
+#   make test   lint, format check, type check, the documentation site and the whole test suite
+#   make docs   the documentation site, in build/docs/index.html
+#   make notebooks   execute the notebooks and write their rendered form
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -9,7 +11,7 @@ DEMO   ?= build/demo
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -19,10 +21,10 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
-# The tools of a developer, PyTorch for the checkpoint importer, h5py for the labels of MPII Cooking 2, and the TPU
-# compiler for the ahead-of-time report.
+# The tools of a developer and of the documentation site, PyTorch for the checkpoint importer, h5py for the labels of
+# MPII Cooking 2, and the TPU compiler for the ahead-of-time report.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,torch,mpii,tpu,onnx,tflite]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,docs,notebooks,torch,mpii,tpu,onnx,tflite]"
 	touch $@
 
 demo: $(VENV)/.installed
@@ -32,13 +34,23 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/conf.py docs/extensions docs/figures notebooks/execute.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Anew every time, because warnings are of pages that are read, and an error each.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --fresh-env --quiet \
+	  --doctree-dir build/doctrees docs build/docs
+
+# Executes the notebooks' text forms and writes them, with what they print and draw, beside these.
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python notebooks/execute.py
+
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
-test: lint
+test: lint docs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 clean:
@@ -48,6 +60,6 @@ clean:
 # needed depends on the PyTorch build.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra torch --extra mpii --extra tpu --extra onnx --extra tflite --python-version 3.11 --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra notebooks --extra torch --extra mpii --extra tpu --extra onnx --extra tflite --python-version 3.11 --universal \
 	  --no-header --annotation-style line --quiet --output-file constraints.txt
 	sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt
