@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import motion_vit
 from motion_vit import cli
 from motion_vit.data.datasets.registry import DATASETS
 from motion_vit.training.checkpointing import Which
@@ -108,6 +109,9 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
     overrides = [f"--config.{name}={value}" for name, value in changes.items()]
     assert cli.main(["train", "--config", RECIPE, "--workdir", str(run), *overrides]) == 0
     assert "finished: 2 steps" in capsys.readouterr().out
+
+    # Where a trained model is used, operators choose what is fast there.
+    assert motion_vit.load(run).model.depthwise_implementation is None
 
     data = f"{prepared}:validation"
     assert cli.main(["evaluate", "--checkpoint", str(run), "--data", data, "--frame-order", "frozen", "--json"]) == 0

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax import export
 from jaxtyping import Array, Float
 
-from motion_vit.models.options import with_options
+from motion_vit.models.options import CHOSEN_BY_PLATFORM, with_options
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weight_dtypes import WeightDtype, expand
 
@@ -26,9 +26,7 @@ _HOW_IT_RUNS = {
     "frame_axis": None,
     "scan_blocks": False,
     "remat": "none",
-    "cost_volume_implementation": None,
-    "depthwise_implementation": None,
-    "attention_implementation": None,
+    **CHOSEN_BY_PLATFORM,
 }
 
 InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Float[Array, "b t h w 3"]], Float[Array, "b classes"]]

@@ -76,6 +76,12 @@ def model_options(model: nn.Module) -> dict[str, Any]:
     return {name: jnp.dtype(value).name if name == "dtype" else value for name, value in values.items()}
 
 
+CHOSEN_BY_PLATFORM: Mapping[str, None] = dict.fromkeys(
+    ("cost_volume_implementation", "depthwise_implementation", "attention_implementation")
+)
+"""Options that name implementations, with the value by which operators choose one for the platform that they run on."""
+
+
 def with_options(model: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
     """A model with other values of some options, of which it leaves out those that it does not have.
 

@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from motion_vit.errors import UserError
+from motion_vit.models.options import CHOSEN_BY_PLATFORM, with_options
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpoint_errors import (
     CheckpointWriteError,
@@ -266,7 +267,8 @@ def load_for_inference(
         label_names = tuple(description["label_names"])
         config = config_from_dict(description["config"])
         ema = config.evaluation.ema if ema is None else ema
-        model = build_model(config, len(label_names))
+        # What was fast where it was trained may be slow here, or not run at all.
+        model = with_options(build_model(config, len(label_names)), CHOSEN_BY_PLATFORM)
         target = _replicated_shapes(model, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
         if ema:
