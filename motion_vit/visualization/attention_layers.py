@@ -11,7 +11,13 @@ from jaxtyping import Array, Float
 
 from motion_vit.models.token_layout import token_layout
 from motion_vit.ops.global_attention import attention_weights
-from motion_vit.visualization.attention_maps import attention_row, global_layers, rollout_from
+from motion_vit.visualization.attention_maps import (
+    attended_by,
+    attention_row,
+    global_layers,
+    rollout_from,
+    start_weights,
+)
 from motion_vit.visualization.clip_recording import ClipRecording, Subject
 from motion_vit.visualization.color_maps import value_limits
 from motion_vit.visualization.layer_maps import (
@@ -60,8 +66,7 @@ def _global_attention(
     class_tokens = token_layout(subject.model, first, subject.inputs.shape[1:]).class_tokens
     queries, keys = ([jnp.asarray(found[f"{layer}/{part}"]) for layer in layers] for part in ("query", "key"))
     batch, tokens = queries[0].shape[:2]
-    place = np.arange(tokens) < class_tokens if class_tokens else np.ones(tokens, bool)
-    start = jnp.asarray(np.broadcast_to(place / place.sum(), (batch, tokens)), jnp.float32)
+    start = jnp.broadcast_to(start_weights(tokens - class_tokens, class_tokens), (batch, tokens))
     title = "Attention of the class token" if class_tokens else "Attention that patches get"
 
     def in_grid(rows: Float[Array, "batch channels tokens"]) -> np.ndarray:
@@ -72,7 +77,7 @@ def _global_attention(
 
     maps: list[LayerMap] = []
     for layer, query, key in zip(layers, queries, keys, strict=True):
-        each = in_grid(_of_each_head(start, query, key))
+        each = in_grid(_attended_by(start, query, key))
         maps.append(_scalar(title, layer, grid, each))
         if point is not None:
             row, column = grid.patch_at(*point)
@@ -88,16 +93,7 @@ def _global_attention(
     return maps
 
 
-@jax.jit
-def _of_each_head(
-    start: Float[Array, "b n"], query: Float[Array, "b n heads d"], key: Float[Array, "b n heads d"]
-) -> Float[Array, "b heads n"]:
-    """The rows of attention of each head, weighted by `start`."""
-    heads = range(query.shape[2])
-    rows = [rollout_from(start, [query[:, :, h : h + 1]], [key[:, :, h : h + 1]], residual=0.0) for h in heads]
-    return jnp.stack(rows, axis=1)
-
-
+_attended_by = jax.jit(attended_by)
 _rollout = jax.jit(rollout_from)
 
 

@@ -84,7 +84,7 @@ def record_attention(
     within_frames = recording.names(model, clips.shape[1:])[f"{layers[0]}/query"].shape[0] > 1
     sequence = (1, *grid[1:]) if within_frames else grid
     number = None if patch is None else _token_number(grid, patch) % math.prod(sequence)
-    start = _start(math.prod(sequence), layout.class_tokens, number)
+    start = start_weights(math.prod(sequence), layout.class_tokens, number)
     transform = jax.tree_util.Partial(_attention_from, start, jnp.float32(residual))
     patterns = [f"{layer}/{part}" for layer in layers for part in ("query", "key")]
     maps = recording.record(model, variables, clips, patterns, transform=transform).maps
@@ -98,8 +98,17 @@ def record_attention(
     return AttentionMaps(of_layers, in_grid(maps["rollout"]))
 
 
-def _start(patches: int, class_tokens: int, patch: int | None) -> Float[Array, " n"]:
-    """The weight of each token of a sequence, of one patch, the class token or all."""
+def start_weights(patches: int, class_tokens: int, patch: int | None = None) -> Float[Array, " n"]:
+    """The weight of each token of a sequence, where one attends, or where an average is wanted.
+
+    Args:
+      patches: tokens that are patches.
+      class_tokens: tokens before them, 0 or 1.
+      patch: number of the patch that attends; None for the class token, or for all patches alike without one.
+
+    Returns:
+      Weights with a sum of 1.
+    """
     start = np.zeros(class_tokens + patches, np.float32)
     if patch is not None:
         start[class_tokens + patch] = 1
@@ -115,7 +124,7 @@ def _attention_from(start: Float[Array, " n"], residual: Array, maps: dict[str, 
     layers = [name.removesuffix("/query") for name in maps if name.endswith("/query")]
     queries, keys = ([maps[f"{layer}/{part}"] for layer in layers] for part in ("query", "key"))
     row = jnp.broadcast_to(start, (queries[0].shape[0], len(start)))
-    found = {layer: _times_weights(row, query, key) for layer, query, key in zip(layers, queries, keys, strict=True)}
+    found = {layer: attended_by(row, query, key) for layer, query, key in zip(layers, queries, keys, strict=True)}
     return {**found, "rollout": rollout_from(row, queries, keys, residual)}
 
 
@@ -164,8 +173,35 @@ def rollout_from(
     _check_layers([layer.shape[1] for layer in queries])
     row = start
     for query, key in zip(reversed(queries), reversed(keys), strict=True):
-        row = residual * row + (1 - residual) * jnp.mean(_times_weights(row, query, key), axis=1)
+        row = residual * row + (1 - residual) * jnp.mean(attended_by(row, query, key), axis=1)
     return row
+
+
+def attended_by(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float[Array, "b heads n"]:
+    """What weighted tokens attend to, without holding the attention weights: a few rows of those at a time.
+
+    Args:
+      row: weight of each token.
+      query: the intermediate `query` of a layer.
+      key: its `key`.
+
+    Returns:
+      For each head the rows of its attention, weighted and added up; their sum is that of `row`.
+    """
+    batch, tokens, heads = query.shape[:3]
+    chunks = -(-tokens // _CHUNK_QUERIES)
+    missing = chunks * _CHUNK_QUERIES - tokens
+    rows = jnp.pad(row, [(0, 0), (0, missing)]).reshape(batch, chunks, _CHUNK_QUERIES)
+    queries = jnp.pad(query, [(0, 0), (0, missing), (0, 0), (0, 0)])
+    queries = queries.reshape(batch, chunks, _CHUNK_QUERIES, *query.shape[2:])
+
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        weights = global_attention.attention_weights(part[1], key)
+        return total + jnp.einsum("bq,bhqk->bhk", part[0], weights), None
+
+    parts = jnp.moveaxis(rows, 1, 0), jnp.moveaxis(queries, 1, 0)
+    total: Array = lax.scan(add, jnp.zeros((batch, heads, tokens), jnp.float32), parts)[0]
+    return total
 
 
 def attention_row(query: Vectors, key: Vectors, token: int | Array) -> Float[Array, "b heads n"]:
@@ -271,24 +307,6 @@ def global_layers(names: Sequence[str]) -> dict[str, list[str]]:
 
 def _shape(grid: TokenGrid) -> tuple[int, int, int]:
     return grid.frames, grid.rows, grid.columns
-
-
-def _times_weights(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float[Array, "b heads n"]:
-    """A row times the attention weights of each head, a few rows of those at a time."""
-    batch, tokens, heads = query.shape[:3]
-    chunks = -(-tokens // _CHUNK_QUERIES)
-    missing = chunks * _CHUNK_QUERIES - tokens
-    rows = jnp.pad(row, [(0, 0), (0, missing)]).reshape(batch, chunks, _CHUNK_QUERIES)
-    queries = jnp.pad(query, [(0, 0), (0, missing), (0, 0), (0, 0)])
-    queries = queries.reshape(batch, chunks, _CHUNK_QUERIES, *query.shape[2:])
-
-    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-        weights = global_attention.attention_weights(part[1], key)
-        return total + jnp.einsum("bq,bhqk->bhk", part[0], weights), None
-
-    parts = jnp.moveaxis(rows, 1, 0), jnp.moveaxis(queries, 1, 0)
-    total: Array = lax.scan(add, jnp.zeros((batch, heads, tokens), jnp.float32), parts)[0]
-    return total
 
 
 def _check_layers(tokens: Sequence[int]) -> None:
