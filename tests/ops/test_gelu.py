@@ -21,6 +21,23 @@ def test_it_is_x_times_the_normal_distribution(platform):
     assert (np.abs(actual - expected) / np.maximum(1, np.abs(X))).max() < 1e-6
 
 
+@pytest.mark.parametrize("platform", ["cpu", "litert"])
+def test_its_gradient_is_the_derivative(platform):
+    with target_platform(platform):
+        actual = jax.vmap(jax.grad(gelu))(jnp.asarray(X))
+    expected = [
+        math.erfc(-float(x) / math.sqrt(2)) / 2 + float(x) * math.exp(-(float(x) ** 2) / 2) / math.sqrt(2 * math.pi)
+        for x in X
+    ]
+    assert np.abs(actual - np.asarray(expected)).max() < 1e-6
+
+
+def test_in_bfloat16_only_input_and_output_are_rounded():
+    x = jnp.asarray(X).astype(jnp.bfloat16)
+    in_float32 = gelu(x.astype(jnp.float32))
+    assert (gelu(x) == in_float32.astype(jnp.bfloat16)).all()
+
+
 def test_for_litert_it_selects_nothing():
     with target_platform("litert"):
         program = jax.jit(lambda x: gelu(x)).lower(jax.ShapeDtypeStruct((7,), jnp.float32)).as_text()
