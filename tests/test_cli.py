@@ -35,10 +35,19 @@ def message_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return printed.err
 
 
-def test_help_answers_without_the_training_code() -> None:
-    code = "import sys; from motion_vit import cli; cli._parser().format_help(); print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"orbax.checkpoint", "matplotlib", "grain", "av", "tensorboardX"} & set(modules)
+def test_help_and_training_start_without_what_they_do_not_need() -> None:
+    code = """
+import sys
+from motion_vit import cli
+cli._parser().format_help()
+print(*sys.modules)
+import motion_vit.training.loop
+print(*sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    of_help, of_training = (set(line.split()) for line in said.splitlines())
+    assert not {"orbax.checkpoint", "matplotlib", "grain", "av"} & of_help
+    assert not {"torch", "tensorflow", "tensorflow_datasets", "tensorboard", "matplotlib"} & of_training
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from motion_vit.data.clip_source import ClipSource, clip_name
 from motion_vit.data.evaluation_batches import evaluation_batches
 from motion_vit.training import mesh as meshes
 from motion_vit.training import metrics
-from motion_vit.training.confusion import draw_confusion, write_confusion_csv
 from motion_vit.training.distributed import SharedError, is_primary, shard
 from motion_vit.training.normalization import Normalization
 from motion_vit.training.step import logits_function
@@ -211,6 +210,9 @@ def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, path
     Returns:
       The files: `report` (JSON), `table` (CSV) and `picture` (PNG) of the confusion matrix.
     """
+    # Matplotlib takes half a second to import, which training need not wait for.
+    from motion_vit.training.confusion import draw_confusion, write_confusion_csv
+
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "report": folder / "evaluation.json",

@@ -15,7 +15,6 @@ from motion_vit.training import input_data
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpointing import Checkpoints
 from motion_vit.training.config_validation import validate
-from motion_vit.training.curves import CURVES_FILE, draw_curves
 from motion_vit.training.distributed import errors_together, is_primary
 from motion_vit.training.last_words import LastWords
 from motion_vit.training.profiling import Profiler, profiled_steps
@@ -99,6 +98,9 @@ def train(
         profiler = stack.enter_context(Profiler(folder, steps, run.settle, progress.line))
         run.advance_to(last, writers, progress, profiler)
     if is_primary():
+        # Matplotlib takes half a second to import, which the first step need not wait for.
+        from motion_vit.training.curves import CURVES_FILE, draw_curves
+
         draw_curves(folder / METRICS_FILE, folder / CURVES_FILE)
     return _result(folder, run, plan)
 

@@ -5,15 +5,11 @@ import json
 import math
 import os
 import pathlib
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+from typing import Protocol
 
 from motion_vit.errors import UserError
+from motion_vit.training.event_file import EventFile
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -63,32 +59,21 @@ class JsonLinesWriter:
 class TensorBoardWriter:
     """TensorBoard event files.
 
-    tensorboardX's `SummaryWriter` writes in a thread; when a full disk ends that thread, the training that fills its
-    queue waits for ever. So events are written here, and on disk at once.
-
     Args:
       folder: where they go; made if absent.
       from_step: step that the run continues from; TensorBoard drops what was written for later ones.
     """
 
     def __init__(self, folder: pathlib.Path, from_step: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Files are named by the second; the suffix keeps those of one second apart, and in order.
-        self._events = EventsWriter(str(folder / "events"), filename_suffix=f".{time.time_ns()}")
-        self._add(step=from_step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._events = EventFile(folder, from_step)
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Adds one point to each curve."""
-        points = [Summary.Value(tag=f"{split}/{name}", simple_value=value) for name, value in values.items()]
-        self._add(step=step, summary=Summary(value=points))
+        self._events.add(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def close(self) -> None:
         """Closes the file."""
         self._events.close()
-
-    def _add(self, **fields: Any) -> None:
-        self._events.write_event(Event(wall_time=time.time(), **fields))
-        self._events.flush()
 
 
 class Writers:
