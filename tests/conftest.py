@@ -11,6 +11,8 @@ import pytest
 # The tests compile hundreds of programs and run each for milliseconds: without LLVM's optimisations, which XLA's own do
 # not depend on, compiling takes less than half the time. XLA reads the flags when the first array is made.
 FLAGS = ["--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0"]
+# Nor are programs cut into parts to be compiled side by side, which is more work in all: every core has tests to run.
+FLAGS.append("--xla_cpu_parallel_codegen_split_count=1")
 if jax.__version_info__ < (0, 12):
     # The older emitters of fused loops, which later versions have not, take half the time of the newer ones.
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
