@@ -40,6 +40,9 @@ CHECKPOINTS_FOLDER = "checkpoints"
 _DELETED_FOLDER = "deleted"
 _UNFINISHED = f"*{ocp.utils.TMP_DIR_SUFFIX}*"
 _DELETED = f"{_DELETED_FOLDER}/*"
+# Devices that hold the same array share the work of writing it only if the part of each has so many bytes: Orbax
+# compiles a program for every part that it cuts off, while training waits.
+_SMALLEST_SLICE = 2**20
 
 
 class Restored(NamedTuple):
@@ -165,13 +168,13 @@ class Checkpoints:
         if step == self.latest_step():
             return
         items = {
-            "variables": ocp.args.StandardSave(state.variables),
-            "optimizer": ocp.args.StandardSave(_optimizer_item(state)),
+            "variables": ocp.args.PyTreeSave(state.variables),
+            "optimizer": ocp.args.PyTreeSave(_optimizer_item(state)),
             "data": ocp.args.JsonSave(data_state),
             "description": ocp.args.JsonSave({**description, "step": step}),
         }
         if state.ema:
-            items["averages"] = ocp.args.StandardSave({"params": state.ema})
+            items["averages"] = ocp.args.PyTreeSave({"params": state.ema})
         with write_errors(self._folder, self.saved_steps):
             self._manager.wait_until_finished()
             self._deleting.submit(self._remove, _DELETED)
@@ -286,14 +289,17 @@ def load_for_inference(
 
 
 def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
-    handlers = {
-        "variables": ocp.StandardCheckpointHandler(),
-        "optimizer": ocp.StandardCheckpointHandler(),
-        "averages": ocp.StandardCheckpointHandler(),
-        "data": ocp.JsonCheckpointHandler(),
-        "description": ocp.JsonCheckpointHandler(),
-    }
-    return ocp.CheckpointManager(folder.resolve(), item_handlers=handlers, options=options)
+    handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_SMALLEST_SLICE)
+    types = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+    save, restore = ocp.PyTreeCheckpointHandler(type_handler_registry=types), ocp.StandardCheckpointHandler()
+    for item in ("variables", "optimizer", "averages"):
+        handlers.add(item, ocp.args.PyTreeSave, save)
+        handlers.add(item, ocp.args.StandardRestore, restore)
+    for item in ("data", "description"):
+        handlers.add(item, ocp.args.JsonSave, ocp.JsonCheckpointHandler())
+        handlers.add(item, ocp.args.JsonRestore, ocp.JsonCheckpointHandler())
+    return ocp.CheckpointManager(folder.resolve(), options=options, handler_registry=handlers)
 
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:

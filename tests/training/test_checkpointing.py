@@ -69,6 +69,21 @@ def test_a_checkpoint_gives_back_all_that_was_saved_on_any_mesh(
     )
 
 
+@pytest.mark.parametrize(("rows", "compiles"), [(32, False), (2**18, True)])
+def test_only_large_arrays_are_cut_for_the_devices_that_hold_them_to_write_a_part_each(
+    rows: int, compiles: bool, state: TrainState, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sharding = meshes.replicated(meshes.data_mesh())
+    whole = np.arange(rows * 8, dtype=np.float32).reshape(rows, 8)
+    state = dataclasses.replace(state, params={"hidden": jax.device_put(whole, sharding)}, ema={})
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        with jax.log_compiles():
+            checkpoints.save(state, {}, {})
+        restored = checkpoints.restore(state)
+    assert ("Compiling jit(slice)" in caplog.text) == compiles
+    np.testing.assert_array_equal(restored.state.params["hidden"], whole)
+
+
 def test_the_latest_and_the_best_checkpoints_are_kept(
     small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path
 ) -> None:
