@@ -12,6 +12,7 @@ from execute import FOLDER, NAMES, execute, read_text
 
 _LARGEST = 600_000  # bytes of a notebook with its pictures
 _LARGEST_PICTURE = 200_000
+_TRAINING = ("quickstart", "attention_maps", "your_own_videos")
 _README = FOLDER.parent / "README.md"
 _BADGE = re.compile(r"https://colab\.research\.google\.com/github/([\w-]+/[\w-]+)/blob/main/notebooks/(\w+)\.ipynb")
 
@@ -21,19 +22,21 @@ def _rendered(name: str) -> nbformat.NotebookNode:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Folder of the programs that notebooks share, where the environment names no other."""
+    return tmp_path_factory.mktemp("programs")
+
+
+def environment(name: str, programs: pathlib.Path) -> dict[str, str]:
     """That of a user, but for what makes it cheap: one device, little optimisation, and programs compiled once for all.
 
     The training steps of three notebooks are the same program, and run long enough to be worth the first level.
     """
-    fast = ["--xla_backend_optimization_level=1"]
+    flags = [f"--xla_backend_optimization_level={int(name in _TRAINING)}", "--xla_cpu_parallel_codegen_split_count=1"]
     if jax.__version_info__ < (0, 12):
-        fast.append("--xla_cpu_use_fusion_emitters=false")
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    return {**cache, **os.environ, "XLA_FLAGS": " ".join(fast), "JAX_PLATFORMS": "cpu"}
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return {**cache, **os.environ, "XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu"}
 
 
 def test_every_notebook_is_known() -> None:
@@ -79,6 +82,6 @@ def test_all_badges_open_their_notebook_of_the_same_repository() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_from_nothing(name: str, tmp_path: pathlib.Path, environment: dict[str, str]) -> None:
-    notebook = execute(read_text(name), tmp_path, environment=environment)
+def test_a_notebook_runs_from_nothing(name: str, tmp_path: pathlib.Path, programs: pathlib.Path) -> None:
+    notebook = execute(read_text(name), tmp_path, environment=environment(name, programs))
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
