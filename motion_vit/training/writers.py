@@ -5,11 +5,16 @@ import json
 import math
 import os
 import pathlib
+import socket
+import time
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from motion_vit.errors import UserError
-from motion_vit.training.event_file import EventFile
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -59,21 +64,36 @@ class JsonLinesWriter:
 class TensorBoardWriter:
     """TensorBoard event files.
 
+    tensorboard's and tensorboardX's writers of files write in a thread; when a full disk ends that thread, the training
+    that fills its queue waits for ever. So events are written here, and on disk at once. tensorboardX also imports
+    PyTorch wherever that is installed, which takes as long as all else that training imports.
+
     Args:
       folder: where they go; made if absent.
       from_step: step that the run continues from; TensorBoard drops what was written for later ones.
     """
 
     def __init__(self, folder: pathlib.Path, from_step: int) -> None:
-        self._events = EventFile(folder, from_step)
+        folder.mkdir(parents=True, exist_ok=True)
+        # TensorBoard reads the files of a folder in the order of their names; nanoseconds keep those of a second apart.
+        now = time.time_ns()
+        path = folder / f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{now}"
+        self._records = RecordWriter(path.open("wb"))
+        self._add(file_version="brain.Event:2")
+        self._add(step=from_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Adds one point to each curve."""
-        self._events.add(step, {f"{split}/{name}": value for name, value in values.items()})
+        points = [Summary.Value(tag=f"{split}/{name}", simple_value=value) for name, value in values.items()]
+        self._add(step=step, summary=Summary(value=points))
 
     def close(self) -> None:
         """Closes the file."""
-        self._events.close()
+        self._records.close()
+
+    def _add(self, **fields: Any) -> None:
+        self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+        self._records.flush()
 
 
 class Writers:
