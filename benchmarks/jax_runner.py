@@ -1,17 +1,32 @@
-"""The library's side of a model benchmark: a model with given weights, its forward pass and training step."""
+"""The library's side of a model benchmark: a model with given weights, its forward pass, training step and stages."""
 
 import dataclasses
+import gc
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from torch_options import TwinOptions
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+from matmul_rate import best_matmul_rate
+from model_description import ModelDescription, StageDescription
+from network_stages import NetworkStage, network_stages
+from resident_memory import reset_resident_peak, resident_peak_megabytes
+from torch_options import TimeSformerOptions, UniFormerOptions
 
 import motion_vit
 from motion_vit.interop.torch_import import load_torch
+from motion_vit.models.inspection import measure_costs
+from motion_vit.models.options import model_options
+from motion_vit.models.timesformer import TimeSformer
+
+State = dict[str, Any]
+"""Variables and the state of the optimizer: `params`, `batch_stats`, `optimizer`."""
 
 
 class JaxRunner:
@@ -19,51 +34,169 @@ class JaxRunner:
 
     Args:
       model: name of the model.
-      frames: frames of a clip.
-      size: height and width of a clip in pixels.
-      num_classes: classes.
+      batch: clips.
+      **options: options of the model; None for the model's own value.
     """
 
-    version = f"jax {jax.__version__}"
+    def __init__(self, model: str, batch: int, **options: Any) -> None:
+        given = {name: value for name, value in options.items() if value is not None}
+        self.model = motion_vit.create_model(model, **given)
+        self.batch = batch
+        self._costs = measure_costs(self.model)
+        self.stages = network_stages(self.model, batch, self._costs)
+        self._device = jax.devices()[0]
 
-    def __init__(self, model: str, frames: int, size: int, num_classes: int) -> None:
-        self.model = motion_vit.create_model(model, frames=frames, image_size=size, num_classes=num_classes)
+    def settings(self) -> dict[str, Any]:
+        """What the report says of this side. Implementations that are None are those that operators choose."""
+        return {
+            "version": f"jax {jax.__version__}",
+            "flax": flax.__version__,
+            "device": self._device.device_kind,
+            "memory": "device, since the process began" if self._device.memory_stats() else "resident",
+            "options": model_options(self.model),
+        }
 
-    def describe(self) -> TwinOptions:
-        """The shape of the model, for PyTorch to build the same."""
-        return TwinOptions(**{field.name: getattr(self.model, field.name) for field in dataclasses.fields(TwinOptions)})
+    def describe(self) -> ModelDescription:
+        """What the other side and the report need to know of the model."""
+        kind = TimeSformerOptions if isinstance(self.model, TimeSformer) else UniFormerOptions
+        return ModelDescription(
+            twin=kind(**{field.name: getattr(self.model, field.name) for field in dataclasses.fields(kind)}),
+            clip_shape=self.model.clip_shape,
+            multiply_adds=sum(cost.multiply_adds for cost in self._costs.values()),
+            stages={
+                name: StageDescription(stage.input.shape, stage.output.shape, stage.multiply_adds)
+                for name, stage in self.stages.items()
+            },
+        )
 
     def load(self, weights: pathlib.Path, clips: np.ndarray, labels: np.ndarray, adamw: dict[str, float]) -> None:
         """Loads weights (an npz under PyTorch's names), a batch, and makes an optimizer of these settings."""
         variables, _ = load_torch(self.model, weights)
         optimizer = optax.adamw(**adamw)
-        self.state = {**variables, "optimizer": optimizer.init(variables["params"])}
-        batch, targets = jnp.asarray(clips), jnp.asarray(labels)
+        self._state = initial_state(variables, optimizer)
+        # Arguments of the programs: of constants, the compiler would compute what it can in advance.
+        self._clips, self._labels = jnp.asarray(clips), jnp.asarray(labels)
+        self._forward = jax.jit(make_forward(self.model))
+        self._train_step = jax.jit(make_train_step(self.model, optimizer), donate_argnums=0)
 
-        def forward(state: dict[str, Any]) -> jax.Array:
-            variables = {"params": state["params"], "batch_stats": state["batch_stats"]}
-            return self.model.apply(variables, batch, train=False)
-
-        def loss(params: Any, batch_stats: Any) -> tuple[jax.Array, Any]:
-            variables = {"params": params, "batch_stats": batch_stats}
-            logits, updates = self.model.apply(variables, batch, train=True, mutable=["batch_stats"])
-            return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean(), updates["batch_stats"]
-
-        def train_step(state: dict[str, Any]) -> tuple[dict[str, Any], jax.Array]:
-            params = state["params"]
-            (value, batch_stats), gradients = jax.value_and_grad(loss, has_aux=True)(params, state["batch_stats"])
-            updates, moments = optimizer.update(gradients, state["optimizer"], params)
-            params = optax.apply_updates(params, updates)
-            return {"params": params, "batch_stats": batch_stats, "optimizer": moments}, value
-
-        self._forward = jax.jit(forward)
-        self._train_step = jax.jit(train_step, donate_argnums=0)
+    def load_stages(self, arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Takes the inputs of the stages and the gradients of their outputs."""
+        self._stage_calls = {
+            name: StageCalls.of(self.stages[name], self._state, *pair) for name, pair in arrays.items()
+        }
 
     def forward(self) -> np.ndarray:
         """Returns the logits of the batch in evaluation mode."""
-        return np.asarray(self._forward(self.state))
+        return np.asarray(self._forward(self._state, self._clips))
 
     def train_step(self) -> float:
         """Updates the weights once; returns the loss before."""
-        self.state, loss = jax.block_until_ready(self._train_step(self.state))
+        self._state, loss = jax.block_until_ready(self._train_step(self._state, self._clips, self._labels))
         return float(loss)
+
+    def stage_output(self, name: str) -> np.ndarray:
+        """What a stage gives in evaluation mode."""
+        return np.asarray(self._stage_calls[name].forward(), np.float32)
+
+    def stage_forward(self, name: str) -> None:
+        """Runs a stage in evaluation mode."""
+        jax.block_until_ready(self._stage_calls[name].forward())
+
+    def stage_forward_backward(self, name: str) -> None:
+        """Runs a stage in training mode and takes its gradients."""
+        jax.block_until_ready(self._stage_calls[name].forward_backward())
+
+    def matmul_rate(self) -> float:
+        """The best rate of matrix products in the dtype of the model, in floating point operations a second."""
+        multiply = jax.jit(jnp.matmul)
+
+        def prepare(size: int) -> Callable[[], object]:
+            left, right = (jax.random.normal(jax.random.key(seed), (size, size), self.model.dtype) for seed in (0, 1))
+            return lambda: jax.block_until_ready(multiply(left, right))
+
+        return best_matmul_rate(prepare)
+
+    def reset_peak(self) -> None:
+        """Starts a new measurement of peak memory; of a device, JAX only keeps the peak since the process began."""
+        gc.collect()  # what compiling has left
+        reset_resident_peak()
+
+    def peak_megabytes(self) -> float | None:
+        """Peak memory of the device, or of the process where the device keeps no account, as on CPU."""
+        account = self._device.memory_stats()
+        return account["peak_bytes_in_use"] / 2**20 if account else resident_peak_megabytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class StageCalls:
+    """The two programs of a stage, with their arguments."""
+
+    forward: Callable[[], Array]
+    forward_backward: Callable[[], Any]
+
+    @classmethod
+    def of(cls, stage: NetworkStage, state: State, x: np.ndarray, cotangent: np.ndarray) -> "StageCalls":
+        """Those of a stage with a model's state, an input and a gradient of the output."""
+        variables = stage.variables({kind: state[kind] for kind in ("params", "batch_stats")})
+        inputs = jnp.asarray(x, stage.input.dtype)
+        gradient = jnp.asarray(cotangent, stage.output.dtype)
+        forward = jax.jit(lambda variables, x: stage.forward(variables, x)[0])
+        forward_backward = jax.jit(stage.forward_backward)
+        return cls(
+            lambda: forward(variables, inputs),
+            lambda: forward_backward(variables, inputs, gradient),
+        )
+
+
+def initial_state(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> State:
+    """The state of a training that begins with these variables."""
+    params = variables["params"]
+    return {
+        "params": params,
+        "batch_stats": variables.get("batch_stats", {}),
+        "optimizer": optimizer.init(params),
+    }
+
+
+def make_forward(
+    model: nn.Module,
+) -> Callable[[State, Float[Array, "b t h w 3"]], Float[Array, "b classes"]]:
+    """The forward pass in evaluation mode: a function of state and clips, not compiled."""
+
+    def forward(state: State, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
+        return model.apply({"params": state["params"], "batch_stats": state["batch_stats"]}, clips, train=False)
+
+    return forward
+
+
+def make_train_step(
+    model: nn.Module, optimizer: optax.GradientTransformation
+) -> Callable[[State, Float[Array, "b t h w 3"], Int[Array, "b"]], tuple[State, Float[Array, ""]]]:
+    """Forward, backward and the optimizer: a function of state, clips and labels, not compiled.
+
+    Args:
+      model: a model without dropout and stochastic depth.
+      optimizer: the optimizer.
+
+    Returns:
+      The function, which returns the new state and the loss before. What is not the model is under the names "loss" and
+      "optimizer" in the program.
+    """
+
+    def loss(params: Any, batch_stats: Any, clips: Array, labels: Array) -> tuple[Array, Any]:
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits, updates = model.apply(variables, clips, train=True, mutable=["batch_stats"])
+        with jax.named_scope("loss"):
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return losses.mean(), updates.get("batch_stats", {})
+
+    def train_step(state: State, clips: Array, labels: Array) -> tuple[State, Array]:
+        params = state["params"]
+        differentiated = jax.value_and_grad(loss, has_aux=True)
+        (value, batch_stats), gradients = differentiated(params, state["batch_stats"], clips, labels)
+        with jax.named_scope("optimizer"):
+            updates, moments = optimizer.update(gradients, state["optimizer"], params)
+            params = optax.apply_updates(params, updates)
+        return {"params": params, "batch_stats": batch_stats, "optimizer": moments}, value
+
+    return train_step

@@ -1,235 +1,250 @@
 """Times a model against the same network in PyTorch, side by side in one run.
 
-    python benchmarks/model.py --model uniformer_emim_s --frames 16 --size 224 --batch 1 --repeats 5
+    python benchmarks/model.py --model uniformer_emim_s                              # one clip, float32
+    python benchmarks/model.py --model uniformer_emim_s --frames 32 --stages --json s32.json
+    python benchmarks/model.py --model timesformer_b --compile
+    python benchmarks/model.py --model uniformer_emim_b --batch 16 --dtype bfloat16 --compile    # on a GPU
 
-Each framework lives in its own process, so that its memory is its own. The two take turns, so that whatever else the
-machine does meets both alike, and only one computes at a time. Both hold the same weights, and their logits and losses
-are compared in the run. Everything is float32: the forward pass in evaluation mode; the training step is forward,
-backward and AdamW, without stochastic depth. Times are of whole calls, after one call that compiles and warms up.
-Memory is the high-water mark of the process's resident memory during the timed calls (`VmHWM` of Linux, reset before
-them): weights, optimizer state and the framework itself are in it, compilation is not.
+Each framework lives in its own process, so that its memory is its own. They take turns, so that whatever else the
+machine does meets all alike, and only one computes at a time. All hold the same weights, and their logits and losses
+are compared in the run. The forward pass is that of evaluation; the training step is forward, backward and AdamW,
+without stochastic depth. Each framework takes the GPU if it sees one. With bfloat16 the model here computes in it and
+PyTorch uses automatic mixed precision. With `--compile`, PyTorch also runs as `torch.compile` makes it, in a process
+more.
+
+Times are of whole calls that wait for the device, after one call that compiles and warms up. Memory is, on a CPU, the
+high-water mark of the process's resident memory during the timed calls (`VmHWM` of Linux, reset before them): weights,
+optimizer state and the framework itself are in it, compilation is not. On a GPU it is what the framework has allocated
+there at most, in JAX since its process began.
+
+The share of the peak is the arithmetic that the network needs (linear layers, convolutions and attention; the backward
+pass counts twice the forward pass) in the time it takes, over the best rate that the same framework reaches in one
+large matrix product of the same dtype in the same run.
+
+With `--stages` every stage is timed as a program of its own besides, on inputs of the shape that it meets in the
+network: forward, and forward with the gradients of its parameters and its input.
 """
 
 import argparse
-import ctypes
-import dataclasses
-import gc
-import importlib
 import json
-import multiprocessing
 import os
 import pathlib
 import statistics
 import sys
 import tempfile
-import time
-import traceback
-from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from framework_process import Framework
+from model_description import ModelDescription
+from model_report import table
+from run_conditions import conditions, use_huge_pages
 
 ADAMW = {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.05}
-RUNNERS = {"jax": ("jax_runner", "JaxRunner"), "pytorch": ("torch_runner", "TorchRunner")}
 TASKS = ("forward", "train_step")
-LARGEST_RELATIVE_DIFFERENCE = 1e-3
-"""Logits further apart than this, relative to the largest, mean that the two networks are not the same."""
+PASSES = {"forward": 1, "train_step": 3, "forward_backward": 3}
+"""How often the arithmetic of the forward pass each task has: backward there are two products for each."""
+LARGEST_RELATIVE_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1}
+"""Outputs further apart than this, relative to the largest, mean that the two networks are not the same. Two float32
+networks differ by 1e-6; of bfloat16 each number is off by up to 1/256, and the two frameworks round at other places."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a call in a framework's process gave.
-
-    Attributes:
-      value: what it returned.
-      seconds: how long it took there.
-      error: the traceback, if it failed.
-    """
-
-    value: Any
-    seconds: float
-    error: str | None = None
-
-
-class Framework:
-    """A framework in a process of its own, which makes a runner and then calls its methods when told to.
-
-    Args:
-      name: a key of `RUNNERS`.
-      **options: arguments of the runner.
-    """
-
-    def __init__(self, name: str, **options: Any) -> None:
-        self.name = name
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, *RUNNERS[name], options), daemon=True)
-        self._process.start()
-        self.version: str = self._receive().value
-
-    def call(self, method: str, *args: Any) -> Answer:
-        """Calls a method of the runner, `reset_peak` or `peak_megabytes`, and waits for the answer."""
-        self._connection.send((method, args))
-        return self._receive()
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._connection.close()
-        self._process.join()
-
-    def _receive(self) -> Answer:
-        answer: Answer = self._connection.recv()
-        if answer.error:
-            raise RuntimeError(f"in the {self.name} process:\n{answer.error}")
-        return answer
-
-
-def _serve(connection: Connection, module: str, runner_class: str, options: Mapping[str, Any]) -> None:
-    """Body of a framework's process."""
-    try:
-        runner = getattr(importlib.import_module(module), runner_class)(**options)
-        connection.send(Answer(runner.version, 0.0))
-        methods = {"reset_peak": _reset_peak, "peak_megabytes": _peak_megabytes}
-        while True:
-            name, args = connection.recv()
-            method = methods.get(name) or getattr(runner, name)
-            start = time.perf_counter()
-            value = method(*args)
-            connection.send(Answer(value, time.perf_counter() - start))
-    except EOFError:
-        return
-    except Exception:
-        connection.send(Answer(None, 0.0, traceback.format_exc()))
-
-
-def _reset_peak() -> None:
-    """Starts a new measurement of peak memory: Linux's way of setting VmHWM back to the present use."""
-    if sys.platform == "linux":
-        # What a compiler freed is often still held by the allocator, and would count as the model's.
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_megabytes() -> float | None:
-    """Peak resident memory of this process since the last reset; None where the system does not tell."""
-    if sys.platform != "linux":
-        return None
-    fields = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
-    return int(fields["VmHWM"].split()[0]) / 1024
-
-
-def measure(frameworks: list[Framework], task: str, repeats: int) -> dict[str, dict[str, Any]]:
+def measure(
+    frameworks: list[Framework], task: str, *args: Any, repeats: int, memory: bool
+) -> dict[str, dict[str, Any]]:
     """Times a task in every framework in turn.
 
     Args:
       frameworks: those to compare, loaded.
       task: the method of the runners to time.
+      *args: its arguments.
       repeats: timed calls of each.
+      memory: whether to measure the peak of memory.
 
     Returns:
-      By framework: `first_seconds` (with compilation), `seconds` of the timed calls, `median`, `min`, `peak_mb`,
-      and `values`, what the calls returned, the first one included.
+      By framework: `first_seconds` (with compilation), `seconds` of the timed calls, `median`, `min`, `values`, what
+      the calls returned, the first one included, and, if asked for, `peak_mb`.
     """
     results: dict[str, dict[str, Any]] = {}
     for framework in frameworks:
-        first = framework.call(task)
+        first = framework.call(task, *args)
         results[framework.name] = {"first_seconds": first.seconds, "seconds": [], "values": [first.value]}
-        framework.call("reset_peak")
+        if memory:
+            framework.call("reset_peak")
     for repeat in range(repeats):
         # Whoever goes second may find the processor warmer, so they take turns in that too.
         for framework in frameworks if repeat % 2 == 0 else reversed(frameworks):
-            answer = framework.call(task)
+            answer = framework.call(task, *args)
             results[framework.name]["seconds"].append(answer.seconds)
             results[framework.name]["values"].append(answer.value)
     for framework in frameworks:
         result = results[framework.name]
         result["median"] = statistics.median(result["seconds"])
         result["min"] = min(result["seconds"])
-        result["peak_mb"] = framework.call("peak_megabytes").value
+        if memory:
+            result["peak_mb"] = framework.call("peak_megabytes").value
     return results
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the benchmark and returns all it found, ready for JSON."""
-    shape = (options.batch, options.frames, options.size, options.size, 3)
+    if options.huge_pages:
+        use_huge_pages()
+    # Where there is a GPU, the processes share its memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    under = conditions()
+    names = ("model", "batch", "frames", "image_size", "num_classes", "dtype")
+    jax = Framework("jax", "jax", **{name: getattr(options, name) for name in names}, **dict(options.option))
+    description: ModelDescription = jax.call("describe").value
+    twin = {"options": description.twin, "dtype": options.dtype}
+    frameworks = [jax, Framework("pytorch", "pytorch", **twin)]
+    if options.compile:
+        frameworks.append(Framework("pytorch compiled", "pytorch", **twin, compiled=True))
     generator = np.random.default_rng(0)
-    clips = generator.standard_normal(shape, dtype=np.float32)
+    clips = generator.standard_normal((options.batch, *description.clip_shape), dtype=np.float32)
     labels = generator.integers(options.num_classes, size=options.batch, dtype=np.int32)
-    jax = Framework(
-        "jax", model=options.model, frames=options.frames, size=options.size, num_classes=options.num_classes
-    )
-    pytorch = Framework("pytorch", options=jax.call("describe").value)
-    frameworks = [jax, pytorch]
     with tempfile.TemporaryDirectory() as folder:
         weights = pathlib.Path(folder) / "weights.npz"
-        pytorch.call("save", weights)
-        for framework in frameworks:
-            framework.call("load", weights, clips, labels, ADAMW)
-    tasks = {task: measure(frameworks, task, options.repeats) for task in TASKS}
+        frameworks[1].call("save", weights)
+
+        def load() -> None:
+            for framework in frameworks:
+                framework.call("load", weights, clips, labels, ADAMW)
+
+        load()
+        tasks = {task: measure(frameworks, task, repeats=options.repeats, memory=True) for task in TASKS}
+        stages = {}
+        if options.stages:
+            load()  # training has moved the weights
+            stages = measure_stages(frameworks, description, options.repeats)
+    rates = {framework.name: framework.call("matmul_rate").value for framework in frameworks}
+    settings = {framework.name: framework.call("settings").value for framework in frameworks}
     for framework in frameworks:
         framework.close()
 
+    flops = 2 * options.batch * description.multiply_adds
+    for task, results in tasks.items():
+        add_rates(results, PASSES[task] * flops, rates)
+    for stage, passes in stages.items():
+        flops = 2 * options.batch * description.stages[stage].multiply_adds
+        for task in ("forward", "forward_backward"):
+            add_rates(passes[task], PASSES[task] * flops, rates)
     logits, losses = (
-        {name: np.asarray(result.pop("values")) for name, result in tasks[task].items()} for task in TASKS
+        {name: np.asarray(result.pop("values")) for name, result in tasks[task].items()} for task in tasks
     )
-    difference = float(np.abs(logits["jax"][0] - logits["pytorch"][0]).max())
     return {
         "model": options.model,
-        "clips": list(shape),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "versions": [framework.version for framework in frameworks],
+        "dtype": options.dtype,
+        "clips": list(clips.shape),
+        "conditions": under | {"load_at_end": os.getloadavg()[0]},
+        "frameworks": settings,
+        "matmul_flops_per_second": rates,
         "tasks": tasks,
+        "stages": stages,
         "largest_logit": float(np.abs(logits["pytorch"][0]).max()),
-        "largest_logit_difference": difference,
+        "largest_logit_difference": max(largest_difference({name: each[0] for name, each in logits.items()})),
         "losses": {name: values.tolist() for name, values in losses.items()},
     }
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """The findings as text."""
-    shape = " x ".join(map(str, result["clips"]))
-    lines = [
-        f"{result['model']}, clips {shape}, float32, {' against '.join(result['versions'])}, "
-        f"{result['cores']} cores, load {result['load']:.1f}",
-        f"{'':14}{'JAX median (min)':>20}{'PyTorch median (min)':>23}{'ratio':>7}{'JAX peak':>11}{'PyTorch peak':>14}",
-    ]
-    for task, timings in result["tasks"].items():
-        jax, pytorch = timings["jax"], timings["pytorch"]
-        seconds = [f"{timing['median']:.3f} s ({timing['min']:.3f})" for timing in (jax, pytorch)]
-        peaks = ["unknown" if timing["peak_mb"] is None else f"{timing['peak_mb']:.0f} MB" for timing in (jax, pytorch)]
-        ratio = jax["median"] / pytorch["median"]
-        name = task.replace("train_step", "training step")
-        lines.append(f"{name:14}{seconds[0]:>20}{seconds[1]:>23}{ratio:>7.2f}{peaks[0]:>11}{peaks[1]:>14}")
-    firsts = ", ".join(f"{task} {timing['jax']['first_seconds']:.1f} s" for task, timing in result["tasks"].items())
-    losses = ", ".join(f"{name} {values[0]:.6f} to {values[-1]:.6f}" for name, values in result["losses"].items())
-    lines += [
-        f"first call of JAX, with compilation: {firsts}",
-        f"logits differ by at most {result['largest_logit_difference']:.1e}, the largest is "
-        f"{result['largest_logit']:.2f}; losses over the steps: {losses}",
-    ]
-    return "\n".join(lines)
+def measure_stages(frameworks: list[Framework], description: ModelDescription, repeats: int) -> dict[str, Any]:
+    """Times every stage by itself.
+
+    Args:
+      frameworks: those to compare, with the same weights.
+      description: of the model.
+      repeats: timed calls of each.
+
+    Returns:
+      By stage: `forward` and `forward_backward`, each as of `measure`, and `largest_relative_difference` of the
+      outputs.
+    """
+    generator = np.random.default_rng(1)
+    arrays = {
+        name: tuple(generator.standard_normal(shape, dtype=np.float32) for shape in (stage.input, stage.output))
+        for name, stage in description.stages.items()
+    }
+    for framework in frameworks:
+        framework.call("load_stages", arrays)
+    found: dict[str, Any] = {}
+    for name in description.stages:
+        outputs = {framework.name: framework.call("stage_output", name).value for framework in frameworks}
+        difference = max(largest_difference(outputs)) / float(np.abs(outputs["pytorch"]).max())
+        found[name] = {"largest_relative_difference": difference}
+        for task in ("forward", "forward_backward"):
+            # The process holds the whole model and all stages: its memory is not that of one.
+            results = measure(frameworks, f"stage_{task}", name, repeats=repeats, memory=False)
+            for result in results.values():
+                del result["values"]
+            found[name][task] = results
+    return found
+
+
+def largest_difference(arrays: dict[str, np.ndarray]) -> list[float]:
+    """The largest difference of each framework's numbers from PyTorch's."""
+    expected = arrays["pytorch"]
+    return [float(np.abs(array - expected).max()) for name, array in arrays.items() if name != "pytorch"]
+
+
+def add_rates(results: dict[str, dict[str, Any]], flops: int, rates: dict[str, float]) -> None:
+    """Adds to what `measure` found `flops`, `flops_per_second` and `share_of_peak`, by the medians."""
+    for name, result in results.items():
+        result["flops"] = flops
+        result["flops_per_second"] = flops / result["median"]
+        result["share_of_peak"] = result["flops_per_second"] / rates[name]
+
+
+def same_network(result: dict[str, Any]) -> bool:
+    """Whether logits, and the outputs of stages, agree."""
+    limit = LARGEST_RELATIVE_DIFFERENCE[result["dtype"]]
+    differences = [stage["largest_relative_difference"] for stage in result["stages"].values()]
+    return max([*differences, result["largest_logit_difference"] / result["largest_logit"]]) <= limit
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as a pair; what is not JSON is taken as a string."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def main() -> None:
     """Reads the command line, runs, prints the table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="uniformer_emim_s", help="a name of motion_vit.list_models()")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
+    parser.add_argument(
+        "--model", default="uniformer_emim_s", help="a UniFormer or TimeSformer of `motion_vit.list_models()`"
+    )
+    parser.add_argument("--frames", type=int, help="frames of a clip; by default the model's own number")
+    parser.add_argument(
+        "--size", type=int, dest="image_size", help="height and width in pixels; by default the model's"
+    )
     parser.add_argument("--batch", type=int, default=1, help="clips")
     parser.add_argument("--num-classes", type=int, default=174)
+    parser.add_argument("--dtype", choices=tuple(LARGEST_RELATIVE_DIFFERENCE), default="float32")
+    parser.add_argument(
+        "--option",
+        type=_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help='an option of the model, the value as JSON, such as remat="matmuls" or depths=[1,1,2,2]',
+    )
+    parser.add_argument("--compile", action="store_true", help="time PyTorch with `torch.compile` too")
+    parser.add_argument("--stages", action="store_true", help="time every stage by itself too")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls of each framework")
+    parser.add_argument(
+        "--no-huge-pages", action="store_false", dest="huge_pages", help="leave the allocator's settings as they are"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
     options = parser.parse_args()
     result = run(options)
     print(table(result))
     if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-    if result["largest_logit_difference"] > LARGEST_RELATIVE_DIFFERENCE * result["largest_logit"]:
-        sys.exit("the logits of the two networks differ: these timings compare different computations")
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if not same_network(result):
+        sys.exit("the outputs of the networks differ: these timings compare different computations")
 
 
 if __name__ == "__main__":

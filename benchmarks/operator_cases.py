@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import torch
 from torch.nn import functional as F
-from torch_twin import cost_volume_attention as torch_cost_volume_attention
+from torch_uniformer import cost_volume_attention as torch_cost_volume_attention
 
 from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
 from motion_vit.ops.motion_branch import MotionBranch
@@ -62,7 +62,7 @@ def cases(batch: int) -> Iterator[OperatorCase]:
         yield cost_volume_case(batch, pairs, side, heads)
     for side, channels, kernel in ((56, 64, 5), (28, 128, 5), (56, 64, 3), (28, 128, 3), (14, 320, 3), (7, 512, 3)):
         yield depthwise_case(batch, 16, side, channels, kernel)
-    for tokens, heads in ((3136, 5), (784, 8), (6272, 5)):
+    for tokens, heads in ((3136, 5), (784, 8), (6272, 5), (1568, 8)):
         yield global_attention_case(batch, tokens, heads)
 
 

@@ -1,11 +1,11 @@
-"""What a network in PyTorch must know to be the same as a model here; imports no framework."""
+"""What networks in PyTorch must know to be the same as models here; imports no framework."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class TwinOptions:
-    """The shape of a network, as the fields of `motion_vit.models.uniformer.UniFormer` of the same names."""
+class UniFormerOptions:
+    """The shape of a UniFormer, as the fields of `motion_vit.models.uniformer.UniFormer` of the same names."""
 
     num_classes: int
     widths: tuple[int, int, int, int]
@@ -15,3 +15,20 @@ class TwinOptions:
     placement: str
     layer_scale: float | None = None
     mlp_ratio: float = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeSformerOptions:
+    """The shape of a TimeSformer, as the fields of `motion_vit.models.timesformer.TimeSformer` of the same names."""
+
+    num_classes: int
+    frames: int
+    image_size: int
+    patch_size: int
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions

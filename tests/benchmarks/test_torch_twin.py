@@ -1,4 +1,4 @@
-"""The PyTorch network that benchmarks compare with is the authors' one too, by their own numbers."""
+"""The PyTorch networks that benchmarks compare with are the authors' too, by their own numbers."""
 
 import dataclasses
 
@@ -6,7 +6,8 @@ import goldens
 import numpy as np
 import pytest
 import torch
-import torch_twin
+from torch_options import TimeSformerOptions, UniFormerOptions
+from torch_twin import make_twin
 
 import motion_vit
 
@@ -19,7 +20,7 @@ NETWORKS = {
 
 
 def build(name):
-    twin = torch_twin.make_twin(torch_twin.TwinOptions(**NETWORKS[name]))
+    twin = make_twin(UniFormerOptions(**NETWORKS[name]))
     state_dict = {key: torch.from_numpy(np.array(value)) for key, value in goldens.state_dict(name).items()}
     twin.load_state_dict(state_dict, strict=True)
     return twin, goldens.load(name), torch.from_numpy(np.ascontiguousarray(goldens.tiny_video()))
@@ -48,12 +49,31 @@ def test_the_twin_gives_the_authors_gradients():
         goldens.assert_gradient_matches(golden, f"train/grad/{name}", gradient)
 
 
-@pytest.mark.parametrize("name", ["uniformer_s", "uniformer_emim_s", "uniformer_b", "uniformer_emim_b"])
+def test_the_twin_of_a_timesformer_gives_the_authors_logits():
+    name = "timesformer_tiny_divided_space_time"
+    twin = make_twin(TimeSformerOptions(10, frames=8, image_size=64, patch_size=16, width=96, depth=2, heads=3))
+    state_dict = {key: torch.from_numpy(np.array(value)) for key, value in goldens.state_dict(name).items()}
+    twin.load_state_dict(state_dict, strict=True)
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.timesformer_video())))
+    np.testing.assert_allclose(logits, goldens.load(name)["logits"], rtol=1e-4, atol=1e-4)
+
+
+MILLIONS = {
+    "uniformer_s": 21.284,
+    "uniformer_emim_s": 21.421,
+    "uniformer_b": 49.697,
+    "uniformer_emim_b": 50.015,
+    "timesformer_b": 121.393,
+}
+
+
+@pytest.mark.parametrize("name", MILLIONS)
 def test_the_twin_of_a_preset_has_as_many_parameters(name):
     model = motion_vit.create_model(name, num_classes=174)
-    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(torch_twin.TwinOptions)}
+    options = TimeSformerOptions if name.startswith("timesformer") else UniFormerOptions
+    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(options)}
     with torch.device("meta"):
-        twin = torch_twin.UniFormerTwin(torch_twin.TwinOptions(**fields))
-    millions = {"uniformer_s": 21.284, "uniformer_emim_s": 21.421, "uniformer_b": 49.697, "uniformer_emim_b": 50.015}
+        twin = make_twin(options(**fields))
     count = sum(parameter.numel() for parameter in twin.parameters())
-    assert round(count / 1e6, 3) == millions[name]
+    assert round(count / 1e6, 3) == MILLIONS[name]

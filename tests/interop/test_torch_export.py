@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch_networks
 from small_trained_model import small_trained_model
-from torch_options import TwinOptions
+from torch_options import UniFormerOptions
 from torch_twin import make_twin
 
 import motion_vit
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_the_authors_goes_in_and_out_and_in_again_with_no_bit_ch
 def test_it_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(golden, tmp_path):
     trained = trained_model(golden)
     model = trained.model
-    options = TwinOptions(
+    options = UniFormerOptions(
         num_classes=model.num_classes,
         widths=model.widths,
         depths=model.depths,

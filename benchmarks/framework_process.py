@@ -1,0 +1,82 @@
+"""A framework in a process of its own, so that its memory and its threads are its own."""
+
+import dataclasses
+import importlib
+import multiprocessing
+import time
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+RUNNERS = {"jax": ("jax_runner", "JaxRunner"), "pytorch": ("torch_runner", "TorchRunner")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a call in a framework's process gave.
+
+    Attributes:
+      value: what it returned.
+      seconds: how long it took there.
+      error: the traceback, if it failed.
+    """
+
+    value: Any
+    seconds: float
+    error: str | None = None
+
+
+class Framework:
+    """A process which makes a runner and then calls its methods when told to.
+
+    Args:
+      name: what the report calls it.
+      runner: a key of `RUNNERS`.
+      **options: arguments of the runner.
+    """
+
+    def __init__(self, name: str, runner: str, **options: Any) -> None:
+        self.name = name
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, *RUNNERS[runner], options), daemon=True)
+        self._process.start()
+        self._receive()
+
+    def call(self, method: str, *args: Any) -> Answer:
+        """Calls a method of the runner and waits for the answer."""
+        self._connection.send((method, args))
+        return self._receive()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._connection.close()
+        self._process.join()
+
+    def _receive(self) -> Answer:
+        answer: Answer = self._connection.recv()
+        if answer.error:
+            raise RuntimeError(f"in the {self.name} process:\n{answer.error}")
+        return answer
+
+
+def _serve(connection: Connection, module: str, runner_class: str, options: Mapping[str, Any]) -> None:
+    """Body of a framework's process."""
+    try:
+        runner = getattr(importlib.import_module(module), runner_class)(**options)
+        connection.send(Answer(None, 0.0))
+        while True:
+            name, args = connection.recv()
+            connection.send(timed_call(runner, name, *args))
+    except EOFError:
+        return
+    except Exception:
+        connection.send(Answer(None, 0.0, traceback.format_exc()))
+
+
+def timed_call(runner: Any, method: str, *args: Any) -> Answer:
+    """Calls a method of a runner, which waits for its device before it returns."""
+    start = time.perf_counter()
+    value = getattr(runner, method)(*args)
+    return Answer(value, time.perf_counter() - start)

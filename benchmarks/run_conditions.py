@@ -1,0 +1,63 @@
+"""What a benchmark ran under: machine, load, versions and the settings of the environment that matter for speed."""
+
+import os
+import pathlib
+import platform
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+ALLOCATOR_VARIABLE = "GLIBC_TUNABLES"
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""By this setting the allocator of glibc asks Linux for huge pages, which programs of many large arrays gain from: both
+frameworks allocate an array for nearly every operation, and the kernel clears its pages one by one."""
+
+_SETTINGS = (
+    ALLOCATOR_VARIABLE,
+    "LD_PRELOAD",
+    "OMP_NUM_THREADS",
+    "XLA_FLAGS",
+    "LIBTPU_INIT_ARGS",
+    "CUDA_VISIBLE_DEVICES",
+)
+_PREFIXES = ("JAX_", "XLA_PYTHON_", "PYTORCH_", "TORCHINDUCTOR_", "TORCH_")
+
+
+def use_huge_pages() -> None:
+    """Has the processes that are started from now on use huge pages, where the allocator is glibc's.
+
+    It is read when a process starts, so that this one stays as it is. A setting that is there already is kept.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        os.environ.setdefault(ALLOCATOR_VARIABLE, HUGE_PAGES)
+
+
+def conditions() -> dict[str, Any]:
+    """The machine and the settings as they are now, ready for JSON; settings that are not made are left out."""
+    settings = {name: value for name, value in os.environ.items() if name in _SETTINGS or name.startswith(_PREFIXES)}
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "environment": dict(sorted(settings.items())),
+        "command": sys.argv,
+    }
+
+
+def conditions_line(found: Mapping[str, Any]) -> str:
+    """What matters most of `conditions`, in a line."""
+    settings = ", ".join(f"{name}={value}" for name, value in found["environment"].items())
+    return f"{found['cores']} cores of {found['processor']}, load {found['load']:.1f}; {settings or 'no settings'}"
+
+
+def _processor() -> str:
+    """The name of the processor, as far as the system tells."""
+    table = pathlib.Path("/proc/cpuinfo")
+    if table.exists():
+        for line in table.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
