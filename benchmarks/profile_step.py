@@ -1,0 +1,177 @@
+"""Shows where the time of a training step goes: by stage, kind of layer, and pass, as a table and a picture.
+
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python benchmarks/profile_step.py --model uniformer_emim_s --out step.png
+    python benchmarks/profile_step.py --model uniformer_emim_b --batch 16 --dtype bfloat16 --out step.png    # on a GPU
+
+Runs a few steps (forward, backward, AdamW) on random clips under JAX's profiler, reads the trace back, and adds up the
+time of every operation of the compiled program, without that of operations inside it, where it belongs in the network.
+A fusion of several operations counts where its last one belongs. Operations that run at the same time, on the threads
+of a CPU, count each by themselves: "busy" is their sum, and may be up to as many times the step as there are cores.
+Operations shorter than a microsecond are overstated, because tracing each takes time. On a GPU, work that was
+recorded as a CUDA graph carries no names: run with `XLA_FLAGS=--xla_gpu_enable_command_buffer=`.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax_runner import initial_state, make_train_step
+from model import ADAMW
+from operation_places import KINDS, Place, operation_names, place_finder, stage_names
+from profile_picture import bars, draw_profile
+from run_conditions import conditions, conditions_line
+from traced_operations import self_seconds, trace
+
+import motion_vit
+from motion_vit.models.options import model_options
+from motion_vit.training.compiled_program import parse_program
+
+WARM_UP_STEPS = 2
+
+
+def profile(model: Any, batch: int, steps: int) -> dict[str, Any]:
+    """Traces training steps of a model.
+
+    Args:
+      model: a model of `motion_vit.create_model` whose stages are known.
+      batch: clips.
+      steps: steps to trace.
+
+    Returns:
+      `untraced_step_seconds`, of each step, as many as are then traced; `step_seconds`, of each traced step; `stages`,
+      their names in the order of the network; `seconds`, of a step by place: a list of `stage`, `kind`, `direction` and
+      `seconds`.
+    """
+    optimizer = optax.adamw(**ADAMW)
+    generator = np.random.default_rng(0)
+    clips = jnp.asarray(generator.standard_normal((batch, *model.clip_shape), dtype=np.float32))
+    labels = jnp.asarray(generator.integers(model.num_classes, size=batch, dtype=np.int32))
+    state = initial_state(jax.jit(model.init)(jax.random.key(0), clips), optimizer)
+    step = jax.jit(make_train_step(model, optimizer), donate_argnums=0).lower(state, clips, labels).compile()
+    text = step.as_text()
+
+    def run(repeats: int) -> list[float]:
+        nonlocal state
+        seconds = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            state, _ = jax.block_until_ready(step(state, clips, labels))
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    run(WARM_UP_STEPS)
+    untraced = run(steps)
+    traced: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        trace_file = trace(lambda: traced.extend(run(steps)), pathlib.Path(folder))
+        total = _by_place(model, text, trace_file)
+    return {
+        "untraced_step_seconds": untraced,
+        "step_seconds": traced,
+        "stages": stage_names(model),
+        "seconds": [{**place._asdict(), "seconds": seconds / steps} for place, seconds in total.most_common()],
+    }
+
+
+def _by_place(model: Any, text: str, trace_file: pathlib.Path) -> Counter[Place]:
+    """Seconds in a trace by place."""
+    header = re.match(r"HloModule ([^\s,]+)", text)
+    program = parse_program(text)
+    operations = {name for computation in program.computations.values() for name in computation.instructions}
+    names = operation_names(program)
+    find = place_finder(model)
+    total: Counter[Place] = Counter()
+    for operation, seconds in self_seconds(trace_file, header.group(1) if header else "", operations).items():
+        total[find(names.get(operation, ""))] += seconds
+    if not total:
+        raise RuntimeError("the trace has no operations of the training step; was another program profiling?")
+    return total
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The findings as Markdown: milliseconds by stage and pass, and kind."""
+    cells: Counter[tuple[str, str, str]] = Counter()
+    for entry in result["seconds"]:
+        cells[entry["stage"], entry["direction"], entry["kind"]] += entry["seconds"]
+    kinds = [kind for kind in KINDS if any(cell[2] == kind for cell in cells)]
+    rows = bars(result)
+    busy = sum(cells.values())
+    lines = [f"| stage | pass | {' | '.join(kinds)} | all | share |", "|---|---|" + "---:|" * (len(kinds) + 2)]
+    for stage, direction in rows:
+        milliseconds = [1e3 * cells[stage, direction, kind] for kind in kinds]
+        share = sum(milliseconds) / 1e3 / busy
+        texts = [f"{value:.1f}" if value else "" for value in (*milliseconds, sum(milliseconds))]
+        lines.append(f"| {stage} | {direction} | {' | '.join(texts)} | {share:.1%} |")
+    by_kind = [1e3 * sum(cells[stage, direction, kind] for stage, direction in rows) for kind in kinds]
+    lines.append(f"| all | | {' | '.join(f'{value:.1f}' for value in (*by_kind, 1e3 * busy))} | |")
+    shares = " | ".join(f"{value / 1e3 / busy:.1%}" for value in by_kind)
+    lines.append(f"| share | | {shares} | | |")
+    return "\n".join(lines)
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """The step and the conditions in three lines."""
+    untraced, traced = (1e3 * statistics.median(result[name]) for name in ("untraced_step_seconds", "step_seconds"))
+    busy = 1e3 * sum(entry["seconds"] for entry in result["seconds"])
+    shape = " x ".join(map(str, result["clips"]))
+    return "\n".join(
+        [
+            f"{result['model']}, training step, clips {shape}, {result['dtype']}, on {result['device']}",
+            conditions_line(result["conditions"]),
+            f"step {untraced:.1f} ms, {traced:.1f} ms with the profiler, of it busy {busy:.1f} ms on all threads "
+            f"({busy / traced:.2f} at a time); milliseconds of a step:",
+        ]
+    )
+
+
+def main() -> None:
+    """Reads the command line, runs, prints the table, writes the JSON and draws the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model", default="uniformer_emim_s", help="a UniFormer or TimeSformer of `motion_vit.list_models()`"
+    )
+    parser.add_argument("--frames", type=int, help="frames of a clip; by default the model's own number")
+    parser.add_argument(
+        "--size", type=int, dest="image_size", help="height and width in pixels; by default the model's"
+    )
+    parser.add_argument("--batch", type=int, default=1, help="clips")
+    parser.add_argument("--num-classes", type=int, default=174)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--steps", type=int, default=3, help="steps to trace")
+    parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
+    parser.add_argument("--out", type=pathlib.Path, help="where to draw the picture, a PNG file")
+    options = parser.parse_args()
+    under = conditions()
+    names = ("frames", "image_size", "num_classes", "dtype")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    model = motion_vit.create_model(options.model, **given)
+    result = {
+        "model": options.model,
+        "dtype": options.dtype,
+        "clips": [options.batch, *model.clip_shape],
+        "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
+        "conditions": under,
+        "options": model_options(model),
+        **profile(model, options.batch, options.steps),
+    }
+    print(summary(result), table(result), sep="\n\n")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if options.out:
+        draw_profile(result, options.out)
+
+
+if __name__ == "__main__":
+    main()
