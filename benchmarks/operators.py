@@ -5,10 +5,15 @@
     python benchmarks/operators.py --dtype bfloat16 --batch 40       # on a GPU, with a PyTorch that sees it
 
 The frameworks take turns. `forward` is the function alone, `f+b` the function and its gradients to all inputs. Times
-are of whole calls after one that warms up, as many as asked for or as fit into `--seconds`. `temporary` is what XLA's
-compiled program holds besides inputs and outputs. `floor` is what the definition needs: reading and writing every
-input, output and gradient once, and its multiply-adds. Outputs are compared in the run. A form that would need more
-temporary memory than `--memory-limit` is compiled but not run, and says so.
+are of whole calls after one that warms up, as many as asked for or as fit into `--seconds`. `floor` is what the
+definition needs: reading and writing every input, output and gradient once, and its multiply-adds; `GFLOP/s` and `GB/s`
+are the floor in the time that a form takes. `temporary` is what XLA's compiled program holds besides inputs and
+outputs; `peak` is by how much a call raises the resident memory of the process (Linux), results included, or on a GPU,
+for PyTorch alone, the memory of its tensors. Outputs are compared in the run. A form that would need more temporary
+memory than `--memory-limit` is compiled but not run, and says so.
+
+Both frameworks share a process, and with it the allocator. `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` before the command
+has that of glibc use huge pages, as `benchmarks/model.py` does by itself.
 """
 
 import argparse
@@ -26,6 +31,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from operator_cases import OperatorCase, cases
+from resident_memory import reset_resident_peak, resident_peak_megabytes
+from run_conditions import conditions, conditions_line
 
 PASSES = ("forward", "f+b")
 
@@ -38,6 +45,7 @@ class Row:
       seconds: of each timed call.
       compile_seconds: of XLA; None for PyTorch.
       temporary_mb: of XLA's program; None for PyTorch.
+      peak_mb: what a call added to the memory in use at most; None where it is not known.
       difference: largest difference of the output to PyTorch's, relative to the largest number there.
       note: why it was not timed.
     """
@@ -45,6 +53,7 @@ class Row:
     seconds: list[float] = dataclasses.field(default_factory=list)
     compile_seconds: float | None = None
     temporary_mb: float | None = None
+    peak_mb: float | None = None
     difference: float | None = None
     note: str = ""
 
@@ -80,6 +89,7 @@ def run_case(case: OperatorCase, options: argparse.Namespace) -> dict[str, dict[
             if form != "pytorch":
                 output = np.asarray(call(), np.float32)
                 rows[form].difference = float(np.abs(output - expected).max() / np.abs(expected).max())
+            rows[form].peak_mb = _peak_megabytes(call, form)
         _take_turns(calls, rows, options)
         found[name] = rows
     return found
@@ -136,6 +146,22 @@ def _torch_call(
     return call
 
 
+def _peak_megabytes(call: Callable[[], Any], form: str) -> float | None:
+    """What a call adds to the memory in use at most."""
+    if torch.cuda.is_available():
+        if form != "pytorch":
+            return None  # of a device, JAX only keeps the peak since the process began
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    reset_resident_peak()
+    before = resident_peak_megabytes()
+    call()
+    after = resident_peak_megabytes()
+    return None if before is None or after is None else (after - before) * 2**20 / 1e6
+
+
 def _take_turns(calls: Mapping[str, Callable[[], Any]], rows: Mapping[str, Row], options: argparse.Namespace) -> None:
     """Times the calls in turns; slow ones stop when their share of time is used up."""
     for repeat in range(options.repeats):
@@ -149,33 +175,51 @@ def _take_turns(calls: Mapping[str, Callable[[], Any]], rows: Mapping[str, Row],
 
 def table(case: OperatorCase, found: Mapping[str, Mapping[str, Row]], dtype: str) -> str:
     """The findings of a case as a Markdown table, with its floors above."""
-    size = jnp.dtype(dtype).itemsize
-    floors = ", ".join(
-        f"{name} {case.floor_bytes(size, backward=name == 'f+b') / 1e6:.1f} MB and "
-        f"{case.flops(backward=name == 'f+b') / 1e9:.2f} GFLOP"
-        for name in PASSES
+    floors = _floors(case, dtype)
+    floor = ", ".join(
+        f"{name} {each['bytes'] / 1e6:.1f} MB and {each['flops'] / 1e9:.2f} GFLOP" for name, each in floors.items()
     )
     differences = [row.difference for rows in found.values() for row in rows.values() if row.difference is not None]
     lines = [
-        f"{case.name}, {case.shape}; floor: {floors}; outputs differ by {max(differences, default=0):.0e} at most",
+        f"{case.name}, {case.shape}; floor: {floor}; outputs differ by {max(differences, default=0):.0e} at most",
         "",
-        "| form | " + " | ".join(f"{name} ms (min) | to PyTorch | temporary MB | compile s" for name in PASSES) + " |",
-        "|---|" + "---:|" * 8,
+        "| form | " + " | ".join(f"{name} ms (min) | {_COLUMNS}" for name in PASSES) + " |",
+        "|---|" + "---:|" * 14,
     ]
     for form in found["forward"]:
-        cells = [cell for name in PASSES for cell in _cells(found[name][form], found[name]["pytorch"])]
+        cells = [
+            cell
+            for name, each in floors.items()
+            for cell in _cells(found[name][form], found[name]["pytorch"], each["bytes"], each["flops"])
+        ]
         lines.append(f"| {form} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cells(row: Row, pytorch: Row) -> tuple[str, str, str, str]:
-    compiled = f"{row.compile_seconds:.1f}" if row.compile_seconds is not None else ""
-    temporary = f"{row.temporary_mb:.0f}" if row.temporary_mb is not None else ""
+def _floors(case: OperatorCase, dtype: str) -> dict[str, dict[str, int]]:
+    """Bytes and floating point operations that the definition needs, by pass."""
+    size = jnp.dtype(dtype).itemsize
+    backward = {name: name == "f+b" for name in PASSES}
+    return {
+        name: {"bytes": case.floor_bytes(size, backward=each), "flops": case.flops(backward=each)}
+        for name, each in backward.items()
+    }
+
+
+_COLUMNS = "to PyTorch | GFLOP/s | GB/s | temporary MB | peak MB | compile s"
+
+
+def _cells(row: Row, pytorch: Row, floor_bytes: int, flops: int) -> tuple[str, ...]:
+    """What the table says of a form in one pass."""
+    compiled = "" if row.compile_seconds is None else f"{row.compile_seconds:.1f}"
+    temporary = "" if row.temporary_mb is None else f"{row.temporary_mb:.0f}"
+    peak = "" if row.peak_mb is None else f"{row.peak_mb:.0f}"
     if not row.seconds:
-        return row.note, "", temporary, compiled
+        return row.note, "", "", "", temporary, peak, compiled
     median = statistics.median(row.seconds)
     ratio = "" if row is pytorch else f"{median / statistics.median(pytorch.seconds):.2f}"
-    return f"{median * 1e3:.1f} ({min(row.seconds) * 1e3:.1f})", ratio, temporary, compiled
+    rates = (f"{flops / median / 1e9:.3g}", f"{floor_bytes / median / 1e9:.3g}")
+    return f"{median * 1e3:.1f} ({min(row.seconds) * 1e3:.1f})", ratio, *rates, temporary, peak, compiled
 
 
 def main() -> None:
@@ -194,10 +238,9 @@ def main() -> None:
     # PyTorch's own choice is half the cores where it takes them for hyperthreads; XLA uses all.
     torch.set_num_threads(os.cpu_count() or 1)
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
-    print(
-        f"{options.dtype}, batches of {options.batch}, jax {jax.__version__} on {jax.devices()[0].device_kind}, torch "
-        f"{torch.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n"
-    )
+    under = conditions()
+    versions = f"jax {jax.__version__} on {jax.devices()[0].device_kind}, torch {torch.__version__}"
+    print(f"{options.dtype}, batches of {options.batch}, {versions}\n{conditions_line(under)}\n")
     report: list[dict[str, Any]] = []
     for case in cases(options.batch):
         if not case.name.replace(" ", "-").startswith(options.operator) or options.shape not in case.shape:
@@ -205,11 +248,14 @@ def main() -> None:
         found = run_case(case, options)
         print(table(case, found, options.dtype), end="\n\n", flush=True)
         rows = {name: {form: dataclasses.asdict(row) for form, row in forms.items()} for name, forms in found.items()}
-        report.append({"operator": case.name, "shape": case.shape, "passes": rows})
+        report.append(
+            {"operator": case.name, "shape": case.shape, "floors": _floors(case, options.dtype), "passes": rows}
+        )
     if not report:
         raise SystemExit(f"no operator begins with {options.operator!r} and has a shape with {options.shape!r}")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        result = {"conditions": under, "versions": versions, "dtype": options.dtype, "cases": report}
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

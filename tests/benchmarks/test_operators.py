@@ -1,4 +1,6 @@
 import argparse
+import statistics
+import sys
 
 import operator_cases
 import operators
@@ -24,8 +26,12 @@ def test_every_form_is_timed_on_the_computation_that_pytorch_does(name: str) -> 
         assert set(rows) - set(timed) <= {"cudnn"}, "only cuDNN's form cannot run without a GPU"
         assert all(len(row.seconds) == 2 for row in timed.values())
         assert max(row.difference for form, row in timed.items() if form != "pytorch") < 1e-5
+        assert all(row.peak_mb is not None and row.peak_mb >= 0 for row in timed.values()) or sys.platform != "linux"
     text = operators.table(CASES[name], found, "float32")
     assert len(text.splitlines()) == 4 + len(found["forward"])
+    cells = next(line for line in text.splitlines() if line.startswith("| pytorch |")).split(" | ")
+    seconds = statistics.median(found["forward"]["pytorch"].seconds)
+    assert float(cells[3]) == pytest.approx(CASES[name].flops(backward=False) / seconds / 1e9, rel=0.01)
 
 
 def test_a_form_that_needs_more_memory_than_allowed_says_how_much() -> None:
