@@ -86,13 +86,12 @@ def measure(
     return results
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Runs the benchmark and returns all it found, ready for JSON."""
+def start_frameworks(options: argparse.Namespace) -> tuple[list[Framework], ModelDescription]:
+    """Starts the processes: the library's, PyTorch's, and if asked for one of compiled PyTorch."""
     if options.huge_pages:
         use_huge_pages()
     # Where there is a GPU, the processes share its memory.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    under = conditions()
     names = ("model", "batch", "frames", "image_size", "num_classes", "dtype")
     jax = Framework("jax", "jax", **{name: getattr(options, name) for name in names}, **dict(options.option))
     description: ModelDescription = jax.call("describe").value
@@ -100,6 +99,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     frameworks = [jax, Framework("pytorch", "pytorch", **twin)]
     if options.compile:
         frameworks.append(Framework("pytorch compiled", "pytorch", **twin, compiled=True))
+    return frameworks, description
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the benchmark and returns all it found, ready for JSON."""
+    frameworks, description = start_frameworks(options)
+    under = conditions()
     generator = np.random.default_rng(0)
     clips = generator.standard_normal((options.batch, *description.clip_shape), dtype=np.float32)
     labels = generator.integers(options.num_classes, size=options.batch, dtype=np.int32)
@@ -122,13 +128,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for framework in frameworks:
         framework.close()
 
-    flops = 2 * options.batch * description.multiply_adds
     for task, results in tasks.items():
-        add_rates(results, PASSES[task] * flops, rates)
+        add_rates(results, PASSES[task] * 2 * options.batch * description.multiply_adds, rates)
     for stage, passes in stages.items():
-        flops = 2 * options.batch * description.stages[stage].multiply_adds
         for task in ("forward", "forward_backward"):
-            add_rates(passes[task], PASSES[task] * flops, rates)
+            add_rates(passes[task], PASSES[task] * 2 * options.batch * description.stages[stage].multiply_adds, rates)
     logits, losses = (
         {name: np.asarray(result.pop("values")) for name, result in tasks[task].items()} for task in tasks
     )
