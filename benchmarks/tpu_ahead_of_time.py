@@ -2,6 +2,7 @@
 
     python benchmarks/tpu_ahead_of_time.py                             # every part, TPU v5e
     python benchmarks/tpu_ahead_of_time.py --topology v5p:1x1x1 --part emim --implementation all
+    python benchmarks/tpu_ahead_of_time.py --implementation pallas     # the kernels
 
 Needs the extra `tpu` and no TPU. One chip, bfloat16, 8 clips of 16 frames by default. Bytes, arithmetic and memory are
 what the compiler says of its own program: they are the same on every machine, so that a change of a part shows in
@@ -27,7 +28,7 @@ from motion_vit.modules.attention_block import AttentionBlock
 from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
-from motion_vit.ops import cost_volume
+from motion_vit.ops import cost_volume, global_attention
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.compiled_program import parse_program
 from motion_vit.training.program_costs import program_costs
@@ -61,25 +62,23 @@ def parts(implementation: str | None = None) -> Iterator[tuple[str, nn.Module, i
     """The parts of the network.
 
     Args:
-      implementation: of cost-volume attention; the one for TPU by default.
+      implementation: of cost-volume attention or global attention, for the parts whose operator has it; None takes what
+        is chosen for TPU, and every part.
 
     Yields:
       Name, module, side of its square of tokens, channels.
     """
     for stage in (3, 4):
         side, channels = STAGES[stage]
-        emim = Emim(channels // HEAD_CHANNELS, dtype=jnp.bfloat16, implementation=implementation)
-        yield f"emim stage {stage}", emim, side, channels
-    for stage in (3, 4):
-        side, channels = STAGES[stage]
-        attention = GlobalAttention(channels // HEAD_CHANNELS, dtype=jnp.bfloat16)
-        yield f"global attention stage {stage}", attention, side, channels
-    for stage in (1, 2):
+        if implementation in (None, *cost_volume.IMPLEMENTATIONS):
+            emim = Emim(channels // HEAD_CHANNELS, dtype=jnp.bfloat16, implementation=implementation)
+            yield f"emim stage {stage}", emim, side, channels
+        if implementation in (None, *global_attention.IMPLEMENTATIONS):
+            attention = GlobalAttention(channels // HEAD_CHANNELS, dtype=jnp.bfloat16, implementation=implementation)
+            yield f"global attention stage {stage}", attention, side, channels
+            yield f"attention block stage {stage}", AttentionBlock(attention, dtype=jnp.bfloat16), side, channels
+    for stage in (1, 2) if implementation is None else ():
         yield f"convolution block stage {stage}", ConvolutionBlock(dtype=jnp.bfloat16), *STAGES[stage]
-    for stage in (3, 4):
-        side, channels = STAGES[stage]
-        attention = GlobalAttention(channels // HEAD_CHANNELS, dtype=jnp.bfloat16)
-        yield f"attention block stage {stage}", AttentionBlock(attention, dtype=jnp.bfloat16), side, channels
 
 
 def compile_part(
@@ -129,7 +128,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--topology", default="v5e:2x2", help="a TPU slice, of which one chip is compiled for")
     parser.add_argument("--part", default="", help="only parts whose name begins so, such as emim")
-    parser.add_argument("--implementation", default="", help="of cost-volume attention: names with commas, or all")
+    parser.add_argument(
+        "--implementation", default="", help="of attention: names with commas, or all of cost-volume attention"
+    )
     parser.add_argument("--batch", type=int, default=8, help="clips")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--json", type=pathlib.Path, help="where to write all numbers")
@@ -143,7 +144,7 @@ def main() -> None:
     report = {}
     for implementation in chosen:
         for name, module, side, channels in parts(implementation or None):
-            if not name.startswith(options.part) or (implementation and not name.startswith("emim")):
+            if not name.startswith(options.part):
                 continue
             label = f"{name}, {side} x {side} x {channels}" + (f", {implementation}" if implementation else "")
             costs, _ = compile_part(module, (options.batch, options.frames, side, side, channels), device)

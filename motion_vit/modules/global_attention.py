@@ -34,8 +34,11 @@ class GlobalAttention(nn.Module):
         """Attends; the output bias and projection are included, the residual is not."""
         batch, channels = x.shape[0], x.shape[-1]
         qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
-        qkv = qkv.reshape(batch, -1, 3, self.heads, channels // self.heads)
-        query, key, value = (qkv[:, :, part] for part in range(3))
+        # Heads get an axis of their own last: what is cut by then would be padded to whole tiles on a TPU.
+        query, key, value = (
+            qkv[..., start : start + channels].reshape(batch, -1, self.heads, channels // self.heads)
+            for start in range(0, 3 * channels, channels)
+        )
         if self.is_mutable_collection("intermediates") and not self.is_initializing():
             self.sow("intermediates", "query", query)
             self.sow("intermediates", "key", key)

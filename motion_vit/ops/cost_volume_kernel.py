@@ -8,28 +8,21 @@ computes the affinities again. How the window is taken out of the products of al
 """
 
 import functools
-import math
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jax.sharding import AxisType, PartitionSpec
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.ops.motion_branch import MotionBranch
-from motion_vit.ops.platform import current_platform
-from motion_vit.ops.skewed_band import Line, Placement, dot, keys_on_line, placement, put_band, take_band
+from motion_vit.ops.skewed_band import Line, Placement, keys_on_line, placement, put_band, take_band
+from motion_vit.ops.tpu_kernel import CHIP_BYTES, dot, kernel_platform, on_every_device
 
 _LARGEST_PRODUCT_BYTES = 1 << 20
 """Queries times keys of a frame pair, in the dtype of the queries: several such arrays must fit the chip at once."""
-
-_FLOAT32_BYTES = 48 << 20
-"""Memory of the chip that a program may take in float32, whose products at full precision hold operands in several
-parts. The compilers' own limit, from 16 MB on, is enough in bfloat16, and leaves more of the chip to what stands around
-the kernel; the chips have 64 MB or 128."""
 
 Frames = Float[Array, "b n tokens c"]
 MotionInput = Literal["affinity", "softmax", "none"]
@@ -70,24 +63,13 @@ def cost_volume_attention_kernel(
     platform = _check(line, query.dtype)
     form = _Form(line, "none" if motion is None else motion_input, interpret=platform == "cpu")
     frames = (x.reshape(batch, pairs, height * width, heads * features) for x in (query, key, value))
-    attend = _on_every_device(functools.partial(_attend, form), batch)
+    attend = on_every_device(functools.partial(_attend, form), clips=batch, split=(True, True, True, False))
     return attend(*frames, _weights(form, heads, position_bias, motion, query.dtype)).reshape(query.shape)
 
 
 def _check(line: Line, dtype: DTypeLike) -> str:
     """Refuses what the kernel cannot do; returns the platform."""
-    platform = current_platform()
-    if platform == "portable":
-        raise ValueError(
-            "the implementation 'pallas' cannot be split over frames: leave the implementation out, and one is chosen"
-        )
-    if platform not in ("tpu", "cpu"):
-        raise ValueError(
-            f"the implementation 'pallas' runs on TPU, and interpreted on CPU, but not on {platform!r}: leave the "
-            "implementation out, and one is chosen"
-        )
-    if dtype not in (jnp.float32, jnp.bfloat16):
-        raise ValueError(f"the implementation 'pallas' takes float32 and bfloat16, not {dtype}")
+    platform = kernel_platform(dtype)
     if line.queries * line.keys * jnp.dtype(dtype).itemsize > _LARGEST_PRODUCT_BYTES:
         raise ValueError(
             f"frames of {line.height} x {line.width} tokens with a window of {line.window} in {dtype} are too large "
@@ -127,27 +109,6 @@ def _weights(form: _Form, heads: int, position_bias: Array | None, motion: Motio
     hidden_kernel = hidden_kernel.at[line.displacement_columns].set(motion.hidden_kernel.astype(dtype))
     biases = (motion.hidden_bias[None].astype(jnp.float32), motion.output_bias[None].astype(jnp.float32))
     return _Weights(bias, MotionBranch(hidden_kernel, biases[0], motion.output_kernel.astype(dtype), biases[1]))
-
-
-def _on_every_device(attend: Any, batch: int) -> Any:
-    """Splits the clips over the devices of the mesh that is set; the compiler cannot split a kernel by itself.
-
-    Axes of the mesh that do not divide the clips are left out: along these, devices do the same.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    # Inside of another `jax.shard_map` every device has its share already.
-    free = [name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind != AxisType.Manual]
-    if math.prod(mesh.shape[name] for name in free) == 1:
-        return attend
-    dividing: tuple[str, ...] = ()
-    for name in free:
-        if batch % math.prod(mesh.shape[axis] for axis in (*dividing, name)) == 0:
-            dividing += (name,)
-    clips, whole = PartitionSpec(dividing), PartitionSpec()
-    # What a kernel returns is not known to vary from device to device, so that it cannot be checked.
-    return jax.shard_map(
-        attend, in_specs=(clips, clips, clips, whole), out_specs=clips, axis_names=set(free), check_vma=False
-    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -199,8 +160,12 @@ _attend.defvjp(_attend_forward, _attend_backward)
 
 
 def _chip_bytes(dtype: DTypeLike) -> int | None:
-    """Memory of the chip that a program may take, or None for the compiler's own limit."""
-    return _FLOAT32_BYTES if dtype == jnp.float32 else None
+    """Memory of the chip that a program may take, or None for the compiler's own limit.
+
+    Products of float32 at full precision hold operands in several parts. The limit is enough in bfloat16, and leaves
+    more of the chip to what stands around the kernel.
+    """
+    return CHIP_BYTES if dtype == jnp.float32 else None
 
 
 def _specs(arrays: Any) -> Any:

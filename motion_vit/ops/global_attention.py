@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.global_attention_kernel import global_attention_kernel
 from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
 
-IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise", "stacked")
+IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise", "stacked", "pallas")
 """The names that `implementation` accepts."""
 
 _CHUNK_QUERIES = 196
@@ -45,14 +46,15 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
         pass, so that the weights of a long clip are never held at once. "clipwise" does so too, but with all heads of
         one clip of every device at a time (TPU); the clips of the batch are then taken to be split evenly over the
         devices of the mesh that is set, if one is. "stacked" multiplies stacks of matrices whose last two axes are
-        rows and columns, so that runtimes of other formats need not transpose the weights. None chooses by platform,
-        dtype and length.
+        rows and columns, so that runtimes of other formats need not transpose the weights. "pallas" is one kernel for
+        TPU that keeps the weights on the chip; it was compiled for TPUs and interpreted on CPU, but has not run on one
+        yet. None chooses by platform, dtype and length, among the others.
 
     Returns:
       Output of the shape and dtype of `query`.
 
     Raises:
-      ValueError: shapes that do not agree or an unknown implementation.
+      ValueError: shapes that do not agree, an unknown implementation, or one that cannot do what it is given.
     """
     if (
         query.ndim != 4
@@ -81,6 +83,8 @@ def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> T
         return _stacked(query, key, value)
     if implementation == "clipwise":
         return _clipwise(query, key, value)
+    if implementation == "pallas":
+        return global_attention_kernel(query, key, value)
     if implementation in ("xla", "cudnn"):
         # JAX's own function relies on implicit promotion, which a program may have switched off.
         with jax.numpy_dtype_promotion("standard"):

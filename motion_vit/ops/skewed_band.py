@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.experimental.pallas import tpu as pltpu
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from motion_vit.ops.tpu_kernel import dot
 from motion_vit.ops.window_geometry import PADDING_VALUE
 
 _LANES = 128
@@ -111,22 +111,6 @@ def placement(line: Line, dtype: DTypeLike) -> Placement:
         outside=jnp.asarray(1 - keys.sum(axis=1, keepdims=True)),
         inside=jnp.asarray(inside),
     )
-
-
-def dot(left: Array, right: Array, axes: tuple[int, int] = (1, 0)) -> Array:
-    """A matrix product in float32, of the full precision of its operands.
-
-    Args:
-      left: a matrix.
-      right: another of the same dtype.
-      axes: the axis of each that is summed over.
-
-    Returns:
-      The product.
-    """
-    precision = lax.Precision.HIGHEST if left.dtype == jnp.float32 else lax.Precision.DEFAULT
-    numbers = (((axes[0],), (axes[1],)), ((), ()))
-    return lax.dot_general(left, right, numbers, precision=precision, preferred_element_type=jnp.float32)
 
 
 def keys_on_line(frame: Float[Array, "tokens c"], places: Placement) -> Float[Array, "keys c"]:

@@ -13,7 +13,7 @@ from motion_vit.ops import global_attention
 
 # batch, tokens, heads, channels: fewer tokens than a chunk, several chunks and a remainder.
 SHAPES = [(2, 7, 3, 4), (1, 451, 2, 8)]
-CPU_IMPLEMENTATIONS = [None, "xla", "chunked", "clipwise", "stacked"]
+CPU_IMPLEMENTATIONS = [None, "xla", "chunked", "clipwise", "stacked", "pallas"]
 
 
 def attend_by_definition(query, key, value):
