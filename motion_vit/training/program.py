@@ -13,6 +13,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.options import CHOSEN_BY_PLATFORM
 from motion_vit.training import mesh as meshes
 from motion_vit.training.clip_augmentation import clip_augmentation
 from motion_vit.training.config_validation import build_model
@@ -173,11 +174,22 @@ def _check_fits(config: ConfigDict, mesh: Mesh) -> None:
             f"config field model.options.batch_norm_groups is {groups}, but must divide the "
             f"{clips // config.accumulation} clips that the model sees at once: {field} / accumulation."
         )
-    if config.data.frames % mesh.shape["frames"]:
+    _check_frames(config, mesh.shape["frames"])
+
+
+def _check_frames(config: ConfigDict, devices: int) -> None:
+    """Refuses clips whose frames cannot be split over so many devices."""
+    if config.data.frames % devices:
         raise UserError(
-            f"the mesh splits the frames of clips over {mesh.shape['frames']} devices, which do not divide "
+            f"the mesh splits the frames of clips over {devices} devices, which do not divide "
             f"data.frames = {config.data.frames}. Change mesh.frames."
         )
+    for name in CHOSEN_BY_PLATFORM:
+        if devices > 1 and config.model.options.get(name) == "pallas":
+            raise UserError(
+                f"config field model.options.{name} is 'pallas', a kernel that needs whole clips, but the mesh splits "
+                f"their frames over {devices} devices. Set mesh.frames = 1, or leave the option out and one is chosen."
+            )
 
 
 def _clips_of_a_step(config: ConfigDict) -> int:

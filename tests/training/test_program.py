@@ -246,3 +246,11 @@ def test_batch_norms_that_the_model_freezes_are_not_decayed() -> None:
 def test_clips_whose_frames_cannot_be_split_are_refused() -> None:
     with pytest.raises(UserError, match=r"frames of clips over 8 devices, which do not divide data.frames = 4"):
         make_program(make_recipe(), (1, 1, 8))
+
+
+@pytest.mark.parametrize("option", ["cost_volume_implementation", "attention_implementation"])
+def test_kernels_that_need_whole_clips_are_refused_where_frames_are_split(option: str) -> None:
+    recipe = make_recipe(**{option: "pallas"})
+    make_program(recipe, (8, 1, 1))
+    with pytest.raises(UserError, match=rf"{option} is 'pallas', .* frames over 4 devices. Set mesh.frames = 1"):
+        make_program(recipe, (2, 1, 4))
