@@ -49,6 +49,40 @@ def test_a_large_mean_does_not_spoil_the_variance():
     np.testing.assert_allclose(np.std(np.asarray(output)), 1, rtol=1e-3)
 
 
+@pytest.mark.parametrize("running_mean", [0.0, 90.0])
+def test_statistics_of_bfloat16_are_those_of_its_values(running_mean):
+    x = jnp.asarray(np.random.default_rng(0).normal(100.0, 2.0, (64, 8, 5, 5, 3)), jnp.bfloat16)
+    layer = BatchNorm(momentum=0.0, dtype=jnp.bfloat16)
+    variables = layer.init(jax.random.key(0), x, train=False)
+    variables["batch_stats"]["mean"] = jnp.full(3, running_mean)
+    output, state = train_step(layer, variables, x)
+    values = np.asarray(x, np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(state["batch_stats"]["mean"], values.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(state["batch_stats"]["var"], values.var(0, ddof=1), rtol=1e-3)
+    expected = (values - values.mean(0)) / values.std(0)
+    np.testing.assert_allclose(np.asarray(output, np.float64).reshape(-1, 3), expected, rtol=2**-8, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_gradients_are_orthogonal_to_what_normalisation_takes_away(x, dtype):
+    # Neither a shift nor a scale of a channel changes the output, so that no gradient lies along either.
+    layer = BatchNorm(epsilon=0.0)
+    values = jnp.asarray(x, dtype)
+    variables = layer.init(jax.random.key(0), values, train=False)
+    weights = np.random.default_rng(1).normal(size=x.shape).astype(np.float32)
+
+    def loss(values):
+        return jnp.sum(weights * train_step(layer, variables, values.astype(dtype))[0])
+
+    gradient = np.asarray(jax.grad(loss)(values.astype(jnp.float32)), np.float64).reshape(-1, 4)
+    centred = np.asarray(values, np.float64).reshape(-1, 4)
+    centred -= centred.mean(0)
+    size = np.abs(gradient).sum(0)
+    tolerance = 1e-5 if dtype == jnp.float32 else 2e-3  # the gradient passes through bfloat16
+    np.testing.assert_array_less(np.abs(gradient.sum(0)) / size, tolerance)
+    np.testing.assert_array_less(np.abs((gradient * centred).sum(0)) / size, tolerance)
+
+
 def test_groups_are_normalised_each_by_itself_and_move_the_statistics_together(x):
     layer = BatchNorm()
     variables = layer.init(jax.random.key(0), x, train=False)
