@@ -88,7 +88,9 @@ class Emim(nn.Module):
         Raises:
           ValueError: the clip has fewer than `frame_offset + 1` frames.
         """
-        channels = x.shape[-1]
+        batch, frames, height, width, channels = x.shape
+        # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
+        x = x.reshape(batch, frames, height * width, channels)
         qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
         query, key, value = (qkv[..., start : start + channels] for start in range(0, 3 * channels, channels))
         bias_shape = (self.heads, self.window, self.window)
@@ -96,11 +98,11 @@ class Emim(nn.Module):
         motion = MotionMlp(self.window**2, channels // self.heads, name="motion")() if self.motion_branch else None
         project = Linear(channels, dtype=self.dtype, name="proj")
 
-        def attend(offset: int, name: str) -> Float[Array, "b t h w c"]:
+        def attend(offset: int, name: str) -> Float[Array, "b t tokens c"]:
             pair = frame_pairs.pair_all_frames if self.keep_frames else frame_pairs.pair_frames
-            # Heads get an axis of their own last: what is cut by then would be padded to whole tiles on a TPU.
+            # Heads get an axis of their own last: what is cut by then would be padded, too.
             queries, keys, values = (
-                part.reshape(*part.shape[:4], self.heads, channels // self.heads)
+                part.reshape(batch, -1, height, width, self.heads, channels // self.heads)
                 for part in pair(query, key, value, offset=offset)
             )
             if self.is_mutable_collection("intermediates") and not self.is_initializing():
@@ -119,13 +121,14 @@ class Emim(nn.Module):
                 implementation=self.implementation,
             )
             # Projecting the pairs before the last one is repeated saves that frame's share of the work.
-            output = project(output.reshape(*output.shape[:4], channels))
+            output = project(output.reshape(batch, -1, height * width, channels))
             repeat = frame_pairs.repeat_nearest_pair if self.keep_frames else frame_pairs.repeat_last_pair
             return repeat(output, offset=offset)
 
         x = attend(self.frame_offset, "cost_volume")
         if self.neighbours == "both":
             x = (x + attend(-self.frame_offset, "cost_volume_backward")) / 2
+        x = x.reshape(batch, frames, height, width, channels)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:

@@ -32,9 +32,11 @@ class GlobalAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b t h w c"]:
         """Attends; the output bias and projection are included, the residual is not."""
-        batch, channels = x.shape[0], x.shape[-1]
+        batch, channels, shape = x.shape[0], x.shape[-1], x.shape
+        # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
+        x = x.reshape(batch, -1, channels)
         qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
-        # Heads get an axis of their own last: what is cut by then would be padded to whole tiles on a TPU.
+        # Heads get an axis of their own last: what is cut by then would be padded, too.
         query, key, value = (
             qkv[..., start : start + channels].reshape(batch, -1, self.heads, channels // self.heads)
             for start in range(0, 3 * channels, channels)
@@ -43,9 +45,9 @@ class GlobalAttention(nn.Module):
             self.sow("intermediates", "query", query)
             self.sow("intermediates", "key", key)
             self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
-        x = global_attention.global_attention(query, key, value, implementation=self.implementation).reshape(x.shape)
-        x = checkpoint_name(x, ATTENTION_OUTPUT)
-        x = Linear(channels, dtype=self.dtype, name="proj")(x)
+        x = global_attention.global_attention(query, key, value, implementation=self.implementation)
+        x = checkpoint_name(x.reshape(batch, -1, channels), ATTENTION_OUTPUT)
+        x = Linear(channels, dtype=self.dtype, name="proj")(x).reshape(shape)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
