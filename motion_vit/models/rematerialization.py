@@ -10,7 +10,7 @@ from motion_vit.modules.kept_activations import ATTENTION_OUTPUT, LINEAR_OUTPUT
 
 Remat = Literal["none", "matmuls", "blocks"]
 """What the backward pass finds kept of a block: "none" is computed again; of "matmuls" its input is kept, and the
-outputs of linear layers and of global attention; of "blocks" its input alone."""
+outputs of linear layers and of attention; of "blocks" its input alone."""
 
 _POLICIES: dict[str, Callable[..., Any]] = {
     # By name and not by `dots_with_no_batch_dims_saveable`, which also keeps the hidden layer of EMIM's motion branch:

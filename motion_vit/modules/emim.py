@@ -9,9 +9,11 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.kept_activations import ATTENTION_OUTPUT
 from motion_vit.modules.linear import Linear, LinearWeights
 from motion_vit.ops import cost_volume, frame_pairs
 from motion_vit.ops.motion_branch import MotionBranch
@@ -120,8 +122,9 @@ class Emim(nn.Module):
                 motion_input=self.motion_input,
                 implementation=self.implementation,
             )
+            output = checkpoint_name(output.reshape(batch, -1, height * width, channels), ATTENTION_OUTPUT)
             # Projecting the pairs before the last one is repeated saves that frame's share of the work.
-            output = project(output.reshape(batch, -1, height * width, channels))
+            output = project(output)
             repeat = frame_pairs.repeat_nearest_pair if self.keep_frames else frame_pairs.repeat_last_pair
             return repeat(output, offset=offset)
 

@@ -4,4 +4,4 @@ LINEAR_OUTPUT = "linear_output"
 """The output of a linear layer."""
 
 ATTENTION_OUTPUT = "attention_output"
-"""What global attention gathers, before its projection: small beside what it costs."""
+"""What an attention layer gathers, before its projection: small beside what it costs."""
