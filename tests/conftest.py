@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -31,3 +32,13 @@ def shared_clips() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared/clips with real videos is not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def uncached() -> Iterator[None]:
+    """Keeps programs for devices that are not there out of JAX's cache, which cannot read them again without these."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    seconds = getattr(jax.config, name)
+    jax.config.update(name, float("inf"))
+    yield
+    jax.config.update(name, seconds)

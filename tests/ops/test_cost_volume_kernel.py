@@ -94,6 +94,7 @@ def test_every_device_works_on_its_own_clips(batch, axes):
     assert not re.search(r"all-(gather|to-all)|collective-permute", compiled.as_text())
 
 
+@pytest.mark.usefixtures("uncached")
 @needs_libtpu
 @pytest.mark.parametrize(
     ("topology", "dtype"), [("v5e:2x2", "bfloat16"), ("v5p:2x2x1", "float32"), ("v6e:2x2", "bfloat16")]

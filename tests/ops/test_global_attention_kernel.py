@@ -77,6 +77,7 @@ def test_every_device_works_on_its_own_clips():
     assert not re.search(r"all-(gather|to-all|reduce)|collective-permute", compiled.as_text())
 
 
+@pytest.mark.usefixtures("uncached")
 @pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="the TPU compiler libtpu is not installed (the extra `tpu`)"
 )
