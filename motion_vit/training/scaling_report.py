@@ -141,7 +141,7 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
         clips=config.batch_size * config.augmentation.repeats,
         limit=usable_memory(devices[0]),
         compile_seconds=time.perf_counter() - started,
-        memory=None if compiled is None else _memory(program, compiled.memory_analysis()),
+        memory=None if compiled is None else _memory(program, compiled.memory_analysis(), devices[0].platform),
         costs=None if compiled is None else program_costs(parse_program(compiled.as_text() or ""), len(devices)),
         refusal=refusal,
     )
@@ -160,18 +160,24 @@ def _compile(program: TrainingProgram, platform: str) -> tuple[jax.stages.Compil
         return None, _refusal(str(error))
 
 
-def _memory(program: TrainingProgram, analysis: Any) -> MemoryByKind:
+def _memory(program: TrainingProgram, analysis: Any, platform: str) -> MemoryByKind:
     state, batch = program.abstract_state(), program.abstract_batch()
     params, opt_state, whole = (_device_bytes(tree) for tree in (state.params, state.opt_state, state))
     inputs = whole + _device_bytes(batch)
+    outputs = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    temporaries = analysis.temp_size_in_bytes
+    if platform == "tpu":
+        # There the size of temporaries holds what loops pass on more than once: the compiler takes steps in which it is
+        # larger than the chip, and refuses those whose peak is.
+        temporaries = max(analysis.peak_memory_in_bytes - analysis.argument_size_in_bytes - outputs, 0)
     return MemoryByKind(
         params=params,
         opt_state=opt_state,
         other_state=whole - params - opt_state,
         batch=_device_bytes(batch),
         padding=max(analysis.argument_size_in_bytes - inputs, 0),
-        outputs=analysis.output_size_in_bytes - analysis.alias_size_in_bytes,
-        temporaries=analysis.temp_size_in_bytes,
+        outputs=outputs,
+        temporaries=temporaries,
         code=analysis.generated_code_size_in_bytes,
     )
 

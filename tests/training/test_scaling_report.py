@@ -62,6 +62,7 @@ def test_state_split_over_devices_takes_a_share_of_the_memory(config: ConfigDict
     assert "all-gather" in {one.kind for one in report.costs.collectives}
 
 
+@pytest.mark.usefixtures("uncached")
 @needs_libtpu
 def test_a_step_on_a_tpu_slice_is_measured_without_one(config: ConfigDict) -> None:
     report = scaling_report.scaling_report(config, "v5e:2x2", num_classes=10)
@@ -72,6 +73,15 @@ def test_a_step_on_a_tpu_slice_is_measured_without_one(config: ConfigDict) -> No
     assert 0 < report.costs.main_memory_bytes < report.costs.bytes_accessed
     assert report.costs.unknown_loops == 0
     assert sum(one.bytes for one in report.costs.collectives) > PARAMETERS * 2
+
+
+@pytest.mark.usefixtures("uncached")
+@needs_libtpu
+def test_activations_that_leave_a_tpus_chip_take_memory(config: ConfigDict) -> None:
+    config.data.frames, config.batch_size = 64, 4096
+    memory = scaling_report.scaling_report(config, "v5e:2x2", num_classes=10).memory
+    # The network reduces what it makes of the clips at once.
+    assert 0 < memory.temporaries < memory.batch
 
 
 @needs_libtpu
