@@ -34,8 +34,8 @@ def test_of_matrix_products_those_of_linear_layers_and_the_outputs_of_attention_
     none, matmuls, blocks = (kept_bytes(remat) for remat in ("none", "matmuls", "blocks"))
     assert none - blocks > 4 * (matmuls - blocks)
     # Of a convolution block, times the width: conv1, conv2 and the hidden layer of the perceptron; of an attention
-    # block qkv, the projection, the hidden layer and what attention gathers. EMIM, in the last block and every second one
-    # of stage 3, does so for one pair of two frames.
+    # block qkv, the projection, the hidden layer and what attention gathers. EMIM, in the last block and every
+    # second one of stage 3, does so for one pair of two frames.
     # Not kept are attention weights and the hidden layer of the motion branch, which take more than the tolerance, and
     # what the perceptron adds to the tokens, which nothing needs again.
     widths_kept = (6, 6, 8.75, 8.5)
