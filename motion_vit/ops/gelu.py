@@ -49,8 +49,9 @@ gelu.defvjp(_gelu_forward, _gelu_backward)
 
 def _normal_distribution(x: Array) -> Array:
     # LiteRT has no error function, and what becomes of XLA's there holds selections between constants of the shape of
-    # `x`, which fill the file.
-    erf = _erf if current_platform() == "litert" else lax.erf
+    # `x`, which fill the file. In a program for any platform XLA's is a composite operation, which TensorFlow cannot
+    # read.
+    erf = _erf if current_platform() in ("any", "litert") else lax.erf
     return (1 + erf(x * 0.5**0.5)) * 0.5
 
 

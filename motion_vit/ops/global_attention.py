@@ -46,9 +46,9 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
         pass, so that the weights of a long clip are never held at once. "clipwise" does so too, but with all heads of
         one clip of every device at a time (TPU); the clips of the batch are then taken to be split evenly over the
         devices of the mesh that is set, if one is. "stacked" multiplies stacks of matrices whose last two axes are
-        rows and columns, so that runtimes of other formats need not transpose the weights. "pallas" is one kernel for
-        TPU that keeps the weights on the chip; it was compiled for TPUs and interpreted on CPU, but has not run on one
-        yet. None chooses by platform, dtype and length, among the others.
+        rows and columns, so that neither CPUs nor runtimes of other formats transpose the weights. "pallas" is one
+        kernel for TPU that keeps the weights on the chip; it was compiled for TPUs and interpreted on CPU, but has not
+        run on one yet. None chooses by platform, dtype and length, among the others.
 
     Returns:
       Output of the shape and dtype of `query`.

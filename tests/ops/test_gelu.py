@@ -13,7 +13,7 @@ from motion_vit.ops.platform import target_platform
 X = np.concatenate([np.linspace(-8, 8, 4001), [-100.0, -1e-30, 0.0, 1e-30, 100.0]]).astype(np.float32)
 
 
-@pytest.mark.parametrize("platform", ["cpu", "litert"])
+@pytest.mark.parametrize("platform", ["cpu", "any", "litert"])
 def test_it_is_x_times_the_normal_distribution(platform):
     with target_platform(platform):
         actual = gelu(jnp.asarray(X))
@@ -21,7 +21,7 @@ def test_it_is_x_times_the_normal_distribution(platform):
     assert (np.abs(actual - expected) / np.maximum(1, np.abs(X))).max() < 1e-6
 
 
-@pytest.mark.parametrize("platform", ["cpu", "litert"])
+@pytest.mark.parametrize("platform", ["cpu", "any", "litert"])
 def test_its_gradient_is_the_derivative(platform):
     with target_platform(platform):
         actual = jax.vmap(jax.grad(gelu))(jnp.asarray(X))
@@ -38,8 +38,9 @@ def test_in_bfloat16_only_input_and_output_are_rounded():
     assert (gelu(x) == in_float32.astype(jnp.bfloat16)).all()
 
 
-def test_for_litert_it_selects_nothing():
-    with target_platform("litert"):
+@pytest.mark.parametrize("platform", ["any", "litert"])
+def test_where_a_foreign_runtime_reads_the_program_it_is_sums_and_products(platform):
+    with target_platform(platform):
         program = jax.jit(lambda x: gelu(x)).lower(jax.ShapeDtypeStruct((7,), jnp.float32)).as_text()
     assert "select" not in program
     assert "erf" not in program
