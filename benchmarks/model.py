@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 from framework_process import Framework
+from model_arguments import add_model_arguments
 from model_description import ModelDescription
 from model_report import table
 from run_conditions import conditions, use_huge_pages
@@ -218,16 +219,7 @@ def _option(text: str) -> tuple[str, Any]:
 def main() -> None:
     """Reads the command line, runs, prints the table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", default="uniformer_emim_s", help="a UniFormer or TimeSformer of `motion_vit.list_models()`"
-    )
-    parser.add_argument("--frames", type=int, help="frames of a clip; by default the model's own number")
-    parser.add_argument(
-        "--size", type=int, dest="image_size", help="height and width in pixels; by default the model's"
-    )
-    parser.add_argument("--batch", type=int, default=1, help="clips")
-    parser.add_argument("--num-classes", type=int, default=174)
-    parser.add_argument("--dtype", choices=tuple(LARGEST_RELATIVE_DIFFERENCE), default="float32")
+    add_model_arguments(parser)
     parser.add_argument(
         "--option",
         type=_option,

@@ -28,6 +28,7 @@ import numpy as np
 import optax
 from jax_runner import initial_state, make_train_step
 from model import ADAMW
+from model_arguments import add_model_arguments
 from operation_places import KINDS, Place, operation_names, place_finder, stage_names
 from profile_picture import bars, draw_profile
 from run_conditions import conditions, conditions_line
@@ -138,16 +139,7 @@ def summary(result: Mapping[str, Any]) -> str:
 def main() -> None:
     """Reads the command line, runs, prints the table, writes the JSON and draws the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", default="uniformer_emim_s", help="a UniFormer or TimeSformer of `motion_vit.list_models()`"
-    )
-    parser.add_argument("--frames", type=int, help="frames of a clip; by default the model's own number")
-    parser.add_argument(
-        "--size", type=int, dest="image_size", help="height and width in pixels; by default the model's"
-    )
-    parser.add_argument("--batch", type=int, default=1, help="clips")
-    parser.add_argument("--num-classes", type=int, default=174)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    add_model_arguments(parser)
     parser.add_argument("--steps", type=int, default=3, help="steps to trace")
     parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
     parser.add_argument("--out", type=pathlib.Path, help="where to draw the picture, a PNG file")

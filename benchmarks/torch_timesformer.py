@@ -9,25 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch_options import TimeSformerOptions
+from torch_uniformer import GlobalAttention, Mlp
 
 
-class Attention(nn.Module):
-    """Attention of the tokens of a sequence with each other."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Attends within sequences: `[b, n, c]` to the same."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(attended.transpose(1, 2).reshape(x.shape))
-
-
-class AttentionOverTime(Attention):
+class AttentionOverTime(GlobalAttention):
     """Attention of each patch with the same patch in the other frames."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -46,19 +31,6 @@ class AttentionOverTime(Attention):
         return self.proj(attended.reshape(batch, frames, patches, -1))
 
 
-class Mlp(nn.Module):
-    """Perceptron of a block."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Applies the perceptron."""
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class Block(nn.Module):
     """Attention over time, attention within each frame, and a perceptron ("divided space-time")."""
 
@@ -66,7 +38,7 @@ class Block(nn.Module):
         super().__init__()
         width = options.width
         self.norm1, self.norm2, self.temporal_norm1 = (nn.LayerNorm(width, eps=1e-6) for _ in range(3))
-        self.attn = Attention(width, options.heads)
+        self.attn = GlobalAttention(width, options.heads)
         self.temporal_attn = AttentionOverTime(width, options.heads)
         self.temporal_fc = nn.Linear(width, width)
         self.mlp = Mlp(width, int(width * options.mlp_ratio))

@@ -86,7 +86,7 @@ class ConvolutionBlock(nn.Module):
 
 
 class GlobalAttention(nn.Module):
-    """Attention of all tokens of a clip with each other."""
+    """Attention of all tokens of a clip, or of another sequence, with each other."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class GlobalAttention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Attends: `[b, t, h, w, c]` to the same."""
+        """Attends: `[b, t, h, w, c]` or `[b, n, c]` to the same."""
         batch, channels = x.shape[0], x.shape[-1]
         qkv = self.qkv(x).reshape(batch, -1, 3, self.heads, channels // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
