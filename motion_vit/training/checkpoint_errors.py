@@ -5,6 +5,7 @@ import logging
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -43,31 +44,33 @@ def write_errors(folder: pathlib.Path, saved_steps: Callable[[], Sequence[int]])
         ) from error
 
 
-@contextlib.contextmanager
-def without_repeated_errors() -> Iterator[None]:
+class WithoutRepeatedErrors(contextlib.AbstractContextManager[None]):
     """Keeps an error that Orbax raises from being printed many times over besides.
 
     Orbax logs it with the traceback of each of its threads, asyncio that of each other array that was under way, and
-    TensorStore's other writes find the event loop closed that they report to.
+    TensorStore's other writes find the event loop closed that they report to. They do so when they are collected as
+    garbage, which may be later than this object: a generator would have undone what it did by then.
     """
 
-    def is_told(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR or f"{os.sep}orbax{os.sep}" not in record.pathname + record.getMessage()
+    def __init__(self) -> None:
+        self._loggers = (absl_logging.get_absl_logger(), logging.getLogger("asyncio"))
+        self._tell_others = sys.unraisablehook
 
-    def tell(unraisable: "sys.UnraisableHookArgs") -> None:
+    def __enter__(self) -> None:
+        """Installs the filters."""
+        for logger in self._loggers:
+            logger.addFilter(_is_told)
+        self._tell_others, sys.unraisablehook = sys.unraisablehook, self._tell
+
+    def __exit__(self, *_: object) -> None:
+        """Removes them."""
+        for logger in self._loggers:
+            logger.removeFilter(_is_told)
+        sys.unraisablehook = self._tell_others
+
+    def _tell(self, unraisable: "sys.UnraisableHookArgs") -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
-            tell_others(unraisable)
-
-    loggers, tell_others = (absl_logging.get_absl_logger(), logging.getLogger("asyncio")), sys.unraisablehook
-    for logger in loggers:
-        logger.addFilter(is_told)
-    sys.unraisablehook = tell
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(is_told)
-        sys.unraisablehook = tell_others
+            self._tell_others(unraisable)
 
 
 @contextlib.contextmanager
@@ -119,6 +122,13 @@ def check_same_model(
         more = len(differences) - _SHOWN_DIFFERENCES
         rest = f"\n  and {more} more" if more > 0 else ""
         raise UserError(f"{where} is of another model:\n{shown}{rest}\n{advice}")
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Whether a record is printed: all but the errors that Orbax logs, or whose traceback leads through its code."""
+    failed_in = traceback.walk_tb(record.exc_info[2] if record.exc_info else None)
+    places = [record.pathname, *(frame.f_code.co_filename for frame, _ in failed_in)]
+    return record.levelno < logging.ERROR or not any(f"{os.sep}orbax{os.sep}" in place for place in places)
 
 
 def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
