@@ -32,8 +32,9 @@ def add_inspect(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="of a recipe: a TPU slice such as v5e:4x4 or v5p:2x2x2 (no TPU is needed, the extra `tpu` is), or local, "
-        "the default, for the devices of this machine; may be given several times",
+        help="of a recipe: a TPU slice such as v5e:4x4 or v5p:2x2x2 (no TPU is needed, the extra `tpu` is), GPUs such "
+        "as h100:8, h200:1 or a100:4x8 for 4 hosts of 8 (no GPU is needed, the extra `gpu` is), or local, the default, "
+        "for the devices of this machine; may be given several times",
     )
     parser.add_argument(
         "--classes", type=at_least(1), metavar="N", help=f"of a recipe: classes of its data; default: {_CLASSES}"
@@ -65,7 +66,7 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
             f"{options.options[0]!r} is an option of a model; fields of a recipe are written --config.KEY=VALUE."
         )
     names = options.topology or [_LOCAL]
-    _leave_the_tpu_alone(names)
+    _leave_accelerators_alone(names)
     from motion_vit.training.recipe_file import load_config
     from motion_vit.training.scaling_report import scaling_report
     from motion_vit.training.scaling_table import format_report
@@ -81,8 +82,8 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
     return 0 if all(report.fits for report in reports) else TOO_LARGE_STATUS
 
 
-def _leave_the_tpu_alone(topologies: Sequence[str]) -> None:
-    """Keeps JAX from starting a TPU, or from looking for one, where only its compiler is wanted."""
+def _leave_accelerators_alone(topologies: Sequence[str]) -> None:
+    """Keeps JAX from starting an accelerator, or from looking for one, where only its compiler is wanted."""
     import jax
 
     if _LOCAL not in topologies and "JAX_PLATFORMS" not in os.environ:

@@ -198,10 +198,11 @@ def _fusion_traffic(body: Computation, caller: Computation, fusion: Instruction)
 
 
 def _outputs(body: Computation) -> list[Instruction]:
-    """The instructions that make the arrays that a computation returns."""
-    if body.root.opcode == "tuple":
-        return [body.instructions[name] for name in body.root.operands]
-    return [body.root] * len(body.root.results)
+    """The instruction that makes each of the arrays that a computation returns."""
+    is_tuple = body.root.opcode == "tuple"
+    makers = [body.instructions[name] for name in body.root.operands] if is_tuple else [body.root]
+    # A reduction of several arrays at once makes all its results.
+    return [maker for maker in makers for _ in maker.results]
 
 
 def _in_place_update(body: Computation, output: Instruction) -> tuple[str, int] | None:

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -21,10 +21,7 @@ from motion_vit.training.compiled_program import parse_program
 from motion_vit.training.config_validation import validate_fields
 from motion_vit.training.program import TrainingProgram, build_program
 from motion_vit.training.program_costs import ProgramCosts, program_costs
-from motion_vit.training.tpu_topology import topology_devices, usable_memory
-
-LOCAL = "local"
-"""The topology that stands for the devices of this machine."""
+from motion_vit.training.topology import compiler_options, topology_devices, usable_memory
 
 # The length of a run is in the program as constants of the learning rate alone.
 _STEPS, _STEPS_PER_EPOCH = 10_000, 1_000
@@ -109,11 +106,11 @@ class ScalingReport:
 
 
 def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> ScalingReport:
-    """Compiles a recipe's training step for a TPU slice or the devices of this machine, and measures it.
+    """Compiles a recipe's training step for a TPU slice, GPUs or the devices of this machine, and measures it.
 
     Args:
       config: the recipe; its data need not be there.
-      topology: a TPU slice such as "v5e:4x4" (see `topology_devices`), or "local".
+      topology: a TPU slice such as "v5e:4x4", GPUs such as "h100:8" (see `topology_devices`), or "local".
       num_classes: classes of the training data.
 
     Returns:
@@ -122,7 +119,7 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
     Raises:
       UserError: an unknown topology, a missing compiler, or a recipe that does not fit the number of devices.
     """
-    devices: Sequence[jax.Device] = jax.devices() if topology == LOCAL else topology_devices(topology)
+    devices: Sequence[jax.Device] = topology_devices(topology)
     validate_fields(config)
     try:
         mesh = meshes.make_mesh(**config.mesh, devices=devices)
@@ -132,7 +129,7 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
     except UserError as error:
         raise UserError(f"for {len(devices)} devices ({topology}): {error}") from error
     started = time.perf_counter()
-    compiled, refusal = _compile(program, devices[0].platform)
+    compiled, refusal = _compile(program, devices[0].platform, compiler_options(topology))
     return ScalingReport(
         topology=topology,
         devices=len(devices),
@@ -147,13 +144,15 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
     )
 
 
-def _compile(program: TrainingProgram, platform: str) -> tuple[jax.stages.Compiled | None, str]:
+def _compile(
+    program: TrainingProgram, platform: str, options: Mapping[str, bool]
+) -> tuple[jax.stages.Compiled | None, str]:
     """Compiles the step; where the compiler refuses it for its memory, what it says."""
     step = cast(jax.stages.Wrapped, program.step)
     with target_platform(cast(Platform, platform)):
         lowered = step.lower(program.abstract_state(), program.abstract_batch())
     try:
-        return lowered.compile(), ""
+        return lowered.compile(dict(options)), ""
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

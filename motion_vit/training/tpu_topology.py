@@ -38,7 +38,7 @@ _ENVIRONMENT = {
 _EXAMPLES = "v5e:2x2, v5e:4x4, v5p:2x2x2, v6e:4x4"
 
 
-def topology_devices(name: str) -> list[jax.Device]:
+def tpu_devices(name: str) -> list[jax.Device]:
     """The devices of a TPU slice, for which programs can be compiled but not run.
 
     Args:
@@ -61,7 +61,7 @@ def topology_devices(name: str) -> list[jax.Device]:
     if not re.fullmatch(r"\w+:\d+(x\d+)*", name):
         raise UserError(
             f"topology {name!r} is not understood: expected a TPU generation and the chips along each axis, such as "
-            f"{_EXAMPLES}, or 'local' for the devices of this machine."
+            f"{_EXAMPLES}, GPUs such as h100:8, or 'local' for the devices of this machine."
         )
     try:
         devices: list[jax.Device] = list(topologies.get_topology_desc(topology_name=name, platform="tpu").devices)
@@ -76,18 +76,6 @@ def topology_devices(name: str) -> list[jax.Device]:
     return devices
 
 
-def usable_memory(device: jax.Device) -> int | None:
-    """The memory that a program may use on a device.
-
-    Args:
-      device: a device, attached or of `topology_devices`.
-
-    Returns:
-      Bytes; None where it is not known, as on CPU.
-    """
-    if device.device_kind in _USABLE_GIB:
-        return int(_USABLE_GIB[device.device_kind] * _GIB)
-    if device.platform == "cpu":
-        return None
-    limit: int | None = (device.memory_stats() or {}).get("bytes_limit")
-    return limit
+def usable_memory(device_kind: str) -> int | None:
+    """The memory that a program may use on a device of a kind, in bytes; None where it is not known."""
+    return int(_USABLE_GIB[device_kind] * _GIB) if device_kind in _USABLE_GIB else None

@@ -144,3 +144,41 @@ def test_what_the_tpu_compiler_writes_several_times_counts_once():
         "reduce-scatter": Collective("reduce-scatter", 1, whole, whole * 3 // 4),
         "collective-permute": Collective("collective-permute", 1, part, part),
     }
+
+
+# As the GPU compiler writes them: one reduction makes two sums in a fusion that returns a third array.
+SUMS_IN_A_FUSION = """
+HloModule sums
+
+%add_both (a: f32[], b: f32[], c: f32[], d: f32[]) -> (f32[], f32[]) {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  %c = f32[] parameter(2)
+  %d = f32[] parameter(3)
+  %first = f32[] add(%a, %c)
+  %second = f32[] add(%b, %d)
+  ROOT %both = (f32[], f32[]) tuple(%first, %second)
+}
+
+%body (x: f32[64,32], y: f32[64,32], zero: f32[]) -> ((f32[32], f32[32]), f32[64,32]) {
+  %x = f32[64,32]{1,0} parameter(0)
+  %y = f32[64,32]{1,0} parameter(1)
+  %zero = f32[] parameter(2)
+  %sums = (f32[32]{0}, f32[32]{0}) reduce(%x, %y, %zero, %zero), dimensions={0}, to_apply=%add_both
+  %product = f32[64,32]{1,0} multiply(%x, %y)
+  ROOT %all = ((f32[32]{0}, f32[32]{0}), f32[64,32]{1,0}) tuple(%sums, %product)
+}
+
+ENTRY %main (x: f32[64,32], y: f32[64,32], zero: f32[]) -> ((f32[32], f32[32]), f32[64,32]) {
+  %x = f32[64,32]{1,0} parameter(0)
+  %y = f32[64,32]{1,0} parameter(1)
+  %zero = f32[] parameter(2)
+  ROOT %fusion = ((f32[32]{0}, f32[32]{0}), f32[64,32]{1,0}) fusion(%x, %y, %zero), kind=kInput, calls=%body
+}
+"""
+
+
+def test_a_fusion_writes_all_that_a_reduction_of_several_arrays_makes():
+    costs = program_costs(parse_program(SUMS_IN_A_FUSION), 1)
+    read, written = 2 * 64 * 32 + 1, 2 * 32 + 64 * 32
+    assert costs.bytes_accessed == 4 * (read + written)

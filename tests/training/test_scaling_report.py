@@ -1,6 +1,9 @@
-"""The scaling report on the devices of this machine and, where libtpu is installed, on TPU slices that are not."""
+"""The scaling report on the devices of this machine and, where their compilers are installed, on TPUs and GPUs that are
+not.
+"""
 
 import dataclasses
+import importlib.machinery
 import importlib.util
 import json
 
@@ -11,7 +14,7 @@ from small_network import register_small_network
 
 from motion_vit.errors import UserError
 from motion_vit.models import registry
-from motion_vit.training import scaling_report, tpu_topology
+from motion_vit.training import gpu_topology, scaling_report, topology, tpu_topology
 from motion_vit.training.collectives import Collective
 from motion_vit.training.config import default_config
 from motion_vit.training.program_costs import ProgramCosts
@@ -20,6 +23,11 @@ from motion_vit.training.scaling_table import format_report
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="the TPU compiler libtpu is not installed (the extra `tpu`)"
+)
+
+needs_cuda = pytest.mark.skipif(
+    importlib.util.find_spec("jax_plugins") is None or importlib.util.find_spec("jax_plugins.xla_cuda13") is None,
+    reason="JAX's CUDA plugin is not installed (the extra `gpu`)",
 )
 
 # Parameters of the network: two dense layers and a BatchNorm.
@@ -100,10 +108,50 @@ def test_what_cannot_be_compiled_for_is_named(config: ConfigDict, topology: str,
         scaling_report.scaling_report(config, topology, num_classes=10)
 
 
-def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def cuda_is_not_loaded(**_: str) -> None:
+    """What JAX says where no plugin for CUDA was loaded."""
+    raise NotImplementedError("topology not implemented for cuda")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("v5e:2x2", r"the TPU compiler, which is not installed: pip install 'motion_vit\[tpu\]'"),
+        ("h100:8", r"JAX's CUDA plugin, which is not installed: pip install 'motion_vit\[gpu\]'"),
+    ],
+)
+def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
     monkeypatch.setattr(tpu_topology.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'motion_vit\[tpu\]'"):
-        tpu_topology.topology_devices("v5e:2x2")
+    monkeypatch.setattr(gpu_topology.topologies, "get_topology_desc", cuda_is_not_loaded)
+    with pytest.raises(UserError, match=message):
+        topology.topology_devices(name)
+
+
+def test_a_compiler_for_gpus_that_jax_did_not_load_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        gpu_topology.importlib.util, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None)
+    )
+    monkeypatch.setattr(gpu_topology.topologies, "get_topology_desc", cuda_is_not_loaded)
+    with pytest.raises(UserError, match="set JAX_PLATFORMS=cpu before it starts"):
+        topology.topology_devices("h200:1")
+
+
+@pytest.mark.parametrize("name", ["h100", "h100:", "h100:8x", "h100:2x2x2"])
+def test_a_number_of_gpus_that_cannot_be_read_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=rf"topology '{name}' is not understood: .* such as h100:8"):
+        topology.topology_devices(name)
+
+
+@needs_cuda
+def test_a_step_on_gpus_is_measured_without_one(config: ConfigDict) -> None:
+    report = scaling_report.scaling_report(config, "h100:1x4", num_classes=10)
+    assert (report.devices, report.device_kind, report.clips) == (4, "NVIDIA H100 80GB HBM3", 16)
+    assert report.limit == pytest.approx(0.75 * 85e9, rel=0.01)
+    assert report.fits
+    assert report.memory.params == PARAMETERS * 4
+    assert report.costs.library_calls > 0
+    assert report.costs.bytes_accessed > PARAMETERS * 4
+    assert sum(one.bytes for one in report.costs.collectives) > PARAMETERS * 2
 
 
 @needs_libtpu
@@ -154,4 +202,4 @@ def test_a_step_fits_up_to_the_limit(limit: int | None, fits: bool) -> None:
 
 
 def test_devices_that_do_not_say_have_no_limit() -> None:
-    assert tpu_topology.usable_memory(jax.devices()[0]) is None
+    assert topology.usable_memory(jax.devices()[0]) is None

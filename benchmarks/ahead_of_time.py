@@ -1,14 +1,16 @@
-"""Compiles the parts of UniFormer-S for TPUs that are not there, forward and backward, and reports what they take.
+"""Compiles the parts of UniFormer-S for TPUs and GPUs that are not there, and reports what a training pass takes.
 
-    python benchmarks/tpu_ahead_of_time.py                             # every part, TPU v5e
-    python benchmarks/tpu_ahead_of_time.py --topology v5p:1x1x1 --part emim --implementation all
-    python benchmarks/tpu_ahead_of_time.py --implementation pallas     # the kernels
+    python benchmarks/ahead_of_time.py                             # every part, TPU v5e
+    python benchmarks/ahead_of_time.py --topology v5p:1x1x1 --part emim --implementation all
+    python benchmarks/ahead_of_time.py --implementation pallas     # the kernels
+    JAX_PLATFORMS=cpu python benchmarks/ahead_of_time.py --topology h200:1
 
-Needs the extra `tpu` and no TPU. One chip, bfloat16, 8 clips of 16 frames by default. Bytes, arithmetic and memory are
-what the compiler says of its own program: they are the same on every machine, so that a change of a part shows in
-them. `floor` is reading the part's input and the output's gradient and writing the output and the input's gradient
-once each. Compile times are of this machine. The whole training step, on as many chips as a slice has, is what
-`motion-vit inspect RECIPE --topology v5e:4x4` reports.
+Needs the extra `tpu` and no TPU, or the extra `gpu` and no GPU. One device, bfloat16, 8 clips of 16 frames by default,
+forward and backward. Bytes, arithmetic and memory are what the compiler says of its own program: they are the same on
+every machine, so that a change of a part shows in them. Arithmetic inside of kernels and libraries (Pallas, cuBLAS,
+cuDNN) is not counted. `floor` is reading the part's input and the output's gradient and writing the output and the
+input's gradient once each. Compile times are of this machine. The whole training step, on as many devices as a
+topology has, is what `motion-vit inspect RECIPE --topology v5e:4x4` reports.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +31,10 @@ from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.ops import cost_volume, global_attention
-from motion_vit.ops.platform import target_platform
+from motion_vit.ops.platform import Platform, target_platform
 from motion_vit.training.compiled_program import parse_program
 from motion_vit.training.program_costs import program_costs
-from motion_vit.training.tpu_topology import topology_devices
+from motion_vit.training.topology import compiler_options, topology_devices
 
 # Rows and columns of tokens, and their channels, at each stage of UniFormer-S and -B at 224 x 224 pixels.
 STAGES = {1: (56, 64), 2: (28, 128), 3: (14, 320), 4: (7, 512)}
@@ -41,7 +43,7 @@ HEAD_CHANNELS = 64
 
 @dataclasses.dataclass(frozen=True)
 class PartCosts:
-    """What one forward and backward pass of a part takes on one chip.
+    """What one forward and backward pass of a part takes on one device.
 
     Attributes:
       gigabytes: bytes that the program reads and writes, in GB.
@@ -63,7 +65,7 @@ def parts(implementation: str | None = None) -> Iterator[tuple[str, nn.Module, i
 
     Args:
       implementation: of cost-volume attention or global attention, for the parts whose operator has it; None takes what
-        is chosen for TPU, and every part.
+        is chosen for the device, and every part.
 
     Yields:
       Name, module, side of its square of tokens, channels.
@@ -82,18 +84,19 @@ def parts(implementation: str | None = None) -> Iterator[tuple[str, nn.Module, i
 
 
 def compile_part(
-    module: nn.Module, shape: tuple[int, int, int, int, int], device: jax.Device
+    module: nn.Module, shape: tuple[int, int, int, int, int], topology: str
 ) -> tuple[PartCosts, jax.stages.Compiled]:
-    """Compiles a training pass of a part for a device.
+    """Compiles a training pass of a part for one device.
 
     Args:
       module: a layer from tokens `[b, t, h, w, c]` to the same.
       shape: of the tokens.
-      device: one of `topology_devices`, or of this machine.
+      topology: see `topology_devices`; its first device is compiled for.
 
     Returns:
       What the pass takes, and the program.
     """
+    device = topology_devices(topology)[0]
     sharding = jax.sharding.SingleDeviceSharding(device)
     tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)
 
@@ -106,11 +109,11 @@ def compile_part(
         output, pullback, updates = jax.vjp(apply, variables["params"], x, has_aux=True)
         return output, pullback(gradient.astype(output.dtype)), updates
 
-    with target_platform("tpu" if device.platform == "tpu" else "cpu"):
+    with target_platform(cast(Platform, device.platform)):
         abstract = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape, jnp.bfloat16), train=False))
         variables = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract)
         start = time.perf_counter()
-        program = jax.jit(train_pass).lower(variables, tokens, tokens).compile()
+        program = jax.jit(train_pass).lower(variables, tokens, tokens).compile(dict(compiler_options(topology)))
     seconds = time.perf_counter() - start
     costs = program_costs(parse_program(program.as_text() or ""), devices=1)
     found = PartCosts(
@@ -126,7 +129,7 @@ def compile_part(
 def main() -> None:
     """Reads the command line, compiles, prints a table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--topology", default="v5e:2x2", help="a TPU slice, of which one chip is compiled for")
+    parser.add_argument("--topology", default="v5e:2x2", help="a TPU slice, or GPUs; one device is compiled for")
     parser.add_argument("--part", default="", help="only parts whose name begins so, such as emim")
     parser.add_argument(
         "--implementation", default="", help="of attention: names with commas, or all of cost-volume attention"
@@ -138,7 +141,7 @@ def main() -> None:
     device = topology_devices(options.topology)[0]
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
     clips = f"{options.batch} clips of {options.frames} frames"
-    print(f"{device.device_kind}, one chip, {clips}, bfloat16, jax {jax.__version__}\n")
+    print(f"{device.device_kind}, one device, {clips}, bfloat16, jax {jax.__version__}\n")
     print("| part | GB accessed | floor GB | temporary MB | TFLOP | compile s |\n|---|---:|---:|---:|---:|---:|")
     chosen = cost_volume.IMPLEMENTATIONS if options.implementation == "all" else options.implementation.split(",")
     report = {}
@@ -147,7 +150,7 @@ def main() -> None:
             if not name.startswith(options.part):
                 continue
             label = f"{name}, {side} x {side} x {channels}" + (f", {implementation}" if implementation else "")
-            costs, _ = compile_part(module, (options.batch, options.frames, side, side, channels), device)
+            costs, _ = compile_part(module, (options.batch, options.frames, side, side, channels), options.topology)
             report[label] = dataclasses.asdict(costs)
             print(
                 f"| {label} | {costs.gigabytes:.2f} | {costs.floor_gigabytes:.2f} | {costs.temporary_megabytes:.0f} | "
