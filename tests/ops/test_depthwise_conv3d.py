@@ -1,5 +1,6 @@
 """Depthwise 3D convolution against its definition in float64, and its gradients against the adjoint identity."""
 
+import functools
 import itertools
 
 import jax
@@ -17,6 +18,11 @@ CASES = [
     ((3, 4, 6, 5, 4), (1, 3, 5)),
     ((1, 6, 12, 4, 8), (5, 5, 5)),
 ]
+
+
+def convolution(implementation):
+    """The convolution as one program, which compiles faster than each of its operations by itself."""
+    return jax.jit(functools.partial(depthwise_conv3d.depthwise_conv3d, implementation=implementation))
 
 
 def convolve_by_definition(x, kernel):
@@ -39,16 +45,14 @@ class TestEveryImplementation:
 
     def test_output_equals_the_definition(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size)
-        actual = depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation)
+        actual = convolution(implementation)(x, kernel)
         np.testing.assert_allclose(actual, convolve_by_definition(x, kernel), rtol=1e-5, atol=1e-5)
 
     def test_gradients_are_the_adjoint(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size)
         rng = np.random.default_rng(1)
         gradient, other_x, other_kernel = (rng.standard_normal(a.shape).astype(np.float32) for a in (x, x, kernel))
-        _, pullback = jax.vjp(
-            lambda x, kernel: depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation), x, kernel
-        )
+        _, pullback = jax.vjp(convolution(implementation), x, kernel)
         x_gradient, kernel_gradient = (np.asarray(g, np.float64) for g in pullback(gradient))
         # The convolution is linear in each argument, so <g, conv(x', k)> = <dX, x'> and <g, conv(x, k')> = <dK, k'>.
         np.testing.assert_allclose(
@@ -62,7 +66,7 @@ class TestEveryImplementation:
 
     def test_bfloat16_is_accumulated_in_float32(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size, jnp.bfloat16)
-        actual = depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation)
+        actual = convolution(implementation)(x, kernel)
         expected = convolve_by_definition(x, kernel)
         assert actual.dtype == jnp.bfloat16
         # One rounding of the output to eight bits: the inputs are the same bfloat16 numbers on both sides.
