@@ -18,18 +18,20 @@ from motion_vit.training.recipe_file import load_config
 from motion_vit.training.writers import METRICS_FILE, read_json_lines
 
 SPLIT = {"mesh.fsdp": 2}
+STEPS = 45
 
 
 @pytest.fixture(scope="module")
 def data(
     lists: dict[str, pathlib.Path], list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path]
 ) -> dict[str, object]:
-    """The fields of every run here: data with a video that cannot be decoded, 60 steps, validation after each 15."""
+    """The fields of every run here: data with a video that cannot be decoded, 45 steps, validation after each 15."""
     return {
         "data.train": list_with_a_broken_video[0],
         "data.validation": lists["validation"],
         "data.max_undecodable": 0.1,
-        "epochs": 20.0,
+        "epochs": STEPS / 3,
+        "checkpoint.every_steps": 10,
         "evaluation.every_epochs": 5.0,
     }
 
@@ -78,12 +80,12 @@ def test_one_process_speaks_for_all(
 ) -> None:
     output, other = (training_processes.text_of(undisturbed, name) for name in ("output0", "output1"))
     assert "on 8 x cpu of 2 processes" in output
-    assert output.count("finished: 60 steps") == 1
+    assert output.count(f"finished: {STEPS} steps") == 1
     # Whichever of them was to read the video.
     assert output.count(f"does not count: {list_with_a_broken_video[1]}") == 1
     # Gloo's own line may come with a line break of its own.
     assert [line for line in other.splitlines() if line and not line.startswith("[Gloo]")] == []
-    assert values_of(undisturbed, "train", "undecodable")[60] == 1
+    assert values_of(undisturbed, "train", "undecodable")[STEPS] == 1
 
 
 def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
@@ -125,7 +127,7 @@ def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
 
     # The rest of the stopped run in one process, on another mesh, sees the same examples with the same parameters.
     train_here(elsewhere, data | {"mesh.data": 2, "mesh.fsdp": 4})
-    assert_same_losses(elsewhere, undisturbed, steps=60)
+    assert_same_losses(elsewhere, undisturbed, steps=STEPS)
 
 
 def test_a_loss_that_is_not_finite_ends_all_and_the_save_under_way(
