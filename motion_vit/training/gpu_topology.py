@@ -19,7 +19,7 @@ thinks of, which for some products does not compile; cuBLAS has them all.
 
 
 class _Gpu(NamedTuple):
-    """A GPU, from NVIDIA's description of it; `memory` in bytes, as its driver reports it."""
+    """A GPU as its driver reports it, after openxla/xla, xla/backends/gpu/target_config/specs; `memory` in bytes."""
 
     device_kind: str
     capability: str
@@ -35,9 +35,9 @@ class _Gpu(NamedTuple):
 _KIB, _MIB = 1 << 10, 1 << 20
 
 _GPUS = {
-    "a100": _Gpu("NVIDIA A100-SXM4-80GB", "8.0", 108, 64, 164 * _KIB, 40 * _MIB, 1.41, 2_039 * 10**9, 85_094_825_984),
-    "h100": _Gpu("NVIDIA H100 80GB HBM3", "9.0", 132, 128, 228 * _KIB, 50 * _MIB, 1.98, 3_352 * 10**9, 85_029_158_912),
-    "h200": _Gpu("NVIDIA H200", "9.0", 132, 128, 228 * _KIB, 50 * _MIB, 1.98, 4_800 * 10**9, 150_754_820_096),
+    "a100": _Gpu("NVIDIA A100-SXM4-80GB", "8.0", 108, 64, 164 * _KIB, 40 * _MIB, 1.41, 2_039 * 10**9, 85_100_068_864),
+    "h100": _Gpu("NVIDIA H100 80GB HBM3", "9.0", 132, 128, 228 * _KIB, 50 * _MIB, 1.98, 3_352 * 10**9, 84_942_979_072),
+    "h200": _Gpu("NVIDIA H200", "9.0", 132, 128, 228 * _KIB, 50 * _MIB, 1.98, 4_800 * 10**9, 151_397_597_184),
 }
 
 _DEFAULT_MEMORY_FRACTION = 0.75
