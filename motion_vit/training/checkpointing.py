@@ -84,7 +84,7 @@ class Checkpoints:
             todelete_subdir=_DELETED_FOLDER,
         )
         self._deleting = ThreadPoolExecutor(1, thread_name_prefix="delete_checkpoints")
-        self._quiet = WithoutRepeatedErrors()
+        self._quiet = contextlib.ExitStack()
         with write_errors(self._folder, self.saved_steps):
             self._manager = _open(self._folder, options)
         for left_by_a_killed_run in (_UNFINISHED, _DELETED):
@@ -92,7 +92,7 @@ class Checkpoints:
 
     def __enter__(self) -> "Checkpoints":
         """The folder is open already; Orbax becomes quiet about errors that it raises."""
-        self._quiet.__enter__()
+        self._quiet.enter_context(WithoutRepeatedErrors())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -111,7 +111,7 @@ class Checkpoints:
                 self._manager.close()
         # After an error of one of several processes, closing would wait for others that do not come here.
         if kind is None or not issubclass(kind, CheckpointWriteError):
-            self._quiet.__exit__(None, None, None)
+            self._quiet.close()
         # After a failed write it stays quiet: other writes that were under way fail later.
 
     def latest_step(self) -> int | None:
