@@ -46,7 +46,8 @@ def usable_memory(device: jax.Device) -> int | None:
     if device.platform == "tpu":
         known = tpu_topology.usable_memory(device.device_kind)
     else:
-        known = gpu_topology.usable_memory(device.device_kind)
+        # One that is attached says itself what was left to JAX.
+        known = None if device in jax.devices() else gpu_topology.usable_memory(device.device_kind)
     if known is not None:
         return known
     limit: int | None = (device.memory_stats() or {}).get("bytes_limit")

@@ -203,3 +203,20 @@ def test_a_step_fits_up_to_the_limit(limit: int | None, fits: bool) -> None:
 
 def test_devices_that_do_not_say_have_no_limit() -> None:
     assert topology.usable_memory(jax.devices()[0]) is None
+
+
+class AttachedGpu:
+    """A GPU of a kind that is known, of which JAX was given a tenth."""
+
+    platform = "gpu"
+    device_kind = "NVIDIA H100 80GB HBM3"
+
+    def memory_stats(self) -> dict[str, int]:
+        """What its allocator says."""
+        return {"bytes_limit": 8 * 10**9}
+
+
+def test_an_attached_gpu_says_itself_what_it_has_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = AttachedGpu()
+    monkeypatch.setattr(topology.jax, "devices", lambda: [gpu])
+    assert topology.usable_memory(gpu) == 8 * 10**9
