@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 from flax import linen as nn
 
-from motion_vit.modules.kept_activations import ATTENTION_OUTPUT, LINEAR_OUTPUT
+from motion_vit.ops.kept_activations import ATTENTION_OUTPUT, LINEAR_OUTPUT
 
 Remat = Literal["none", "matmuls", "blocks"]
 """What the backward pass finds kept of a block: "none" is computed again; of "matmuls" its input is kept, and the

@@ -13,9 +13,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
-from motion_vit.modules.kept_activations import ATTENTION_OUTPUT
 from motion_vit.modules.linear import Linear, LinearWeights
 from motion_vit.ops import cost_volume, frame_pairs
+from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
 from motion_vit.ops.motion_branch import MotionBranch
 
 Neighbours = Literal["next", "both"]

@@ -6,8 +6,8 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
-from motion_vit.modules.kept_activations import LINEAR_OUTPUT
 from motion_vit.ops.frame_convolution import frame_convolution
+from motion_vit.ops.kept_activations import LINEAR_OUTPUT
 
 
 class FrameConvolution(nn.Module):

@@ -5,9 +5,9 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from motion_vit.modules.kept_activations import ATTENTION_OUTPUT
 from motion_vit.modules.linear import Linear
 from motion_vit.ops import global_attention
+from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
 
 
 class GlobalAttention(nn.Module):

@@ -18,8 +18,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.ops.motion_branch import MotionBranch
+from motion_vit.ops.on_every_device import on_every_device
 from motion_vit.ops.skewed_band import Line, Placement, keys_on_line, placement, put_band, take_band
-from motion_vit.ops.tpu_kernel import CHIP_BYTES, dot, kernel_platform, on_every_device
+from motion_vit.ops.tpu_kernel import CHIP_BYTES, dot, kernel_platform
 
 _LARGEST_PRODUCT_BYTES = 1 << 20
 """Queries times keys of a frame pair, in the dtype of the queries: several such arrays must fit the chip at once."""

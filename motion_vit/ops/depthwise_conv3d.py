@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.on_every_device import on_every_device
 from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
 
@@ -80,6 +81,11 @@ def _choose(kernel: Kernel, platform: str) -> str:
     if platform == "tpu" and kernel[..., 0].size <= _UNROLLED_TAPS:
         return "shifted_conv"
     return "shifted" if platform == "cpu" else "xla_conv"
+
+
+def _shifted_on_every_device(x: Video, kernel: Kernel) -> Video:
+    # The gradient to the kernel loops over clips, and of a loop every device would do all.
+    return on_every_device(_shifted, clips=len(x), split=(True, False))(x, kernel)
 
 
 def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
@@ -163,7 +169,7 @@ _shifted_conv.defvjp(_shifted_forward, _shifted_conv_backward)
 
 _IMPLEMENTATIONS: Mapping[str, Callable[[Video, Kernel], Video]] = {
     "xla_conv": _grouped_convolution,
-    "shifted": _shifted,
+    "shifted": _shifted_on_every_device,
     "shifted_conv": _shifted_conv,
     "xla_conv2d": _framewise_convolution,
 }

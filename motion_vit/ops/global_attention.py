@@ -12,15 +12,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from motion_vit.ops.chunked_attention import chunked_attention
 from motion_vit.ops.global_attention_kernel import global_attention_kernel
+from motion_vit.ops.on_every_device import on_every_device
 from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
 
 IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise", "stacked", "pallas")
 """The names that `implementation` accepts."""
-
-_CHUNK_QUERIES = 196
-"""Queries a chunk: their weights over 3136 keys fit the second-level cache of one core."""
 
 _CHUNK_FROM_WEIGHTS = 1 << 19
 """Below this many attention weights a head, chunks cost more than they save."""
@@ -78,7 +77,9 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
 
 def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     if implementation == "chunked":
-        return _chunked(query, key, value)
+        # Of its loop over clips and heads, every device would do all.
+        attend = on_every_device(chunked_attention, clips=len(query), split=(True, True, True))
+        return attend(query, key, value)
     if implementation == "stacked":
         return _stacked(query, key, value)
     if implementation == "clipwise":
@@ -108,11 +109,9 @@ def _choose(query: Tokens, key: Tokens, platform: str) -> str:
     if platform in ("onnx", "litert"):
         return "stacked"
     weights = query.shape[1] * key.shape[1]
-    if platform == "cpu" and weights >= _CHUNK_FROM_WEIGHTS:
-        # A loop over heads and clips would gather those of all devices.
-        return "chunked" if jax.sharding.get_abstract_mesh().size <= 1 else "clipwise"
     if platform == "cpu":
-        return "stacked"  # for the products of "xla" its weights are transposed, which takes longer than they do
+        # Not "xla": for its products the weights are transposed, which takes longer than they do.
+        return "chunked" if weights >= _CHUNK_FROM_WEIGHTS else "stacked"
     if platform == "tpu" and weights >= _CLIPWISE_FROM_WEIGHTS:
         return "clipwise"
     return "xla"
@@ -124,29 +123,6 @@ def _stacked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     logits = jnp.matmul(query, jnp.swapaxes(key, 2, 3), preferred_element_type=dtype)
     weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
     return jnp.swapaxes(jnp.matmul(weights, value, preferred_element_type=dtype), 1, 2).astype(query.dtype)
-
-
-def _chunked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
-    batch, tokens, heads, channels = query.shape
-    chunks = -(-tokens // _CHUNK_QUERIES)
-    by_head = [jnp.swapaxes(x, 1, 2).reshape(batch * heads, x.shape[1], channels) for x in (query, key, value)]
-    by_head[0] = jnp.pad(by_head[0], [(0, 0), (0, chunks * _CHUNK_QUERIES - tokens), (0, 0)])
-
-    @jax.checkpoint
-    def one_chunk(query: Array, key: Array, value: Array) -> Array:
-        dtype = accumulation_dtype(query.dtype)
-        # Keys by queries: forward and backward take a tenth less time than with queries by keys.
-        logits = jnp.einsum("kd,qd->kq", key, query * channels**-0.5, preferred_element_type=dtype)
-        weights = jax.nn.softmax(logits, axis=0).astype(value.dtype)
-        return jnp.einsum("kq,kd->qd", weights, value, preferred_element_type=dtype).astype(value.dtype)
-
-    def one_head(head: tuple[Array, Array, Array]) -> Array:
-        query, key, value = head
-        query_chunks = query.reshape(chunks, _CHUNK_QUERIES, channels)
-        return lax.map(lambda chunk: one_chunk(chunk, key, value), query_chunks).reshape(-1, channels)
-
-    output = lax.map(one_head, tuple(by_head))[:, :tokens]
-    return jnp.swapaxes(output.reshape(batch, heads, tokens, channels), 1, 2)
 
 
 def _clipwise(query: Tokens, key: Tokens, value: Tokens) -> Tokens:

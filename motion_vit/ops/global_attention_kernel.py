@@ -20,7 +20,8 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from motion_vit.ops.tpu_kernel import CHIP_BYTES, dot, kernel_platform, on_every_device
+from motion_vit.ops.on_every_device import on_every_device
+from motion_vit.ops.tpu_kernel import CHIP_BYTES, dot, kernel_platform
 
 _LANES = 128
 _SUBLANES = 16

@@ -2,11 +2,13 @@
 
 import functools
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from motion_vit.ops import depthwise_conv3d
 
@@ -87,6 +89,27 @@ def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
     for block_bytes in (1, 2 * 3 * 5 * 3 * 4, 2 * x[0].nbytes):  # one row, three rows, two clips at a time
         monkeypatch.setattr(depthwise_conv3d, "_BLOCK_BYTES", block_bytes)
         np.testing.assert_allclose(kernel_gradient(x), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_clips_stay_on_their_devices():
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    rng = np.random.default_rng(0)
+    x, gradient = (jnp.asarray(rng.standard_normal((8, 3, 5, 7, 3)), jnp.float32) for _ in range(2))
+    kernel = jnp.asarray(rng.standard_normal((3, 3, 3, 3)), jnp.float32)
+
+    def gradients(x, kernel, gradient):
+        return jax.vjp(depthwise_conv3d.depthwise_conv3d, x, kernel)[1](gradient)
+
+    expected = jax.jit(gradients)(x, kernel, gradient)
+    with jax.set_mesh(mesh):
+        by_clips, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["data"], []))
+        split = [jax.device_put(*pair) for pair in ((x, by_clips), (kernel, whole), (gradient, by_clips))]
+        compiled = jax.jit(gradients).lower(*split).compile()
+        actual = compiled(*split)
+    for each, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(each, other, rtol=1e-5, atol=1e-5)
+    # What is summed over devices is the gradient to the kernel.
+    assert re.findall(r"(all-gather|all-to-all|collective-permute|all-reduce)\(", compiled.as_text()) == ["all-reduce"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from motion_vit.models.rematerialization import rematerialized
 from motion_vit.ops import global_attention
 
 # batch, tokens, heads, channels: fewer tokens than a chunk, several chunks and a remainder.
@@ -83,16 +84,37 @@ def test_a_long_clip_on_cpu_never_holds_all_weights():
     assert compiled.memory_analysis().temp_size_in_bytes < 2 * one_head_of_weights
 
 
-def test_clipwise_attention_keeps_clips_on_their_devices():
+@pytest.mark.parametrize("implementation", [None, "clipwise", "chunked"])
+def test_clips_stay_on_their_devices(implementation):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     rng = np.random.default_rng(0)
     inputs = [jnp.asarray(rng.standard_normal((8, 12, 2, 4)), jnp.float32) for _ in range(3)]
-    attend = functools.partial(global_attention.global_attention, implementation="clipwise")
+    attend = functools.partial(global_attention.global_attention, implementation=implementation)
+
+    def attend_and_differentiate(query, key, value):
+        output, pullback = jax.vjp(attend, query, key, value)
+        return output, pullback(output)
+
     with jax.set_mesh(mesh):
         split = [jax.device_put(x, NamedSharding(mesh, PartitionSpec("data"))) for x in inputs]
-        compiled = jax.jit(attend).lower(*split).compile()
-    np.testing.assert_allclose(compiled(*split), attend_by_definition(*inputs), atol=1e-5)
+        compiled = jax.jit(attend_and_differentiate).lower(*split).compile()
+        output, gradients = compiled(*split)
+    expected, pullback = jax.vjp(attend_by_definition, *inputs)
+    np.testing.assert_allclose(output, expected, atol=1e-5)
+    for gradient, each in zip(gradients, pullback(expected), strict=True):
+        np.testing.assert_allclose(gradient, each, atol=1e-5)
     assert not re.search(r"all-(gather|to-all|reduce)|collective-permute", compiled.as_text())
+
+
+def test_keeping_outputs_spares_the_second_forward_pass():
+    attend = functools.partial(global_attention.global_attention, implementation="chunked")
+    tokens = jnp.ones((1, 7, 2, 4))
+
+    def exponentials(remat):
+        loss = rematerialized(lambda x: attend(x, x, x).sum(), remat)
+        return str(jax.make_jaxpr(jax.grad(loss))(tokens)).count("= exp ")
+
+    assert (exponentials("none"), exponentials("matmuls"), exponentials("blocks")) == (2, 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""Global attention in chunks of queries, for CPUs: the weights of a chunk stay in the cache.
+
+The weights lie as keys by queries: of the backward pass, one product then reads a transposed array instead of two. The
+gradient is given by hand, as in FlashAttention-2 (arXiv 2307.08691, algorithm 2): it computes the weights again from
+the logarithm of their sums, without another maximum and sum.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float
+
+from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
+from motion_vit.ops.precision import accumulation_dtype
+
+_CHUNK_QUERIES = 196
+"""Queries a chunk: their weights over 3136 keys fit the second-level cache of one core."""
+
+Tokens = Float[Array, "b n heads d"]
+Chunks = Float[Array, "b_heads chunks q d"]
+Residuals = tuple[Tokens, Tokens, Tokens, Tokens, Float[Array, "b n heads 1"]]
+
+
+@jax.custom_vjp
+def chunked_attention(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+    """Softmax attention with scale `d ** -0.5`, one head of one clip and some queries at a time.
+
+    Args:
+      query: queries.
+      key: keys.
+      value: values.
+
+    Returns:
+      Output of the shape and dtype of `query`. Logits, weights and sums are float32 or better.
+    """
+    return _forward(query, key, value)[0]
+
+
+def _forward(query: Tokens, key: Tokens, value: Tokens) -> tuple[Tokens, Residuals]:
+    dtype = accumulation_dtype(query.dtype)
+
+    def one_head(head: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        queries, keys, values = head
+
+        def one_chunk(queries: Array) -> tuple[Array, Array]:
+            logits = _product(keys, queries.T, dtype)
+            largest = logits.max(axis=0, keepdims=True)
+            weights = jnp.exp(logits - largest)
+            sums = weights.sum(axis=0, keepdims=True)
+            output = _product(weights.astype(values.dtype).T, values, dtype) / sums.T
+            return output.astype(values.dtype), (largest + jnp.log(sums)).T
+
+        return lax.map(one_chunk, queries)
+
+    output, log_sums = lax.map(one_head, (_in_chunks(_scaled(query)), _by_head(key), _by_head(value)))
+    # Named, so that rematerialisation can keep what the backward pass would need the whole forward pass for.
+    output = checkpoint_name(_out_of_chunks(output, query.shape), ATTENTION_OUTPUT)
+    log_sums = checkpoint_name(_out_of_chunks(log_sums, query.shape), ATTENTION_OUTPUT)
+    return output, (query, key, value, output, log_sums)
+
+
+def _backward(residuals: Residuals, gradient: Tokens) -> tuple[Tokens, Tokens, Tokens]:
+    query, key, value, output, log_sums = residuals
+    dtype = accumulation_dtype(query.dtype)
+    # What the normalisation takes from the gradient of every logit of a query.
+    mean_gradient = (gradient.astype(dtype) * output.astype(dtype)).sum(axis=-1, keepdims=True)
+
+    def one_head(head: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+        keys, values, *of_queries = head
+
+        def add_chunk(totals: tuple[Array, Array], chunk: list[Array]) -> tuple[tuple[Array, Array], Array]:
+            queries, gradients, log_sums, mean_gradients = chunk
+            logits = _product(keys, queries.T, dtype)
+            weight_gradients = _product(values, gradients.T, dtype)
+            # Else XLA takes the exponentials into the products that read them, and computes them twice.
+            weights = lax.optimization_barrier(jnp.exp(logits - log_sums.T))
+            logit_gradients = (weights * (weight_gradients - mean_gradients.T)).astype(keys.dtype)
+            key_gradient = totals[0] + _product(logit_gradients, queries, dtype)
+            value_gradient = totals[1] + _product(weights.astype(values.dtype), gradients, dtype)
+            return (key_gradient, value_gradient), _product(logit_gradients.T, keys, dtype)
+
+        start = jnp.zeros(keys.shape, dtype), jnp.zeros(values.shape, dtype)
+        totals, query_gradient = lax.scan(add_chunk, start, of_queries)
+        return query_gradient, *totals
+
+    of_queries = (_scaled(query), gradient, log_sums, mean_gradient)
+    by_head = (_by_head(key), _by_head(value), *map(_in_chunks, of_queries))
+    query_gradient, key_gradient, value_gradient = lax.map(one_head, by_head)
+    query_gradient = _scaled(_out_of_chunks(query_gradient, query.shape))
+    key_gradient, value_gradient = (_out_of_heads(x, key.shape) for x in (key_gradient, value_gradient))
+    return query_gradient.astype(query.dtype), key_gradient.astype(key.dtype), value_gradient.astype(value.dtype)
+
+
+chunked_attention.defvjp(_forward, _backward)
+
+
+def _product(left: Array, right: Array, dtype: jnp.dtype) -> Array:
+    return jnp.matmul(left, right, preferred_element_type=dtype)
+
+
+def _scaled(query: Tokens) -> Tokens:
+    return query * query.shape[-1] ** -0.5
+
+
+def _by_head(x: Tokens) -> Float[Array, "b_heads n d"]:
+    return jnp.swapaxes(x, 1, 2).reshape(-1, x.shape[1], x.shape[3])
+
+
+def _out_of_heads(x: Float[Array, "b_heads n d"], shape: tuple[int, ...]) -> Tokens:
+    batch, tokens, heads = shape[:3]
+    return jnp.swapaxes(x.reshape(batch, heads, tokens, -1), 1, 2)
+
+
+def _in_chunks(x: Tokens) -> Chunks:
+    """Cuts tokens into whole chunks. Zeros that fill the last one have a gradient of zero and so do nothing."""
+    by_head = _by_head(x)
+    filling = -by_head.shape[1] % _CHUNK_QUERIES
+    return jnp.pad(by_head, [(0, 0), (0, filling), (0, 0)]).reshape(len(by_head), -1, _CHUNK_QUERIES, x.shape[3])
+
+
+def _out_of_chunks(x: Chunks, shape: tuple[int, ...]) -> Tokens:
+    return _out_of_heads(x.reshape(len(x), -1, x.shape[3])[:, : shape[1]], shape)
