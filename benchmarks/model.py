@@ -12,10 +12,11 @@ without stochastic depth. Each framework takes the GPU if it sees one. With bflo
 PyTorch uses automatic mixed precision. With `--compile`, PyTorch also runs as `torch.compile` makes it, in a process
 more.
 
-Times are of whole calls that wait for the device, after one call that compiles, and one more at the beginning of each
-turn. Memory is, on a CPU, the high-water mark of the process's resident memory during the timed calls (`VmHWM` of
-Linux, reset before them): weights, optimizer state and the framework itself are in it, compilation is not. On a GPU it
-is what the framework has allocated there at most, in JAX since its process began.
+Times are of whole calls that wait for the device, three in each turn, after one call that compiles, and three more at
+the beginning of each turn: Linux needs as many to find huge pages again for a process that comes back, and this is
+about training, where none goes. Memory is, on a CPU, the high-water mark of the process's resident memory during the
+timed calls (`VmHWM` of Linux, reset before them): weights, optimizer state and the framework itself are in it,
+compilation is not. On a GPU it is what the framework has allocated there at most, in JAX since its process began.
 
 The share of the peak is the arithmetic that the network needs (linear layers, convolutions and attention; the backward
 pass counts twice the forward pass) in the time it takes, over the best rate that the same framework reaches in one
@@ -43,6 +44,8 @@ from run_conditions import conditions, use_huge_pages
 
 ADAMW = {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.05}
 TASKS = ("forward", "train_step")
+SETTLING_CALLS = 3
+CALLS_A_TURN = 3
 PASSES = {"forward": 1, "train_step": 3, "forward_backward": 3}
 """How often the arithmetic of the forward pass each task has: backward there are two products for each."""
 LARGEST_RELATIVE_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1}
@@ -59,7 +62,7 @@ def measure(
       frameworks: those to compare, loaded.
       task: the method of the runners to time.
       *args: its arguments.
-      repeats: timed calls of each.
+      repeats: turns of each.
       memory: whether to measure the peak of memory.
 
     Returns:
@@ -75,10 +78,9 @@ def measure(
     for repeat in range(repeats):
         # Whoever goes second may find the processor warmer, so they take turns in that too.
         for framework in frameworks if repeat % 2 == 0 else reversed(frameworks):
-            # While another one computed, this one's caches and freed pages went, as in no training.
-            back_again, timed = framework.call(task, *args), framework.call(task, *args)
-            results[framework.name]["seconds"].append(timed.seconds)
-            results[framework.name]["values"] += [back_again.value, timed.value]
+            calls = [framework.call(task, *args) for _ in range(SETTLING_CALLS + CALLS_A_TURN)]
+            results[framework.name]["seconds"] += [call.seconds for call in calls[SETTLING_CALLS:]]
+            results[framework.name]["values"] += [call.value for call in calls]
     for framework in frameworks:
         result = results[framework.name]
         result["median"] = statistics.median(result["seconds"])
@@ -159,7 +161,7 @@ def measure_stages(frameworks: list[Framework], description: ModelDescription, r
     Args:
       frameworks: those to compare, with the same weights.
       description: of the model.
-      repeats: timed calls of each.
+      repeats: turns of each framework.
 
     Returns:
       By stage: `forward` and `forward_backward`, each as of `measure`, and `largest_relative_difference` of the
@@ -230,7 +232,7 @@ def main() -> None:
     )
     parser.add_argument("--compile", action="store_true", help="time PyTorch with `torch.compile` too")
     parser.add_argument("--stages", action="store_true", help="time every stage by itself too")
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each framework")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each framework, of three timed calls")
     parser.add_argument(
         "--no-huge-pages", action="store_false", dest="huge_pages", help="leave the allocator's settings as they are"
     )
