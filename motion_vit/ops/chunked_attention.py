@@ -114,10 +114,11 @@ def _out_of_heads(x: Float[Array, "b_heads n d"], shape: tuple[int, ...]) -> Tok
 
 def _in_chunks(x: Tokens) -> Chunks:
     """Cuts tokens into whole chunks. Zeros that fill the last one have a gradient of zero and so do nothing."""
-    by_head = _by_head(x)
-    filling = -by_head.shape[1] % _CHUNK_QUERIES
-    return jnp.pad(by_head, [(0, 0), (0, filling), (0, 0)]).reshape(len(by_head), -1, _CHUNK_QUERIES, x.shape[3])
+    tokens, channels = x.shape[1], x.shape[3]
+    filled = jnp.pad(_by_head(x), [(0, 0), (0, -tokens % _CHUNK_QUERIES), (0, 0)])
+    return filled.reshape(-1, filled.shape[1] // _CHUNK_QUERIES, _CHUNK_QUERIES, channels)
 
 
 def _out_of_chunks(x: Chunks, shape: tuple[int, ...]) -> Tokens:
-    return _out_of_heads(x.reshape(len(x), -1, x.shape[3])[:, : shape[1]], shape)
+    by_head = x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
+    return _out_of_heads(by_head[:, : shape[1]], shape)

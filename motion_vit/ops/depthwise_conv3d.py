@@ -85,7 +85,7 @@ def _choose(kernel: Kernel, platform: str) -> str:
 
 def _shifted_on_every_device(x: Video, kernel: Kernel) -> Video:
     # The gradient to the kernel loops over clips, and of a loop every device would do all.
-    return on_every_device(_shifted, clips=len(x), split=(True, False))(x, kernel)
+    return on_every_device(_shifted, clips=x.shape[0], split=(True, False))(x, kernel)
 
 
 def _grouped_convolution(x: Video, kernel: Kernel) -> Video:

@@ -78,7 +78,7 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
 def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     if implementation == "chunked":
         # Of its loop over clips and heads, every device would do all.
-        attend = on_every_device(chunked_attention, clips=len(query), split=(True, True, True))
+        attend = on_every_device(chunked_attention, clips=query.shape[0], split=(True, True, True))
         return attend(query, key, value)
     if implementation == "stacked":
         return _stacked(query, key, value)

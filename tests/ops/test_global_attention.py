@@ -73,6 +73,14 @@ def test_weights_are_those_applied_to_the_values():
     np.testing.assert_allclose(jnp.einsum("bhqk,bkhd->bqhd", weights, value), output, atol=1e-5)
 
 
+def test_a_long_clip_on_cpu_can_be_exported_for_any_number_of_clips():
+    (clips,) = jax.export.symbolic_shape("clips")
+    long = jax.ShapeDtypeStruct((clips, 784, 1, 2), jnp.float32)
+    exported = jax.export.export(jax.jit(lambda x: global_attention.global_attention(x, x, x)))(long)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 784, 1, 2)), jnp.float32)
+    np.testing.assert_allclose(exported.call(x), attend_by_definition(x, x, x), atol=1e-5)
+
+
 def test_a_long_clip_on_cpu_never_holds_all_weights():
     abstract = jax.ShapeDtypeStruct((1, 3136, 5, 64), jnp.float32)
 
