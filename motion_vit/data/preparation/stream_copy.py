@@ -11,7 +11,7 @@ import av.container
 import av.packet
 import av.video.stream
 
-from motion_vit.data.video.container import demux, open_video
+from motion_vit.data.video.container import demux, frame_rate, open_video, time_base
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import VideoBytes
 from motion_vit.data.video.packets import read_packets
@@ -94,7 +94,7 @@ def cut_video(path: str, start: float, end: float | None) -> VideoCut:
     with open_video(path) as (container, stream):
         packets = _read_window(path, container, stream, window)
         shown = sorted((packet for packet in packets if window.holds(packet.pts)), key=lambda packet: packet.pts)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = frame_rate(stream)
         fps = float(rate) if rate else 0.0
         reached = window.seconds(shown[-1].pts) + (1 / fps if fps else 0.0)
         _check_reach(path, container, stream, window, reached)
@@ -149,9 +149,10 @@ def _read_window(
 
 
 def _length(stream: av.video.stream.VideoStream) -> str:
-    if stream.duration is None or stream.time_base is None:
+    unit = time_base(stream)
+    if stream.duration is None or unit is None:
         return ""
-    return f": it lasts {float(stream.duration * stream.time_base):.3f} s"
+    return f": it lasts {float(stream.duration * unit):.3f} s"
 
 
 def _read_until_end(
@@ -194,7 +195,7 @@ def _check_reach(
     if declared is None:
         return
     promised = min(declared, window.end)
-    rate = stream.average_rate or stream.guessed_rate
+    rate = frame_rate(stream)
     tolerated = max(_TOLERATED_MISSING * (promised - window.start), _TOLERATED_FRAMES / float(rate) if rate else 0.0)
     if promised - reached > tolerated:
         raise VideoDecodeError(

@@ -1,9 +1,11 @@
 """Video files opened with PyAV: one decoding thread, and every complaint of FFmpeg as a `VideoDecodeError`."""
 
 import contextlib
+import fractions
 import io
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import av.container
@@ -16,6 +18,10 @@ from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoB
 
 MAX_PIXELS = 8192 * 8192
 """Larger pictures are refused: a damaged header can ask for gigabytes a frame."""
+
+# A tag that is not UTF-8 must not cost the video. PyAV 17 and 18 raise an error unless told to ignore it; PyAV 19 has
+# no such argument and always keeps the bytes as surrogate characters.
+_TOLERATED_METADATA: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # FFmpeg's AVERROR_INVALIDDATA, without its sign.
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
@@ -44,7 +50,7 @@ def open_video(
     # The prefix keeps FFmpeg from taking a file name with a colon for a network address.
     source = io.BytesIO(video.data) if isinstance(video, VideoBytes) else f"file:{os.fspath(video)}"
     try:
-        with av.open(source, metadata_errors="ignore") as container:
+        with av.open(source, **_TOLERATED_METADATA) as container:
             if not container.streams.video:
                 raise VideoDecodeError(video, "the file has no video stream: it holds sound only, or is damaged")
             stream = container.streams.video[0]
@@ -86,6 +92,35 @@ def demux(
     except IndexError as error:
         # In transport streams and FLV a stream can appear after the header; PyAV then looks for it in vain.
         raise av.error.InvalidDataError(_INVALID_DATA, "a stream appears that the header does not name") from error
+
+
+def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None:
+    """Reads how many frames a second a stream shows.
+
+    Args:
+      stream: The video stream.
+
+    Returns:
+      The average rate, else what the container suggests; None where neither is known.
+    """
+    return _known(stream.average_rate) or _known(stream.guessed_rate)
+
+
+def time_base(source: av.video.stream.VideoStream | av.packet.Packet) -> fractions.Fraction | None:
+    """Reads the unit of the timestamps of a stream or packet.
+
+    Args:
+      source: The stream or packet.
+
+    Returns:
+      Seconds of one unit; None where it is unknown.
+    """
+    return _known(source.time_base)
+
+
+def _known(rational: Any) -> fractions.Fraction | None:
+    """Converts a rational of any PyAV: where a value is unknown, 17 and 18 give None, 19 gives 0/1, 1/0 or 0/0."""
+    return fractions.Fraction(rational.numerator, rational.denominator) if rational else None
 
 
 def _reason(error: av.error.FFmpegError) -> str:

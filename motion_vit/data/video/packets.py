@@ -15,7 +15,7 @@ import av.container
 import av.packet
 import av.video.stream
 
-from motion_vit.data.video.container import demux
+from motion_vit.data.video.container import demux, frame_rate, time_base
 
 # Containers that say when each packet is shown. AVI does not: the times that FFmpeg makes up are those of decoding.
 _TIMED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -142,8 +142,8 @@ def read_packets(
         durations=tuple(durations),
         keyframes=tuple(keyframes),
         shown=tuple(shown),
-        time_base=stream.time_base or fractions.Fraction(1),
-        frame_rate=stream.average_rate or stream.guessed_rate,
+        time_base=time_base(stream) or fractions.Fraction(1),
+        frame_rate=frame_rate(stream),
         numbered=_is_numbered(container, stream, pts, keyframes, shown),
     )
 

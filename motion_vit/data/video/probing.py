@@ -9,7 +9,7 @@ import av.packet
 import av.video.frame
 import av.video.stream
 
-from motion_vit.data.video.container import demux, open_video
+from motion_vit.data.video.container import demux, frame_rate, open_video, time_base
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.jpeg_frames import JpegSequence, decode_jpegs, find_jpegs
@@ -135,8 +135,9 @@ def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[
 
 def _declared_seconds(stream: av.video.stream.VideoStream) -> float | None:
     """How long the container says that the stream itself is, apart from longer sound beside it."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+    unit = time_base(stream)
+    if stream.duration is not None and unit is not None:
+        return float(stream.duration * unit)
     tag = _DURATION_TAG.match(stream.metadata.get("DURATION", ""))
     if tag is None:
         return None
@@ -153,7 +154,7 @@ def _describe(
     width, height = frame.width, frame.height
     if frame_orientation(frame).transposed:
         width, height = height, width
-    rate = stream.average_rate or stream.guessed_rate
+    rate = frame_rate(stream)
     fps = float(rate) if rate else 0.0
     duration = _declared_seconds(stream)
     if duration is None and container.duration is not None:
@@ -241,10 +242,11 @@ class _Reach:
         self._end = 0.0
 
     def add(self, packet: av.packet.Packet, is_video: bool) -> None:
-        if packet.pts is None or packet.time_base is None or packet.size == 0:
+        unit = time_base(packet)
+        if packet.pts is None or unit is None or packet.size == 0:
             return
-        start = float(packet.pts * packet.time_base)
-        end = start + float((packet.duration or 0) * packet.time_base)
+        start = float(packet.pts * unit)
+        end = start + float((packet.duration or 0) * unit)
         self._end = max(self._end, end)
         if is_video:
             self._video_start = start if self._video_start is None else min(start, self._video_start)
@@ -259,7 +261,7 @@ class _Reach:
             # The container's duration is that of its longest stream: whichever reaches it shows that the file is whole.
             declared = 0.0 if container.duration is None else container.duration / av.time_base
             reached = self._end
-        rate = stream.average_rate or stream.guessed_rate
+        rate = frame_rate(stream)
         tolerated = max(_TOLERATED_MISSING * declared, _TOLERATED_FRAMES / float(rate) if rate else 0.0)
         if reached >= declared - tolerated:
             return None

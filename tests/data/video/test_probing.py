@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import small_videos
 
+from motion_vit.data.preparation.stream_copy import cut_video
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import VideoBytes
@@ -77,6 +78,31 @@ def test_an_impossible_window_is_refused(sample, window):
 def test_a_window_after_the_end_names_the_last_frame(sample):
     with pytest.raises(VideoDecodeError, match=r"no frame from 2.5 s: its 50 frames end at 1\.960 s"):
         frame_window(sample[0], 2.5, None)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".mov", ".ts"])
+def test_tags_that_are_not_utf8_do_not_cost_the_video(tmp_path, suffix):
+    path = tmp_path / f"tagged{suffix}"
+    with av.open(str(path), "w") as container:
+        for tag in ("title", "artist", "comment", "service_name"):
+            container.metadata[tag] = "PLACEHOLDER"
+        stream = container.add_stream("libx264", rate=25)
+        for tag in ("title", "handler_name"):
+            stream.metadata[tag] = "PLACEHOLDER"
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for picture in small_videos.moving_texture(25):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    assert b"PLACEHOLDER" in data
+    # Letters of windows-1251, as old programs wrote them: no valid UTF-8.
+    path.write_bytes(data.replace(b"PLACEHOLDER", bytes(range(0xE0, 0xEB))))
+    info = check_video(path)
+    assert info.frames == 25
+    assert info.fps == pytest.approx(25)
+    assert decode_frames(path, [0, 24]).shape == (2, 48, 64, 3)
+    cut = cut_video(str(path), 0.2, 0.6)
+    assert decode_frames(cut.video, [cut.first_frame]).shape == (1, 48, 64, 3)
 
 
 def test_a_file_with_sound_only_is_reported(tmp_path):
