@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import safetensors
+from numpy.typing import DTypeLike
 
 from motion_vit.errors import UserError
 from motion_vit.interop.name_prefixes import uniform_prefix, without_prefix
@@ -32,7 +33,7 @@ TORCH_SUFFIXES = (".pyth", ".pth", ".pt")
 _WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict")
 """Entries under which training codes keep the weights, beside the optimizer and the epoch."""
 
-_SAFETENSORS_DTYPES = {
+_SAFETENSORS_DTYPES: Mapping[str, DTypeLike] = {
     "F64": np.float64,
     "F32": np.float32,
     "F16": np.float16,

@@ -12,11 +12,12 @@ import io
 import math
 import pickletools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 from motion_vit.interop.stored_tensor import DamagedFileError, MoreThanWeightsError, Shape, StoredTensor
 
@@ -27,7 +28,7 @@ about 150 mebibytes."""
 _LONGEST_NAME = 100
 _MOST_AXES = 32
 
-_DTYPES = {
+_DTYPES: Mapping[str, DTypeLike] = {
     "Float": np.float32,
     "Double": np.float64,
     "Half": np.float16,

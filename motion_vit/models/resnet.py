@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.models.intermediates import name_output
@@ -69,7 +70,7 @@ class ResNet(nn.Module):
     frozen_batch_norm: FrozenBatchNorm = "none"
     stochastic_depth: float = 0.0
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     remat: Remat = "none"
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.models.intermediates import name_output
@@ -96,7 +97,7 @@ class TimeSformer(nn.Module):
     batch_norm_groups: int = 1
     stochastic_depth: float = 0.0
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     remat: Remat = "none"
     scan_blocks: bool = False
     cost_volume_implementation: str | None = None

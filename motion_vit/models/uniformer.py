@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
@@ -108,7 +109,7 @@ class UniFormer(nn.Module):
     layer_scale: float | None = None
     stochastic_depth: float = 0.0
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     remat: Remat = "none"
     scan_blocks: bool = False

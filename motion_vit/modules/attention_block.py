@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
@@ -31,7 +32,7 @@ class AttentionBlock(nn.Module):
     mlp_ratio: float = 4.0
     layer_scale: float | None = None
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     depthwise_implementation: str | None = None
 

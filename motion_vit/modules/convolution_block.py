@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -28,7 +29,7 @@ class ConvolutionBlock(nn.Module):
     mlp_ratio: float = 4.0
     motion_module: MotionModule = "none"
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     depthwise_implementation: str | None = None
 

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -18,7 +19,7 @@ class DepthwiseConv3D(nn.Module):
     """
 
     kernel_size: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
     @nn.compact

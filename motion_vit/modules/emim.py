@@ -10,6 +10,7 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -80,7 +81,7 @@ class Emim(nn.Module):
     neighbours: Neighbours = "next"
     keep_frames: bool = False
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
     @nn.compact

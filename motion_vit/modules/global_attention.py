@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules.linear import Linear
@@ -26,7 +27,7 @@ class GlobalAttention(nn.Module):
 
     heads: int
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
     @nn.compact

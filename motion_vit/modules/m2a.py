@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -85,7 +86,7 @@ class M2A(nn.Module):
     reduction: int = 8
     patch_size: int = 4
     batch_norm_groups: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
         """Checks the options."""
@@ -165,7 +166,7 @@ class _NoMotion(nn.Module):
 
 
 def make_motion_module(
-    kind: MotionModule, *, dtype: jnp.dtype = jnp.float32, batch_norm_groups: int = 1, **binding: Any
+    kind: MotionModule, *, dtype: DTypeLike = jnp.float32, batch_norm_groups: int = 1, **binding: Any
 ) -> nn.Module:
     """Makes a motion module by its name.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -25,7 +26,7 @@ class FrameDepthwiseConvolution(nn.Module):
     """
 
     kernel_size: int = 3
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Clips) -> Clips:
@@ -51,7 +52,7 @@ class MotionExcitation(nn.Module):
     """
 
     batch_norm_groups: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Clips, *, train: bool) -> Clips:
@@ -81,7 +82,7 @@ class TemporalDifference(nn.Module):
     """
 
     batch_norm_groups: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Clips, *, train: bool) -> Clips:

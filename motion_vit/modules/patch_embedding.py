@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -27,7 +28,7 @@ class PatchProjection(nn.Module):
     features: int
     kernel_size: tuple[int, int, int]
     temporal_stride: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:
@@ -70,7 +71,7 @@ class PatchEmbedding(nn.Module):
     features: int
     kernel_size: tuple[int, int, int]
     temporal_stride: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -44,7 +45,7 @@ class ResidualBlock(nn.Module):
     shift: bool = False
     freeze_norm: bool = False
     batch_norm_groups: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -101,7 +102,7 @@ class ResidualStem(nn.Module):
     features: int
     freeze_norm: bool = False
     batch_norm_groups: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool) -> Float[Array, "b t h4 w4 c"]:

@@ -6,6 +6,7 @@ Source: `Block` in TimeSformer's `timesformer/models/vit.py` (arXiv 2102.05095, 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -38,7 +39,7 @@ class JointAttentionBlock(nn.Module):
     motion: nn.Module | None = None
     mlp_ratio: float = 4.0
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool) -> Tokens:
@@ -91,7 +92,7 @@ class DividedAttentionBlock(nn.Module):
     motion: nn.Module | None = None
     mlp_ratio: float = 4.0
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool) -> Tokens:
@@ -153,12 +154,12 @@ def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:
     return output.reshape(sequences, tokens, channels)
 
 
-def _norm(name: str, x: Float[Array, "*shape c"], dtype: jnp.dtype) -> Float[Array, "*shape c"]:
+def _norm(name: str, x: Float[Array, "*shape c"], dtype: DTypeLike) -> Float[Array, "*shape c"]:
     """LayerNorm, in float32, as a layer of the module whose compact method is running."""
     return nn.LayerNorm(epsilon=1e-6, name=name)(x.astype(jnp.float32)).astype(dtype)
 
 
-def _perceptron(x: Tokens, rate: Rate, mlp_ratio: float, dropout: float, dtype: jnp.dtype, train: bool) -> Tokens:
+def _perceptron(x: Tokens, rate: Rate, mlp_ratio: float, dropout: float, dtype: DTypeLike, train: bool) -> Tokens:
     """The second residual branch, as layers of the module whose compact method is running."""
     y = _norm("norm2", x, dtype)
     y = Mlp(int(x.shape[-1] * mlp_ratio), dropout, dtype=dtype, name="mlp")(y, train=train)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -30,7 +31,7 @@ class TemporalAdaptive(nn.Module):
 
     kernel_size: int = 3
     batch_norm_groups: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Clips, *, train: bool) -> Clips:

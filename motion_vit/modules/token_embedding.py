@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
@@ -32,7 +33,7 @@ class TokenEmbedding(nn.Module):
     grid_size: int
     frames: int | None
     dropout: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool) -> Float[Array, "b n c"]:

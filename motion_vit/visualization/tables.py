@@ -92,7 +92,7 @@ def frame_attention_sheet(attention: FrameAttention, *, heading: str, point: Poi
     title = f"{heading}: {attention.title}, {attention.layer}{whose}"
     figure.suptitle(title, fontsize=10, wrap=True, parse_math=False)
     numbers = [attention.grid.frame_numbers[frame] for frame in attention.grid.clip_frames]
-    limits = (0.0, float(values.max()))
+    limits = (0.0, float(np.max(values)))
     row_of_axes = figure.subplots(1, len(heads), squeeze=False)[0]
     ticks = spread(len(numbers), 8)
     for axes, head in zip(row_of_axes, heads, strict=True):
