@@ -1,8 +1,10 @@
 """How long each operation of a compiled program took, from a trace of JAX's profiler."""
 
+import gzip
+import json
 import pathlib
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +30,7 @@ def trace(run: Callable[[], object], folder: pathlib.Path) -> pathlib.Path:
     options.python_tracer_level = 0  # calls of Python would bury the operations
     with jax.profiler.trace(folder, profiler_options=options):
         run()
-    return max(folder.glob("plugins/profile/*/*.xplane.pb"))
+    return max(folder.glob("plugins/profile/*/*.trace.json.gz"))
 
 
 def self_seconds(trace_file: pathlib.Path, module: str, operations: Collection[str]) -> dict[str, float]:
@@ -45,34 +47,40 @@ def self_seconds(trace_file: pathlib.Path, module: str, operations: Collection[s
     Returns:
       Seconds by instruction, of those that the trace has.
     """
-    planes = list(jax.profiler.ProfileData.from_file(str(trace_file)).planes)
-    on_devices = [plane for plane in planes if plane.name.startswith("/device:")]
-    # The host's plane has the operations of a CPU; of other devices it has the calls that launch them.
+    # The binary form beside it has the same events, but jaxlib 0.12 warns when their details are read on Python 3.13.
+    with gzip.open(trace_file) as file:
+        events: Sequence[Mapping[str, Any]] = json.load(file)["traceEvents"]
+    devices = {
+        event["pid"]
+        for event in events
+        if event.get("name") == "process_name" and event["args"]["name"].startswith("/device:")
+    }
+    # The host's events are the operations of a CPU; of other devices they are the calls that launch them.
+    on_devices = [event for event in events if event.get("pid") in devices]
     found = _sum_lines(on_devices, module, operations)
-    return dict(found or _sum_lines(planes, module, operations))
+    return dict(found or _sum_lines(events, module, operations))
 
 
-def _sum_lines(planes: Iterable[Any], module: str, operations: Collection[str]) -> Counter[str]:
+def _sum_lines(events: Iterable[Mapping[str, Any]], module: str, operations: Collection[str]) -> Counter[str]:
+    """Sums seconds by operation over all lines: the threads of a host, the streams or cores of a device."""
+    lines: defaultdict[tuple[int, int], list[_Event]] = defaultdict(list)
+    for event in events:
+        if event.get("ph") != "X":  # complete events have a duration; the others name processes and threads
+            continue
+        details = event.get("args", {})
+        # CPU and GPU state the instruction; on a TPU the event is named by the instruction's text.
+        operation = details.get("hlo_op") or event["name"].removeprefix("%").partition(" ")[0]
+        if operation in operations and details.get("hlo_module", module) == module:
+            lines[event["pid"], event["tid"]].append(_Event(event["ts"], event["dur"], operation))
     total: Counter[str] = Counter()
-    for plane in planes:
-        for line in plane.lines:
-            for operation, nanoseconds in _without_nested(_events(line, module, operations)).items():
-                total[operation] += nanoseconds / 1e9
+    for line in lines.values():
+        for operation, microseconds in _without_nested(line).items():
+            total[operation] += microseconds / 1e6
     return total
 
 
-def _events(line: Any, module: str, operations: Collection[str]) -> Iterator[_Event]:
-    """The events of a thread, stream or core that are operations of the program."""
-    for event in line.events:
-        stats: Mapping[str, Any] = dict(event.stats)
-        # CPU and GPU state the instruction; on a TPU the event is named by the instruction's text.
-        operation = str(stats.get("hlo_op") or event.name.removeprefix("%").partition(" ")[0])
-        if operation in operations and stats.get("hlo_module", module) == module:
-            yield _Event(event.start_ns, event.duration_ns, operation)
-
-
 def _without_nested(events: Iterable[_Event]) -> dict[str, float]:
-    """Nanoseconds of each operation of a line, less those of the operations that begin and end within it."""
+    """Microseconds of each operation of a line, less those of the operations that begin and end within it."""
     total: dict[str, float] = {}
     open_events: list[_Event] = []
     for event in sorted(events, key=lambda event: (event.start, -event.duration)):

@@ -1,9 +1,11 @@
 """The profile of a training step: operations are found in the trace, and each counts once and where it belongs."""
 
+import gzip
+import itertools
 import json
 import pathlib
 import sys
-from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +20,17 @@ from motion_vit.training.compiled_program import parse_program
 TRACED = "jit(train_step)/{}(UniFormer){}/stage3/stage3._apply_block/block{}/{}"
 
 
-def event(name: str, start: float, duration: float, module: str = "jit_step") -> SimpleNamespace:
-    return SimpleNamespace(
-        name="Thunk", start_ns=start, duration_ns=duration, stats=[("hlo_op", name), ("hlo_module", module)]
-    )
+Event = dict[str, Any]
 
 
-def plane(name: str, *lines: list[SimpleNamespace]) -> SimpleNamespace:
-    return SimpleNamespace(name=name, lines=[SimpleNamespace(events=events) for events in lines])
+def event(name: str, start: float, duration: float, module: str = "jit_step") -> Event:
+    return {"ph": "X", "name": "Thunk", "ts": start, "dur": duration, "args": {"hlo_op": name, "hlo_module": module}}
+
+
+def process(number: int, name: str, *threads: list[Event]) -> list[Event]:
+    """The events of a trace that belong to a host or a device."""
+    named = {"ph": "M", "pid": number, "name": "process_name", "args": {"name": name}}
+    return [named, *(each | {"pid": number, "tid": tid} for tid, thread in enumerate(threads) for each in thread)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ ENTRY main (a: f32[4], b: f32[4]) -> f32[4] {
     assert not {"lonely", "a", "b"} & names.keys()
 
 
-def test_the_time_of_a_loop_is_without_that_of_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_loop_is_without_that_of_its_body(tmp_path: pathlib.Path) -> None:
     thread = [
         *(event("body", 10 + 20 * turn, 15) for turn in range(4)),
         event("loop", 5, 100),
@@ -86,18 +91,18 @@ def test_the_time_of_a_loop_is_without_that_of_its_body(monkeypatch: pytest.Monk
         event("body", 20, 5, module="jit_other"),
     ]
     other_thread = [event("body", 0, 40), event("unheard of", 0, 100)]
-    host = plane("/host:CPU", thread, other_thread)
+    host = process(1, "/host:CPU", thread, other_thread)
 
-    def seconds(*planes: SimpleNamespace) -> dict[str, float]:
-        opened = SimpleNamespace(planes=planes)
-        monkeypatch.setattr(jax.profiler, "ProfileData", SimpleNamespace(from_file=lambda path: opened))
-        found = traced_operations.self_seconds(pathlib.Path(), "jit_step", {"loop", "body", "after"})
-        return {name: round(1e9 * each) for name, each in found.items()}
+    def microseconds(*processes: list[Event]) -> dict[str, float]:
+        file = tmp_path / "host.trace.json.gz"
+        file.write_bytes(gzip.compress(json.dumps({"traceEvents": [*itertools.chain(*processes), {}]}).encode()))
+        found = traced_operations.self_seconds(file, "jit_step", {"loop", "body", "after"})
+        return {name: round(1e6 * each) for name, each in found.items()}
 
-    assert seconds(host) == {"loop": 40, "body": 100, "after": 10}
-    # Where a device has a plane, the host's events are the calls that launch its operations.
-    assert seconds(host, plane("/device:GPU:0", [event("body", 0, 7)])) == {"body": 7}
-    assert seconds(host, plane("/device:CUSTOM:0", [])) == seconds(host)
+    assert microseconds(host) == {"loop": 40, "body": 100, "after": 10}
+    # Where a device has a process, the host's events are the calls that launch its operations.
+    assert microseconds(host, process(2, "/device:GPU:0", [event("body", 0, 7)])) == {"body": 7}
+    assert microseconds(host, process(2, "/device:CUSTOM:0", [])) == microseconds(host)
 
 
 def test_a_trace_has_the_operations_of_the_program(tmp_path: pathlib.Path) -> None:
