@@ -5,6 +5,7 @@ import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -30,6 +31,17 @@ _CONTROLS: Mapping[FrameOrder, str] = {
     "frozen": "every frame is the middle one: chance, if one frame says nothing",
     "shuffled": "frames in random order: at most 50 %, if only order tells mirror classes apart",
 }
+
+SMALL: Mapping[str, Any] = {
+    "splits": {"train": 32, "validation": 16},
+    "overrides": (
+        "--config.epochs=1",
+        "--config.optimizer.warmup_epochs=0.5",
+        "--config.evaluation.batch_size=16",
+        "--config.evaluation.clips=1",
+    ),
+}
+"""Arguments of `run_demo` for its smallest size, which runs everything once and learns nothing."""
 
 
 def run_demo(

@@ -4,22 +4,21 @@ from collections.abc import Iterator
 import jax
 import pytest
 
-from motion_vit.demo import run_demo
+from motion_vit.cli import main
 
-RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "demo.py")
-OVERRIDES = [
-    "--config.model.options.widths=(8, 8, 16, 16)",
-    "--config.model.options.depths=(1, 1, 1, 1)",
-    "--config.model.options.head_channels=8",
-    "--config.model.options.depthwise_implementation=xla_conv",
-    "--config.data.frames=4",
-    "--config.data.size=32",
-    "--config.data.workers=0",
-    "--config.batch_size=8",
-    "--config.epochs=1",
-    "--config.optimizer.warmup_epochs=0.5",
-    "--config.evaluation.batch_size=8",
-]
+RECIPE = pathlib.Path(__file__).resolve().parents[1] / "configs" / "demo.py"
+SMALLER = """
+def get_config():
+    config = recipe_file.load_config({recipe!r})
+    config.model.options.widths = (8, 8, 16, 16)
+    config.model.options.depths = (1, 1, 1, 1)
+    config.model.options.head_channels = 8
+    config.model.options.depthwise_implementation = "xla_conv"
+    config.data.frames = 4
+    config.data.size = 32
+    config.data.workers = 0
+    return config
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +28,14 @@ def standard_promotion() -> Iterator[None]:
         yield
 
 
-def test_the_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
+def test_the_smallest_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    splits = {"train": 20, "validation": 10}
-    assert run_demo(pathlib.Path("demo"), RECIPE, splits=splits, overrides=OVERRIDES)
+    imports = "from motion_vit.training import recipe_file\n"
+    pathlib.Path("recipe.py").write_text(imports + SMALLER.format(recipe=str(RECIPE)), encoding="utf-8")
+    command = ["demo", "--small", "--workdir", "demo", "--config", "recipe.py"]
+    assert main(command) == 0
     table = capsys.readouterr().out.split("\n\n")[-1]
     rows = (
         "top-1 on held-out videos",
@@ -52,7 +53,7 @@ def test_the_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
     assert str(tmp_path) not in table
     assert pathlib.Path("demo/run/curves.png").exists()
 
-    assert run_demo(pathlib.Path("demo"), RECIPE, splits=splits, overrides=OVERRIDES)
+    assert main(command) == 0
     again = capsys.readouterr().out
     assert "continues after step 2" in again
     assert "loss" not in again

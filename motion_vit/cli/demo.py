@@ -15,11 +15,15 @@ def add_demo(commands: Any) -> None:
     parser.add_argument(
         "--config", default="configs/demo.py", metavar="FILE", help="recipe; default: configs/demo.py of the repository"
     )
+    parser.add_argument(
+        "--small", action="store_true", help="a few videos and steps: checks an installation, and learns nothing"
+    )
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from motion_vit.demo import run_demo
+    from motion_vit.demo import SMALL, run_demo
     from motion_vit.training.compilation_cache import enable_compilation_cache
 
     enable_compilation_cache()
-    return 0 if run_demo(options.workdir, options.config) else STOPPED_STATUS
+    size = SMALL if options.small else {}
+    return 0 if run_demo(options.workdir, options.config, **size) else STOPPED_STATUS
