@@ -1,4 +1,4 @@
-"""What every file of launch/ owes its reader, and what its shell accepts."""
+"""Every file of launch/ begins with instructions, and its shell, and that of .ci/, accepts the scripts."""
 
 import pathlib
 import subprocess
@@ -10,7 +10,8 @@ from motion_vit.cli.arguments import STOPPED_STATUS
 
 LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 FILES = sorted(path for path in LAUNCH.iterdir() if path.is_file())
-SHELL = [path for path in FILES if path.suffix in (".sh", ".sbatch")]
+CONTINUOUS_INTEGRATION = [LAUNCH.parent / ".ci" / name for name in ("run", "newer_python", "smoke")]
+SHELL = [path for path in FILES if path.suffix in (".sh", ".sbatch")] + CONTINUOUS_INTEGRATION
 RETRYING = ["local.sh", "slurm.sbatch", "tpu_vm.sh", "gke_jobset.yaml", "xpk.sh", "sky.yaml"]
 
 
