@@ -20,10 +20,12 @@ from motion_vit.errors import UserError
 from motion_vit.interop.inference_function import (
     INPUT_NAME,
     OUTPUT_NAME,
+    abstract_clips,
     clips_shape,
     graph_entry,
     inference_function,
 )
+from motion_vit.interop.tensorflow_program import tensorflow_function
 from motion_vit.interop.tensorflow_runtime import import_tensorflow
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.trained_model import TrainedModel
@@ -59,13 +61,12 @@ def export_litert(
     if dtype == "bfloat16":
         raise UserError("LiteRT has no bfloat16 weights. Give --dtype float16 or int8-weights.")
     tensorflow = import_tensorflow("tflite")
-    from jax.experimental import jax2tf
-
     # Finite, and within float16, is what LiteRT does not check.
     compress(trained.variables, dtype)
     stored = compress(trained.variables, "float32")
     logits = inference_function(trained.model, in_float32=True)
-    converted = jax2tf.convert(lambda clips: logits(stored, clips), with_gradient=False)
+    with target_platform("litert"):
+        converted = tensorflow_function(lambda clips: logits(stored, clips), abstract_clips(trained.model, batch))
     shape = clips_shape(trained.model, batch)
 
     def classify(clips: Any) -> dict[str, Any]:
@@ -76,8 +77,7 @@ def export_litert(
         classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
     )
     with tempfile.TemporaryDirectory() as saved:
-        with target_platform("litert"):
-            tensorflow.saved_model.save(module, saved, signatures={SIGNATURE: module.classify})
+        tensorflow.saved_model.save(module, saved, signatures={SIGNATURE: module.classify})
         converter = tensorflow.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[SIGNATURE])
         if dtype != "float32":
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]

@@ -1,19 +1,23 @@
 """Export as a TensorFlow SavedModel, for TensorFlow, TensorFlow Serving and what is built on them.
 
-The graph holds StableHLO for CPU, NVIDIA GPU and TPU (`jax.experimental.jax2tf`), and the weights are TensorFlow
-variables beside it. TensorFlow reads StableHLO of versions up to its own; the files are for TensorFlow 2.21 and later.
+The graph holds StableHLO for CPU, NVIDIA GPU and TPU, and the weights are TensorFlow variables beside it. TensorFlow
+reads StableHLO of versions up to its own; the files are for TensorFlow 2.21 and later.
 """
 
 import pathlib
 from typing import Any
 
+import jax
+
 from motion_vit.interop.inference_function import (
     INPUT_NAME,
     OUTPUT_NAME,
+    abstract_clips,
     clips_shape,
     graph_entry,
     inference_function,
 )
+from motion_vit.interop.tensorflow_program import tensorflow_function
 from motion_vit.interop.tensorflow_runtime import import_tensorflow
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.trained_model import TrainedModel
@@ -41,16 +45,15 @@ def export_saved_model(
       UserError: TensorFlow is not installed, or the weights are not finite or do not fit `dtype`.
     """
     tensorflow = import_tensorflow("savedmodel")
-    from jax.experimental import jax2tf
-
     stored = compress(trained.variables, dtype)
     shape = clips_shape(trained.model, batch)
-    converted = jax2tf.convert(
-        inference_function(trained.model),
-        polymorphic_shapes=[None, f"({', '.join('b' if size is None else str(size) for size in shape)})"],
-        native_serialization_platforms=("cpu", "cuda", "tpu"),
-        with_gradient=False,
-    )
+    with target_platform("any"):
+        converted = tensorflow_function(
+            inference_function(trained.model),
+            jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), stored),
+            abstract_clips(trained.model, batch),
+            platforms=("cpu", "cuda", "tpu"),
+        )
     module = tensorflow.Module()
     # A variable's name cannot hold the colon of a scale's path.
     module.weights = {path.replace(":", "_"): tensorflow.Variable(array) for path, array in stored.items()}
@@ -63,8 +66,7 @@ def export_saved_model(
         classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
     )
     path = folder / SAVED_MODEL_FOLDER
-    with target_platform("any"):
-        tensorflow.saved_model.save(module, str(path), signatures={SIGNATURE: module.classify})
+    tensorflow.saved_model.save(module, str(path), signatures={SIGNATURE: module.classify})
     return {
         **graph_entry(trained, "savedmodel", path, batch, dtype),
         "signature": SIGNATURE,
