@@ -6,7 +6,6 @@ standard error and exit status 2. When the reader of its output has seen enough,
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 
@@ -23,7 +22,6 @@ from motion_vit.errors import UserError
 
 _USER_ERROR_STATUS = 2
 _BROKEN_PIPE_STATUS = 141  # that of a program which the signal SIGPIPE ends
-_MODEL_OPTION = re.compile(r"[a-z_]+=")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
       fit; 2 after a user's mistake; 130 after Ctrl-C; 141 if nobody reads the output any more.
     """
     parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    rest = _take_model_options(options, rest)
     try:
+        options, rest = parser.parse_known_args(
+            _with_joined_overrides(sys.argv[1:] if arguments is None else arguments)
+        )
+        rest = _take_model_options(options, rest)
         options.overrides = _overrides(parser, options, rest)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -68,28 +68,34 @@ def _nobody_reads() -> bool:
     return False
 
 
+def _with_joined_overrides(arguments: Sequence[str]) -> list[str]:
+    """Writes `--config.key value` as `--config.key=value`: argparse does not know the flag, and may take the value."""
+    joined: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument.startswith(CONFIG_PREFIX) and "=" not in argument:
+            value = next(waiting, None)
+            if value is None or value.startswith("--"):
+                raise UserError(f"{argument} needs a value: {argument}=VALUE.")
+            argument = f"{argument}={value}"
+        joined.append(argument)
+    return joined
+
+
 def _take_model_options(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """Moves OPTION=VALUE to the others where flags lie between them: argparse ends a list of positionals there."""
+    """Moves words to the model's options where flags lie between them: argparse may end a list there."""
     if "options" not in options:
         return list(rest)
-    options.options += [argument for argument in rest if _MODEL_OPTION.match(argument)]
-    return [argument for argument in rest if not _MODEL_OPTION.match(argument)]
+    options.options += [argument for argument in rest if not argument.startswith("-")]
+    return [argument for argument in rest if argument.startswith("-")]
 
 
 def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """The arguments of the form `--config.key=value`, also where the value is the next argument."""
-    overrides: list[str] = []
-    waiting = iter(rest)
-    for argument in waiting:
+    """The arguments of the form `--config.key=value`; every other one is an error."""
+    for argument in rest:
         if not options.takes_overrides or not argument.startswith(CONFIG_PREFIX):
             parser.error(f"unrecognized argument: {argument}")
-        if "=" not in argument:
-            value = next(waiting, None)
-            if value is None or value.startswith(CONFIG_PREFIX):
-                raise UserError(f"{argument} needs a value: {argument}=VALUE.")
-            argument = f"{argument}={value}"
-        overrides.append(argument)
-    return overrides
+    return list(rest)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -97,7 +97,16 @@ def test_a_partial_import_says_what_was_left_out(tmp_path, capsys):
     assert "unexpected (the source has them, the model does not):\n  extra (3,)" in out
 
 
-def test_an_argument_of_no_form_is_refused_by_the_parser(source, tmp_path, capsys):
+@pytest.mark.parametrize("place", [1, 3, 5])
+def test_a_word_that_is_no_option_of_the_model_is_refused_wherever_it_stands(source, tmp_path, capsys, place):
+    arguments = [source, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out"]
+    arguments.insert(place, "frames")
+    status, _, error = run(capsys, *arguments)
+    assert status == 2
+    assert "'frames' is not understood; options of a model are written OPTION=VALUE" in error
+
+
+def test_a_flag_that_does_not_exist_is_refused_by_the_parser(source, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        run(capsys, source, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out", "frames")
-    assert "unrecognized argument: frames" in capsys.readouterr().err
+        run(capsys, source, "--model", "uniformer_emim_tiny", "--out", tmp_path / "out", "--frames=8")
+    assert "unrecognized argument: --frames=8" in capsys.readouterr().err

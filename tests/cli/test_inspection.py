@@ -51,6 +51,16 @@ def test_every_topology_is_reported_and_one_that_is_too_small_shows_in_the_exit_
     assert "does not fit: the total memory required exceeds" in capsys.readouterr().out
 
 
+def test_the_value_of_a_field_may_be_the_next_argument(compiled, capsys):
+    assert cli.main(["inspect", RECIPE, "--config.batch_size", "64"]) == 3
+    assert compiled == [(64, "local", 400)]
+    assert cli.main(["inspect", RECIPE, "--config.seed", "-1", "--classes", "3"]) == 0
+    assert compiled[1:] == [(16, "local", 3)]
+    capsys.readouterr()
+    assert cli.main(["inspect", RECIPE, "--config.batch_size", "--classes", "3"]) == 2
+    assert "--config.batch_size needs a value" in capsys.readouterr().err
+
+
 def test_json_holds_every_report(compiled, capsys):
     assert cli.main(["inspect", RECIPE, "--json", "--config.batch_size=64"]) == 3
     (report,) = json.loads(capsys.readouterr().out)
