@@ -189,4 +189,6 @@ def _device_bytes(tree: Any) -> int:
 def _refusal(message: str) -> str:
     """The sentence of the compiler's message that says how much is missing."""
     found = re.search(r"[^\n.]*(?:total memory required|Used [\d.]+[KMGT]?i?B? of)[^\n]*", message)
-    return (found.group(0) if found else message.splitlines()[0]).removeprefix("RESOURCE_EXHAUSTED: ").strip()
+    sentence = found.group(0) if found else message.splitlines()[0]
+    # Since libtpu 0.0.50, the number and the name of the error come before it, and the program's name after it.
+    return re.sub(r"^(?:[A-Z_]+: )?(?:E\d+: \w+: )?| HLO module: \S+$", "", sentence.strip())
