@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.models.registry import create_model
 
 
@@ -120,7 +121,8 @@ def inspect_model(name: str, options: Mapping[str, Any]) -> str:
     clip = f"{frames} frames of {height} x {width}"
     title = f"{name}: one clip of {clip}, {model.num_classes} classes"
     lines = ["  ".join(_align(row, widths)).rstrip() for row in rows]
-    return "\n".join([title, *lines])
+    blindness = describe_motion_blindness(model)
+    return "\n".join([title, *lines, *([blindness] if blindness else [])])
 
 
 def _numbers(parameters: int, multiply_adds: int, activation_bytes: int) -> tuple[str, str, str]:

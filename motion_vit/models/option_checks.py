@@ -1,5 +1,6 @@
 """What can be wrong with the options of any model, each as a sentence that says what was expected."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -24,6 +25,15 @@ def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
 def below_one(model: nn.Module, names: Sequence[str]) -> list[str]:
     """Options that must be 1 or more and are not."""
     return [f"{name} is {getattr(model, name)}, but must be at least 1" for name in names if getattr(model, name) < 1]
+
+
+def not_above_zero(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """Options that must be finite numbers above 0 and are not."""
+    return [
+        f"{name} is {getattr(model, name)}, but must be a number above 0"
+        for name in names
+        if not 0 < getattr(model, name) < math.inf
+    ]
 
 
 def not_one_a_stage(model: nn.Module, names: Sequence[str]) -> list[str]:

@@ -33,6 +33,7 @@ _TINY = {
     "head_channels": 32,
     "num_classes": 10,
     "image_size": 64,
+    "initialization": "fan_in",
 }
 
 _RESNET50 = {"depths": (3, 4, 6, 3), "bottleneck": True}
@@ -75,7 +76,7 @@ _PRESETS = {
     ),
     "timesformer_tiny": Preset(
         TimeSformer,
-        {"width": 96, "depth": 2, "heads": 3, "num_classes": 10, "image_size": 64},
+        {"width": 96, "depth": 2, "heads": 3, "num_classes": 10, "image_size": 64, "initialization": "fan_in"},
         "0.4 M parameters, for tests and demos",
     ),
 }

@@ -20,6 +20,7 @@ from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
     no_probability_below_one,
+    not_above_zero,
     outside_choices,
     window_without_centre,
 )
@@ -27,6 +28,7 @@ from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.modules.emim import Emim, Neighbours
 from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
@@ -70,6 +72,8 @@ class TimeSformer(nn.Module):
         `motion_vit.modules.batch_norm.BatchNorm`.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first.
       dropout: probability of dropping a feature after the embeddings, in perceptrons and after attention.
+      initialization: how the kernels of blocks and of the head start: as "published", for the published widths, or by
+        "fan_in", which narrower networks need to learn at once.
       dtype: dtype of the computation (float32 or bfloat16); parameters, statistics and logits are float32.
       remat: which activations of a block the backward pass finds kept; see `motion_vit.models.rematerialization`.
       scan_blocks: compile the blocks once, as a loop; see `motion_vit.models.stage.Stage`.
@@ -97,6 +101,7 @@ class TimeSformer(nn.Module):
     batch_norm_groups: int = 1
     stochastic_depth: float = 0.0
     dropout: float = 0.0
+    initialization: Initialization = "published"
     dtype: DTypeLike = jnp.float32
     remat: Remat = "none"
     scan_blocks: bool = False
@@ -144,7 +149,7 @@ class TimeSformer(nn.Module):
         features = jnp.mean(features.astype(jnp.float32), axis=1)  # of each frame, or of one class token
         features = nn.LayerNorm(epsilon=1e-6, name="norm")(features)
         features = name_output(self, "norm_output", features)
-        return Linear(self.num_classes, name="head")(features)
+        return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
     def layer_patterns(self) -> tuple[str, ...]:
         """The layers from input to output, for learning rates that decay from layer to layer.
@@ -155,6 +160,15 @@ class TimeSformer(nn.Module):
         """
         blocks = (rf"blocks/block{block}/.*" for block in range(self.depth))
         return (r"embedding/.*", *blocks, r"(norm|head)/.*")
+
+    def cost_volume_grids(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of patches that the cost volumes compare, for the clips the model is meant for.
+
+        Returns:
+          "blocks" -> their grid; {} without cost volumes.
+        """
+        side = self.image_size // self.patch_size
+        return {"blocks": (side, side)} if self.temporal_attention == "cost_volume" else {}
 
     def _embedding(self, has_time: bool) -> TokenEmbedding:
         return TokenEmbedding(
@@ -179,20 +193,23 @@ class TimeSformer(nn.Module):
 
 def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
     """The block of an index (from 0) for patches of `grid`; `binding` holds Linen's `name` and `parent`."""
-    attention = {"heads": model.heads, "dropout": model.dropout, "dtype": model.dtype, "parent": None}
+    shared = {
+        "dropout": model.dropout,
+        "kernel_init": LINEAR_KERNELS[model.initialization],
+        "dtype": model.dtype,
+    }
+    attention = {"heads": model.heads, **shared, "parent": None}
     spatial = GlobalAttention(implementation=model.attention_implementation, **attention)
     motion = None
     if model.motion_module != "none":
         motion = make_motion_module(
             model.motion_module, batch_norm_groups=model.batch_norm_groups, dtype=model.dtype, parent=None
         )
-    shared = {
+    shared |= {
         "attention": spatial,  # layers without a parent are adopted by the block, under the names of its fields
         "motion": motion,
         "grid": grid,
         "mlp_ratio": model.mlp_ratio,
-        "dropout": model.dropout,
-        "dtype": model.dtype,
         **binding,
     }
     if model.attention != "divided_space_time":
@@ -221,6 +238,7 @@ def _problems(model: TimeSformer) -> list[str]:
         "motion_input": MotionInput,
         "neighbours": Neighbours,
         "motion_module": MotionModule,
+        "initialization": Initialization,
         "remat": Remat,
     }
     problems = outside_choices(model, choices)
@@ -237,6 +255,7 @@ def _problems(model: TimeSformer) -> list[str]:
         problems.append(f"image_size is {model.image_size}, but must be at least patch_size, {model.patch_size}")
     if model.heads < 1 or model.width % model.heads:
         problems.append(f"heads is {model.heads}, but must divide the width, {model.width}")
+    problems += not_above_zero(model, ("mlp_ratio",))
     return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 

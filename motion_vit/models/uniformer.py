@@ -20,6 +20,7 @@ from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
     no_probability_below_one,
+    not_above_zero,
     not_one_a_stage,
     outside_choices,
     window_without_centre,
@@ -31,6 +32,7 @@ from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim, Neighbours
 from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import MotionModule
 from motion_vit.modules.patch_embedding import PatchEmbedding
@@ -76,6 +78,8 @@ class UniFormer(nn.Module):
       layer_scale: initial value of the residual scales of attention blocks; None leaves them out.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first.
       dropout: probability of dropping a feature after the stem, in perceptrons and after attention.
+      initialization: how the kernels of attention blocks and of the head start: as "published", for the published
+        widths, or by "fan_in", which narrower networks need to learn at once.
       dtype: dtype of the computation (float32 or bfloat16); parameters, statistics and logits are float32.
       batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
         `motion_vit.modules.batch_norm.BatchNorm`.
@@ -109,6 +113,7 @@ class UniFormer(nn.Module):
     layer_scale: float | None = None
     stochastic_depth: float = 0.0
     dropout: float = 0.0
+    initialization: Initialization = "published"
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     remat: Remat = "none"
@@ -156,7 +161,7 @@ class UniFormer(nn.Module):
             x = BatchNorm(groups=self.batch_norm_groups, dtype=self.dtype, name="norm")(x, train=train)
             x = name_output(self, "norm_output", x)
             features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
-            return Linear(self.num_classes, name="head")(features)
+            return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -176,6 +181,22 @@ class UniFormer(nn.Module):
             patterns.append(rf"(patch_embed{stage}|stage{stage}/block0)/.*")
             patterns += [rf"stage{stage}/block{block}/.*" for block in range(1, depth)]
         return (*patterns, r"(norm|head)/.*")
+
+    def cost_volume_grids(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of patches that each stage with EMIM compares, for the clips the model is meant for.
+
+        Returns:
+          Name of the stage -> its grid.
+        """
+        sides: list[int] = []
+        for patch_size in self.patch_sizes:
+            sides.append((sides[-1] if sides else self.image_size) // patch_size)
+        kinds = _PLACEMENTS[self.placement]
+        return {
+            f"stage{stage + 1}": (sides[stage],) * 2
+            for stage in (2, 3)
+            if "l" in (kinds[stage - 2] * self.depths[stage])[: self.depths[stage]]
+        }
 
     def _stage(self, stage: int) -> Stage:
         rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()
@@ -215,13 +236,19 @@ def _make_block(model: UniFormer, stage: int, index: int, **binding: Any) -> nn.
     }
     if stage < 2:
         return ConvolutionBlock(**shared)
-    return AttentionBlock(_make_attention(model, stage, index), layer_scale=model.layer_scale, **shared)
+    return AttentionBlock(
+        _make_attention(model, stage, index),
+        layer_scale=model.layer_scale,
+        kernel_init=LINEAR_KERNELS[model.initialization],
+        **shared,
+    )
 
 
 def _make_attention(model: UniFormer, stage: int, index: int) -> Emim | GlobalAttention:
     shared = {
         "heads": model.widths[stage] // model.head_channels,
         "dropout": model.dropout,
+        "kernel_init": LINEAR_KERNELS[model.initialization],
         "dtype": model.dtype,
         "parent": None,  # adopted by the block, under the name of the field that holds it
     }
@@ -247,6 +274,7 @@ def _problems(model: UniFormer) -> list[str]:
         "motion_input": MotionInput,
         "neighbours": Neighbours,
         "motion_module": MotionModule,
+        "initialization": Initialization,
         "remat": Remat,
     }
     problems = outside_choices(model, choices)
@@ -259,6 +287,7 @@ def _problems(model: UniFormer) -> list[str]:
     problems += below_one(
         model, ("num_classes", "frames", "image_size", "frame_offset", "stem_temporal_stride", "batch_norm_groups")
     )
+    problems += not_above_zero(model, ("mlp_ratio",))
     return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 

@@ -5,6 +5,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.modules import initializers
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.mlp import Mlp
@@ -22,6 +23,7 @@ class AttentionBlock(nn.Module):
       mlp_ratio: hidden features of the perceptron over channels.
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
       dropout: probability of dropping a feature in training.
+      kernel_init: initialiser of the kernels of the perceptron.
       dtype: dtype of the computation.
       batch_norm_groups: of the motion module; see `motion_vit.modules.batch_norm.BatchNorm`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
@@ -32,6 +34,7 @@ class AttentionBlock(nn.Module):
     mlp_ratio: float = 4.0
     layer_scale: float | None = None
     dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     depthwise_implementation: str | None = None
@@ -59,7 +62,9 @@ class AttentionBlock(nn.Module):
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
         y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)
-        y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, dtype=self.dtype, name="mlp")(y, train=train)
+        y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, self.kernel_init, self.dtype, name="mlp")(
+            y, train=train
+        )
         return x + skip(self._scale(y, "layer_scale2"), stochastic_depth, train=train)
 
     def _scale(self, y: Clips, name: str) -> Clips:

@@ -68,6 +68,7 @@ class Emim(nn.Module):
       keep_frames: compute as many pairs as there are frames, so that frames which are split over devices stay where
         they are; the same numbers for a little more arithmetic (see `motion_vit.ops.frame_pairs`).
       dropout: probability of dropping a feature of the output in training.
+      kernel_init: initialiser of the kernels of `qkv` and `proj`.
       dtype: dtype of the computation; affinity and softmax are float32.
       implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
     """
@@ -81,6 +82,7 @@ class Emim(nn.Module):
     neighbours: Neighbours = "next"
     keep_frames: bool = False
     dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
@@ -94,12 +96,12 @@ class Emim(nn.Module):
         batch, frames, height, width, channels = x.shape
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
         x = x.reshape(batch, frames, height * width, channels)
-        qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
+        qkv = Linear(3 * channels, self.kernel_init, dtype=self.dtype, name="qkv")(x)
         query, key, value = (qkv[..., start : start + channels] for start in range(0, 3 * channels, channels))
         bias_shape = (self.heads, self.window, self.window)
         rpb = self.param("rpb", initializers.linear_kernel, bias_shape) if self.position_bias else None
         motion = MotionMlp(self.window**2, channels // self.heads, name="motion")() if self.motion_branch else None
-        project = Linear(channels, dtype=self.dtype, name="proj")
+        project = Linear(channels, self.kernel_init, dtype=self.dtype, name="proj")
 
         def attend(offset: int, name: str) -> Float[Array, "b t tokens c"]:
             pair = frame_pairs.pair_all_frames if self.keep_frames else frame_pairs.pair_frames

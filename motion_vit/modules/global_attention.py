@@ -6,6 +6,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.modules import initializers
 from motion_vit.modules.linear import Linear
 from motion_vit.ops import global_attention
 from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
@@ -21,12 +22,14 @@ class GlobalAttention(nn.Module):
     Attributes:
       heads: number of heads; divides the channels.
       dropout: probability of dropping a feature of the output in training.
+      kernel_init: initialiser of the kernels of `qkv` and `proj`.
       dtype: dtype of the computation; the softmax is float32.
       implementation: see `motion_vit.ops.global_attention.global_attention`.
     """
 
     heads: int
     dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
@@ -36,7 +39,7 @@ class GlobalAttention(nn.Module):
         batch, channels, shape = x.shape[0], x.shape[-1], x.shape
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
         x = x.reshape(batch, -1, channels)
-        qkv = Linear(3 * channels, dtype=self.dtype, name="qkv")(x)
+        qkv = Linear(3 * channels, self.kernel_init, dtype=self.dtype, name="qkv")(x)
         # Heads get an axis of their own last: what is cut by then would be padded, too.
         query, key, value = (
             qkv[..., start : start + channels].reshape(batch, -1, self.heads, channels // self.heads)
@@ -48,7 +51,7 @@ class GlobalAttention(nn.Module):
             self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
         x = global_attention.global_attention(query, key, value, implementation=self.implementation)
         x = checkpoint_name(x.reshape(batch, -1, channels), ATTENTION_OUTPUT)
-        x = Linear(channels, dtype=self.dtype, name="proj")(x).reshape(shape)
+        x = Linear(channels, self.kernel_init, dtype=self.dtype, name="proj")(x).reshape(shape)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:

@@ -31,6 +31,7 @@ class JointAttentionBlock(nn.Module):
         residual branch; or None.
       mlp_ratio: hidden features of the perceptron over channels.
       dropout: probability of dropping a feature in training.
+      kernel_init: initialiser of the kernels of this block's own linear layers.
       dtype: dtype of the computation.
     """
 
@@ -39,6 +40,7 @@ class JointAttentionBlock(nn.Module):
     motion: nn.Module | None = None
     mlp_ratio: float = 4.0
     dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -60,7 +62,7 @@ class JointAttentionBlock(nn.Module):
             moved = self.motion(patches.reshape(-1, *self.grid, x.shape[-1]), train=train)
             y = jnp.concatenate([class_token, moved.reshape(patches.shape)], axis=1)
         x = x + StochasticDepth()(_attend(self.attention, y, train), stochastic_depth, train=train)
-        return x + _perceptron(x, stochastic_depth, self.mlp_ratio, self.dropout, self.dtype, train)
+        return x + _perceptron(self, x, stochastic_depth, train)
 
 
 class DividedAttentionBlock(nn.Module):
@@ -82,6 +84,7 @@ class DividedAttentionBlock(nn.Module):
         inside its residual branch; or None.
       mlp_ratio: hidden features of the perceptron over channels.
       dropout: probability of dropping a feature in training.
+      kernel_init: initialiser of the kernels of this block's own linear layers.
       dtype: dtype of the computation.
     """
 
@@ -92,6 +95,7 @@ class DividedAttentionBlock(nn.Module):
     motion: nn.Module | None = None
     mlp_ratio: float = 4.0
     dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -111,7 +115,7 @@ class DividedAttentionBlock(nn.Module):
         clips = clips + self._over_time(clips, stochastic_depth, train)
         seen, change = self._within_frames(class_token, clips, stochastic_depth, train)
         x = jnp.concatenate([class_token + seen, clips.reshape(patches.shape) + change], axis=1)
-        return x + _perceptron(x, stochastic_depth, self.mlp_ratio, self.dropout, self.dtype, train)
+        return x + _perceptron(self, x, stochastic_depth, train)
 
     def _over_time(self, clips: Clips, rate: Rate, train: bool) -> Clips:
         batch, frames, height, width, channels = clips.shape
@@ -124,7 +128,7 @@ class DividedAttentionBlock(nn.Module):
             y = jnp.moveaxis(y, 1, 3).reshape(batch * height * width, frames, channels)
             y = StochasticDepth()(_attend(self.temporal_attention, y, train), rate, train=train)
             y = jnp.moveaxis(y.reshape(batch, height, width, frames, channels), 3, 1)
-        start = nn.initializers.zeros if self.starts_without_time else initializers.linear_kernel
+        start = nn.initializers.zeros if self.starts_without_time else self.kernel_init
         output: Clips = Linear(channels, start, self.dtype, name="temporal_fc")(y)
         return output
 
@@ -159,8 +163,9 @@ def _norm(name: str, x: Float[Array, "*shape c"], dtype: DTypeLike) -> Float[Arr
     return nn.LayerNorm(epsilon=1e-6, name=name)(x.astype(jnp.float32)).astype(dtype)
 
 
-def _perceptron(x: Tokens, rate: Rate, mlp_ratio: float, dropout: float, dtype: DTypeLike, train: bool) -> Tokens:
-    """The second residual branch, as layers of the module whose compact method is running."""
-    y = _norm("norm2", x, dtype)
-    y = Mlp(int(x.shape[-1] * mlp_ratio), dropout, dtype=dtype, name="mlp")(y, train=train)
+def _perceptron(block: JointAttentionBlock | DividedAttentionBlock, x: Tokens, rate: Rate, train: bool) -> Tokens:
+    """The second residual branch, as layers of the block whose compact method is running."""
+    y = _norm("norm2", x, block.dtype)
+    hidden = int(x.shape[-1] * block.mlp_ratio)
+    y = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, name="mlp")(y, train=train)
     return StochasticDepth()(y, rate, train=train)

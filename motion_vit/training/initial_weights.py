@@ -32,6 +32,7 @@ _INPUT_FIELDS = ("channel_order", "mean", "std")
 # Options that parameters do not depend on, or that the classes decide.
 _FREE_OPTIONS = (
     *("num_classes", "stochastic_depth", "dropout", "remat", "scan_blocks", "frame_axis", "batch_norm_groups", "dtype"),
+    "initialization",
     *("cost_volume_implementation", "depthwise_implementation", "attention_implementation", "layer_scale"),
 )
 

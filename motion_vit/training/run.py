@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from motion_vit.data.clip_source import ClipSource
 from motion_vit.data.training_batches import TrainingBatches
 from motion_vit.errors import UserError
+from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.training import input_data
 from motion_vit.training.checkpointing import Checkpoints
 from motion_vit.training.description import describe
@@ -189,7 +190,8 @@ class Run:
             f"({config.epochs:g} epochs) on {mesh.size} x {mesh.devices.flat[0].device_kind}{processes}"
         )
         table = self._program.sharding_table() if mesh.size > 1 else ""
-        return "\n".join(part for part in (opening, self._origin, table) if part)
+        blindness = describe_motion_blindness(self._program.model)
+        return "\n".join(part for part in (opening, blindness, self._origin, table) if part)
 
     def _start_step(self) -> None:
         """Hands the next batch to the devices; the step before it is over when this returns."""
