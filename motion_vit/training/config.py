@@ -106,7 +106,9 @@ def default_config() -> ConfigDict:
             # average, such as ((r".*", 0.9999),). () keeps no averages; what no pattern matches follows exactly.
             "ema": (),
             "optimizer": {
-                "name": "adamw",  # or "sgd": momentum, and weight decay as part of the gradient, as in PyTorch
+                # Or "sgd": momentum, and weight decay as part of the gradient, as in PyTorch. Or "muon": momentum that
+                # is orthogonalised, for the kernels of hidden layers, and AdamW for the other parameters.
+                "name": "adamw",
                 "learning_rate": 2e-4,  # the largest, after the warm-up
                 "schedule": "cosine",  # after the warm-up; or "step"
                 "warmup_epochs": 5.0,
@@ -118,10 +120,17 @@ def default_config() -> ConfigDict:
                 # First match decides, over "/"-joined parameter paths: whether the parameter is decayed. What no
                 # pattern matches is decayed if it has more than one dimension.
                 "decay_mask": ((r".*/bias", False),),
-                "betas": (0.9, 0.999),  # of AdamW
-                "eps": 1e-8,  # of AdamW
+                "betas": (0.9, 0.999),  # of AdamW, also beside Muon
+                "eps": 1e-8,  # of AdamW, also beside Muon
                 "momentum": 0.9,  # of SGD
                 "nesterov": False,  # of SGD: whether its momentum is Nesterov's
+                "muon": {
+                    "momentum": 0.95,
+                    # First match decides, over "/"-joined parameter paths: how many matrices stand side by side along
+                    # the last axis of the parameter, each orthogonalised by itself; 0 leaves it to AdamW. What no
+                    # pattern matches: 3 for fused queries, keys and values, 1 for other kernels of hidden layers.
+                    "matrices": (),
+                },
                 "clip_norm": 20.0,  # of the gradient over all parameters that are not frozen; 0 does not clip
                 # Factor of the learning rate from each layer to the one before it; the head has the full rate.
                 "layer_decay": 1.0,

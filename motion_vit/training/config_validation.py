@@ -16,6 +16,7 @@ from motion_vit.models.options import extra_frames, model_options
 from motion_vit.training import input_data
 from motion_vit.training.config import flatten
 from motion_vit.training.normalization import ChannelOrder
+from motion_vit.training.optimizer import OPTIMIZERS
 
 # The number of classes is known only when the list file is read; the other options are checked before.
 _SOME_CLASSES = 2
@@ -195,6 +196,10 @@ def _is_factor(value: Any) -> bool:
     return _are_numbers((value,), 1) and value >= 0
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _is_decay(value: Any) -> bool:
     return _are_numbers((value,), 1) and 0 <= value < 1
 
@@ -259,7 +264,7 @@ _EXPECTATIONS: dict[str, Expectation] = {
     ),
     "remat": (lambda value: value in ("none", "matmuls", "blocks"), "'none', 'matmuls' or 'blocks'"),
     "ema": (lambda value: _are_rules(value, _is_decay), "pairs of a regular expression and a decay from 0 to below 1"),
-    "optimizer.name": (lambda value: value in ("adamw", "sgd"), "'adamw' or 'sgd'"),
+    "optimizer.name": (lambda value: value in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.schedule": (lambda value: value in ("cosine", "step"), "'cosine' or 'step'"),
     "optimizer.decay_epochs": (
@@ -280,6 +285,11 @@ _EXPECTATIONS: dict[str, Expectation] = {
         "two numbers from 0 to below 1",
     ),
     "optimizer.eps": _POSITIVE,
+    "optimizer.muon.momentum": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "optimizer.muon.matrices": (
+        lambda value: _are_rules(value, _is_count),
+        "pairs of a regular expression and a whole number of 0 or more",
+    ),
     "optimizer.clip_norm": _NOT_NEGATIVE,
     "optimizer.layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
     "optimizer.learning_rate_multipliers": (

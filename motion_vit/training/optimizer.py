@@ -1,4 +1,4 @@
-"""The optimizers of the papers' recipes: AdamW or SGD, linear warm-up, cosine or step decay, gradient clipping."""
+"""The optimizers: AdamW and SGD as in the papers' recipes, and Muon; warm-up, decay, layer decay, clipping."""
 
 import operator
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import optax
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.training import muon
 from motion_vit.training.regex_rules import Tree, first_match
 
 
@@ -130,7 +131,8 @@ def make_optimizer(
     """The recipe's optimizer, for the parameters that are not frozen.
 
     AdamW decays weights apart from the gradient (arXiv 1711.05101). SGD has the decay in the gradient, and so in the
-    momentum: `v = momentum * v + gradient + weight_decay * parameter`, `parameter -= learning_rate * v`.
+    momentum: `v = momentum * v + gradient + weight_decay * parameter`, `parameter -= learning_rate * v`. Muon has the
+    kernels of hidden layers, and AdamW the other parameters; the decay is AdamW's for both.
 
     Args:
       config: the recipe.
@@ -146,7 +148,7 @@ def make_optimizer(
       UserError: as `decay_mask`, `frozen_mask` and `learning_rate_factors`.
     """
     settings = config.optimizer
-    optimizer = _sgd(config, schedule, params) if settings.name == "sgd" else _adamw(config, schedule, params)
+    optimizer = _OPTIMIZERS[settings.name](config, schedule, params)
     if settings.clip_norm:
         optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
     frozen = frozen_mask(config, params, frozen_patterns)
@@ -178,3 +180,21 @@ def _sgd(config: ConfigDict, schedule: optax.Schedule, params: Tree) -> optax.Gr
         optax.add_decayed_weights(settings.weight_decay, mask=decay_mask(config, params)),
         optax.sgd(schedule, momentum=settings.momentum, nesterov=settings.nesterov),
     )
+
+
+def _muon(config: ConfigDict, schedule: optax.Schedule, params: Tree) -> optax.GradientTransformation:
+    settings = config.optimizer
+    counts = muon.matrices(settings.muon.matrices, params)
+    orthogonal = optax.chain(
+        muon.scale_by_orthogonal_momentum(counts, settings.muon.momentum),
+        optax.add_decayed_weights(settings.weight_decay, mask=decay_mask(config, params)),
+        optax.scale_by_learning_rate(schedule),
+    )
+    of_parameter = jax.tree.map(lambda count: "muon" if count else "adamw", counts)
+    return optax.partition({"muon": orthogonal, "adamw": _adamw(config, schedule, params)}, of_parameter)
+
+
+_OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd, "muon": _muon}
+
+OPTIMIZERS: tuple[str, ...] = tuple(_OPTIMIZERS)
+"""The values of the recipe field `optimizer.name`."""

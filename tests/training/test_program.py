@@ -70,7 +70,9 @@ def first_state() -> TrainState:
 
 def start(program: TrainingProgram) -> TrainState:
     """The first state on the devices of a program, which may give up its memory."""
-    return jax.device_put(jax.tree.map(jnp.copy, first_state()), program.state_sharding)
+    state = jax.tree.map(jnp.copy, first_state())
+    optimizer_state = program.optimizer.init(state.params)
+    return jax.device_put(dataclasses.replace(state, opt_state=optimizer_state), program.state_sharding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +92,13 @@ def train(
     stochastic_depth: float = 0.2,
     batch_norm_groups: int = 1,
     accumulation: int = 1,
+    optimizer: str = "adamw",
     steps: int = STEPS,
 ) -> Run:
     """Twenty steps on a mesh of a shape, or as many as are asked for."""
     config = make_recipe(stochastic_depth=stochastic_depth, batch_norm_groups=batch_norm_groups)
     config.accumulation = accumulation
+    config.optimizer.name = optimizer
     program = make_program(config, shape)
     state = start(program)
     metrics = []
@@ -111,6 +115,13 @@ def test_twenty_steps_on_eight_devices_equal_those_on_one(shape: tuple[int, int,
     assert one.losses[-1] < 0.9 * one.losses[0]
     np.testing.assert_allclose(eight.losses, one.losses, rtol=1e-5)
     np.testing.assert_allclose(eight.grad_norms, one.grad_norms, rtol=1e-5)
+
+
+def test_muon_on_eight_devices_equals_muon_on_one() -> None:
+    one, eight = (train(shape, optimizer="muon", steps=5) for shape in ((1, 1, 1), (2, 4, 1)))
+    np.testing.assert_allclose(eight.losses, one.losses, rtol=1e-5)
+    np.testing.assert_allclose(eight.grad_norms, one.grad_norms, rtol=1e-5)
+    assert jax.tree.map(lambda leaf: leaf.sharding, eight.state) == eight.program.state_sharding
 
 
 def test_accumulating_two_halves_equals_two_groups_of_batch_norm() -> None:
@@ -179,6 +190,7 @@ def test_a_fresh_state_is_split_and_the_same_on_any_mesh() -> None:
 def test_abstract_states_and_batches_are_those_of_training(accumulation: int) -> None:
     config = make_recipe()
     config.accumulation = accumulation
+    config.optimizer.name = optimizer
     program = make_program(config, (2, 2, 2))
     batch = program.to_devices(host_batch(0))
     assert {name: (leaf.shape, leaf.dtype, leaf.sharding) for name, leaf in batch.items()} == {
