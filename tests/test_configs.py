@@ -11,7 +11,7 @@ from motion_vit.training.config_validation import build_model, validate
 from motion_vit.training.program import build_program
 from motion_vit.training.recipe_file import load_config, load_configs
 
-FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
+FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("[!_]*.py"))
 COMPARISONS = [path for path in FILES if path.stem == "comparison"]
 
 

@@ -16,6 +16,7 @@ from motion_vit.cli.demo import add_demo
 from motion_vit.cli.export import add_export
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
+from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_prepare(commands)
     add_data(commands)
+    add_recipe(commands)
     add_train(commands)
     add_evaluate(commands)
     add_predict(commands)

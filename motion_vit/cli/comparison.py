@@ -18,7 +18,7 @@ def add_compare(commands: Any) -> None:
         commands, "compare", _compare, "train several recipes on equal terms", details, takes_overrides=True
     )
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="file with get_configs(), such as configs/comparison.py"
+        "--config", required=True, metavar="RECIPE", help="file with get_configs(), or the name of an installed one"
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
     parser.add_argument("--seeds", type=at_least(1), default=1, metavar="N", help="seeds of each row; default: 1")

@@ -79,7 +79,7 @@ def add_data(commands: Any) -> None:
     show = add_command(actions, "show", _show, "draw samples with their labels", details, takes_overrides=True)
     show.add_argument("data", metavar="DATA", help=_DATA_HELP)
     show.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="a .png or a .gif")
-    show.add_argument("--config", metavar="FILE", help="recipe, such as configs/my_videos.py")
+    show.add_argument("--config", metavar="RECIPE", help="recipe file, or name of an installed one")
     show.add_argument("--samples", type=at_least(1), default=6, metavar="N", help="clips to draw; default: 6")
     show.add_argument("--seed", type=at_least(0), default=0, help="another seed draws other clips; default: 0")
 

@@ -13,7 +13,7 @@ def add_demo(commands: Any) -> None:
     parser = add_command(commands, "demo", _demo, "show everything on the embedded motion dataset", details)
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
     parser.add_argument(
-        "--config", default="configs/demo.py", metavar="FILE", help="recipe; default: configs/demo.py of the repository"
+        "--config", default="demo", metavar="RECIPE", help="recipe file, or name of an installed one; default: demo"
     )
     parser.add_argument(
         "--small", action="store_true", help="a few videos and steps: checks an installation, and learns nothing"

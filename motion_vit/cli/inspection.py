@@ -19,13 +19,13 @@ _CLASSES = 400
 def add_inspect(commands: Any) -> None:
     """Defines `motion-vit inspect`."""
     details = (
-        "Of a model's name, with OPTION=VALUE such as frames=32: its parts. Of a recipe (a .py file): its training "
+        "Of a model's name, with OPTION=VALUE such as frames=32: its parts. Of a recipe (file or name): its training "
         "step, compiled for each --topology without running it: memory, arithmetic and communication of a device. "
         "Any field of the recipe: --config.batch_size=64. Exit status 3 if it does not fit one of them."
     )
     summary = "print what a model, or the training step of a recipe, takes"
     parser = add_command(commands, "inspect", _inspect, summary, details, takes_overrides=True)
-    parser.add_argument("subject", metavar="MODEL|CONFIG", help="name of a model, or a recipe")
+    parser.add_argument("subject", metavar="MODEL|RECIPE", help="name of a model, or a recipe")
     parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="of a model, such as frames=32 window=5")
     parser.add_argument(
         "--topology",
@@ -42,19 +42,22 @@ def add_inspect(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="of a recipe: print JSON")
     parser.usage = (
         "motion-vit inspect MODEL [OPTION=VALUE ...]\n"
-        "       motion-vit inspect CONFIG [--topology NAME ...] [--config.key=value ...]"
+        "       motion-vit inspect RECIPE [--topology NAME ...] [--config.key=value ...]"
     )
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    if options.subject.endswith(".py"):
-        return _inspect_recipe(options)
     from motion_vit.models.inspection import inspect_model
+    from motion_vit.training.packaged_recipes import packaged_recipes
 
+    file = options.subject.partition(":")[0]
+    if file.endswith(".py") or file in packaged_recipes():
+        return _inspect_recipe(options)
     if options.overrides or options.topology or options.json or options.classes:
         raise UserError(
             f"{options.subject!r} is taken for the name of a model. --config.KEY=VALUE, --topology, --classes and "
-            "--json are for recipes, which are .py files; options of a model are written OPTION=VALUE."
+            "--json are for recipes, which are .py files or names of `motion-vit recipe list`; options of a model are "
+            "written OPTION=VALUE."
         )
     print(inspect_model(options.subject, model_options(options.options)))
     return 0

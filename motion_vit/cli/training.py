@@ -16,7 +16,7 @@ def add_train(commands: Any) -> None:
     """Defines `motion-vit train`."""
     details = "The same command continues a stopped run (status 75). Any field of the recipe: --config.batch_size=8."
     parser = add_command(commands, "train", _train, "train a model by a recipe", details, takes_overrides=True)
-    parser.add_argument("--config", required=True, metavar="FILE", help="recipe, such as configs/my_videos.py")
+    parser.add_argument("--config", required=True, metavar="RECIPE", help="recipe file, or name of an installed one")
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="folder of the run")
     parser.add_argument(
         "--profile", action="store_true", help="trace a few steps after warm-up, into the workdir's folder profile"

@@ -80,6 +80,10 @@ def _visualize(options: argparse.Namespace) -> int:
     from motion_vit.training.compilation_cache import enable_compilation_cache
     from motion_vit.training.whole_folder import check_new_or_empty, whole_folder
 
+    if options.video is not None and "=" in options.video and not pathlib.Path(options.video).exists():
+        # Where flags stand before the model's options, argparse takes the first of them for the video.
+        options.options.insert(0, options.video)
+        options.video = None
     if not options.list:
         if options.video is None or options.out is None:
             raise UserError("a VIDEO and --out DIR are needed; --list alone goes without.")

@@ -10,10 +10,9 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-import tqdm
-
 from motion_vit.data.clip_source import ClipSource, clip_frames, clip_name
 from motion_vit.data.cores import available_cores
+from motion_vit.data.progress_bar import progress_bar
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.probing import VideoInfo, check_video
 from motion_vit.errors import UserError
@@ -162,11 +161,11 @@ def check_source(source: ClipSource, *, workers: int | None = None, progress: bo
         workers = min(available_cores(), math.ceil(len(source) / _CLIPS_A_WORKER))
     good: list[CheckedClip] = []
     bad: list[BadClip] = []
-    with tqdm.tqdm(total=len(source), desc="checking clips", unit="clip", disable=not progress) as bar:
+    with progress_bar(len(source), "checking clips", "clip", shown=progress) as bar:
         for result in _check_all(source, workers):
             if isinstance(result, BadClip):
                 bad.append(result)
-                bar.set_postfix(bad=len(bad))
+                bar.set_postfix(bad=len(bad), refresh=False)
             else:
                 good.append(result)
             bar.update()

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import pathlib
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +17,12 @@ from flax import linen as nn
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
-from tqdm import tqdm
 
 from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.clip_source import ClipSource, clip_name
 from motion_vit.data.evaluation_batches import evaluation_batches
+from motion_vit.data.progress_bar import progress_bar
 from motion_vit.training import mesh as meshes
 from motion_vit.training import metrics
 from motion_vit.training.distributed import SharedError, is_primary, shard
@@ -178,19 +177,20 @@ def _summed_logits(
     labels = np.zeros(len(source), np.int32)
     seen = np.zeros(len(source), bool)
     count = math.ceil(len(source) * views.clips * views.crops / batch_size)
-    hidden = not (sys.stderr.isatty() and is_primary())
-    for batch in tqdm(batches, "evaluating", count, unit="batch", leave=False, disable=hidden):
-        if stopped():
-            raise EvaluationStopped
-        on_devices = meshes.to_devices({name: batch[name] for name in ("clip", "label", "weight", "index")}, mesh)
-        outputs = np.asarray(logits_of(variables, on_devices.pop("clip")))
-        # What the rows of all processes are, in the order of the logits.
-        whole = _whole(on_devices)
-        counts = whole["weight"] > 0
-        rows = whole["index"][counts]
-        np.add.at(logits, rows, outputs[counts])
-        labels[rows] = whole["label"][counts]
-        seen[rows] = True
+    with progress_bar(count, "evaluating", "batch", leave=False, shown=is_primary()) as bar:
+        for batch in batches:
+            if stopped():
+                raise EvaluationStopped
+            on_devices = meshes.to_devices({name: batch[name] for name in ("clip", "label", "weight", "index")}, mesh)
+            outputs = np.asarray(logits_of(variables, on_devices.pop("clip")))
+            # What the rows of all processes are, in the order of the logits.
+            whole = _whole(on_devices)
+            counts = whole["weight"] > 0
+            rows = whole["index"][counts]
+            np.add.at(logits, rows, outputs[counts])
+            labels[rows] = whole["label"][counts]
+            seen[rows] = True
+            bar.update()
     return logits, labels, seen
 
 

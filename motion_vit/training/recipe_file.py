@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
 from motion_vit.training.config import config_from_dict, flatten, set_field
+from motion_vit.training.packaged_recipes import recipe_file
 
 OVERRIDE_PREFIX = "--config."
 
@@ -24,7 +25,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Reads a recipe and changes single fields of it.
 
     Args:
-      path: a Python file that defines `get_config()`, or FILE:NAME for one of the recipes of `get_configs()`.
+      path: a Python file that defines `get_config()`, or FILE:NAME for one of the recipes of `get_configs()`. An
+        installed recipe is given by its name alone; see `packaged_recipes`.
       overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
 
     Returns:
@@ -33,6 +35,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     Raises:
       UserError: the file is missing or does not make a recipe, a field is unknown, or a value has the wrong type.
     """
+    path = recipe_file(path)
     file, _, name = path.rpartition(":")
     if file.endswith(".py"):
         recipes = load_configs(file, overrides)
@@ -46,7 +49,8 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
     """Reads several recipes of one file, and changes single fields of all of them.
 
     Args:
-      path: a Python file that defines `get_configs()`, which returns a mapping of names to recipes.
+      path: a Python file that defines `get_configs()`, which returns a mapping of names to recipes, or the name of an
+        installed one.
       overrides: as for `load_config`.
 
     Returns:
@@ -55,6 +59,7 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
     Raises:
       UserError: as `load_config`, or the names cannot be those of folders.
     """
+    path = recipe_file(path)
     recipes = _run_recipe(path, "get_configs")
     if not isinstance(recipes, Mapping) or not recipes:
         raise UserError(f"get_configs() of {path} returns {recipes!r}, but must return a mapping of names to recipes.")
@@ -80,7 +85,10 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 def _run_recipe(path: str, function: str) -> Any:
     """What a function of a recipe file returns."""
     if not pathlib.Path(path).is_file():
-        raise UserError(f"there is no config file {path}. Recipes are Python files such as configs/my_videos.py.")
+        raise UserError(
+            f"there is no config file {path}. Recipes are Python files; `motion-vit recipe list` names those that are "
+            "installed, which --config takes by name."
+        )
     try:
         functions = runpy.run_path(path)
         if function not in functions:

@@ -236,7 +236,8 @@ class Run:
         for.
         """
         step, config = self.step, self._config
-        logs = step % config.log.every_steps == 0 or step == last
+        # A run that is shorter than the distance of two lines still shows how each epoch went.
+        logs = step % min(config.log.every_steps, self._plan.steps_per_epoch) == 0 or step == last
         evaluates = step % self._plan.evaluate_every == 0 or step == self._plan.total
         saves = step % config.checkpoint.every_steps == 0
         if logs or evaluates or saves:

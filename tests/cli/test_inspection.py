@@ -54,7 +54,7 @@ def test_every_topology_is_reported_and_one_that_is_too_small_shows_in_the_exit_
 def test_the_value_of_a_field_may_be_the_next_argument(compiled, capsys):
     assert cli.main(["inspect", RECIPE, "--config.batch_size", "64"]) == 3
     assert compiled == [(64, "local", 400)]
-    assert cli.main(["inspect", RECIPE, "--config.seed", "-1", "--classes", "3"]) == 0
+    assert cli.main(["inspect", "my_videos", "--config.seed", "-1", "--classes", "3"]) == 0
     assert compiled[1:] == [(16, "local", 3)]
     capsys.readouterr()
     assert cli.main(["inspect", RECIPE, "--config.batch_size", "--classes", "3"]) == 2

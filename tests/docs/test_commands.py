@@ -10,7 +10,7 @@ from motion_vit import cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RECIPES = sorted((ROOT / "configs").glob("*.py"))
+RECIPES = sorted((ROOT / "configs").glob("[!_]*.py"))
 
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # The rest of a command after a backslash, or indented below it.

@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-import tqdm
 
 from motion_vit.data.cores import available_cores
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip
+from motion_vit.data.progress_bar import progress_bar
 from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.errors import UserError
 
@@ -181,8 +181,9 @@ def render_dataset(
     missing = [video for split in splits for video in videos[split] if not (folder / video.name).exists()]
     tasks = [(folder, video, size) for video in missing]
     rendering = _render_videos(tasks, workers or available_cores())
-    for _ in tqdm.tqdm(rendering, "rendering videos", len(tasks), unit="clip", disable=not (progress and tasks)):
-        pass
+    with progress_bar(len(tasks), "rendering videos", "clip", shown=progress and bool(tasks)) as bar:
+        for _ in rendering:
+            bar.update()
     lists = {split: folder / f"{split}.csv" for split in splits}
     for split, path in lists.items():
         _write_list(path, videos[split])

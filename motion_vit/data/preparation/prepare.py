@@ -18,8 +18,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import tqdm
-
 from motion_vit.data.datasets.source_dataset import SourceDataset
 from motion_vit.data.preparation.clip_encoding import Codec
 from motion_vit.data.preparation.manifest import (
@@ -45,6 +43,7 @@ from motion_vit.data.preparation.report import PreparationReport, bad_clips_mess
 from motion_vit.data.preparation.shard import Shard, ShardTask, find_shard
 from motion_vit.data.preparation.tfds_metadata import write_tfds_metadata
 from motion_vit.data.preparation.workers import choose_workers, write_shards
+from motion_vit.data.progress_bar import progress_bar
 from motion_vit.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -149,7 +148,7 @@ def _write_missing(
     """Writes shards with a progress bar that counts the clips, also those of earlier runs."""
     earlier_bad = sum(len(shard.bad) for shard in finished.values())
     total = reused + sum(len(task.clips) for task in missing)
-    with tqdm.tqdm(total=total, initial=reused, desc="preparing", unit="clip", disable=not progress) as bar:
+    with progress_bar(total, "preparing", "clip", initial=reused, shown=progress) as bar:
 
         def show(good: int, bad: int) -> None:
             bar.set_postfix(bad=earlier_bad + bad, reused=reused, refresh=False)

@@ -1,0 +1,62 @@
+"""`motion-vit recipe`."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from motion_vit.cli.arguments import add_command
+from motion_vit.errors import UserError
+
+
+def add_recipe(commands: Any) -> None:
+    """Defines `motion-vit recipe list`, `motion-vit recipe show` and `motion-vit recipe copy`."""
+    details = "Recipes are Python files. `--config NAME` of other commands takes an installed one as it is."
+    parser = commands.add_parser(
+        "recipe",
+        help="list, show or copy the installed recipes",
+        description=f"List, show or copy the installed recipes. {details}",
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    add_command(actions, "list", _list, "name the installed recipes")
+    show = add_command(actions, "show", _show, "print a recipe", "With its command, expected time and accuracy.")
+    show.add_argument("name", metavar="NAME")
+    copy = add_command(actions, "copy", _copy, "copy a recipe into a file of your own, to change it")
+    copy.add_argument("name", metavar="NAME")
+    copy.add_argument("file", type=pathlib.Path, metavar="FILE", help="a new file, such as my_recipe.py")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from motion_vit.training.packaged_recipes import packaged_recipes, summary
+
+    recipes = packaged_recipes()
+    width = max(map(len, recipes))
+    for name, file in recipes.items():
+        print(f"{name:<{width}}  {summary(file)}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    print(_text(options.name), end="")
+    return 0
+
+
+def _copy(options: argparse.Namespace) -> int:
+    text = _text(options.name)
+    try:
+        with options.file.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UserError(f"{options.file} exists already; it is left as it is. Give a new file.") from error
+    except OSError as error:
+        raise UserError(
+            f"{options.file} cannot be written: {error.strerror}. Give a file in a folder of yours."
+        ) from error
+    print(f"{options.file}: now change it, and give it to --config")
+    return 0
+
+
+def _text(name: str) -> str:
+    from motion_vit.training.packaged_recipes import recipe_file
+
+    return pathlib.Path(recipe_file(name.removesuffix(".py"))).read_text(encoding="utf-8")

@@ -1,0 +1,49 @@
+"""Progress of long loops: a bar on a terminal, a line now and then in a log."""
+
+import sys
+
+from tqdm import tqdm
+
+_SECONDS_A_LINE = 10.0
+
+
+class _Lines(tqdm):
+    """Prints a line where tqdm redraws its bar."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Prints the state; the empty message that clears a bar prints nothing."""
+        if msg != "":
+            self.fp.write(f"{self if msg is None else msg}\n")
+
+
+def progress_bar(
+    total: int | None, description: str, unit: str, *, initial: int = 0, leave: bool = True, shown: bool = True
+) -> tqdm:
+    """Makes a progress bar for standard error.
+
+    Args:
+      total: rounds of the loop; None if nobody knows.
+      description: what is done, such as "rendering videos".
+      unit: what a round does, such as "clip".
+      initial: rounds done before.
+      leave: whether the full bar stays on the terminal.
+      shown: False prints nothing.
+
+    Returns:
+      A context manager; `update` counts rounds. Where standard error is no terminal, a line is printed every ten
+      seconds.
+    """
+    if sys.stderr.isatty():
+        return tqdm(total=total, initial=initial, desc=description, unit=unit, leave=leave, disable=not shown)
+    return _Lines(
+        total=total,
+        initial=initial,
+        desc=description,
+        unit=unit,
+        leave=False,
+        disable=not shown,
+        bar_format="{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed}, {remaining} left{postfix}",
+        delay=_SECONDS_A_LINE,
+        mininterval=_SECONDS_A_LINE,
+        miniters=1,
+    )

@@ -1,0 +1,62 @@
+"""The recipes that are installed with the library, by name: those of the repository's folder `configs/`."""
+
+import ast
+import difflib
+import importlib.resources
+import pathlib
+import re
+
+from motion_vit.errors import UserError
+
+_PACKAGE = "motion_vit.recipes"
+# NAME, or NAME:PART of a file with several recipes. Paths have a suffix, and mostly a folder.
+_NAME = re.compile(r"(?P<name>[A-Za-z]\w*)(?P<part>:[\w.+-]+)?")
+
+
+def packaged_recipes() -> dict[str, pathlib.Path]:
+    """Finds the recipe files that are installed with the library.
+
+    Returns:
+      Name -> file, by name.
+    """
+    folder = pathlib.Path(str(importlib.resources.files(_PACKAGE).joinpath("__init__.py"))).parent
+    return {file.stem: file for file in sorted(folder.glob("*.py")) if file.stem != "__init__"}
+
+
+def recipe_file(path: str) -> str:
+    """Finds the file of a recipe that is given by name.
+
+    Args:
+      path: what the user gave: a path, or the name of an installed recipe, such as "my_videos"; both may end in :PART.
+
+    Returns:
+      The path, with the name replaced by its file.
+
+    Raises:
+      UserError: it can only be a name, and no installed recipe has it.
+    """
+    match = _NAME.fullmatch(path)
+    if match is None or pathlib.Path(path).is_file():
+        return path
+    recipes = packaged_recipes()
+    if match["name"] not in recipes:
+        near = difflib.get_close_matches(match["name"], recipes, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UserError(
+            f"there is no config file {path}, and no recipe of that name is installed.{hint} "
+            f"Those that are: {', '.join(recipes)}. Give one of them, or the path of a Python file."
+        )
+    return f"{recipes[match['name']]}{match['part'] or ''}"
+
+
+def summary(file: pathlib.Path) -> str:
+    """Reads what a recipe is for, without running it.
+
+    Args:
+      file: the recipe file.
+
+    Returns:
+      The first line of its docstring.
+    """
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
