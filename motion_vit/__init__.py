@@ -23,7 +23,7 @@ def load(folder: str | os.PathLike[str], *, mesh: "Mesh | None" = None) -> "Trai
 
     Args:
       folder: a weights folder, as `motion-vit export --format safetensors` or `huggingface` and `motion-vit import`
-        write it, or the workdir of a `motion-vit train` run.
+        write it, the workdir of a `motion-vit train` run, or "demo" for the small model that is installed.
       mesh: devices that hold the variables, all by default.
 
     Returns:

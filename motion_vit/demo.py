@@ -1,5 +1,6 @@
 """The demo: from nothing to a trained model that is shown to look at motion, in one command."""
 
+import dataclasses
 import os
 import pathlib
 import time
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.data.clip_sampling import FrameOrder
 from motion_vit.data.datasets.registry import read_dataset
-from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
+from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.video_list import read_video_list
 from motion_vit.training import mesh as meshes
@@ -23,9 +24,17 @@ from motion_vit.training.loop import TrainingResult, train
 from motion_vit.training.prediction import predict
 from motion_vit.training.progress import duration
 from motion_vit.training.recipe_file import load_config
+from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.writers import METRICS_FILE, TENSORBOARD_FOLDER
+from motion_vit.visualization.output_files import write_files
+from motion_vit.visualization.visualize import visualize
 
-_STAGES = 5
+_STAGES = 6
+VISUALIZATION_FOLDER = "visualization"
+
+SPLITS: Mapping[str, int] = {"train": 4000, "validation": 400}
+"""Videos that the demo renders: enough for its recipe, in half a minute on two cores."""
+
 # The control's name in the table, and what it tells.
 _CONTROLS: Mapping[FrameOrder, str] = {
     "frozen": "every frame is the middle one: chance, if one frame says nothing",
@@ -48,16 +57,18 @@ def run_demo(
     workdir: pathlib.Path,
     recipe: str,
     *,
-    splits: Mapping[str, int] = DEFAULT_SPLITS,
+    seed: int = 0,
+    splits: Mapping[str, int] = SPLITS,
     overrides: Sequence[str] = (),
 ) -> bool:
-    """Renders, prepares, trains, evaluates with controls, predicts, and prints a closing table.
+    """Renders, prepares, trains, evaluates with controls, predicts, draws, and prints a closing table.
 
     An interrupted demo continues where it stopped when it is run again.
 
     Args:
       workdir: folder of everything that it makes.
-      recipe: config file.
+      recipe: config file, or name of an installed recipe.
+      seed: of the videos, and of the training instead of the recipe's.
       splits: videos to render for `train` and `validation`.
       overrides: changes of the recipe, as for `load_config`.
 
@@ -68,8 +79,9 @@ def run_demo(
       UserError: the recipe cannot be used, or the folder holds another demo.
     """
     config = load_config(recipe, overrides)
+    config.seed = seed
     with _stage(1, f"rendering {sum(splits.values())} videos"):
-        lists = render_dataset(workdir / "dataset", splits=splits)
+        lists = render_dataset(workdir / "dataset", splits=splits, seed=seed)
     prepared = workdir / "prepared"
     with _stage(2, "preparing: every video is decoded once and packed into shards"):
         prepare_dataset(read_dataset("list", workdir / "dataset", {}), prepared, verify=True)
@@ -81,9 +93,12 @@ def run_demo(
         return False
     with _stage(4, "evaluating on held-out videos, with two controls"):
         evaluations = _evaluate(config, run, prepared)
+    trained = load_for_inference(run, mesh=meshes.data_mesh())
     with _stage(5, "predicting one held-out video"):
-        _predict_one(run, lists["validation"])
-    _print_table(run, training, evaluations)
+        video = _predict_one(trained, lists["validation"])
+    with _stage(6, "drawing what the model sees in it"):
+        drawn = _draw(trained, video, workdir / VISUALIZATION_FOLDER)
+    _print_table(run, training, evaluations, drawn)
     return True
 
 
@@ -106,17 +121,30 @@ def _evaluate(config: ConfigDict, run: pathlib.Path, data: pathlib.Path) -> dict
     return evaluations
 
 
-def _predict_one(run: pathlib.Path, data: pathlib.Path) -> None:
-    mesh = meshes.data_mesh()
-    trained = load_for_inference(run, mesh=mesh)
+def _predict_one(trained: TrainedModel, data: pathlib.Path) -> str:
+    """Predicts the first video of a list, and returns its path."""
     videos = read_video_list(data, label_names=trained.label_names)
-    (prediction,) = predict(trained, videos.paths[:1], mesh=mesh)
+    (prediction,) = predict(trained, videos.paths[:1], mesh=meshes.data_mesh())
     print(f"  {os.path.relpath(prediction.path)}, which shows {videos.label_names[videos.labels[0]]}:")
     for name, probability in prediction.classes:
         print(f"  {100 * probability:5.1f} %  {name}")
+    return str(prediction.path)
 
 
-def _print_table(run: pathlib.Path, training: TrainingResult, evaluations: Mapping[FrameOrder, Evaluation]) -> None:
+def _draw(trained: TrainedModel, video: str, folder: pathlib.Path) -> list[pathlib.Path]:
+    """Writes the page of a video and the picture of its first map, and returns these two files."""
+    visualization = visualize(trained, video)
+    first = dataclasses.replace(visualization, maps=visualization.maps[:1], what=visualization.what[:1])
+    folder.mkdir(parents=True, exist_ok=True)
+    return [*write_files(visualization, folder, ["html"]), *write_files(first, folder, ["png"])]
+
+
+def _print_table(
+    run: pathlib.Path,
+    training: TrainingResult,
+    evaluations: Mapping[FrameOrder, Evaluation],
+    drawn: Sequence[pathlib.Path],
+) -> None:
     here = os.path.relpath(run)
     normal = evaluations["normal"]
     pace = "" if training.clips_per_second is None else f"{training.clips_per_second:.0f}"
@@ -129,6 +157,7 @@ def _print_table(run: pathlib.Path, training: TrainingResult, evaluations: Mappi
         ("checkpoint", "", f"{here}/{CHECKPOINTS_FOLDER}"),
         ("curves", "", f"{here}/{CURVES_FILE}"),
         ("confusion matrix", "", f"{here}/evaluation/normal/confusion.png"),
+        ("what it sees", "", ", ".join(os.path.relpath(file) for file in drawn)),
         ("logs", "", f"{here}/{METRICS_FILE}, {here}/{TENSORBOARD_FOLDER}"),
     ]
     print()

@@ -52,6 +52,8 @@ def test_the_smallest_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
     assert "demo/run/curves.png" in table
     assert str(tmp_path) not in table
     assert pathlib.Path("demo/run/curves.png").exists()
+    assert "demo/visualization/index.html, demo/visualization/motion-field-stage3-block0.png" in table
+    assert len(list(pathlib.Path("demo/visualization").iterdir())) == 2
 
     assert main(command) == 0
     again = capsys.readouterr().out

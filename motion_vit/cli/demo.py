@@ -4,17 +4,20 @@ import argparse
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
 
 
 def add_demo(commands: Any) -> None:
     """Defines `motion-vit demo`."""
-    details = "Renders the embedded dataset, prepares it, trains, evaluates with two controls, and predicts one video."
+    details = (
+        "Renders the embedded dataset, prepares it, trains, evaluates with two controls, predicts and draws one video."
+    )
     parser = add_command(commands, "demo", _demo, "show everything on the embedded motion dataset", details)
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
     parser.add_argument(
         "--config", default="demo", metavar="RECIPE", help="recipe file, or name of an installed one; default: demo"
     )
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the videos and of the training; default: 0")
     parser.add_argument(
         "--small", action="store_true", help="a few videos and steps: checks an installation, and learns nothing"
     )
@@ -26,4 +29,4 @@ def _demo(options: argparse.Namespace) -> int:
 
     enable_compilation_cache()
     size = SMALL if options.small else {}
-    return 0 if run_demo(options.workdir, options.config, **size) else STOPPED_STATUS
+    return 0 if run_demo(options.workdir, options.config, seed=options.seed, **size) else STOPPED_STATUS

@@ -20,7 +20,7 @@ def add_export(commands: Any) -> None:
         "Exit status 1 if --verify finds others."
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="workdir of a training run, or a weights folder")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="workdir of a training run, weights folder, or demo")
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(

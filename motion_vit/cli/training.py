@@ -48,7 +48,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, or a weights folder"
+        "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, weights folder, or demo"
     )
     add_weights_choice(parser)
 

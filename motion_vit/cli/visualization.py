@@ -26,7 +26,7 @@ def add_visualize(commands: Any) -> None:
     parser = add_command(commands, "visualize", _visualize, "show what a model sees in a video", details)
     parser.add_argument("video", nargs="?", metavar="VIDEO")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, or a weights folder")
+    source.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, weights folder, or demo")
     source.add_argument(
         "--model",
         metavar="NAME",

@@ -1,4 +1,4 @@
-"""Reads a trained model from where it is: the workdir of a run, or a weights folder."""
+"""Reads a trained model from where it is: the workdir of a run, a weights folder, or the installed library."""
 
 import os
 import pathlib
@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from motion_vit.errors import UserError
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
 from motion_vit.training.model_description import CONFIG_FILE, is_description
+from motion_vit.training.packaged_checkpoints import checkpoint_folder, packaged_checkpoints
 from motion_vit.training.reported_evaluation import reported_evaluation
 from motion_vit.training.trained_model import TrainedModel, Which
 from motion_vit.training.weights_folder import WEIGHTS_FILE, read_weights_folder
@@ -20,7 +21,7 @@ def load_trained(
 
     Args:
       folder: the workdir of a `motion-vit train` run, or a weights folder, as `motion-vit export --format safetensors`
-        and `huggingface` and `motion-vit import` write it.
+        and `huggingface` and `motion-vit import` write it; or the name of an installed model, "demo".
       which: of a run, the last checkpoint or the one of best validation accuracy. A weights folder holds one.
       ema: of a run, whether to take the averages of the parameters; the recipe's `evaluation.ema` by default. Of a
         weights folder, None or what it holds.
@@ -32,7 +33,7 @@ def load_trained(
     Raises:
       UserError: the folder is neither of both, or does not hold what is asked for, or is damaged.
     """
-    path = pathlib.Path(folder)
+    path = checkpoint_folder(folder)
     if (path / CHECKPOINTS_FOLDER).is_dir():
         trained = load_for_inference(path, which=which, ema=ema, mesh=mesh)
         return _with_evaluation(trained, path)
@@ -67,5 +68,6 @@ def _not_found(path: pathlib.Path) -> str:
         what = f"it has neither a folder {CHECKPOINTS_FOLDER} nor files {CONFIG_FILE} and {WEIGHTS_FILE}"
     return (
         f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
-        "folder of `motion-vit export --format safetensors` or `motion-vit import`."
+        "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
+        f"{', '.join(packaged_checkpoints())}."
     )
