@@ -116,7 +116,7 @@ def _inputs(preprocessing: Mapping[str, Any]) -> str:
     if preprocessing["sampling"] == "segment":
         sampling = f"{frames} frames spread over the whole video"
     else:
-        sampling = f"{frames} frames, every {preprocessing['stride']}th one"
+        sampling = f"{frames} frames with a stride of {preprocessing['stride']}"
     size = preprocessing["image_size"]
     return (
         "## Inputs\n\n"

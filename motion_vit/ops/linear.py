@@ -11,11 +11,11 @@ def linear(
     """Applies `x @ kernel + bias` to every token.
 
     On CPU the leading axes are flattened first: for the gradient of the kernel of a product with several of them XLA
-    transposes all activations, which takes eight times as long as the product. Elsewhere they stay, so that a compiler
-    can shard them.
+    transposes all activations, which takes eight times as long as the product. LiteRT refuses products with several of
+    them where some are of length 1. Elsewhere they stay, so that a compiler can shard them.
     """
     batch = x.shape[:-1]
-    if current_platform() == "cpu":
+    if current_platform() in ("cpu", "litert"):
         x = x.reshape(-1, x.shape[-1])
     product = x @ kernel
     product = product + bias.reshape((1,) * (product.ndim - 1) + (-1,))
