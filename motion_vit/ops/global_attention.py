@@ -43,11 +43,11 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
       implementation: "xla" and "cudnn" are those of `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on
         NVIDIA GPUs); "chunked" works on one head and some queries at a time and recomputes the weights in the backward
         pass, so that the weights of a long clip are never held at once. "clipwise" does so too, but with all heads of
-        one clip of every device at a time (TPU); the clips of the batch are then taken to be split evenly over the
-        devices of the mesh that is set, if one is. "stacked" multiplies stacks of matrices whose last two axes are
-        rows and columns, so that neither CPUs nor runtimes of other formats transpose the weights. "pallas" is one
-        kernel for TPU that keeps the weights on the chip; it was compiled for TPUs and interpreted on CPU, but has not
-        run on one yet. None chooses by platform, dtype and length, among the others.
+        a clip at a time (TPU). Of these two, each device of the mesh that is set computes its own clips. "stacked"
+        multiplies stacks of matrices whose last two axes are rows and columns, so that neither CPUs nor runtimes of
+        other formats transpose the weights. "pallas" is one kernel for TPU that keeps the weights on the chip; it was
+        compiled for TPUs and interpreted on CPU, but has not run on one yet. None chooses by platform, dtype and
+        length, among the others.
 
     Returns:
       Output of the shape and dtype of `query`.
@@ -76,14 +76,12 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
 
 
 def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
-    if implementation == "chunked":
-        # Of its loop over clips and heads, every device would do all.
-        attend = on_every_device(chunked_attention, clips=query.shape[0], split=(True, True, True))
-        return attend(query, key, value)
+    if implementation in ("chunked", "clipwise"):
+        # Of their loops over clips, every device would do all.
+        attend = chunked_attention if implementation == "chunked" else _clipwise
+        return on_every_device(attend, clips=query.shape[0], split=(True, True, True))(query, key, value)
     if implementation == "stacked":
         return _stacked(query, key, value)
-    if implementation == "clipwise":
-        return _clipwise(query, key, value)
     if implementation == "pallas":
         return global_attention_kernel(query, key, value)
     if implementation in ("xla", "cudnn"):
@@ -126,26 +124,22 @@ def _stacked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
 
 
 def _clipwise(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
-    batch, tokens, _, channels = query.shape
-    devices = max(jax.sharding.get_abstract_mesh().size, 1)  # 0 where no mesh is set
-    rounds = batch // devices if batch % devices == 0 else 1
+    tokens, channels = query.shape[1], query.shape[3]
     chunks = -(-tokens // _CLIPWISE_QUERIES)
     chunk_queries = -(-tokens // chunks)
 
     @jax.checkpoint
-    def one_chunk(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+    def one_chunk(query: Array, key: Array, value: Array) -> Array:
         dtype = accumulation_dtype(query.dtype)
-        logits = jnp.einsum("bqhd,bkhd->bhqk", query * channels**-0.5, key, preferred_element_type=dtype)
+        logits = jnp.einsum("qhd,khd->hqk", query * channels**-0.5, key, preferred_element_type=dtype)
         weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-        return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+        return jnp.einsum("hqk,khd->qhd", weights, value)
 
-    def one_round(clips: tuple[Tokens, Tokens, Tokens]) -> Tokens:
-        query, key, value = clips
-        padded = jnp.pad(query, [(0, 0), (0, chunks * chunk_queries - tokens), (0, 0), (0, 0)])
-        by_chunk = jnp.moveaxis(padded.reshape(len(query), chunks, chunk_queries, *query.shape[2:]), 1, 0)
-        output = jnp.moveaxis(lax.map(lambda chunk: one_chunk(chunk, key, value), by_chunk), 0, 1)
-        return output.reshape(padded.shape)[:, :tokens]
+    def one_clip(clip: tuple[Array, Array, Array]) -> Array:
+        query, key, value = clip
+        padded = jnp.pad(query, [(0, chunks * chunk_queries - tokens), (0, 0), (0, 0)])
+        by_chunk = padded.reshape(chunks, chunk_queries, *query.shape[1:])
+        output = lax.map(lambda chunk: one_chunk(chunk, key, value), by_chunk)
+        return output.reshape(padded.shape)[:tokens]
 
-    # Neighbours in the batch are on one device: the clips of a round are each device's own, and none travels.
-    by_round = [jnp.moveaxis(x.reshape(-1, rounds, *x.shape[1:]), 1, 0) for x in (query, key, value)]
-    return jnp.moveaxis(lax.map(one_round, tuple(by_round)), 0, 1).reshape(query.shape)
+    return lax.map(one_clip, (query, key, value))
