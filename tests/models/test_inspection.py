@@ -25,7 +25,7 @@ def test_parameters_and_multiply_adds_equal_the_published_ones(name):
 
 
 def test_the_table_names_every_part_and_the_total():
-    lines = inspect_model("uniformer_emim_tiny", {"num_classes": 3}).splitlines()
+    lines = inspect_model("uniformer_tiny", {"num_classes": 3}).splitlines()
     assert [line.split()[0] for line in lines[2:]] == [
         *("patch_embed1", "stage1", "patch_embed2", "stage2", "patch_embed3", "stage3", "patch_embed4", "stage4"),
         *("norm", "head", "total"),

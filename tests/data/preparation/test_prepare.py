@@ -205,7 +205,8 @@ def test_an_unknown_codec_is_refused(videos, video_source, tmp_path):
         prepare_dataset(video_source(videos), tmp_path / "out", codec="hevc", progress=False)
 
 
-def test_progress_counts_bad_and_reused_clips(videos, video_source, tmp_path, capsys):
+def test_progress_counts_bad_and_reused_clips(videos, video_source, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     source = video_source(videos, SourceClip("gone", str(videos / "gone.mp4"), "nod"))
     prepare_dataset(source, tmp_path / "out", skip_bad=True, clips_per_shard=3)
     assert "12/12" in capsys.readouterr().err
