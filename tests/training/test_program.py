@@ -190,7 +190,6 @@ def test_a_fresh_state_is_split_and_the_same_on_any_mesh() -> None:
 def test_abstract_states_and_batches_are_those_of_training(accumulation: int) -> None:
     config = make_recipe()
     config.accumulation = accumulation
-    config.optimizer.name = optimizer
     program = make_program(config, (2, 2, 2))
     batch = program.to_devices(host_batch(0))
     assert {name: (leaf.shape, leaf.dtype, leaf.sharding) for name, leaf in batch.items()} == {
