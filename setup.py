@@ -6,6 +6,10 @@ The recipes stand in `configs/`, where people read and edit them, and are instal
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["motion_vit", "motion_vit.*"]), "motion_vit.recipes"],
+    packages=[
+        *find_packages(include=["motion_vit", "motion_vit.*"]),
+        "motion_vit.recipes",
+        "motion_vit.checkpoints.demo",
+    ],
     package_dir={"motion_vit.recipes": "configs"},
 )

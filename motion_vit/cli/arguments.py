@@ -73,7 +73,10 @@ def at_least(least: int) -> Callable[[str], int]:
     """
 
     def whole_number(text: str) -> int:
-        value = int(text)
+        try:
+            value = int(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
         if value < least:
             raise argparse.ArgumentTypeError(f"{text} is below {least}")
         return value

@@ -43,6 +43,10 @@ def _show(options: argparse.Namespace) -> int:
 
 def _copy(options: argparse.Namespace) -> int:
     text = _text(options.name)
+    if options.file.suffix != ".py":
+        raise UserError(f"{options.file} is no name for a recipe: recipes are Python files, such as my_recipe.py.")
+    if not options.file.parent.is_dir():
+        raise UserError(f"the folder {options.file.parent} does not exist. Make it first, or give another file.")
     try:
         with options.file.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -57,6 +61,6 @@ def _copy(options: argparse.Namespace) -> int:
 
 
 def _text(name: str) -> str:
-    from motion_vit.training.packaged_recipes import recipe_file
+    from motion_vit.training.packaged_recipes import installed_recipe
 
-    return pathlib.Path(recipe_file(name.removesuffix(".py"))).read_text(encoding="utf-8")
+    return installed_recipe(name).read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """Reads a trained model from where it is: the workdir of a run, a weights folder, or the installed library."""
 
+import difflib
 import os
 import pathlib
 
@@ -8,7 +9,7 @@ from jax.sharding import Mesh
 from motion_vit.errors import UserError
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
 from motion_vit.training.model_description import CONFIG_FILE, is_description
-from motion_vit.training.packaged_checkpoints import checkpoint_folder, packaged_checkpoints
+from motion_vit.training.packaged_checkpoints import packaged_checkpoints
 from motion_vit.training.reported_evaluation import reported_evaluation
 from motion_vit.training.trained_model import TrainedModel, Which
 from motion_vit.training.weights_folder import WEIGHTS_FILE, read_weights_folder
@@ -21,7 +22,8 @@ def load_trained(
 
     Args:
       folder: the workdir of a `motion-vit train` run, or a weights folder, as `motion-vit export --format safetensors`
-        and `huggingface` and `motion-vit import` write it; or the name of an installed model, "demo".
+        and `huggingface` and `motion-vit import` write it; or the name of an installed model, "demo", which is taken
+        where no folder of that name holds a checkpoint.
       which: of a run, the last checkpoint or the one of best validation accuracy. A weights folder holds one.
       ema: of a run, whether to take the averages of the parameters; the recipe's `evaluation.ema` by default. Of a
         weights folder, None or what it holds.
@@ -33,11 +35,13 @@ def load_trained(
     Raises:
       UserError: the folder is neither of both, or does not hold what is asked for, or is damaged.
     """
-    path = checkpoint_folder(folder)
+    path = pathlib.Path(folder)
+    if not _is_checkpoint(path):
+        path = packaged_checkpoints().get(str(path), path)
     if (path / CHECKPOINTS_FOLDER).is_dir():
         trained = load_for_inference(path, which=which, ema=ema, mesh=mesh)
         return _with_evaluation(trained, path)
-    if not is_description(path / CONFIG_FILE) and not (path / WEIGHTS_FILE).exists():
+    if not _is_checkpoint(path):
         raise UserError(_not_found(path))
     if which != "last":
         raise UserError(
@@ -54,6 +58,11 @@ def load_trained(
     return _with_evaluation(trained, path)
 
 
+def _is_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a folder holds a run or weights, complete or not."""
+    return (path / CHECKPOINTS_FOLDER).is_dir() or is_description(path / CONFIG_FILE) or (path / WEIGHTS_FILE).exists()
+
+
 def _with_evaluation(trained: TrainedModel, path: pathlib.Path) -> TrainedModel:
     """Adds what was reported since the weights were written."""
     return trained._replace(evaluation=reported_evaluation(path, trained) or trained.evaluation)
@@ -66,8 +75,10 @@ def _not_found(path: pathlib.Path) -> str:
         what = "it is a file; a file of PyTorch weights is taken in with `motion-vit import`"
     else:
         what = f"it has neither a folder {CHECKPOINTS_FOLDER} nor files {CONFIG_FILE} and {WEIGHTS_FILE}"
+    near = difflib.get_close_matches(str(path), packaged_checkpoints(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
         f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
         "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
-        f"{', '.join(packaged_checkpoints())}."
+        f"{', '.join(packaged_checkpoints())}.{hint}"
     )

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax import traverse_util
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
@@ -45,17 +46,14 @@ def matrices(rules: Sequence[tuple[str, int]], params: Tree) -> Tree:
       UserError: a pattern is not a regular expression or matches no parameter, or a parameter cannot be cut so.
     """
     counts = first_match(_FIELD, rules, params, default=_default)
-    jax.tree.map(_check_count, counts, params)
+    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(params, sep="/").items()}
+    for path, count in traverse_util.flatten_dict(counts, sep="/").items():
+        if count and (len(shapes[path]) < 2 or shapes[path][-1] % count):
+            raise UserError(
+                f"config field {_FIELD} asks for {count} matrices side by side in {path} of shape {shapes[path]}, "
+                "which must have two dimensions or more, the last divisible by the number. Name fewer parameters."
+            )
     return counts
-
-
-def _check_count(count: int, parameter: Any) -> None:
-    shape = parameter.shape
-    if count and (len(shape) < 2 or shape[-1] % count):
-        raise UserError(
-            f"config field {_FIELD} asks for {count} matrices side by side in a parameter of shape {shape}, which must "
-            "have two dimensions or more, the last divisible by the number. Name fewer parameters."
-        )
 
 
 def _default(path: str, parameter: Any) -> int:

@@ -23,6 +23,27 @@ def packaged_recipes() -> dict[str, pathlib.Path]:
     return {file.stem: file for file in sorted(folder.glob("*.py")) if file.stem != "__init__"}
 
 
+def installed_recipe(name: str) -> pathlib.Path:
+    """Finds the file of an installed recipe.
+
+    Args:
+      name: its name, possibly with :PART or .py behind it.
+
+    Returns:
+      The file.
+
+    Raises:
+      UserError: no installed recipe has that name.
+    """
+    recipes = packaged_recipes()
+    stem = name.partition(":")[0].removesuffix(".py")
+    if stem not in recipes:
+        near = difflib.get_close_matches(stem, recipes, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"no recipe {name!r} is installed.{hint} Those that are: {', '.join(recipes)}.")
+    return recipes[stem]
+
+
 def recipe_file(path: str) -> str:
     """Finds the file of a recipe that is given by name.
 
@@ -38,15 +59,10 @@ def recipe_file(path: str) -> str:
     match = _NAME.fullmatch(path)
     if match is None or pathlib.Path(path).is_file():
         return path
-    recipes = packaged_recipes()
-    if match["name"] not in recipes:
-        near = difflib.get_close_matches(match["name"], recipes, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UserError(
-            f"there is no config file {path}, and no recipe of that name is installed.{hint} "
-            f"Those that are: {', '.join(recipes)}. Give one of them, or the path of a Python file."
-        )
-    return f"{recipes[match['name']]}{match['part'] or ''}"
+    try:
+        return f"{installed_recipe(match['name'])}{match['part'] or ''}"
+    except UserError as error:
+        raise UserError(f"there is no config file {path}, and {error}") from error
 
 
 def summary(file: pathlib.Path) -> str:

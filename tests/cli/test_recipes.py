@@ -46,7 +46,22 @@ def test_a_file_is_not_written_over_and_a_folder_must_exist(capsys: pytest.Captu
     assert "mine.py exists already; it is left as it is" in capsys.readouterr().err
     assert pathlib.Path("mine.py").read_text(encoding="utf-8") == "my work"
     assert cli.main(["recipe", "copy", "demo", "nowhere/mine.py"]) == 2
-    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+    assert "the folder nowhere does not exist. Make it first" in capsys.readouterr().err
+    assert cli.main(["recipe", "copy", "demo", "mine"]) == 2
+    assert "recipes are Python files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "../models/registry", "__init__", "./mine.py", "/etc/hostname", "dem"])
+def test_only_installed_recipes_are_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pathlib.Path("mine.py").write_text("my work", encoding="utf-8")
+    assert cli.main(["recipe", "show", name]) == 2
+    assert f"no recipe {name!r} is installed." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ssv1_m2a_resnet18:m2a", "ssv1_m2a_resnet18.py"])
+def test_a_part_of_a_recipe_is_shown_as_the_whole_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["recipe", "show", name]) == 0
+    assert "get_configs" in capsys.readouterr().out
 
 
 def test_config_takes_names_parts_and_paths() -> None:
@@ -54,7 +69,9 @@ def test_config_takes_names_parts_and_paths() -> None:
     assert load_config("comparison:emim") == load_configs("comparison")["emim"]
     pathlib.Path("demo").mkdir()  # as the demo's own workdir is called
     assert load_config("demo").name == "demo"
-    with pytest.raises(UserError, match=r"no config file my_video, .* Did you mean 'my_videos'\? Those that are: comp"):
+    with pytest.raises(
+        UserError, match=r"no config file my_video, and no recipe .* Did you mean 'my_videos'\? Those that are: comp"
+    ):
         load_config("my_video")
     with pytest.raises(UserError, match=r"no recipe 'nothing'. It has: uniformer, emim"):
         load_config("comparison:nothing")

@@ -132,7 +132,9 @@ def test_weight_decay_and_freezing_hold_for_both() -> None:
 def test_rules_of_the_recipe_come_first_and_must_fit() -> None:
     assert matrices((("block/.*", 0),), FUSED) == {"block": {"qkv": {"kernel": 0}}}
     assert matrices((("block/.*", 4),), FUSED) == {"block": {"qkv": {"kernel": 4}}}
-    with pytest.raises(UserError, match=r"optimizer.muon.matrices asks for 5 matrices .* of shape \(8, 24\)"):
+    with pytest.raises(
+        UserError, match=r"optimizer.muon.matrices asks for 5 matrices .* in block/qkv/kernel of shape \(8, 24\)"
+    ):
         matrices((("block/.*", 5),), FUSED)
     with pytest.raises(UserError, match="matches no parameter"):
         matrices((("blok/.*", 1),), FUSED)

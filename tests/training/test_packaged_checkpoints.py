@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import jax
 import pytest
@@ -10,7 +11,7 @@ import motion_vit
 from motion_vit import UserError, cli
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.packaged_checkpoints import checkpoint_folder, packaged_checkpoints
+from motion_vit.training.packaged_checkpoints import packaged_checkpoints
 
 LARGEST = 1_500_000  # bytes
 
@@ -47,8 +48,16 @@ def test_it_is_taken_by_name_in_python_and_on_the_command_line(capsys: pytest.Ca
     assert capsys.readouterr().out.count("%") == 5
 
 
-def test_a_folder_of_that_name_comes_first_and_other_names_list_what_there_is() -> None:
-    pathlib.Path("demo").mkdir()
-    assert checkpoint_folder("demo") == pathlib.Path("demo")
-    with pytest.raises(UserError, match="or the name of an installed model: demo"):
+def test_a_folder_of_that_name_is_taken_only_if_it_holds_a_checkpoint() -> None:
+    # As `motion-vit evaluate --checkpoint demo` leaves one, and `motion-vit demo --workdir demo`.
+    pathlib.Path("demo/evaluation").mkdir(parents=True)
+    for name in ("demo", "demo/", "./demo"):
+        assert motion_vit.load(name).step == 625
+    shutil.copy(packaged_checkpoints()["demo"] / "config.json", "demo/config.json")
+    with pytest.raises(UserError, match=r"demo/model\.safetensors"):
+        motion_vit.load("demo")
+
+
+def test_another_name_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(UserError, match=r"or the name of an installed model: demo\. Did you mean 'demo'\?"):
         motion_vit.load("dmo")

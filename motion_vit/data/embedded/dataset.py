@@ -114,8 +114,11 @@ def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> Non
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder and holds no dataset of motion scenes; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_text(note, json.dumps(parameters, indent=2) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_text(note, json.dumps(parameters, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made: {error.strerror}; choose another folder") from error
 
 
 def _write_text(path: pathlib.Path, text: str) -> None:
