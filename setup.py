@@ -9,7 +9,9 @@ setup(
     packages=[
         *find_packages(include=["motion_vit", "motion_vit.*"]),
         "motion_vit.recipes",
+        # Folders of data alone, which would not be found.
         "motion_vit.checkpoints.demo",
+        "motion_vit.visualization.page",
     ],
     package_dir={"motion_vit.recipes": "configs"},
 )
