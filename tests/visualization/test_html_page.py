@@ -67,6 +67,7 @@ def test_what_would_make_the_page_too_large_is_left_out_and_named() -> None:
 def test_the_files_of_the_page_are_part_of_the_package() -> None:
     files = [file.name for file in (importlib.resources.files("motion_vit.visualization") / "page").iterdir()]
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (pattern,) = declared["tool"]["setuptools"]["package-data"]["motion_vit.visualization"]
+    (pattern,) = declared["tool"]["setuptools"]["package-data"]["motion_vit.visualization.page"]
+    assert '"motion_vit.visualization.page"' in (ROOT / "setup.py").read_text(encoding="utf-8")
     assert {"page.html", "style.css", "viewer.js"} <= set(files)
-    assert all(fnmatch.fnmatch(f"page/{name}", pattern) for name in files)
+    assert all(fnmatch.fnmatch(name, pattern) for name in files)
