@@ -47,12 +47,13 @@ def add_inspect(commands: Any) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from motion_vit.models.inspection import inspect_model
     from motion_vit.training.packaged_recipes import packaged_recipes
 
     file = options.subject.partition(":")[0]
     if file.endswith(".py") or file in packaged_recipes():
         return _inspect_recipe(options)
+    from motion_vit.models.inspection import inspect_model
+
     if options.overrides or options.topology or options.json or options.classes:
         raise UserError(
             f"{options.subject!r} is taken for the name of a model. --config.KEY=VALUE, --topology, --classes and "

@@ -2,6 +2,8 @@
 
 from flax import linen as nn
 
+from motion_vit.models.token_layout import token_layout
+
 _LEAST_SIDE = 3
 
 
@@ -16,11 +18,12 @@ def describe_motion_blindness(model: nn.Module) -> str:
     Returns:
       A warning of one line, "" if every cost volume has a grid to see motion on.
     """
-    grids = model.cost_volume_grids() if hasattr(model, "cost_volume_grids") else {}
-    small = {name: grid for name, grid in grids.items() if min(grid) < _LEAST_SIDE}
+    stages = model.cost_volume_stages() if hasattr(model, "cost_volume_stages") else ()
+    layouts = {name: token_layout(model, f"{name}/", model.clip_shape) for name in stages}
+    small = {name: layout for name, layout in layouts.items() if min(layout.rows, layout.columns) < _LEAST_SIDE}
     if not small:
         return ""
-    where = ", ".join(f"{name} on {rows} x {columns}" for name, (rows, columns) in small.items())
+    where = ", ".join(f"{name} on {layout.rows} x {layout.columns}" for name, layout in small.items())
     return (
         f"warning: cost volumes see no motion on fewer than {_LEAST_SIDE} x {_LEAST_SIDE} patches ({where}); "
         "use larger frames or smaller patches."

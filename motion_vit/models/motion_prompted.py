@@ -91,11 +91,11 @@ class MotionPrompted(nn.Module):
         frames, height, width, channels = self.backbone.clip_shape
         return frames + EXTRA_FRAMES, height, width, channels
 
-    def cost_volume_grids(self) -> dict[str, tuple[int, int]]:
-        """The grids that the backbone's cost volumes compare, see `UniFormer.cost_volume_grids`."""
-        if not hasattr(self.backbone, "cost_volume_grids"):
-            return {}
-        return {f"backbone/{name}": grid for name, grid in self.backbone.cost_volume_grids().items()}
+    def cost_volume_stages(self) -> tuple[str, ...]:
+        """The names of the backbone's stages that have cost volumes, see `UniFormer.cost_volume_stages`."""
+        if not hasattr(self.backbone, "cost_volume_stages"):
+            return ()
+        return tuple(f"backbone/{name}" for name in self.backbone.cost_volume_stages())
 
     def layer_patterns(self) -> tuple[str, ...]:
         """The layers from input to output, see `UniFormer.layer_patterns`; the prompt belongs to the first.

@@ -161,14 +161,9 @@ class TimeSformer(nn.Module):
         blocks = (rf"blocks/block{block}/.*" for block in range(self.depth))
         return (r"embedding/.*", *blocks, r"(norm|head)/.*")
 
-    def cost_volume_grids(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of patches that the cost volumes compare, for the clips the model is meant for.
-
-        Returns:
-          "blocks" -> their grid; {} without cost volumes.
-        """
-        side = self.image_size // self.patch_size
-        return {"blocks": (side, side)} if self.temporal_attention == "cost_volume" else {}
+    def cost_volume_stages(self) -> tuple[str, ...]:
+        """The name of the blocks if they have cost volumes."""
+        return ("blocks",) if self.temporal_attention == "cost_volume" else ()
 
     def _embedding(self, has_time: bool) -> TokenEmbedding:
         return TokenEmbedding(

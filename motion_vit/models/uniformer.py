@@ -182,21 +182,14 @@ class UniFormer(nn.Module):
             patterns += [rf"stage{stage}/block{block}/.*" for block in range(1, depth)]
         return (*patterns, r"(norm|head)/.*")
 
-    def cost_volume_grids(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of patches that each stage with EMIM compares, for the clips the model is meant for.
-
-        Returns:
-          Name of the stage -> its grid.
-        """
-        sides: list[int] = []
-        for patch_size in self.patch_sizes:
-            sides.append((sides[-1] if sides else self.image_size) // patch_size)
+    def cost_volume_stages(self) -> tuple[str, ...]:
+        """The names of the stages that have EMIM."""
         kinds = _PLACEMENTS[self.placement]
-        return {
-            f"stage{stage + 1}": (sides[stage],) * 2
+        return tuple(
+            f"stage{stage + 1}"
             for stage in (2, 3)
             if "l" in (kinds[stage - 2] * self.depths[stage])[: self.depths[stage]]
-        }
+        )
 
     def _stage(self, stage: int) -> Stage:
         rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()

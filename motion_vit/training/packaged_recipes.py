@@ -19,7 +19,7 @@ def packaged_recipes() -> dict[str, pathlib.Path]:
     Returns:
       Name -> file, by name.
     """
-    folder = pathlib.Path(str(importlib.resources.files(_PACKAGE).joinpath("__init__.py"))).parent
+    folder = pathlib.Path(str(importlib.resources.files(_PACKAGE)))
     return {file.stem: file for file in sorted(folder.glob("*.py")) if file.stem != "__init__"}
 
 

@@ -180,7 +180,9 @@ def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatc
 def test_list_names_the_intermediates_of_a_model_without_a_video(capsys, monkeypatch) -> None:
     command = ["visualize", "--model", "timesformer_tiny", "frames=3", "image_size=32", "--list"]
     assert cli.main(command) == 0
-    assert "blocks/block0/attention/attention_weights" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "blocks/block0/attention/attention_weights" in printed
+    assert "[1, 13, 96]" in printed  # the class token, and 2 x 2 patches of each of the 3 frames
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as nobody_reads:

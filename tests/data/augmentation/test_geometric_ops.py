@@ -76,9 +76,10 @@ def test_rotation_is_pillows_within_the_two_bicubic_kernels(degrees):
     image = Image.fromarray(clip[0])
     expected = np.asarray(image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=FILL)).astype(int)
     difference = abs(geometric_ops.rotate(clip, degrees)[0] - expected)
-    # Half a level is Pillow's cutting of fractions. OpenCV before 5 rounds places to a 32nd of a pixel.
+    # Half a level is Pillow's cutting of fractions. Along the frame's border OpenCV mixes pixels with the grey fill.
     assert difference[30:90, 60:140].mean() < 0.6
-    # Along the frame's border OpenCV mixes pixels with the grey fill.
+    if int(cv2.__version__.split(".")[0]) >= 5:  # older ones round places to a 32nd of a pixel
+        assert difference.mean() < 0.8
     assert np.median(difference) <= 1
     assert (difference > 4).mean() < 0.02
 
