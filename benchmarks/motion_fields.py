@@ -32,6 +32,7 @@ from motion_vit.data.embedded.cyclic_texture import noise_tiles, sample_noise
 from motion_vit.data.embedded.motion_scenes import object_motion, render_clip
 from motion_vit.data.evaluation_batches import view_frames
 from motion_vit.errors import UserError
+from motion_vit.models.frame_offset import frame_offset
 from motion_vit.training.input_data import clip_options
 from motion_vit.training.load_trained import load_trained
 from motion_vit.training.normalization import normalization
@@ -41,7 +42,6 @@ from motion_vit.visualization import recording
 from motion_vit.visualization.clip_view import place_view
 from motion_vit.visualization.displacement import (
     displacement_field,
-    frame_offset,
     patch_feature_cost_volume,
     pixel_patches,
 )

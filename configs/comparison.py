@@ -60,7 +60,8 @@ def _config(model: str, options: dict[str, Any], **changes: Any) -> ConfigDict:
     config.augmentation.crop_scale = (1.0, 1.0)
     config.augmentation.crop_ratio = (1.0, 1.0)
     config.batch_size = 16
-    config.epochs = 1.6
+    config.epochs = 2.4
+    config.optimizer.name = "muon"
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup_epochs = 0.6
     config.optimizer.warmup_start = 1e-4

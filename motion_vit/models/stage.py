@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from motion_vit.models.frame_sharding import constrain_frames
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.rematerialization import Remat, rematerialized, rematerialized_module
+from motion_vit.modules.emim import COST_VOLUMES
 
 Clips = Float[Array, "b t h w c"]
 Tree = Any  # nested mappings of arrays
@@ -31,7 +32,7 @@ class Stage(nn.Module):
 
     Variables lie under the names of the blocks, whether the blocks are scanned or not. Scanned, blocks of the same kind
     are compiled once: the program stacks their variables and runs a loop over them. The loop serves training and
-    evaluation; initialisation and a look at the intermediates apply one block after the other.
+    evaluation; initialisation, a look at the intermediates and losses on cost volumes apply one block after the other.
 
     The random draws of dropout and stochastic depth depend on the key in both cases, but differ between the two.
 
@@ -73,7 +74,9 @@ class Stage(nn.Module):
 
     def _looks_inside(self) -> bool:
         """Whether what the blocks compute is read or changed from outside."""
-        if any(self.is_mutable_collection(collection) for collection in ("intermediates", "perturbations")):
+        if any(
+            self.is_mutable_collection(collection) for collection in ("intermediates", "perturbations", COST_VOLUMES)
+        ):
             return True
         return self.has_variable("perturbations", "block0_output")
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -20,6 +21,11 @@ from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
 from motion_vit.ops.motion_branch import MotionBranch
 
 Neighbours = Literal["next", "both"]
+
+COST_VOLUMES = "cost_volumes"
+"""The collection that holds nothing but cost volumes, for losses on them."""
+
+_READERS = ("intermediates", COST_VOLUMES)
 
 
 class MotionMlp(nn.Module):
@@ -50,10 +56,11 @@ class MotionMlp(nn.Module):
 class Emim(nn.Module):
     """Cost-volume attention between each frame and the next.
 
-    When the collection `intermediates` is mutable, `cost_volume` `[b, n, h, w, heads, K * K]` is stored there: entry `p
-    = u * K + v` of pair `n` is the affinity of the patch at row `h`, column `w` of frame `n` with the patch at row `h +
-    u - K // 2`, column `w + v - K // 2` of frame `n + frame_offset`, with the position bias, before the softmax. With
-    both neighbours, `cost_volume_backward` holds the pairs of frame `n + frame_offset` with frame `n`.
+    When the collection `intermediates` or `cost_volumes` is mutable, `cost_volume` `[b, n, h, w, heads, K * K]` is
+    stored there: entry `p = u * K + v` of pair `n` is the affinity of the patch at row `h`, column `w` of frame `n`
+    with the patch at row `h + u - K // 2`, column `w + v - K // 2` of frame `n + frame_offset`, with the position bias
+    (constant to the gradient), before the softmax. With both neighbours, `cost_volume_backward` holds the pairs of
+    frame `n + frame_offset` with frame `n`.
 
     Attributes:
       heads: number of heads; divides the channels.
@@ -110,11 +117,15 @@ class Emim(nn.Module):
                 part.reshape(batch, -1, height, width, self.heads, channels // self.heads)
                 for part in pair(query, key, value, offset=offset)
             )
-            if self.is_mutable_collection("intermediates") and not self.is_initializing():
+            readers = [collection for collection in _READERS if self.is_mutable_collection(collection)]
+            if readers and not self.is_initializing():
+                # The bias is the same at every place: a loss that could change it would learn it instead of motion.
+                bias = None if rpb is None else lax.stop_gradient(rpb)
                 volume = cost_volume.cost_volume(
-                    queries, keys, rpb, window=self.window, implementation=self.implementation
+                    queries, keys, bias, window=self.window, implementation=self.implementation
                 )
-                self.sow("intermediates", name, _only_pairs(volume, offset) if self.keep_frames else volume)
+                for collection in readers:
+                    self.sow(collection, name, _only_pairs(volume, offset) if self.keep_frames else volume)
             output = cost_volume.cost_volume_attention(
                 queries,
                 keys,

@@ -142,6 +142,17 @@ def default_config() -> ConfigDict:
                 "frozen": (),
             },
             "label_smoothing": 0.1,
+            "losses": {
+                "classification": 1.0,  # weight of the cross entropy; 0 trains without labels, on what follows alone
+                # On the cost volumes of the model, without labels: see docs/motion_losses.md.
+                "correspondence": {
+                    # Weight of the difference in colour between a frame and what its motion field finds in the next.
+                    "photometric": 0.0,
+                    "smoothness": 0.1,  # of that, the weight of fields that change from patch to patch
+                    "walk": 0.0,  # weight of the contrastive random walk: to later frames and back
+                    "edge_dropout": 0.1,  # of that, the probability that a patch cannot be reached from another
+                },
+            },
             "evaluation": {
                 "batch_size": 32,  # views at once
                 "clips": 1,  # clips spread over each video

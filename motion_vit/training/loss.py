@@ -28,6 +28,7 @@ def soft_target_cross_entropy(
     weights: Float[Array, " b"],
     total: Float[Array, ""] | None = None,
     added: Sequence[Float[Array, " b"]] = (),
+    scale: float = 1.0,
 ) -> Float[Array, ""]:
     """Mean cross entropy over the examples, each counted by its weight; float32 whatever the logits are.
 
@@ -38,10 +39,11 @@ def soft_target_cross_entropy(
       total: sum of the weights that the mean is over; that of `weights` by default. Where these examples are a part of
         a batch it is that of the whole batch, so that the losses of the parts add up to the batch's.
       added: other losses of each example, such as regularisers of the model, that are added to its cross entropy.
+      scale: what the cross entropy is multiplied by before.
 
     Returns:
       The loss; 0 if all weights are 0.
     """
-    losses = sum(added, start=optax.losses.softmax_cross_entropy(logits.astype(jnp.float32), targets))
+    losses = sum(added, start=scale * optax.losses.softmax_cross_entropy(logits.astype(jnp.float32), targets))
     # Weights are 0 or 1, so a sum below 1 means that no example counts.
     return jnp.sum(losses * weights) / jnp.maximum(jnp.sum(weights) if total is None else total, 1.0)

@@ -17,6 +17,7 @@ from motion_vit.models.options import CHOSEN_BY_PLATFORM
 from motion_vit.training import mesh as meshes
 from motion_vit.training.clip_augmentation import clip_augmentation
 from motion_vit.training.config_validation import build_model
+from motion_vit.training.correspondence import correspondence_losses
 from motion_vit.training.ema import ema_decays
 from motion_vit.training.normalization import Normalization, normalization
 from motion_vit.training.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
@@ -144,6 +145,8 @@ def build_program(
         normalization(config),
         clip_augmentation(config),
         label_smoothing=config.label_smoothing,
+        classification=config.losses.classification,
+        correspondence=correspondence_losses(config, model),
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),

@@ -14,8 +14,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from motion_vit.errors import UserError
+from motion_vit.modules.emim import COST_VOLUMES
 from motion_vit.training import mesh as meshes
 from motion_vit.training.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
+from motion_vit.training.correspondence import CorrespondenceLosses
 from motion_vit.training.ema import update_ema
 from motion_vit.training.loss import soft_target_cross_entropy
 from motion_vit.training.normalization import Normalization
@@ -29,8 +31,8 @@ LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b clas
 
 BATCH_ENTRIES = ("clip", "label", "weight")
 
-# Sets the draws of augmentation apart from those of dropout, which take the step's key itself.
-_AUGMENTATION_STREAM = 1
+# Set the draws of augmentation and of losses apart from those of dropout, which take the step's key itself.
+_AUGMENTATION_STREAM, _CORRESPONDENCE_STREAM = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class StepSettings:
       normalization: pixels to inputs.
       augmentation: what is done to the clips on the device, after normalisation.
       label_smoothing: see `smoothed_targets`.
+      classification: weight of the cross entropy.
+      correspondence: losses on the model's cost volumes, or None.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
@@ -54,6 +58,8 @@ class StepSettings:
     normalization: Normalization
     augmentation: ClipAugmentation = NO_AUGMENTATION
     label_smoothing: float = 0.0
+    classification: float = 1.0
+    correspondence: CorrespondenceLosses | None = None
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
     ema_decays: Tree = dataclasses.field(default_factory=dict)
@@ -100,7 +106,8 @@ def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainSta
       with `accumulation` above 1 each with a leading axis of so many parts) that returns the next state and the
       metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the weights), each a float32 scalar,
       and whatever the model stores in its collection `summaries`, by its path. What it stores in `losses`, a loss of
-      each example, is added to that example's cross entropy.
+      each example, is added to that example's cross entropy, and so are the losses of `correspondence`, of which the
+      means before their weights are metrics, too.
       `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
       with the larger share.
 
@@ -182,11 +189,16 @@ def _make_outcome(
             clips,
             train=True,
             rngs={"dropout": key},
-            mutable=["batch_stats", "losses", "summaries"],
+            mutable=["batch_stats", "losses", "summaries", *([COST_VOLUMES] if settings.correspondence else [])],
         )
-        added = jax.tree.leaves(updates.get("losses", {}))
-        loss = soft_target_cross_entropy(logits, targets, weights, total, added)
-        return loss, (updates.get("batch_stats", {}), logits, _by_path(updates.get("summaries", {})))
+        added, summaries = jax.tree.leaves(updates.get("losses", {})), _by_path(updates.get("summaries", {}))
+        if settings.correspondence:
+            stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
+            of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
+            added += [scaled for scaled, _ in of_clips.values()]
+            summaries |= {name: jnp.mean(plain) for name, (_, plain) in of_clips.items()}
+        loss = soft_target_cross_entropy(logits, targets, weights, total, added, settings.classification)
+        return loss, (updates.get("batch_stats", {}), logits, summaries)
 
     def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome:
         clips, targets = augment_batch(

@@ -1,21 +1,14 @@
 """Where each patch went: the displacement that a cost volume expects, and how sure it is.
 
-The affinities of a patch with its `K x K` neighbourhood in another frame, through a softmax, are a distribution over
-displacements. Its mean is the flow (the soft-argmax of optical flow networks); one minus its entropy, in parts of the
-entropy of knowing nothing, the confidence. Displacements that leave the image are left out, though the model itself
-lets padding take part in its softmax. Near the border what is left points inwards, so that a patch of which nothing is
-known would seem to move there: the mean of the displacements that are left, times one minus the confidence, is
-subtracted. Of a certain displacement mixed with a flat rest, in shares of the confidence and one minus it, the certain
-share remains, as it does away from the border, where nothing is subtracted; in general that is an approximation.
+See `motion_vit.ops.displacement` for how a field is read from affinities.
 
 Flows are `(x, y)`, to the right and down, as in the `.flo` files of the Middlebury benchmark.
 """
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +17,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
-from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.frame_offset import frame_offset
 from motion_vit.ops import cost_volume as cost_volumes
 from motion_vit.ops import frame_pairs
+from motion_vit.ops.displacement import CostVolume, HeadChoice, displacement_weights, mean_displacement, window_of
 from motion_vit.ops.window_geometry import inside_image
 from motion_vit.visualization import recording
 from motion_vit.visualization.token_grid import TokenGrid
-
-CostVolume = Float[Array, "b n h w heads p"]
-HeadChoice = Literal["mean", "each"] | int
-"""The distributions of all heads averaged, each head by itself, or one head alone."""
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["flow", "confidence"], meta_fields=["frame_offset"])
@@ -83,19 +73,7 @@ def displacement_field(
     Raises:
       UserError: a temperature that is not positive, or a head that the layer does not have.
     """
-    weights = displacement_weights(cost_volume, temperature=temperature, heads=heads)
-    window = math.isqrt(weights.shape[-1])
-    shift = np.arange(window, dtype=np.float32) - window // 2
-    down, right = np.meshgrid(shift, shift, indexing="ij")
-    directions = jnp.asarray(np.stack([right, down], axis=-1).reshape(-1, 2), weights.dtype)
-    inside = inside_image(weights.shape[-3], weights.shape[-2], window)
-    # A window of one displacement knows all there is to know.
-    most = jnp.asarray(np.maximum(np.log(inside.sum(axis=-1)), np.finfo(np.float32).tiny), weights.dtype)
-    entropy = -jnp.sum(jax.scipy.special.xlogy(weights, weights), axis=-1)
-    confidence = jnp.clip(1 - entropy / most.reshape((1,) * (entropy.ndim - 2) + most.shape), 0, 1)
-    inwards = jnp.asarray(inside / inside.sum(axis=-1, keepdims=True), weights.dtype) @ directions
-    inwards = inwards.reshape((1,) * (entropy.ndim - 2) + inwards.shape)
-    flow = weights @ directions - (1 - confidence[..., None]) * inwards
+    flow, confidence = mean_displacement(displacement_weights(cost_volume, temperature=temperature, heads=heads))
     return DisplacementField(flow, confidence, frame_offset)
 
 
@@ -115,7 +93,7 @@ def patch_affinity(cost_volume: CostVolume, row: int | Array, column: int | Arra
     Returns:
       Affinities, by displacement down and to the right; NaN for those that leave the image.
     """
-    window = _window(cost_volume)
+    window = window_of(cost_volume)
     inside = jnp.asarray(inside_image(cost_volume.shape[2], cost_volume.shape[3], window))[row, column]
     affinity = cost_volume[:, :, row, column].astype(jnp.float32)
     affinity = jnp.where(inside[None, None, None], affinity, jnp.nan)
@@ -125,36 +103,6 @@ def patch_affinity(cost_volume: CostVolume, row: int | Array, column: int | Arra
 def patch_affinities(row: int | Array, column: int | Array, maps: dict[str, Array]) -> dict[str, Array]:
     """`patch_affinity` of every cost volume of a mapping, as a transform of `recording.record`."""
     return {name: patch_affinity(volume, row, column) for name, volume in maps.items()}
-
-
-def displacement_weights(
-    cost_volume: CostVolume, *, temperature: float = 1.0, heads: HeadChoice = "mean"
-) -> Float[Array, "b n h w p"]:
-    """How likely each displacement is; those that leave the image have weight 0.
-
-    Args:
-      cost_volume: see `displacement_field`.
-      temperature: see `displacement_field`.
-      heads: see `displacement_field`.
-
-    Returns:
-      Weights with a sum of 1, `[b, n, h, w, K * K]`; with heads "each" `[b, heads, n, h, w, K * K]`.
-
-    Raises:
-      UserError: see `displacement_field`.
-    """
-    window = _window(cost_volume)
-    if not temperature > 0:
-        raise UserError(f"the temperature of a softmax must be above 0; given {temperature:g}")
-    count = cost_volume.shape[4]
-    if isinstance(heads, int):
-        if not 0 <= heads < count:
-            raise UserError(f"the layer has the heads 0 to {count - 1}; given {heads}")
-        cost_volume = cost_volume[:, :, :, :, heads : heads + 1]
-    by_head = jnp.moveaxis(cost_volume, 4, 1).astype(jnp.float32) / jnp.float32(temperature)
-    inside = jnp.asarray(inside_image(cost_volume.shape[2], cost_volume.shape[3], window))
-    weights = jax.nn.softmax(by_head, axis=-1, where=inside[None, None, None])
-    return weights if heads == "each" else jnp.mean(weights, axis=1)
 
 
 def record_displacements(
@@ -202,21 +150,6 @@ class _FieldReader:
         return displacement_field(volume, temperature=self.temperature, heads=self.heads, frame_offset=offset)
 
 
-def frame_offset(model: nn.Module) -> int:
-    """Frames of tokens from the first to the second frame of the pairs of a model's cost volumes.
-
-    Args:
-      model: a model of `motion_vit.create_model`.
-
-    Raises:
-      UserError: it has no EMIM.
-    """
-    backbone = model.backbone if isinstance(model, MotionPrompted) else model
-    if not hasattr(backbone, "frame_offset"):
-        raise UserError(f"the model has no cost volume. There is one in {recording.HELD_BY['cost_volume']}.")
-    return int(backbone.frame_offset)
-
-
 def patch_feature_cost_volume(features: Float[Array, "b t h w c"], window: int, *, frame_offset: int = 1) -> CostVolume:
     """The plain baseline: how like each patch's own features are to those of its neighbourhood in another frame.
 
@@ -261,13 +194,3 @@ def pixel_patches(clips: Float[Array, "b t h w 3"], side: int) -> Float[Array, "
     cut = clips[:, :, : rows * side, : columns * side]
     patches = cut.reshape(batch, frames, rows, side, columns, side, channels)
     return jnp.moveaxis(patches, 3, 4).reshape(batch, frames, rows, columns, side * side * channels)
-
-
-def _window(cost_volume: CostVolume) -> int:
-    window = math.isqrt(cost_volume.shape[-1]) if cost_volume.ndim == 6 else 0
-    if window * window != cost_volume.shape[-1] or window % 2 == 0:
-        raise UserError(
-            f"expected a cost volume [batch, pairs, rows, columns, heads, K * K] with an odd K, given the shape "
-            f"{cost_volume.shape}"
-        )
-    return window

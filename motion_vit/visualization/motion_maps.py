@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from motion_vit.models.frame_offset import frame_offset
 from motion_vit.ops.window_geometry import inside_image
 from motion_vit.visualization.clip_recording import ClipRecording, Subject
-from motion_vit.visualization.displacement import DisplacementField, displacement_field, frame_offset
+from motion_vit.visualization.displacement import DisplacementField, displacement_field
 from motion_vit.visualization.layer_maps import MotionMap
 from motion_vit.visualization.token_grid import token_grid
 

@@ -12,11 +12,12 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.models.frame_offset import MODELS_WITH_COST_VOLUMES
 from motion_vit.models.intermediates import apply_with_intermediates
 from motion_vit.training.train_state import variable_shapes
 
 HELD_BY: Mapping[str, str] = {
-    "cost_volume": "models with EMIM, such as uniformer_emim_s, or a TimeSformer with temporal_attention='cost_volume'",
+    "cost_volume": MODELS_WITH_COST_VOLUMES,
     "cost_volume_backward": "models with EMIM and neighbours='both'",
     "attention_weights": "UniFormers and TimeSformers",
     "attention_map": "models behind video motion prompts (input_adapter='motion_prompt')",
