@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import pathlib
 import subprocess
@@ -221,6 +222,12 @@ def test_the_help_of_prepare_names_every_dataset(capsys: pytest.CaptureFixture[s
     assert set(DATASETS) <= set(words)
 
 
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"motion_vit {importlib.metadata.version('motion_vit')}\n"
+
+
 def test_impossible_arguments_are_answered_without_a_traceback(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,3 +240,5 @@ def test_impossible_arguments_are_answered_without_a_traceback(
     (tmp_path / "file").touch()
     evaluate = ["evaluate", "--checkpoint", str(tmp_path), "--data", "x", "--out", str(tmp_path / "file")]
     assert "is a file; give a folder" in message_of(evaluate, capsys)
+    evaluate[-1] = str(tmp_path / "file" / "report")
+    assert f"{tmp_path / 'file'} is a file; give a folder" in message_of(evaluate, capsys)

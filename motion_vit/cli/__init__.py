@@ -5,6 +5,7 @@ standard error and exit status 2. When the reader of its output has seen enough,
 """
 
 import argparse
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "motion-vit", description="Video transformers that see motion.", allow_abbrev=False
     )
+    parser.add_argument("--version", action="version", version=f"motion_vit {importlib.metadata.version('motion_vit')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_prepare(commands)
     add_data(commands)

@@ -11,8 +11,9 @@ def add_compare(commands: Any) -> None:
     """Defines `motion-vit compare`."""
     details = (
         "Trains every row of a comparison with every seed, on the embedded motion dataset if the recipes name no data, "
-        "evaluates with two controls, and writes comparison.md, comparison.png and comparison.json of all results that "
-        "the workdir holds. The same command continues one that was stopped (status 75)."
+        "evaluates with two controls, and writes comparison.md, comparison.png, learning_curves.png and "
+        "comparison.json of all results that the workdir holds. The same command continues one that was stopped "
+        "(status 75)."
     )
     parser = add_command(
         commands, "compare", _compare, "train several recipes on equal terms", details, takes_overrides=True

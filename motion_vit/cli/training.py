@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
     from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
 
-    if options.out and options.out.exists() and not options.out.is_dir():
-        raise UserError(f"--out {options.out} is a file; give a folder.")
+    if options.out:
+        _check_folder(options.out)
     enable_compilation_cache()
     with exit_on_error():
         initialize_distributed(takes_preemption=False)
@@ -99,6 +100,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         if is_primary():
             _report(result, options.out or _report_folder(options, result), as_json=options.json)
     return 0
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    """Refuses a folder for the report that could not be made, before anything is measured."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise UserError(f"--out {folder}: {existing} is a file; give a folder.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"--out {folder}: nothing can be written in {existing}. Name another folder.")
 
 
 def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:

@@ -5,6 +5,7 @@ import json
 import pathlib
 
 from motion_vit.comparison.conditions import Conditions
+from motion_vit.comparison.learning_curves import draw_learning_curves, read_learning_curve
 from motion_vit.comparison.plot import draw_comparison
 from motion_vit.comparison.run_result import RESULT_FILE, RunResult, read_result
 from motion_vit.comparison.table import comparison_table
@@ -13,6 +14,7 @@ from motion_vit.errors import UserError
 RUNS_FOLDER = "runs"
 TABLE_FILE = "comparison.md"
 PLOT_FILE = "comparison.png"
+CURVES_FILE = "learning_curves.png"
 RESULTS_FILE = "comparison.json"
 
 
@@ -31,7 +33,7 @@ class Report:
     order: tuple[str, ...]
 
     def renew(self) -> None:
-        """Writes `comparison.json`, `comparison.md` and `comparison.png` anew, if there is a result.
+        """Writes `comparison.json`, `comparison.md` and the pictures anew, if there is a result.
 
         Raises:
           UserError: a result is damaged, or the files cannot be written.
@@ -44,6 +46,11 @@ class Report:
             (self.workdir / RESULTS_FILE).write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
             (self.workdir / TABLE_FILE).write_text(comparison_table(results) + "\n", encoding="utf-8")
             draw_comparison(results, self.workdir / PLOT_FILE)
+            curves = [
+                (result, read_learning_curve(self.workdir / RUNS_FOLDER / result.row / f"seed{result.seed}"))
+                for result in results
+            ]
+            draw_learning_curves(curves, self.workdir / CURVES_FILE)
         except OSError as error:
             raise UserError(
                 f"the table of {self.workdir} cannot be written: {error.strerror or error}. Check the free space and "

@@ -8,12 +8,13 @@ from motion_vit.errors import UserError
 from motion_vit.training.config import flatten
 from motion_vit.training.recipe_file import load_configs
 
-# What may differ from row to row: the model, how it is optimised and laid out on devices, and the numbers that its
-# inputs are normalised with. Videos, clips, augmentation, steps and evaluation may not.
+# What may differ from row to row: the model, its losses, how it is optimised and laid out on devices, and the numbers
+# that its inputs are normalised with. Videos, clips, augmentation, steps and evaluation may not.
 _FREE = (
     "name",
     "model.",
     "optimizer.",
+    "losses.",
     "initial_weights",
     "accumulation",
     "mesh.",

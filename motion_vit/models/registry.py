@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from motion_vit.errors import UserError
+from motion_vit.errors import UserError, did_you_mean
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option, option_defaults
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
@@ -107,7 +106,7 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
       UserError: an unknown name or option, or an option's value that the model refuses.
     """
     if name not in _PRESETS:
-        raise UserError(f"unknown model {name!r}.{_suggestion(name, _PRESETS)} The models are: {', '.join(_PRESETS)}.")
+        raise UserError(f"unknown model {name!r}.{did_you_mean(name, _PRESETS)} The models are: {', '.join(_PRESETS)}.")
     preset = _PRESETS[name]
     adapter = adapter_class(options.pop(ADAPTER_OPTION, "none"))
     defaults = option_defaults(preset.model_class)
@@ -132,9 +131,8 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
 def _unknown_option(name: str, option: str, known: list[str]) -> str:
     if (adapter := adapter_of_option(option)) is not None:
         return f"the option {option!r} of model {name!r} needs the option {ADAPTER_OPTION}={adapter!r} beside it."
-    return (
-        f"unknown option {option!r} of model {name!r}.{_suggestion(option, known)} The options are: {', '.join(known)}."
-    )
+    hint = did_you_mean(option, known)
+    return f"unknown option {option!r} of model {name!r}.{hint} The options are: {', '.join(known)}."
 
 
 def _value(option: str, value: Any, default: Any) -> Any:
@@ -163,8 +161,3 @@ def _is_number_like(item: Any, example: float) -> bool:
     """Whether it is a number, and a whole one if the example is."""
     kinds = int if isinstance(example, int) else int | float
     return isinstance(item, kinds) and not isinstance(item, bool)
-
-
-def _suggestion(given: str, known: Mapping[str, Any] | list[str]) -> str:
-    matches = difflib.get_close_matches(given, list(known), n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else ""

@@ -3,14 +3,13 @@
 `recipe_file` reads recipes from files.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from motion_vit.errors import UserError
+from motion_vit.errors import UserError, did_you_mean
 
 # Takes whatever the model takes: these fields are checked by `create_model`, not by the default recipe.
 _FREE_FIELD = "model.options"
@@ -265,8 +264,7 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
         _merge_options(config, {key.removeprefix(_FREE_FIELD + "."): value})
         return
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" The fields are: {', '.join(sorted(known))}."
+        hint = did_you_mean(key, known) or f" The fields are: {', '.join(sorted(known))}."
         raise UserError(f"unknown config field {key!r}.{hint}")
     if key == _FREE_FIELD:
         if not isinstance(value, Mapping):

@@ -154,7 +154,9 @@ def _check_learning_rates(config: ConfigDict) -> None:
         ("optimizer.warmup_epochs", "epochs"),
     ):
         if fields[name] > fields[limit]:
-            raise UserError(f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}.")
+            raise UserError(
+                f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}. Lower it, too."
+            )
 
 
 def _is_range(value: Sequence[Any]) -> bool:

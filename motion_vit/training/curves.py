@@ -32,7 +32,7 @@ def draw_curves(metrics_file: pathlib.Path, target: pathlib.Path) -> None:
     loss_axes, accuracy_axes = figure.subplots(1, 2)
     _draw(loss_axes, records, "loss", scale=1.0)
     _draw(accuracy_axes, records, "top1", scale=100.0)
-    loss_axes.set_ylabel("loss (cross entropy)")
+    loss_axes.set_ylabel("loss")
     accuracy_axes.set_ylabel("top-1 accuracy (%)")
     accuracy_axes.set_ylim(0, 100)
     figure.savefig(target)

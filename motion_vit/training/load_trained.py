@@ -1,12 +1,11 @@
 """Reads a trained model from where it is: the workdir of a run, a weights folder, or the installed library."""
 
-import difflib
 import os
 import pathlib
 
 from jax.sharding import Mesh
 
-from motion_vit.errors import UserError
+from motion_vit.errors import UserError, did_you_mean
 from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
 from motion_vit.training.model_description import CONFIG_FILE, is_description
 from motion_vit.training.packaged_checkpoints import packaged_checkpoints
@@ -75,10 +74,8 @@ def _not_found(path: pathlib.Path) -> str:
         what = "it is a file; a file of PyTorch weights is taken in with `motion-vit import`"
     else:
         what = f"it has neither a folder {CHECKPOINTS_FOLDER} nor files {CONFIG_FILE} and {WEIGHTS_FILE}"
-    near = difflib.get_close_matches(str(path), packaged_checkpoints(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
         f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
         "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
-        f"{', '.join(packaged_checkpoints())}.{hint}"
+        f"{', '.join(packaged_checkpoints())}.{did_you_mean(str(path), packaged_checkpoints())}"
     )

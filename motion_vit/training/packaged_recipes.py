@@ -1,12 +1,11 @@
 """The recipes that are installed with the library, by name: those of the repository's folder `configs/`."""
 
 import ast
-import difflib
 import importlib.resources
 import pathlib
 import re
 
-from motion_vit.errors import UserError
+from motion_vit.errors import UserError, did_you_mean
 
 _PACKAGE = "motion_vit.recipes"
 # NAME, or NAME:PART of a file with several recipes. Paths have a suffix, and mostly a folder.
@@ -38,8 +37,7 @@ def installed_recipe(name: str) -> pathlib.Path:
     recipes = packaged_recipes()
     stem = name.partition(":")[0].removesuffix(".py")
     if stem not in recipes:
-        near = difflib.get_close_matches(stem, recipes, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(stem, recipes)
         raise UserError(f"no recipe {name!r} is installed.{hint} Those that are: {', '.join(recipes)}.")
     return recipes[stem]
 

@@ -187,7 +187,8 @@ class Run:
         opening = (
             f"{config.name} {where}: {config.model.name}, {len(self._training)} videos, "
             f"{len(self._training.label_names)} classes, {plan.total} steps of {clips} clips "
-            f"({config.epochs:g} epochs) on {mesh.size} x {mesh.devices.flat[0].device_kind}{processes}"
+            f"({config.epochs:g} epoch{'' if config.epochs == 1 else 's'}) on "
+            f"{mesh.size} x {mesh.devices.flat[0].device_kind}{processes}"
         )
         table = self._program.sharding_table() if mesh.size > 1 else ""
         blindness = describe_motion_blindness(self._program.model)

@@ -1,11 +1,14 @@
 import dataclasses
+import json
 import pathlib
 
 import cv2
+import numpy as np
 import pytest
 
 from motion_vit import UserError
 from motion_vit.comparison.conditions import Conditions
+from motion_vit.comparison.learning_curves import draw_learning_curves, read_learning_curve
 from motion_vit.comparison.plot import draw_comparison
 from motion_vit.comparison.run_result import RESULT_FILE, RunResult, read_result
 from motion_vit.comparison.table import comparison_table
@@ -57,6 +60,33 @@ def test_the_picture_grows_with_the_rows(tmp_path: pathlib.Path) -> None:
     two, three = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("two", "three"))
     assert three.shape[0] > two.shape[0]
     assert two.min() < 50 < 250 < two.max()
+
+
+def test_a_learning_curve_is_read_from_the_log_of_a_run(tmp_path: pathlib.Path) -> None:
+    assert read_learning_curve(tmp_path) == []
+    records = [
+        {"step": 50, "split": "train", "top1": 0.25},
+        {"step": 50, "split": "validation", "top1": 0.75},
+        {"step": 100, "split": "train", "top1": 0.5},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    assert read_learning_curve(tmp_path) == [(50, 0.25), (100, 0.5)]
+
+
+def test_learning_curves_have_a_panel_for_each_row(tmp_path: pathlib.Path) -> None:
+    ordered = [RESULTS[0], RESULTS[2], RESULTS[1]]
+    curves = [[(50, 0.1), (100, 0.9)], [(50, 0.2), (100, 0.6)], []]
+    draw_learning_curves(list(zip(ordered, curves, strict=True)), tmp_path / "two.png")
+    many = [(dataclasses.replace(RESULT, row=f"row {number}"), curves[0]) for number in range(8)]
+    draw_learning_curves(many, tmp_path / "eight.png")
+    two, eight = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("two", "eight"))
+    assert eight.shape[0] > two.shape[0]
+    assert eight.shape[1] > two.shape[1]
+    blue = (np.abs(two.astype(int) - [0xB2, 0x72, 0x00]) < 40).all(
+        axis=-1
+    )  # the line of seed 0, which OpenCV has as BGR
+    panel = np.flatnonzero(blue.any(axis=0))
+    assert panel.max() < two.shape[1] / 2 + 80  # in the first panel, and in the legend above
 
 
 def test_a_result_is_read_back(tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,6 @@
 """The datasets that can be prepared, by name."""
 
 import dataclasses
-import difflib
 import functools
 import os
 import pathlib
@@ -22,7 +21,7 @@ from motion_vit.data.datasets import (
     ucf101,
 )
 from motion_vit.data.datasets.source_dataset import SourceDataset
-from motion_vit.errors import UserError
+from motion_vit.errors import UserError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +97,8 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
         are missing or malformed.
     """
     if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1)
         raise UserError(
-            f"unknown dataset {name!r}."
-            + (f" Did you mean {near[0]!r}?" if near else "")
-            + f" The datasets are: {', '.join(DATASETS)}."
+            f"unknown dataset {name!r}.{did_you_mean(name, DATASETS)} The datasets are: {', '.join(DATASETS)}."
         )
     layout = DATASETS[name]
     given = {option: value for option, value in options.items() if value is not None}

@@ -1,0 +1,36 @@
+"""What makes the demo learn at once: how weights start, the optimizer and the photometric loss, one after the other.
+
+Command:            motion-vit compare --config start_of_training --workdir build/start_of_training
+Data:               the embedded dataset, which the command renders: 10 classes that differ in motion alone.
+Expected time:      see docs/models/index.md, "How weights start"
+Expected accuracy:  see there
+"""
+
+from ml_collections import ConfigDict
+from motion_vit.recipes import demo
+
+
+def get_configs() -> dict[str, ConfigDict]:
+    """The recipe of each row; the last one is the demo's, on more videos."""
+    return {
+        "published-adamw": _config("published", "adamw", photometric=0.0),
+        "fan_in-adamw": _config("fan_in", "adamw", photometric=0.0),
+        "fan_in-muon": _config("fan_in", "muon", photometric=0.0),
+        "fan_in-muon-photometric": _config("fan_in", "muon", photometric=6.0),
+    }
+
+
+def _config(initialization: str, optimizer: str, photometric: float) -> ConfigDict:
+    config = demo.get_config()
+    config.name = "start_of_training"
+    config.model.options.initialization = initialization
+    config.optimizer.name = optimizer
+    config.losses.correspondence.photometric = photometric
+    config.data.train = config.data.validation = ""  # the command renders them
+    # As many steps as the demo's, of the 8000 videos that the command renders.
+    config.epochs = 1.25
+    config.optimizer.warmup_epochs = 0.3
+    config.evaluation.every_epochs = 100.0  # at the end alone
+    config.checkpoint.every_steps = 100_000  # likewise
+    config.log.every_steps = 25
+    return config
