@@ -126,8 +126,8 @@ def motion_sheet(clip: ClipFrames, motion: MotionMap, *, heading: str, point: Po
     sure = f"confidence\n(mean {np.nanmean(confidence.values[0]):.2g})"
     labels = [motion.channels[0], sure, *(motion.channels[head] for head in heads)]
     title = f"{heading}: motion field of {motion.layer}"
-    if motion.is_hardly_more_than_a_guess:
-        title += " (confidence near 0: hardly more than a guess)"
+    if motion.is_nearly_even:
+        title += " (confidence near 0: displacements are nearly equally likely)"
     sheet = empty_sheet(title, labels, len(entries), shape=clip.view.video_size)
     has_track = point is not None and motion.field.frame_offset > 0
     track = motion.track(0, *point) if point is not None and has_track else None

@@ -23,7 +23,7 @@ from motion_vit.visualization.token_grid import TokenGrid
 _HARDLY_EXCEEDED = 0.99
 _LEAST_SCALE = 1e-3
 # Mean confidence below which a field is that of a softmax that is all but flat.
-_GUESS = 0.02
+_NEARLY_EVEN = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +87,9 @@ class MotionMap:
         return max(float(np.quantile(known, _HARDLY_EXCEEDED)), _LEAST_SCALE) if known.size else _LEAST_SCALE
 
     @property
-    def is_hardly_more_than_a_guess(self) -> bool:
+    def is_nearly_even(self) -> bool:
         """Whether the mean over the heads hardly tells displacements apart."""
-        return bool(np.nanmean(np.asarray(self.field.confidence[0])) < _GUESS)
+        return bool(np.nanmean(np.asarray(self.field.confidence[0])) < _NEARLY_EVEN)
 
     @property
     def confidence_map(self) -> "ScalarMap":

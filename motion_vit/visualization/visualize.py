@@ -120,7 +120,7 @@ def visualize(
         model=f"{trained.config.model.name}, step {trained.step}",
         notes=(
             *([_RANDOM_WEIGHTS] if has_random_weights else []),
-            *_guesses([one.layer for one in motion if one.is_hardly_more_than_a_guess]),
+            *_nearly_even([one.layer for one in motion if one.is_nearly_even]),
             *_not_shown(recorded.missing),
         ),
         has_random_weights=has_random_weights,
@@ -135,12 +135,12 @@ def _predictions(logits: Float[np.ndarray, " classes"], label_names: Sequence[st
     return tuple((label_names[number], float(probabilities[number])) for number in best)
 
 
-def _guesses(layers: Sequence[str]) -> list[str]:
+def _nearly_even(layers: Sequence[str]) -> list[str]:
     if not layers:
         return []
     return [
-        f"Hardly more than a guess is the motion field of {', '.join(layers)}: the softmax over displacements is all "
-        "but flat (confidence near 0)."
+        f"In {', '.join(layers)} displacements are nearly equally likely (confidence near 0). Unless the model was "
+        "trained with losses.correspondence.photometric, such a motion field is hardly more than a guess."
     ]
 
 

@@ -92,11 +92,11 @@ def test_every_picture_says_what_it_shows_and_in_which_unit(figure, expected: tu
     picture.savefig(tmp_path / "picture.png")
 
 
-def test_a_field_without_knowledge_is_called_a_guess() -> None:
+def test_a_field_of_nearly_even_weights_is_marked() -> None:
     motion = planted.motion()
-    assert "hardly more than a guess" not in words(motion_sheet(planted.clip(), motion, heading="a.mp4"))
+    assert "displacements are nearly equally likely" not in words(motion_sheet(planted.clip(), motion, heading="a.mp4"))
     motion.field.confidence[:] = 0.001
-    assert "hardly more than a guess" in words(motion_sheet(planted.clip(), motion, heading="a.mp4"))
+    assert "displacements are nearly equally likely" in words(motion_sheet(planted.clip(), motion, heading="a.mp4"))
 
 
 def test_names_are_no_mathematics_and_long_titles_stay_within_the_picture() -> None:
