@@ -24,10 +24,10 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
     PYTHONUNBUFFERED=1
 
 WORKDIR /motion_vit
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 COPY motion_vit motion_vit
-RUN pip install --no-cache-dir --constraint constraints.txt ".[gpu]"
 COPY configs configs
+RUN pip install --no-cache-dir --constraint constraints.txt ".[gpu]"
 
 ENTRYPOINT ["motion-vit"]
 CMD ["--help"]

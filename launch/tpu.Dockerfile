@@ -15,10 +15,10 @@ ENV JAX_PLATFORMS=tpu,cpu \
     PYTHONUNBUFFERED=1
 
 WORKDIR /motion_vit
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 COPY motion_vit motion_vit
-RUN pip install --no-cache-dir --constraint constraints.txt ".[tpu]"
 COPY configs configs
+RUN pip install --no-cache-dir --constraint constraints.txt ".[tpu]"
 
 ENTRYPOINT ["motion-vit"]
 CMD ["--help"]

@@ -31,6 +31,7 @@ _LANGUAGES = {
     ".sh": "bash",
     ".toml": "toml",
     ".yaml": "yaml",
+    ".yml": "yaml",
 }
 
 

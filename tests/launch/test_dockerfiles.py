@@ -37,8 +37,11 @@ def test_what_is_copied_exists(path: pathlib.Path) -> None:
         assert (ROOT / source).exists(), source
     sources = {name for names in copied for name in names}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    # What the build of the package reads.
-    assert {"pyproject.toml", "motion_vit", project["readme"], *project["license-files"]} <= sources
+    # What the build of the package reads: setup.py turns README.md into the description and configs into a package.
+    assert {"pyproject.toml", "setup.py", "README.md", "motion_vit", "configs", *project["license-files"]} <= sources
+    # All of it before it is built.
+    kinds = [name for name, _ in instructions(path)]
+    assert "COPY" not in kinds[kinds.index("RUN") :]
 
 
 @pytest.mark.parametrize(("name", "extra"), [("cuda", "gpu"), ("tpu", "tpu")])
