@@ -21,6 +21,7 @@ from motion_vit.data.evaluation_batches import evaluation_batches
 from motion_vit.data.open_source import open_source
 from motion_vit.training.input_data import clip_options
 from motion_vit.training.load_trained import load_trained
+from motion_vit.training.metrics import predicted_classes
 from motion_vit.training.normalization import normalization
 from motion_vit.training.trained_model import TrainedModel
 
@@ -74,7 +75,7 @@ def classify(
 
 def accuracies(names: list[str], logits: np.ndarray, labels: np.ndarray, differences: np.ndarray) -> list[Accuracy]:
     """What `classify` found, for each export."""
-    classes = logits.argmax(axis=-1)
+    classes = predicted_classes(logits)
     return [
         Accuracy(name, np.mean(own == labels), np.mean(own != classes[0]), np.median(parts), parts.max())
         for name, own, parts in zip(names, classes, differences, strict=True)

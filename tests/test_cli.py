@@ -15,6 +15,7 @@ from motion_vit import cli
 from motion_vit.data.datasets.registry import DATASETS
 from motion_vit.training.checkpointing import Which
 from motion_vit.training.evaluate_checkpoint import CheckpointEvaluation
+from motion_vit.training.prediction import Prediction
 
 RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "my_videos.py")
 
@@ -149,7 +150,12 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
     ],
 )
 def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_lie_apart(
-    arguments: list[str], asked: bool | None, folder: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    asked: bool | None,
+    folder: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def evaluate_by_a_recipe_with_averages(
         *_: str, which: Which, ema: bool | None, **__: object
@@ -157,10 +163,11 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
         assert ema is asked
         return CheckpointEvaluation(
             label_names=("up", "down"),
-            confusion=np.eye(2, dtype=int),
+            confusion=np.eye(2, 3, dtype=int),
             top1=1.0,
             top5=1.0,
             skipped=(),
+            not_finite=("nan.mp4",),
             seconds=1.0,
             clips_per_second=2.0,
             step=7,
@@ -176,9 +183,19 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
         "motion_vit.training.evaluate_checkpoint.evaluate_checkpoint", evaluate_by_a_recipe_with_averages
     )
     assert cli.main(["evaluate", "--checkpoint", str(tmp_path), "--data", "x.csv", *arguments]) == 0
+    assert "1 of 2 videos have NaN or infinite logits and count as wrong: nan.mp4" in capsys.readouterr().out
     (report,) = tmp_path.glob("evaluation/*/evaluation.json")
     assert report.parent.name == folder
     assert json.loads(report.read_text())["step"] == 7
+
+
+def test_a_video_whose_logits_are_not_finite_is_said_to_show_no_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("motion_vit.training.load_trained.load_trained", lambda *_, **__: None)
+    monkeypatch.setattr("motion_vit.training.prediction.predict", lambda *_, **__: iter([Prediction("x.mp4", ())]))
+    assert cli.main(["predict", "x.mp4", "--checkpoint", "run"]) == 0
+    assert capsys.readouterr().out == "x.mp4\n  no class: the logits are NaN or infinite\n"
 
 
 def test_data_is_checked_and_shown_before_and_after_augmentation(

@@ -130,6 +130,8 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
         print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
         for path in result.skipped:
             print(f"skipped, cannot be decoded: {path}")
+        if warning := result.warning():
+            print(warning)
     try:
         files = write_report(result, folder)
     except OSError as error:
@@ -164,6 +166,8 @@ def _predict(options: argparse.Namespace) -> int:
         return 0
     for prediction in predictions:
         print(prediction.path)
+        if not prediction.classes:
+            print("  no class: the logits are NaN or infinite")
         for name, probability in prediction.classes:
             print(f"  {100 * probability:5.1f} %  {name}")
     return 0

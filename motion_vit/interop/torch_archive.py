@@ -101,11 +101,13 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Any:
         read_pickle(stream, read_storage)
     content, storages = read_pickle(stream, read_storage)
     keys, _ = read_pickle(stream, read_storage)
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
+        raise DamagedFileError("its list of weights is not that of the weights before it")
     position = stream.tell()
     for key in keys:
-        file.seek(position)
+        file.seek(min(position, file_size))  # a claim beyond the file's end may be more than a file can have
         head = file.read(8)
-        if len(head) < 8 or key not in storages:
+        if len(head) < 8:
             raise DamagedFileError("it ends before its weights do")
         places[key] = position + 8
         position += 8 + struct.unpack("<Q", head)[0] * storages[key].dtype.itemsize

@@ -4,7 +4,9 @@ Python's `pickle` is a program for a small machine that imports and calls what i
 loader is stricter, but still allocates what a file tells it to (`bytearray`), and hashes nested keys for as long as
 they are made to last (tried with PyTorch 2.13). A state dict needs few of the instructions. They are interpreted
 here, as `pickletools` finds them, with symbols in the place of functions; every other instruction or name is an error.
-Time and memory are bounded by the length of the pickle.
+Time and memory are bounded by the length of the pickle: what a file chose is not hashed, compared or printed but for
+short texts. Numbers can be chosen such that all have one hash (multiples of 2**61 - 1), and then a dictionary of them
+takes the square of their count; a tuple that holds one tuple twice, and so on, takes twice the time with each of them.
 """
 
 import dataclasses
@@ -26,6 +28,8 @@ LARGEST_PICKLE = 2 * 2**20
 about 150 mebibytes."""
 
 _LONGEST_NAME = 100
+_LONGEST_KEY = 1000
+"""Letters of a name in a mapping: of two equal texts, every letter is compared each time that one meets the other."""
 _MOST_AXES = 32
 
 _DTYPES: Mapping[str, DTypeLike] = {
@@ -87,6 +91,9 @@ ReadStorage = Callable[[Storage], np.ndarray]
 _MARK = object()
 """Where a list of items begins on the stack."""
 
+_ABSENT = object()
+"""What is remembered at places where nothing is kept."""
+
 
 def read_pickle(stream: io.BytesIO, read_storage: ReadStorage) -> tuple[Any, dict[str, Storage]]:
     """Takes one pickle apart, from where a stream stands to the end of the pickle.
@@ -97,7 +104,8 @@ def read_pickle(stream: io.BytesIO, read_storage: ReadStorage) -> tuple[Any, dic
 
     Returns:
       What was saved: mappings, lists, tuples, numbers and text, `StoredTensor` for tensors, `Symbol` for everything
-      else. And the storages that it refers to, by key.
+      else. Of mappings only what has a name: entries with other keys, such as the numbers in the state of an optimizer,
+      are left out. And the storages that it refers to, by key.
 
     Raises:
       MoreThanWeightsError: it names an object that no checkpoint of weights needs.
@@ -108,7 +116,7 @@ def read_pickle(stream: io.BytesIO, read_storage: ReadStorage) -> tuple[Any, dic
         for instruction, argument, _ in pickletools.genops(stream):
             machine.run(instruction.name, argument)
         return machine.pop(), machine.storages
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         # The stack or memo lacks what an instruction takes, or `pickletools` finds no instruction.
         raise DamagedFileError(f"its pickle is not one of torch.save ({error})") from error
 
@@ -120,7 +128,8 @@ class _Machine:
         self.storages: dict[str, Storage] = {}
         self._read_storage = read_storage
         self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        # In a dictionary, numbers that the file chooses could all have one hash.
+        self._memo: list[Any] = []
 
     def pop(self) -> Any:
         return self._stack.pop()
@@ -132,17 +141,30 @@ class _Machine:
         elif name in _EMPTY:
             self._stack.append(_EMPTY[name]())
         elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            self._memo[argument] = self._stack[-1]
+            self._remember(argument)
         elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._stack[-1]
+            self._remember(len(self._memo))
         elif name in ("BINGET", "LONG_BINGET", "GET"):
-            self._stack.append(self._memo[argument])
+            self._stack.append(self._recall(argument))
         elif name in _ACTIONS:
             _ACTIONS[name](self)
         elif name in ("GLOBAL", "INST"):
             self._stack.append(_symbol(*argument.split(" ")))
         elif name not in _WITHOUT_EFFECT:
             raise ValueError(f"instruction {name}")
+
+    def _remember(self, place: int) -> None:
+        """Keeps the uppermost value; picklers number what they keep from 0 or 1 on."""
+        if not 0 <= place < LARGEST_PICKLE:
+            raise ValueError("a value is kept at a place that no pickler gives")
+        self._memo.extend([_ABSENT] * (place + 1 - len(self._memo)))
+        self._memo[place] = self._stack[-1]
+
+    def _recall(self, place: int) -> Any:
+        value = self._memo[place] if 0 <= place < len(self._memo) else _ABSENT
+        if value is _ABSENT:
+            raise ValueError("a value is taken that was not kept")
+        return value
 
     def items(self) -> list[Any]:
         """Takes what lies above the last mark, and the mark."""
@@ -187,11 +209,18 @@ class _Machine:
     def set_items(self, values: list[Any]) -> None:
         if isinstance(self._stack[-1], dict):
             pairs = zip(values[::2], values[1::2], strict=True)
-            # Weights have names, and hashing other keys may take as long as their maker likes.
-            self._stack[-1].update((key, value) for key, value in pairs if isinstance(key, str | int))
+            # Weights have names, and looking up other keys may take as long as their maker likes.
+            self._stack[-1].update((key, value) for key, value in pairs if _is_text(key, _LONGEST_KEY))
 
 
-def _symbol(module: str, name: str) -> Symbol:
+def _is_text(value: Any, longest: int) -> bool:
+    """Whether a value is a text that may be hashed and compared."""
+    return isinstance(value, str) and len(value) <= longest
+
+
+def _symbol(module: Any, name: Any) -> Symbol:
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise ValueError("an object without a name")
     if len(module) + len(name) > _LONGEST_NAME:
         raise ValueError("an object with a name of many letters")
     whole = f"{module}.{name}"
@@ -206,9 +235,9 @@ def _storage(reference: Any) -> Storage:
     found = _STORAGE.fullmatch(storage_type.name)
     if kind != "storage" or found is None or found[1] not in _DTYPES or view not in ([], [None]):
         raise ValueError("a storage of unknown type")
-    if not isinstance(key, str | int) or not isinstance(size, int) or size < 0:
+    if not _is_text(key, _LONGEST_NAME) or not isinstance(size, int) or size < 0:
         raise ValueError("a storage without name or size")
-    return Storage(str(key), np.dtype(_DTYPES[found[1]]), size)
+    return Storage(key, np.dtype(_DTYPES[found[1]]), size)
 
 
 def _tensor(read_storage: ReadStorage, storage: Storage, offset: int, shape: Shape, strides: Shape) -> StoredTensor:

@@ -7,6 +7,8 @@ from typing import Any, get_args
 from flax import linen as nn
 from jaxtyping import Array
 
+from motion_vit.modules.computation_dtype import computation_dtype
+
 
 def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
     """Options that are none of their choices.
@@ -57,6 +59,15 @@ def no_probability_below_one(model: nn.Module, names: Sequence[str]) -> list[str
 def window_without_centre(window: int) -> list[str]:
     """The window of cost-volume attention, if it has no place for the query."""
     return [] if window >= 1 and window % 2 else [f"window is {window}, but must be odd: it is centred on the query"]
+
+
+def no_computation_dtype(dtype: Any) -> list[str]:
+    """The option `dtype`, if nothing can be computed in it."""
+    try:
+        computation_dtype(dtype)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def check_rank_of_clips(clips: Array) -> None:

@@ -1,11 +1,9 @@
 """Models by name."""
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 from flax import linen as nn
 
 from motion_vit.errors import UserError, did_you_mean
@@ -13,6 +11,7 @@ from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.modules.computation_dtype import computation_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,7 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
         `motion_vit.models.timesformer.TimeSformer` or `motion_vit.models.resnet.ResNet`) that differ from the named
         model's. All have `num_classes`, `frames`, `image_size`, `motion_module`, `stochastic_depth`, `dtype`
-        ("bfloat16" or a dtype) and `remat`; `window`, `temporal_shift` and others are of some.
+        ("float32", "bfloat16" or "float16") and `remat`; `window`, `temporal_shift` and others are of some.
         `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the fields of
         `motion_vit.models.motion_prompted.MotionPrompted`.
 
@@ -138,7 +137,10 @@ def _unknown_option(name: str, option: str, known: list[str]) -> str:
 def _value(option: str, value: Any, default: Any) -> Any:
     """An option as the model takes it: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
     if option == "dtype":
-        return _dtype(value)
+        try:
+            return computation_dtype(value)
+        except ValueError as error:
+            raise UserError(f"{error}.") from error
     if isinstance(value, list):
         value = tuple(value)
     accepted = (float, int) if isinstance(default, float) else type(default)
@@ -148,13 +150,6 @@ def _value(option: str, value: Any, default: Any) -> Any:
     if isinstance(default, tuple) and not all(_is_number_like(item, default[0]) for item in value):
         raise UserError(f"{option} is {value!r}, but must be made of numbers, such as {default!r}.")
     return value
-
-
-def _dtype(value: Any) -> jnp.dtype:
-    with contextlib.suppress(TypeError):
-        if value is not None:  # which NumPy takes for float64
-            return jnp.dtype(value)
-    raise UserError(f"dtype is {value!r}, but must name a dtype such as 'float32' or 'bfloat16'.")
 
 
 def _is_number_like(item: Any, example: float) -> bool:

@@ -16,6 +16,7 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
+    no_computation_dtype,
     no_probability_below_one,
     not_one_a_stage,
     outside_choices,
@@ -52,7 +53,7 @@ class ResNet(nn.Module):
         ("all_but_first") or "all". Those of motion modules, which start anew, are trained.
       stochastic_depth: probability of skipping the last block's residual branch; rises linearly from 0 at the first.
       dropout: probability of dropping a feature before the classifier.
-      dtype: dtype of the computation (float32 or bfloat16); parameters, statistics and logits are float32.
+      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
       batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
         `motion_vit.modules.batch_norm.BatchNorm`.
       remat: which activations of a block the backward pass finds kept: "none" is computed again, or only the outputs of
@@ -182,4 +183,5 @@ def _problems(model: ResNet) -> list[str]:
             f"widths is {model.widths}, but must be 8 or more: shifts and motion modules take eighths of the channels"
         )
     problems += below_one(model, ("num_classes", "frames", "image_size", "batch_norm_groups"))
+    problems += no_computation_dtype(model.dtype)
     return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))

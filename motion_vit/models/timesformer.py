@@ -19,6 +19,7 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
+    no_computation_dtype,
     no_probability_below_one,
     not_above_zero,
     outside_choices,
@@ -74,7 +75,7 @@ class TimeSformer(nn.Module):
       dropout: probability of dropping a feature after the embeddings, in perceptrons and after attention.
       initialization: how the kernels of blocks and of the head start: as "published", for the published widths, or by
         "fan_in", which narrower networks need to learn at once.
-      dtype: dtype of the computation (float32 or bfloat16); parameters, statistics and logits are float32.
+      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
       remat: which activations of a block the backward pass finds kept; see `motion_vit.models.rematerialization`.
       scan_blocks: compile the blocks once, as a loop; see `motion_vit.models.stage.Stage`.
       cost_volume_implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
@@ -251,6 +252,7 @@ def _problems(model: TimeSformer) -> list[str]:
     if model.heads < 1 or model.width % model.heads:
         problems.append(f"heads is {model.heads}, but must divide the width, {model.width}")
     problems += not_above_zero(model, ("mlp_ratio",))
+    problems += no_computation_dtype(model.dtype)
     return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 

@@ -19,6 +19,7 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
     check_rank_of_clips,
+    no_computation_dtype,
     no_probability_below_one,
     not_above_zero,
     not_one_a_stage,
@@ -80,7 +81,7 @@ class UniFormer(nn.Module):
       dropout: probability of dropping a feature after the stem, in perceptrons and after attention.
       initialization: how the kernels of attention blocks and of the head start: as "published", for the published
         widths, or by "fan_in", which narrower networks need to learn at once.
-      dtype: dtype of the computation (float32 or bfloat16); parameters, statistics and logits are float32.
+      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
       batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
         `motion_vit.modules.batch_norm.BatchNorm`.
       remat: which activations of a block the backward pass finds kept: "none" is computed again, or only the outputs of
@@ -281,6 +282,7 @@ def _problems(model: UniFormer) -> list[str]:
         model, ("num_classes", "frames", "image_size", "frame_offset", "stem_temporal_stride", "batch_norm_groups")
     )
     problems += not_above_zero(model, ("mlp_ratio",))
+    problems += no_computation_dtype(model.dtype)
     return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 

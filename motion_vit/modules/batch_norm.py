@@ -6,6 +6,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.modules.computation_dtype import computation_dtype
+
 
 class BatchNorm(nn.Module):
     """Normalises each channel over the batch and all positions.
@@ -72,7 +74,7 @@ class BatchNorm(nn.Module):
         factor = scale[None] * lax.rsqrt(var + self.epsilon)
         shift = bias[None] - mean * factor
         output = values * _per_channel(factor, values.ndim) + _per_channel(shift, values.ndim)
-        return output.reshape(x.shape).astype(self.dtype)
+        return output.reshape(x.shape).astype(computation_dtype(self.dtype))
 
     def _move(self, running: Float[Array, " c"], new: Float[Array, "groups c"]) -> Float[Array, " c"]:
         return self.momentum * running + (1 - self.momentum) * jnp.mean(new, axis=0)

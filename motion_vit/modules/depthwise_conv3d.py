@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.ops import depthwise_conv3d
 
 
@@ -28,10 +29,9 @@ class DepthwiseConv3D(nn.Module):
         channels = x.shape[-1]
         kernel = self.param("kernel", initializers.depthwise_kernel, (self.kernel_size,) * 3 + (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        x = depthwise_conv3d.depthwise_conv3d(
-            x.astype(self.dtype), kernel.astype(self.dtype), implementation=self.implementation
-        )
-        return x + bias.astype(self.dtype).reshape(1, 1, 1, 1, -1)
+        dtype = computation_dtype(self.dtype)
+        x = depthwise_conv3d.depthwise_conv3d(x.astype(dtype), kernel.astype(dtype), implementation=self.implementation)
+        return x + bias.astype(dtype).reshape(1, 1, 1, 1, channels)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
         """Multiply-adds of one call on an input of this shape."""

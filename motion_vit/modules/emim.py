@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.attention_heads import channels_of_head
 from motion_vit.modules.linear import Linear, LinearWeights
 from motion_vit.ops import cost_volume, frame_pairs
 from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
@@ -98,23 +99,24 @@ class Emim(nn.Module):
         """Attends; the output projection is included, the residual is not.
 
         Raises:
-          ValueError: the clip has fewer than `frame_offset + 1` frames.
+          ValueError: the heads do not divide the channels, or the clip has fewer than `frame_offset + 1` frames.
         """
         batch, frames, height, width, channels = x.shape
+        head_channels = channels_of_head(channels, self.heads)
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
         x = x.reshape(batch, frames, height * width, channels)
         qkv = Linear(3 * channels, self.kernel_init, dtype=self.dtype, name="qkv")(x)
         query, key, value = (qkv[..., start : start + channels] for start in range(0, 3 * channels, channels))
         bias_shape = (self.heads, self.window, self.window)
         rpb = self.param("rpb", initializers.linear_kernel, bias_shape) if self.position_bias else None
-        motion = MotionMlp(self.window**2, channels // self.heads, name="motion")() if self.motion_branch else None
+        motion = MotionMlp(self.window**2, head_channels, name="motion")() if self.motion_branch else None
         project = Linear(channels, self.kernel_init, dtype=self.dtype, name="proj")
 
         def attend(offset: int, name: str) -> Float[Array, "b t tokens c"]:
             pair = frame_pairs.pair_all_frames if self.keep_frames else frame_pairs.pair_frames
             # Heads get an axis of their own last: what is cut by then would be padded, too.
             queries, keys, values = (
-                part.reshape(batch, -1, height, width, self.heads, channels // self.heads)
+                part.reshape(batch, part.shape[1], height, width, self.heads, head_channels)
                 for part in pair(query, key, value, offset=offset)
             )
             readers = [collection for collection in _READERS if self.is_mutable_collection(collection)]
@@ -136,7 +138,8 @@ class Emim(nn.Module):
                 motion_input=self.motion_input,
                 implementation=self.implementation,
             )
-            output = checkpoint_name(output.reshape(batch, -1, height * width, channels), ATTENTION_OUTPUT)
+            output = output.reshape(batch, output.shape[1], height * width, channels)
+            output = checkpoint_name(output, ATTENTION_OUTPUT)
             # Projecting the pairs before the last one is repeated saves that frame's share of the work.
             output = project(output)
             repeat = frame_pairs.repeat_nearest_pair if self.keep_frames else frame_pairs.repeat_last_pair

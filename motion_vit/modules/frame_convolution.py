@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.ops.frame_convolution import frame_convolution
 from motion_vit.ops.kept_activations import LINEAR_OUTPUT
 
@@ -32,7 +33,8 @@ class FrameConvolution(nn.Module):
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 features"]:
         """Convolves `x`."""
         kernel = self.param("kernel", self.kernel_init, (*(self.kernel_size,) * 2, x.shape[-1], self.features))
-        output = frame_convolution(x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride)
+        dtype = computation_dtype(self.dtype)
+        output = frame_convolution(x.astype(dtype), kernel.astype(dtype), stride=self.stride)
         return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.attention_heads import channels_of_head
 from motion_vit.modules.linear import Linear
 from motion_vit.ops import global_attention
 from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
@@ -35,14 +36,20 @@ class GlobalAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b t h w c"]:
-        """Attends; the output bias and projection are included, the residual is not."""
-        batch, channels, shape = x.shape[0], x.shape[-1], x.shape
+        """Attends; the output bias and projection are included, the residual is not.
+
+        Raises:
+          ValueError: the heads do not divide the channels.
+        """
+        batch, frames, height, width, channels = shape = x.shape
+        head_channels = channels_of_head(channels, self.heads)
+        tokens = frames * height * width
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
-        x = x.reshape(batch, -1, channels)
+        x = x.reshape(batch, tokens, channels)
         qkv = Linear(3 * channels, self.kernel_init, dtype=self.dtype, name="qkv")(x)
         # Heads get an axis of their own last: what is cut by then would be padded, too.
         query, key, value = (
-            qkv[..., start : start + channels].reshape(batch, -1, self.heads, channels // self.heads)
+            qkv[..., start : start + channels].reshape(batch, tokens, self.heads, head_channels)
             for start in range(0, 3 * channels, channels)
         )
         if self.is_mutable_collection("intermediates") and not self.is_initializing():
@@ -50,7 +57,7 @@ class GlobalAttention(nn.Module):
             self.sow("intermediates", "key", key)
             self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
         x = global_attention.global_attention(query, key, value, implementation=self.implementation)
-        x = checkpoint_name(x.reshape(batch, -1, channels), ATTENTION_OUTPUT)
+        x = checkpoint_name(x.reshape(batch, tokens, channels), ATTENTION_OUTPUT)
         x = Linear(channels, self.kernel_init, dtype=self.dtype, name="proj")(x).reshape(shape)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 

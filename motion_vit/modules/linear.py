@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.ops.kept_activations import LINEAR_OUTPUT
 from motion_vit.ops.linear import linear
 
@@ -50,7 +51,8 @@ class Linear(nn.Module):
         """Applies the layer to every token."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        output = linear(x.astype(self.dtype), kernel.astype(self.dtype), bias.astype(self.dtype))
+        dtype = computation_dtype(self.dtype)
+        output = linear(x.astype(dtype), kernel.astype(dtype), bias.astype(dtype))
         return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:

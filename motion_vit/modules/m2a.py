@@ -192,4 +192,5 @@ def make_motion_module(
 
 def _flat_frames(x: Clips) -> Float[Array, "b t d"]:
     """Every frame as one vector."""
-    return x.reshape(*x.shape[:2], -1)
+    batch, frames, height, width, channels = x.shape
+    return x.reshape(batch, frames, height * width * channels)

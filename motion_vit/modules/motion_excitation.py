@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
+from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.modules.frame_convolution import FrameConvolution
 from motion_vit.ops.depthwise_conv3d import depthwise_conv3d
 from motion_vit.ops.frame_convolution import halve_frames, resize_frames_nearest
@@ -33,7 +34,8 @@ class FrameDepthwiseConvolution(nn.Module):
         """Convolves `x`."""
         shape = (1, self.kernel_size, self.kernel_size, x.shape[-1])
         kernel = self.param("kernel", initializers.depthwise_kernel, shape)
-        return depthwise_conv3d(x.astype(self.dtype), kernel.astype(self.dtype))
+        dtype = computation_dtype(self.dtype)
+        return depthwise_conv3d(x.astype(dtype), kernel.astype(dtype))
 
     def multiply_adds(self, x: Clips) -> int:
         """Multiply-adds of one call on an input of this shape."""

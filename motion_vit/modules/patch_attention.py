@@ -43,7 +43,8 @@ class PatchAttention(nn.Module):
         shape, size = x.shape, self.patch_size
         if not self._tiles(x):
             motion = find_motion(normalize_vectors(x))
-            return x + self_attention(motion.reshape(shape[0], -1, shape[-1])).reshape(shape)
+            tokens = motion.reshape(shape[0], shape[1] * shape[2] * shape[3], shape[4])
+            return x + self_attention(tokens).reshape(shape)
         normalized = _join_patches(normalize_vectors(_split_patches(x, size)), shape, size)
         motion = jnp.swapaxes(_split_patches(find_motion(normalized), size), 1, 2)
         patches = _split_patches(x, size) + jnp.swapaxes(self_attention(motion), 1, 2)

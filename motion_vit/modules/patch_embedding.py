@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.ops.frame_pairs import shift_frames
 from motion_vit.ops.linear import linear
 
@@ -36,12 +37,13 @@ class PatchProjection(nn.Module):
         frames, rows, columns = self.kernel_size
         kernel = self.param("kernel", initializers.convolution_kernel, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        patches = _spatial_patches(x.astype(self.dtype), rows, columns)
+        dtype = computation_dtype(self.dtype)
+        patches = _spatial_patches(x.astype(dtype), rows, columns)
         shifted = (shift_frames(patches, tap - frames // 2) for tap in range(frames))
         # Slices of `jnp` become gathers where the batch is symbolic.
         taps = [lax.slice_in_dim(tap, 0, None, self.temporal_stride, axis=1) for tap in shifted]
-        weights = kernel.astype(self.dtype).reshape(-1, self.features)
-        return linear(jnp.concatenate(taps, axis=-1), weights, bias.astype(self.dtype))
+        weights = kernel.astype(dtype).reshape(frames * rows * columns * x.shape[-1], self.features)
+        return linear(jnp.concatenate(taps, axis=-1), weights, bias.astype(dtype))
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
         """Multiply-adds of one call on an input of this shape."""

@@ -55,11 +55,14 @@ class JointAttentionBlock(nn.Module):
 
         Returns:
           Tokens of the same shape.
+
+        Raises:
+          ValueError: what the attention raises; with `motion`, patches that are not those of clips of the `grid`.
         """
         y = _norm("norm1", x, self.dtype)
         if self.motion is not None:
             class_token, patches = _split(y)
-            moved = self.motion(patches.reshape(-1, *self.grid, x.shape[-1]), train=train)
+            moved = self.motion(_clips(patches, self.grid), train=train)
             y = jnp.concatenate([class_token, moved.reshape(patches.shape)], axis=1)
         x = x + StochasticDepth()(_attend(self.attention, y, train), stochastic_depth, train=train)
         return x + _perceptron(self, x, stochastic_depth, train)
@@ -149,6 +152,20 @@ def _split(x: Tokens) -> tuple[Tokens, Tokens]:
     """The class token and the patches of sequences."""
     # Slices of `jnp` become gathers where the batch is symbolic.
     return lax.slice_in_dim(x, 0, 1, axis=1), lax.slice_in_dim(x, 1, None, axis=1)
+
+
+def _clips(patches: Tokens, grid: tuple[int, int, int]) -> Clips:
+    """The patches of whole clips, or of frames of which those of a clip follow each other, in their places."""
+    sequences, tokens, channels = patches.shape
+    frames, rows, columns = grid
+    if tokens == frames * rows * columns:
+        return patches.reshape(sequences, *grid, channels)
+    if tokens == rows * columns and sequences % frames == 0:
+        return patches.reshape(sequences // frames, *grid, channels)
+    raise ValueError(
+        f"expected the patches of whole clips or of all their frames, {frames} of {rows} x {columns} patches, got "
+        f"{sequences} sequences of {tokens} patches"
+    )
 
 
 def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
+from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.ops.frame_pairs import shift_frames
 
 Clips = Float[Array, "b t h w c"]
@@ -42,9 +43,10 @@ class TemporalAdaptive(nn.Module):
         """
         means = jnp.mean(x.astype(jnp.float32), axis=(2, 3))
         # Slices and expanded axes instead of indices, of which symbolic batches make gathers.
-        gates = jnp.expand_dims(self._gates(means, train), (2, 3)).astype(self.dtype)
-        kernel = jnp.expand_dims(self._kernels(means, train), (2, 3)).astype(self.dtype)
-        gated = x.astype(self.dtype) * gates
+        dtype = computation_dtype(self.dtype)
+        gates = jnp.expand_dims(self._gates(means, train), (2, 3)).astype(dtype)
+        kernel = jnp.expand_dims(self._kernels(means, train), (2, 3)).astype(dtype)
+        gated = x.astype(dtype) * gates
         reach = self.kernel_size // 2
         taps = [
             shift_frames(gated, tap - reach) * lax.slice_in_dim(kernel, tap, tap + 1, axis=1)

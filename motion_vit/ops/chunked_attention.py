@@ -109,7 +109,7 @@ def _by_head(x: Tokens) -> Float[Array, "b_heads n d"]:
 
 def _out_of_heads(x: Float[Array, "b_heads n d"], shape: tuple[int, ...]) -> Tokens:
     batch, tokens, heads = shape[:3]
-    return jnp.swapaxes(x.reshape(batch, heads, tokens, -1), 1, 2)
+    return jnp.swapaxes(x.reshape(batch, heads, tokens, x.shape[2]), 1, 2)
 
 
 def _in_chunks(x: Tokens) -> Chunks:

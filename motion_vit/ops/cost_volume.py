@@ -107,6 +107,7 @@ def cost_volume_attention(
       ValueError: shapes that do not agree, an even window, an unknown implementation or motion input.
     """
     _check(query, key, position_bias, window)
+    _check_motion(motion, window, query.shape[5])
     if value.shape != key.shape:
         raise ValueError(f"key and value must have one shape, but are {key.shape} and {value.shape}")
     if motion_input not in ("affinity", "softmax"):
@@ -150,6 +151,19 @@ def _check(query: Array, key: Array, position_bias: Array | None, window: int) -
         raise ValueError(
             f"position_bias has shape {position_bias.shape}, but {query.shape[4]} heads and window {window} "
             f"need {(query.shape[4], window, window)}"
+        )
+
+
+def _check_motion(motion: MotionBranch | None, window: int, channels: int) -> None:
+    """Refuses weights of another window or number of channels, of which arrays of length 1 would be broadcast."""
+    if motion is None:
+        return
+    hidden = motion.hidden_kernel.shape[-1]
+    expected = ((window * window, hidden), (hidden,), (hidden, channels), (channels,))
+    if (found := tuple(weight.shape for weight in motion)) != expected:
+        raise ValueError(
+            f"the motion branch has weights of the shapes {found}, but window {window} and heads of {channels} "
+            f"channels need {expected}"
         )
 
 

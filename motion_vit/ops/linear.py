@@ -18,5 +18,5 @@ def linear(
     if current_platform() in ("cpu", "litert"):
         x = x.reshape(-1, x.shape[-1])
     product = x @ kernel
-    product = product + bias.reshape((1,) * (product.ndim - 1) + (-1,))
+    product = product + bias.reshape((1,) * (product.ndim - 1) + kernel.shape[1:])
     return product.reshape(*batch, kernel.shape[1])

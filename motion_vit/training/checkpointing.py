@@ -6,6 +6,7 @@ every one writes what its devices hold, into a folder that all of them see, and 
 """
 
 import contextlib
+import math
 import os
 import pathlib
 import shutil
@@ -315,8 +316,9 @@ def _key_data(key: Any) -> Any:
 
 
 def _top1(metrics: dict[str, float]) -> float:
-    """What checkpoints are ranked by; one that was not evaluated comes after all that were."""
-    return metrics.get("top1", -1.0)
+    """What checkpoints are ranked by; one that was not evaluated, or to no number, comes after all that were."""
+    top1 = metrics.get("top1", -1.0)
+    return top1 if math.isfinite(top1) else -1.0
 
 
 def _replicated_shapes(model: nn.Module, mesh: Mesh) -> dict[str, Any]:

@@ -13,9 +13,12 @@ from matplotlib.figure import Figure
 _MOST_COUNTS_SHOWN = 20
 _MOST_NAMES_SHOWN = 60
 
+# The last column of the counts, which files leave out where it is empty.
+_NO_CLASS = "NaN or infinite logits"
+
 
 def write_confusion_csv(
-    confusion: Int[np.ndarray, "classes classes"], label_names: Sequence[str], target: pathlib.Path
+    confusion: Int[np.ndarray, "classes columns"], label_names: Sequence[str], target: pathlib.Path
 ) -> None:
     """Writes the counts with true classes as rows and predicted classes as columns.
 
@@ -26,12 +29,13 @@ def write_confusion_csv(
     """
     with target.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["true \\ predicted", *label_names])
+        confusion, columns = _columns(confusion, label_names)
+        rows.writerow(["true \\ predicted", *columns])
         rows.writerows([name, *counts] for name, counts in zip(label_names, confusion.tolist(), strict=True))
 
 
 def draw_confusion(
-    confusion: Int[np.ndarray, "classes classes"], label_names: Sequence[str], target: pathlib.Path
+    confusion: Int[np.ndarray, "classes columns"], label_names: Sequence[str], target: pathlib.Path
 ) -> None:
     """Draws each true class's share of predictions.
 
@@ -40,6 +44,7 @@ def draw_confusion(
       label_names: name of each class.
       target: PNG file to write.
     """
+    confusion, columns = _columns(confusion, label_names)
     classes = len(label_names)
     side = min(4.0 + 0.35 * classes, 16.0)
     figure = Figure(figsize=(side + 1, side), dpi=120, layout="constrained")
@@ -51,7 +56,7 @@ def draw_confusion(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if classes <= _MOST_NAMES_SHOWN:
-        axes.set_xticks(range(classes), label_names, rotation=90)
+        axes.set_xticks(range(len(columns)), columns, rotation=90)
         axes.set_yticks(range(classes), label_names)
     if classes <= _MOST_COUNTS_SHOWN:
         for (row, column), count in np.ndenumerate(confusion):
@@ -59,3 +64,12 @@ def draw_confusion(
                 colour = "black" if shares[row, column] > 50 else "white"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(target)
+
+
+def _columns(
+    confusion: Int[np.ndarray, "classes columns"], label_names: Sequence[str]
+) -> tuple[Int[np.ndarray, "classes shown"], list[str]]:
+    """The columns that are shown, and their names."""
+    names = [*label_names, _NO_CLASS]
+    shown = len(names) if confusion[:, len(label_names) :].any() else len(label_names)
+    return confusion[:, :shown], names[:shown]

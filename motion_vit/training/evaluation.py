@@ -29,6 +29,9 @@ from motion_vit.training.distributed import SharedError, is_primary, shard
 from motion_vit.training.normalization import Normalization
 from motion_vit.training.step import logits_function
 
+# A model that has diverged gives no finite logits for any video: the report holds them all, a message some.
+_NAMED_VIDEOS = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class ViewOptions:
@@ -57,19 +60,21 @@ class Evaluation:
 
     Attributes:
       label_names: name of each class.
-      confusion: counts, true classes as rows.
+      confusion: counts, true classes as rows; the last column is of videos that are taken for no class.
       top1: share of videos whose largest logit is right.
       top5: share of videos whose label is among the five largest logits.
       skipped: videos that could not be decoded.
+      not_finite: videos with NaN or infinite logits, which count as wrong.
       seconds: time it took.
       clips_per_second: views evaluated each second by all processes, decoding included.
     """
 
     label_names: tuple[str, ...]
-    confusion: Int[np.ndarray, "classes classes"]
+    confusion: Int[np.ndarray, "classes columns"]
     top1: float
     top5: float
     skipped: tuple[str, ...]
+    not_finite: tuple[str, ...]
     seconds: float
     clips_per_second: float
 
@@ -92,8 +97,18 @@ class Evaluation:
             "top5": self.top5,
             "per_class": {name: None if math.isnan(value) else value for name, value in accuracies},
             "skipped": list(self.skipped),
+            "not_finite": list(self.not_finite),
             "clips_per_second": self.clips_per_second,
         }
+
+    def warning(self) -> str:
+        """A sentence about videos with NaN or infinite logits; "" without any."""
+        if not self.not_finite:
+            return ""
+        some = ", ".join(self.not_finite[:_NAMED_VIDEOS])
+        more = ", ..." if len(self.not_finite) > _NAMED_VIDEOS else ""
+        count = f"{len(self.not_finite)} of {self.videos} videos"
+        return f"{count} have NaN or infinite logits and count as wrong: {some}{more}"
 
 
 class EvaluationStopped(Exception):
@@ -138,10 +153,11 @@ def evaluate(
     classes = len(source.label_names)
     return Evaluation(
         label_names=source.label_names,
-        confusion=metrics.confusion_matrix(labels[seen], logits[seen].argmax(axis=1), classes),
+        confusion=metrics.confusion_matrix(labels[seen], metrics.predicted_classes(logits[seen]), classes),
         top1=metrics.top_k_accuracy(logits[seen], labels[seen], 1),
         top5=metrics.top_k_accuracy(logits[seen], labels[seen], 5),
         skipped=tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen)),
+        not_finite=tuple(clip_name(source, int(row)) for row in np.flatnonzero(seen & ~metrics.finite_rows(logits))),
         seconds=seconds,
         clips_per_second=int(seen.sum()) * views.clips * views.crops / seconds,
     )

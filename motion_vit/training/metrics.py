@@ -1,7 +1,32 @@
-"""Accuracies from logits and labels on the host."""
+"""Accuracies from logits and labels on the host.
+
+Logits of which any is NaN or infinite say nothing: comparisons with NaN are false, and `argmax` takes it for the
+largest. Such an example is taken for no class, and so is never right.
+"""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+
+NO_CLASS = -1
+"""What `predicted_classes` gives where logits are not finite."""
+
+
+def finite_rows(logits: Float[np.ndarray, "*batch classes"]) -> Bool[np.ndarray, " *batch"]:
+    """Whether all logits of an example are finite numbers."""
+    finite: np.ndarray = np.isfinite(logits).all(axis=-1)
+    return finite
+
+
+def predicted_classes(logits: Float[np.ndarray, "*batch classes"]) -> Int[np.ndarray, " *batch"]:
+    """The class of the largest logit of each example, of equal ones the lowest.
+
+    Args:
+      logits: one row an example.
+
+    Returns:
+      Classes; `NO_CLASS` where logits are not finite.
+    """
+    return np.where(finite_rows(logits), np.argmax(logits, axis=-1), NO_CLASS)
 
 
 def top_k_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int) -> float:
@@ -13,7 +38,7 @@ def top_k_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarra
       k: how many classes count; more than there are counts all.
 
     Returns:
-      From 0 to 1; NaN without examples.
+      From 0 to 1; NaN without examples. Examples whose logits are not finite count as wrong.
     """
     if len(labels) == 0:
         return float("nan")
@@ -21,28 +46,28 @@ def top_k_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarra
     # Of equal logits the lower class goes first, as argmax does, so that constant logits are not right on every label.
     classes = np.arange(logits.shape[1])
     before = (logits > own) | ((logits == own) & (classes[None, :] < labels[:, None]))
-    return float(np.mean(before.sum(axis=1) < k))
+    return float(np.mean(finite_rows(logits) & (before.sum(axis=1) < k)))
 
 
 def confusion_matrix(
     labels: Int[np.ndarray, " n"], predictions: Int[np.ndarray, " n"], num_classes: int
-) -> Int[np.ndarray, "classes classes"]:
-    """How many examples of each class (row) were taken for each class (column).
+) -> Int[np.ndarray, "classes columns"]:
+    """How many examples of each class (row) were taken for each class (column), and for none (last column).
 
     Args:
       labels: true classes.
-      predictions: predicted classes.
+      predictions: of `predicted_classes`.
       num_classes: number of classes.
 
     Returns:
       Counts.
     """
-    counts = np.zeros((num_classes, num_classes), np.int64)
+    counts = np.zeros((num_classes, num_classes + 1), np.int64)  # `NO_CLASS` is the index of the last column
     np.add.at(counts, (labels, predictions), 1)
     return counts
 
 
-def per_class_accuracy(confusion: Int[np.ndarray, "classes classes"]) -> Float[np.ndarray, " classes"]:
+def per_class_accuracy(confusion: Int[np.ndarray, "classes columns"]) -> Float[np.ndarray, " classes"]:
     """The share of each class's examples that were taken for it.
 
     Args:

@@ -11,6 +11,7 @@ from motion_vit.data.clip_source import StoredClip
 from motion_vit.data.evaluation_batches import clip_views
 from motion_vit.training import mesh as meshes
 from motion_vit.training.input_data import clip_options
+from motion_vit.training.metrics import finite_rows
 from motion_vit.training.normalization import normalization
 from motion_vit.training.step import logits_function
 from motion_vit.training.trained_model import TrainedModel
@@ -22,7 +23,8 @@ class Prediction:
 
     Attributes:
       path: the video file.
-      classes: (label name, probability) pairs, the most probable first.
+      classes: (label name, probability) pairs, the most probable first; () where logits are NaN or infinite, which say
+        of no class that it is more probable than another.
     """
 
     path: str
@@ -57,6 +59,9 @@ def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: 
         padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
         clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
         logits = np.asarray(logits_of(trained.variables, clips))[: len(views)].mean(axis=0)
+        if not finite_rows(logits):
+            yield Prediction(path, ())
+            continue
         probabilities = np.asarray(jax.nn.softmax(logits))
         ranking = np.argsort(-probabilities, kind="stable")[:top]
         yield Prediction(path, tuple((trained.label_names[i], float(probabilities[i])) for i in ranking))

@@ -300,6 +300,8 @@ class Run:
             f"step {self.step}/{self._plan.total}  validation top-1 {100 * result.top1:.1f} %  "
             f"top-5 {100 * result.top5:.1f} %{skipped}"
         )
+        if warning := result.warning():
+            progress.line(warning)
         return result.top1
 
     def _save(self, validation: dict[str, float] | None = None) -> None:

@@ -109,7 +109,7 @@ def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainSta
       each example, is added to that example's cross entropy, and so are the losses of `correspondence`, of which the
       means before their weights are metrics, too.
       `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
-      with the larger share.
+      with the larger share. A clip with NaN or infinite logits counts as wrong.
 
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
@@ -214,7 +214,9 @@ def _make_outcome(
         (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, state.batch_stats, clips, targets, weights, total, key
         )
-        correct = jnp.sum(jnp.where(jnp.argmax(logits, -1) == jnp.argmax(targets, -1), weights, 0.0))
+        # To argmax, NaN is the largest of all.
+        right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
+        correct = jnp.sum(jnp.where(right, weights, 0.0))
         grads = jax.lax.with_sharding_constraint(grads, sharding.params)
         return _Outcome(loss, grads, correct, batch_stats, summaries)
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motion_vit.errors import UserError
+from motion_vit.training.metrics import finite_rows
 from motion_vit.visualization import recording
 from motion_vit.visualization.class_activation import activation_layer, class_numbers, classifier_weights, grad_cam
 from motion_vit.visualization.clip_recording import ClipRecording, Subject
@@ -42,7 +43,9 @@ def asked_classes(label_names: Sequence[str], names: str) -> list[Contrast]:
 
 
 def most_probable(logits: Float[np.ndarray, " classes"]) -> list[Contrast]:
-    """The classes that are shown where none is asked for, the most probable one first."""
+    """The classes that are shown where none is asked for, the most probable one first; [] if logits are not finite."""
+    if not finite_rows(logits):
+        return []
     return [(int(number), None) for number in np.argsort(-logits, kind="stable")[:_MOST_PROBABLE]]
 
 

@@ -145,7 +145,7 @@ def _sheets(visualization: Visualization, layer_map: LayerMap) -> list[tuple[str
 
 
 def _page(visualization: Visualization) -> str:
-    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in visualization.predictions)
+    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in visualization.predictions) or "no class"
     return html_page(
         visualization.clip,
         visualization.maps,

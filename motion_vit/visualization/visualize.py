@@ -12,6 +12,7 @@ from jaxtyping import Float
 from motion_vit.data.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.training.input_data import clip_options
+from motion_vit.training.metrics import finite_rows
 from motion_vit.training.normalization import normalization
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.visualization.attention_layers import attention_layers
@@ -25,6 +26,7 @@ from motion_vit.visualization.motion_maps import motion_maps, point_of_most_moti
 _DRAWN_SIDE = 480
 _NAMED_CLASSES = 3
 _LONGEST_HEADING = 40
+_NO_CLASS = "The logits of this clip are NaN or infinite: no class is more probable than another."
 _RANDOM_WEIGHTS = "The weights are random: the model has learned nothing, and the pictures show its structure alone."
 
 
@@ -38,7 +40,7 @@ class Visualization:
       maps: what it made of them, layer by layer.
       what: which kinds of it were asked for.
       point: (y, x) of the chosen patch in pixels of the video.
-      predictions: the most probable classes of this clip and their probabilities.
+      predictions: the most probable classes of this clip and their probabilities; () where its logits are not finite.
       model: the model in a few words.
       notes: what a reader must know besides.
       has_random_weights: whether the model has learned nothing, which every picture must say.
@@ -107,19 +109,22 @@ def visualize(
     motion = motion_maps(subject, recorded, temperature=temperature)
     chosen = point or point_of_most_motion(motion) or _middle(view)
     maps: list[LayerMap] = [*motion, *attention_layers(subject, recorded, chosen)]
-    maps += class_activation_maps(subject, recorded, shown)
-    if "grad-cam" in what:
+    if shown:
+        maps += class_activation_maps(subject, recorded, shown)
+    if shown and "grad-cam" in what:
         maps += grad_cams(subject, shown, layers)
+    predictions = _predictions(recorded.logits, trained.label_names)
     return Visualization(
         video=pathlib.Path(path).name,
         clip=ClipFrames(decode_frames(path, view.frame_numbers, short_side=_DRAWN_SIDE), view),
         maps=tuple(maps),
         what=tuple(what) or tuple(one for one in DEFAULT if one not in recorded.missing),
         point=chosen,
-        predictions=_predictions(recorded.logits, trained.label_names),
+        predictions=predictions,
         model=f"{trained.config.model.name}, step {trained.step}",
         notes=(
             *([_RANDOM_WEIGHTS] if has_random_weights else []),
+            *([] if predictions else [_NO_CLASS]),
             *_nearly_even([one.layer for one in motion if one.is_nearly_even]),
             *_not_shown(recorded.missing),
         ),
@@ -128,7 +133,9 @@ def visualize(
 
 
 def _predictions(logits: Float[np.ndarray, " classes"], label_names: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """The most probable classes and their probabilities."""
+    """The most probable classes and their probabilities; () where logits are not finite."""
+    if not finite_rows(logits):
+        return ()
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     best = np.argsort(-probabilities, kind="stable")[:_NAMED_CLASSES]

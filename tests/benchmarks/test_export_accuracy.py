@@ -19,6 +19,12 @@ def test_accuracy_and_differences_are_counted_for_each_export():
     assert "| tflite | 75.00 % | 50.00 % | 2.0e-01 | 3.0e-01 |" in table([model, other], 4).splitlines()
 
 
+def test_logits_that_are_not_finite_are_right_on_no_video():
+    logits = np.array([[[2, 1], [0, 3]], [[np.nan, np.nan], [0, np.inf]]], np.float32)
+    model, other = accuracies(["safetensors", "onnx"], logits, np.array([0, 1]), np.zeros((2, 1), np.float32))
+    assert (model.top1, other.top1, other.otherwise) == (1, 0, 1)
+
+
 def test_exports_of_a_prompted_model_are_called_with_its_extra_frame(monkeypatch):
     first_clips = []
 

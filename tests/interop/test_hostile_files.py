@@ -101,16 +101,28 @@ def write_torch_files(folder):
     write_archive(folder / "bytearray.pth", allocation)
     doubled = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
     write_archive(folder / "nested_key.pth", b"\x80\x02}K\x00" + doubled + b"K\x01s.")
+    write_archive(folder / "nested_name.pth", b"\x80\x04K\x00" + doubled + b"\x8c\x01a\x93.")
+    # Numbers that all have the hash 0: of keys, and of the places where values are kept.
+    equal = [places * (2**61 - 1) for places in range(150_000)]
+    keys = b"".join(b"\x8a\x0a" + key.to_bytes(10, "little") + b"N" for key in equal)
+    write_archive(folder / "equal_hashes.pth", b"\x80\x02}(" + keys + b"u.")
+    write_archive(folder / "equal_places.pth", b"N" + b"".join(b"p%d\n" % key for key in equal[:80_000]) + b".")
+    long = b"X" + struct.pack("<I", 500_000) + b"a" * 500_000
+    pairs = b"h\x00Nsh\x01Ns" * 120_000
+    write_archive(folder / "long_keys.pth", b"\x80\x02" + long + b"q\x00" + long + b"q\x01}" + pairs + b".")
     write_archive(folder / "nested_value.pth", b"\x80\x02}" + text("model") + b"K\x00" + doubled + b"s.")
     write_archive(folder / "deep_lists.pth", b"\x80\x02}" + text("model") + b"]" * 300_000 + b"a" * 299_999 + b"s.")
     write_archive(folder / "itself.pth", b"\x80\x02}q\x00" + text("model") + b"h\x00s.")
     write_archive(folder / "long_pickle.pth", b"\x80\x02" + b"]" * 3 * MEBIBYTE + b".")
     write_archive(folder / "many_instructions.pth", b"\x80\x02" + b"]" * 10**6 + b".")
     (folder / "cut_archive.pth").write_bytes((folder / "itself.pth").read_bytes()[:-30])
-    (folder / "huge_legacy.pt").write_bytes(
-        pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + huge
-        + pickle.dumps(["0"], 2) + struct.pack("<Q", 2**62)
-    )  # fmt: skip
+    start = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
+    one = pickle.dumps(["0"], 2)
+    (folder / "huge_legacy.pt").write_bytes(start + huge + one + struct.pack("<Q", 2**62))
+    twice = pickle.dumps(["0", "0"], 2)
+    (folder / "far_legacy.pt").write_bytes(start + huge + twice + struct.pack("<Q", 2**63) + bytes(64))
+    (folder / "nested_legacy.pt").write_bytes(start + huge + b"\x80\x02](K\x00" + doubled + b"e." + bytes(64))
+    (folder / "number_legacy.pt").write_bytes(start + huge + pickle.dumps(5, 2) + bytes(64))
 
 
 def write_npz_files(folder, weights):
@@ -146,10 +158,14 @@ EXPECTED = {
     "beyond_storage.pth": r"shape \(10, 128\) reaches beyond the 5 numbers",
     "huge_storage.pth": "1 misshapen",
     "endless_view.pth": "1 misshapen",
-    "huge_memo.pth": "holds a list, not a PyTorch state dict",
+    "huge_memo.pth": "at a place that no pickler gives",
     "huge_text.pth": "not one of torch.save",
     "bytearray.pth": r"is refused: it holds more than weights \(builtins.bytearray\)",
     "nested_key.pth": "holds no weights",
+    "nested_name.pth": "an object without a name",
+    "equal_hashes.pth": "holds no weights",
+    "equal_places.pth": "at a place that no pickler gives",
+    "long_keys.pth": "holds no weights",
     "nested_value.pth": "its entry 'model' is a tuple",
     "deep_lists.pth": "its entry 'model' is a list",
     "itself.pth": "its entry 'model' is a dict",
@@ -157,6 +173,9 @@ EXPECTED = {
     "many_instructions.pth": "holds a list",
     "cut_archive.pth": "the end of the archive is missing",
     "huge_legacy.pt": "1 misshapen",
+    "far_legacy.pt": "it ends before its weights do",
+    "nested_legacy.pt": "its list of weights is not that of the weights before it",
+    "number_legacy.pt": "its list of weights is not that of the weights before it",
     "bomb.npz": r"head.weight \(52428800,\) in the source, \(10, 128\) in the model",
     "objects.npz": "holds Python objects, which may be code, not numbers",
     "huge_claim.npz": r"an array \(1125899906842624,\) of float32 takes",
@@ -202,6 +221,31 @@ def test_a_hostile_file_takes_little_memory_and_time_and_is_explained(outcomes, 
     assert len(outcome["message"]) < 20_000
     assert outcome["mebibytes"] < 100
     assert outcome["seconds"] < 30
+
+
+def read(content):
+    return read_pickle(io.BytesIO(content), lambda storage: np.zeros(1, np.float32))[0]
+
+
+@pytest.mark.parametrize("key", [0, 2**61 - 1, 2**70, -5, 0.5, True, None, (1, 2), b"a", "a" * 1001])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_mappings_keep_what_has_a_name_and_look_up_nothing_else(key, protocol):
+    saved = {"model": {"a" * 1000: 1, key: 2}, key: {"a": 3}, "list": [{key: 4}], "tuple": ({key: 5, "b": 6},)}
+    kept = {"model": {"a" * 1000: 1}, "list": [{}], "tuple": ({"b": 6},)}
+    assert read(pickle.dumps(saved, protocol)) == kept
+
+
+@pytest.mark.parametrize("place", [-1, 2**21, 2**61 - 1, 10**30])
+def test_values_are_kept_at_small_places_alone(place):
+    with pytest.raises(DamagedFileError, match="at a place that no pickler gives"):
+        read(b"Np%d\n." % place)
+    with pytest.raises(DamagedFileError, match="a value is taken that was not kept"):
+        read(b"Np0\ng%d\n." % place)
+
+
+def test_values_that_are_numbered_from_1_on_or_with_gaps_are_found():
+    # Python 2 counts from 1.
+    assert read(b"(U\x01aq\x01U\x01bq\x07h\x01h\x07t.") == ("a", "b", "a", "b")
 
 
 CODE = {

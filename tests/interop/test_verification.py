@@ -56,6 +56,13 @@ def test_logits_that_are_not_numbers_do_not_agree(folder, changed):
     assert not verify(folder).agrees
 
 
+def test_a_tolerance_of_infinite_logits_is_none(folder, changed):
+    logits = json.loads((folder / "self_check.json").read_text())["logits"]
+    logits[0][0] = float("inf")
+    changed(logits=logits, tolerance={"rtol": 0.0, "atol": float("inf")})
+    assert not verify(folder).agrees
+
+
 def test_what_the_runtime_said_is_passed_on(folder, tmp_path):
     for name in ("config.json", "self_check.json"):
         (tmp_path / name).write_text((folder / name).read_text())

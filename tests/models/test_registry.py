@@ -1,5 +1,8 @@
+import re
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import motion_vit
@@ -29,8 +32,7 @@ def test_options_take_the_forms_of_a_config_file():
         ("uniformer_emim_s", {"head_channels": 0}, "must divide the widths"),
         ("uniformer_emim_s", {"window": 4, "num_classes": 0}, "window is 4.*; num_classes is 0"),
         ("uniformer_emim_s", {"depths": (1, 2)}, "four positive numbers"),
-        ("uniformer_emim_s", {"dtype": "float31"}, "'float32' or 'bfloat16'"),
-        ("uniformer_emim_s", {"dtype": None}, "dtype is None, but must name a dtype"),
+        ("uniformer_emim_s", {"dtype": "float31"}, "dtype is 'float31', but must be one of float32, bfloat16, float16"),
         ("uniformer_emim_s", {"widths": ("a", 8, 8, 8)}, "must be made of numbers, such as"),
         ("uniformer_emim_s", {"depths": (1.5, 1, 1, 1)}, "must be made of numbers, such as"),
         ("uniformer_emim_s", {"stochastic_depth": 1.0}, "probability below 1"),
@@ -44,3 +46,22 @@ def test_options_take_the_forms_of_a_config_file():
 def test_a_wrong_name_or_option_is_explained(name, options, message):
     with pytest.raises(motion_vit.UserError, match=message):
         motion_vit.create_model(name, **options)
+
+
+@pytest.mark.parametrize("name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny"])
+@pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
+@pytest.mark.parametrize(
+    "dtype", ["int32", "uint8", "bool", bool, int, "complex64", "float8_e4m3fn", "float64", float, ">f4", "", None, [1]]
+)
+def test_models_compute_in_no_dtype_that_loses_the_weights(name, adapter, dtype):
+    message = re.escape(f"dtype is {dtype!r}, but must be one of float32, bfloat16, float16")
+    with pytest.raises(motion_vit.UserError, match=message):
+        motion_vit.create_model(name, dtype=dtype, input_adapter=adapter)
+    model_class = type(motion_vit.create_model(name))
+    with pytest.raises(ValueError, match=message):
+        model_class(dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", jnp.bfloat16, np.dtype("float16"), np.float32])
+def test_models_compute_in_dtypes_of_floating_point_whatever_names_them(dtype):
+    assert motion_vit.create_model("uniformer_tiny", dtype=dtype).dtype == jnp.dtype(dtype)

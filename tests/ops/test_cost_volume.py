@@ -190,6 +190,10 @@ def test_the_portable_forms_compile_without_gather_or_scatter(implementation):
     assert "stablehlo.scatter" not in program
 
 
+def motion_weights(displacements, channels):
+    return MotionBranch(*map(jnp.zeros, ((displacements, 8), (8,), (8, channels), (channels,))))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -198,6 +202,8 @@ def test_the_portable_forms_compile_without_gather_or_scatter(implementation):
         ({"motion_input": "logits"}, "'affinity' or 'softmax'"),
         ({"position_bias": jnp.zeros((1, 3, 3))}, r"\(2, 3, 3\)"),
         ({"value": jnp.zeros((2, 3, 5, 7, 2, 5))}, "one shape"),
+        ({"motion": motion_weights(1, 4)}, r"weights of the shapes \(\(1, 8\), .* need \(\(9, 8\), "),
+        ({"motion": motion_weights(9, 1)}, r"\(8, 1\), .*heads of 4 channels need"),
         ({"key": jnp.zeros((2, 3, 5, 6, 2, 4))}, r"\[batch, pairs, height, width, heads, channels\]"),
     ],
 )

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import pathlib
 import shutil
 
@@ -96,6 +97,15 @@ def test_the_latest_and_the_best_checkpoints_are_kept(
     mesh = meshes.data_mesh(jax.devices()[:1])
     assert load_for_inference(tmp_path, which="last", mesh=mesh).step == 5
     assert load_for_inference(tmp_path, which="best", mesh=mesh).step == 2
+
+
+def test_a_checkpoint_whose_accuracy_is_no_number_is_not_the_best(
+    small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path
+) -> None:
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        for step, top1 in ((1, 0.2), (2, math.nan), (3, math.inf)):
+            checkpoints.save(at_step(state, step), {}, description(small_config), {"top1": top1})
+    assert load_for_inference(tmp_path, which="best", mesh=meshes.data_mesh(jax.devices()[:1])).step == 1
 
 
 def test_inference_takes_model_labels_and_recipe_from_the_checkpoint(finished_run: pathlib.Path) -> None:

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import math
 import pathlib
@@ -9,9 +10,15 @@ import pytest
 from training_processes import RECIPE
 
 from motion_vit import UserError
+from motion_vit.data.clip_source import clip_name
+from motion_vit.data.open_source import open_source
+from motion_vit.training import mesh as meshes
+from motion_vit.training.checkpointing import load_for_inference
 from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.evaluation import Evaluation, write_report
+from motion_vit.training.evaluation import Evaluation, ViewOptions, evaluate, write_report
+from motion_vit.training.input_data import clip_options
 from motion_vit.training.loop import train
+from motion_vit.training.normalization import normalization
 from motion_vit.training.recipe_file import load_config
 from motion_vit.training.writers import METRICS_FILE, read_json_lines
 
@@ -19,10 +26,11 @@ from motion_vit.training.writers import METRICS_FILE, read_json_lines
 def example() -> Evaluation:
     return Evaluation(
         label_names=("up", "down", "left"),
-        confusion=np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]),
+        confusion=np.array([[3, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]),
         top1=5 / 6,
         top5=1.0,
         skipped=("bad.mp4",),
+        not_finite=(),
         seconds=1.0,
         clips_per_second=6.0,
     )
@@ -91,16 +99,58 @@ def test_a_report_is_json_a_table_and_a_picture(tmp_path: pathlib.Path) -> None:
     report = json.loads(files["report"].read_text())
     assert report["per_class"] == {"up": 0.75, "down": 1.0, "left": None}
     assert report["skipped"] == ["bad.mp4"]
+    assert report["not_finite"] == []
     with files["table"].open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0][1:] == ["up", "down", "left"]
     assert rows[1] == ["up", "3", "1", "0"]
+    assert example().warning() == ""
     assert files["picture"].read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_accuracy_of_a_class_without_videos_is_not_a_number() -> None:
     assert math.isnan(example().per_class[2])
     assert example().videos == 6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_videos_with_logits_that_are_not_finite_count_as_wrong_and_are_named(
+    value: float, finished_run: pathlib.Path, lists: dict[str, pathlib.Path]
+) -> None:
+    mesh = meshes.data_mesh()
+    trained = load_for_inference(finished_run, mesh=mesh)
+    # A bias of the class that every NaN was taken for, and that an infinite logit speaks for.
+    trained.variables["params"]["head"]["bias"] = trained.variables["params"]["head"]["bias"].at[0].set(value)
+    source = open_source(lists["validation"], default_split="validation", label_names=trained.label_names)
+    result = evaluate(
+        trained.model,
+        trained.variables,
+        source,
+        clip_options(trained.config),
+        normalization(trained.config),
+        ViewOptions(clips=2),
+        mesh=mesh,
+    )
+    assert (result.videos, result.top1, result.top5) == (11, 0, 0)
+    assert np.nanmax(result.per_class) == 0
+    assert result.to_dict()["not_finite"] == [clip_name(source, row) for row in range(11)]
+    assert result.warning().startswith("11 of 11 videos have NaN or infinite logits and count as wrong: ")
+    assert result.warning().endswith(f"{clip_name(source, 2)}, ...")
+
+
+def test_the_confusion_matrix_has_a_column_of_videos_without_finite_logits_where_there_are_some(
+    tmp_path: pathlib.Path,
+) -> None:
+    confusion = example().confusion.copy()
+    confusion[2, -1] = 1
+    evaluation = dataclasses.replace(example(), confusion=confusion, not_finite=("nan.mp4",))
+    files = write_report(evaluation, tmp_path)
+    with files["table"].open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1:] == ["up", "down", "left", "NaN or infinite logits"]
+    assert rows[3] == ["left", "0", "0", "0", "1"]
+    assert json.loads(files["report"].read_text())["per_class"]["left"] == 0
+    assert evaluation.warning() == "1 of 7 videos have NaN or infinite logits and count as wrong: nan.mp4"
 
 
 def test_evaluation_runs_on_all_devices(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
 
@@ -213,6 +214,23 @@ def test_a_signal_in_the_last_evaluation_lets_it_end(
     result = run(small_config, tmp_path)
     assert result.completed
     assert result.top1 is not None
+
+
+def test_a_run_says_how_many_validation_videos_have_logits_that_are_not_finite(
+    small_config: ConfigDict,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate = run_module.evaluate
+
+    def spoiled(model: nn.Module, variables: dict, *arguments: object, **options: object) -> evaluation.Evaluation:
+        return evaluate(model, jax.tree.map(lambda leaf: leaf * np.nan, variables), *arguments, **options)
+
+    small_config.evaluation.every_epochs = 2
+    monkeypatch.setattr(run_module, "evaluate", spoiled)
+    assert run(small_config, tmp_path).top1 == 0
+    assert "11 of 11 videos have NaN or infinite logits and count as wrong: " in capsys.readouterr().out
 
 
 def test_ctrl_c_saves_and_says_how_to_continue(

@@ -1,5 +1,6 @@
 import pathlib
 
+import numpy as np
 import pytest
 
 from motion_vit import UserError
@@ -30,6 +31,17 @@ def test_only_the_most_probable_classes_are_named(finished_run: pathlib.Path, li
     (prediction,) = predict(trained, read_video_list(lists["validation"]).paths[:1], top=2, mesh=mesh)
     assert len(prediction.classes) == 2
     assert prediction.to_dict()["predictions"][0].keys() == {"label", "probability"}
+
+
+def test_no_class_is_named_where_logits_are_not_finite(
+    finished_run: pathlib.Path, lists: dict[str, pathlib.Path]
+) -> None:
+    mesh = meshes.data_mesh()
+    trained = load_for_inference(finished_run, mesh=mesh)
+    trained.variables["params"]["head"]["bias"] = trained.variables["params"]["head"]["bias"].at[3].set(np.nan)
+    (prediction,) = predict(trained, read_video_list(lists["validation"]).paths[:1], mesh=mesh)
+    assert prediction.classes == ()
+    assert prediction.to_dict()["predictions"] == []
 
 
 def test_real_files_of_several_codecs_and_sizes_are_predicted(

@@ -250,6 +250,14 @@ def test_the_accuracy_of_mixed_clips_counts_the_label_with_the_larger_share(pred
     assert float(metrics["top1"]) == top1
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_clips_with_logits_that_are_not_finite_are_never_right(value: float) -> None:
+    state = make_state()
+    state.params["head"]["bias"] = jnp.zeros(5).at[0].set(value)
+    _, metrics = mixing_step()(state, mixable_batch())
+    assert float(metrics["top1"]) == 0
+
+
 def test_the_random_draws_of_a_step_depend_on_the_key_and_on_the_step() -> None:
     losses = []
     for number, key in ((0, 0), (0, 0), (1, 0), (0, 1)):

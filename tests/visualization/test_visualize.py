@@ -102,6 +102,17 @@ def test_the_mean_of_a_class_activation_map_is_the_logit_without_its_bias(traine
         assert ratio == pytest.approx(difference + bias[1] - bias[2], abs=1e-3)
 
 
+def test_a_model_whose_logits_are_not_finite_is_shown_with_no_class(trained, video) -> None:
+    model = trained("uniformer")
+    head = model.variables["params"]["head"]
+    spoiled = {**head, "bias": np.full_like(head["bias"], np.nan)}
+    model = model._replace(variables={**model.variables, "params": {**model.variables["params"], "head": spoiled}})
+    seen = visualize(model, video, what=["motion", "cam", "grad-cam"])
+    assert seen.predictions == ()
+    assert "The logits of this clip are NaN or infinite: no class is more probable than another." in seen.notes
+    assert not {"Class activation", "Grad-CAM"} & {getattr(one, "title", "") for one in seen.maps}
+
+
 def test_grad_cam_of_a_stage_is_that_of_its_last_block(trained, video) -> None:
     seen = visualize(trained("uniformer"), video, what=["grad-cam"], layers=["stage3"], classes="dog")
     (cam,) = seen.maps

@@ -1,0 +1,28 @@
+"""The dtypes that layers, and so models, compute in."""
+
+import contextlib
+from typing import Any
+
+import jax.numpy as jnp
+
+COMPUTATION_DTYPES = ("float32", "bfloat16", "float16")
+"""The names of the dtypes. Statistics and parameters are float32, so that float64 would be no more precise."""
+
+
+def computation_dtype(dtype: Any) -> jnp.dtype:
+    """Refuses dtypes that no layer computes in: weights become 0 as whole numbers, and 1 as truth values.
+
+    Args:
+      dtype: a dtype, or what names one.
+
+    Returns:
+      The dtype, one of `COMPUTATION_DTYPES`.
+
+    Raises:
+      ValueError: another dtype, or what is none.
+    """
+    # NumPy takes None for float64. `jnp.dtype` raises TypeError, or ValueError for some malformed lists of fields.
+    with contextlib.suppress(TypeError, ValueError):
+        if dtype is not None and (found := jnp.dtype(dtype)) in map(jnp.dtype, COMPUTATION_DTYPES):
+            return found
+    raise ValueError(f"dtype is {dtype!r}, but must be one of {', '.join(COMPUTATION_DTYPES)}")
