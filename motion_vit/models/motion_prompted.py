@@ -127,4 +127,6 @@ def _problems(model: MotionPrompted) -> list[str]:
     for name in ("pixel_mean", "pixel_std"):
         if len(getattr(model, name)) != 3:
             problems.append(f"{name} is {getattr(model, name)}, but must be three numbers, for red, green and blue")
+    if min(model.pixel_std, default=1) <= 0:
+        problems.append(f"pixel_std is {model.pixel_std}, but must be above 0: pixels were divided by it")
     return problems

@@ -22,6 +22,20 @@ def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def unknown_implementations(model: nn.Module, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Options that name no implementation of an operator.
+
+    Args:
+      model: the model.
+      known: option -> the names that its operator accepts, beside None.
+    """
+    return [
+        f"{name} is {getattr(model, name)!r}, but must be None, which has one chosen, or one of {', '.join(names)}"
+        for name, names in known.items()
+        if getattr(model, name) is not None and getattr(model, name) not in names
+    ]
+
+
 def below_one(model: nn.Module, names: Sequence[str]) -> list[str]:
     """Options that must be 1 or more and are not."""
     return [f"{name} is {getattr(model, name)}, but must be at least 1" for name in names if getattr(model, name) < 1]

@@ -22,6 +22,7 @@ from motion_vit.models.option_checks import (
     no_probability_below_one,
     not_above_zero,
     outside_choices,
+    unknown_implementations,
     window_without_centre,
 )
 from motion_vit.models.rematerialization import Remat
@@ -33,6 +34,7 @@ from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.token_embedding import TokenEmbedding
+from motion_vit.ops import cost_volume, global_attention
 from motion_vit.ops.cost_volume import MotionInput
 
 AttentionScheme = Literal["divided_space_time", "joint_space_time", "space_only"]
@@ -236,7 +238,11 @@ def _problems(model: TimeSformer) -> list[str]:
         "initialization": Initialization,
         "remat": Remat,
     }
-    problems = outside_choices(model, choices)
+    implementations = {
+        "cost_volume_implementation": cost_volume.IMPLEMENTATIONS,
+        "attention_implementation": global_attention.IMPLEMENTATIONS,
+    }
+    problems = outside_choices(model, choices) + unknown_implementations(model, implementations)
     if model.temporal_attention == "cost_volume" and model.attention != "divided_space_time":
         problems.append(
             f"temporal_attention is 'cost_volume', but attention is {model.attention!r}, which has no attention over "

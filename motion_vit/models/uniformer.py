@@ -23,6 +23,7 @@ from motion_vit.models.option_checks import (
     not_above_zero,
     not_one_a_stage,
     outside_choices,
+    unknown_implementations,
     window_without_centre,
 )
 from motion_vit.models.rematerialization import Remat
@@ -36,6 +37,7 @@ from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import MotionModule
 from motion_vit.modules.patch_embedding import PatchEmbedding
+from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
 from motion_vit.ops.cost_volume import MotionInput
 
 Placement = Literal["lg", "gl", "ll", "gg", "stage3", "stage4"]
@@ -270,7 +272,12 @@ def _problems(model: UniFormer) -> list[str]:
         "initialization": Initialization,
         "remat": Remat,
     }
-    problems = outside_choices(model, choices)
+    implementations = {
+        "cost_volume_implementation": cost_volume.IMPLEMENTATIONS,
+        "depthwise_implementation": depthwise_conv3d.IMPLEMENTATIONS,
+        "attention_implementation": global_attention.IMPLEMENTATIONS,
+    }
+    problems = outside_choices(model, choices) + unknown_implementations(model, implementations)
     problems += not_one_a_stage(model, ("widths", "depths", "patch_sizes"))
     problems += window_without_centre(model.window)
     if model.head_channels < 1 or any(width % model.head_channels for width in model.widths[2:]):
