@@ -1,11 +1,12 @@
 """`motion-vit visualize`."""
 
 import argparse
+import math
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from motion_vit.cli.arguments import add_command, add_weights_choice, model_options
+from motion_vit.cli.arguments import add_command, add_weights_choice, model_options, real_number, refusal
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def add_visualize(commands: Any) -> None:
         help="of cam and grad-cam: a class, or two to compare; default: the most probable ones",
     )
     parser.add_argument(
-        "--temperature", type=float, default=1.0, metavar="T", help="of motion: below 1, sharper displacements"
+        "--temperature",
+        type=real_number(lambda value: 0 < value < math.inf, "a number above 0"),
+        default=1.0,
+        metavar="T",
+        help="of motion: below 1, sharper displacements",
     )
     parser.add_argument("--list", action="store_true", help="print the names of all intermediates and leave")
     parser.usage = (
@@ -144,7 +149,7 @@ def _choices(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
         words = tuple(dict.fromkeys(text.split(",")))
         for word in words:
             if word not in allowed:
-                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
+                raise refusal(word, f"one of {', '.join(allowed)}")
         return words
 
     return read
@@ -155,5 +160,7 @@ def _place(text: str) -> tuple[float, float]:
     try:
         y, x = (float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no place; expected Y,X in pixels, such as 120,64") from None
+        y, x = math.nan, math.nan
+    if not (math.isfinite(y) and math.isfinite(x)):
+        raise refusal(text, "a place Y,X in pixels, such as 120,64")
     return y, x

@@ -174,7 +174,7 @@ def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatc
     assert not (tmp_path / "new").exists()
     with pytest.raises(SystemExit):
         cli.main(["visualize", str(video), "--checkpoint", "run", "--what", "everything"])
-    assert "'everything' is none of motion" in capsys.readouterr().err
+    assert "given 'everything', but expected one of motion" in capsys.readouterr().err
 
 
 def test_list_names_the_intermediates_of_a_model_without_a_video(capsys, monkeypatch) -> None:
