@@ -112,7 +112,7 @@ def test_every_command_tells_what_a_model_refuses(
     model = "uniformer_emim_tiny"
     assert message in message_of(["inspect", model, option], capsys)
     assert message in message_of(["visualize", "--model", model, option, "--list"], capsys)
-    visualize = ["visualize", "v.mp4", "--model", model, option, "--out", str(tmp_path / "maps")]
+    visualize = ["visualize", RECIPE, "--model", model, option, "--out", str(tmp_path / "maps")]
     assert message in message_of(visualize, capsys)
     fields = {"frames": "data.frames", "image_size": "data.size"}
     name, value = option.split("=")

@@ -134,7 +134,9 @@ def model_options(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UserError(f"{text!r} is not understood; options of a model are written OPTION=VALUE.")
+            raise UserError(
+                f"{text!r} is not understood; an option of a model is written OPTION=VALUE, such as frames=8."
+            )
         if name in options:
             raise UserError(f"the option {name!r} of the model is given twice.")
         try:

@@ -85,10 +85,7 @@ def _visualize(options: argparse.Namespace) -> int:
     from motion_vit.training.compilation_cache import enable_compilation_cache
     from motion_vit.training.whole_folder import check_new_or_empty, whole_folder
 
-    if options.video is not None and "=" in options.video and not pathlib.Path(options.video).exists():
-        # Where flags stand before the model's options, argparse takes the first of them for the video.
-        options.options.insert(0, options.video)
-        options.video = None
+    _sort_words(options)
     if not options.list:
         if options.video is None or options.out is None:
             raise UserError("a VIDEO and --out DIR are needed; --list alone goes without.")
@@ -119,6 +116,23 @@ def _visualize(options: argparse.Namespace) -> int:
         files = write_files(visualization, folder, options.format)
     print("\n".join(str(options.out / file.name) for file in files))
     return 0
+
+
+def _sort_words(options: argparse.Namespace) -> None:
+    """Tells the video from the model's options: argparse takes the first word for the video, whatever it is.
+
+    Raises:
+      UserError: there are several words that are no options, or the only one is no file.
+    """
+    words = [word for word in (options.video, *options.options) if word is not None]
+    options.options = [word for word in words if "=" in word and not pathlib.Path(word).exists()]
+    others = [word for word in words if word not in options.options]
+    form = "An option of a model is written OPTION=VALUE, such as frames=8."
+    if len(others) > 1:
+        raise UserError(f"one VIDEO is expected, but these are given: {', '.join(map(repr, others))}. {form}")
+    if others and not pathlib.Path(others[0]).exists():
+        raise UserError(f"the VIDEO {others[0]!r} does not exist. {form}")
+    options.video = others[0] if others else None
 
 
 def _read_model(options: argparse.Namespace) -> "TrainedModel":
