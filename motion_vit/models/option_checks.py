@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
@@ -73,14 +74,21 @@ def window_without_centre(window: int) -> list[str]:
     return [] if window >= 1 and window % 2 else [f"window is {window}, but must be odd: it is centred on the query"]
 
 
-def check_rank_of_clips(clips: Array) -> None:
-    """Refuses what is not a batch of clips.
+def check_clips(clips: Array) -> None:
+    """Refuses what is not a batch of normalised clips.
 
     Args:
       clips: what a model was given.
 
     Raises:
-      ValueError: it is not `[batch, frames, height, width, 3]`.
+      ValueError: it is not `[batch, frames, height, width, 3]`, or of whole numbers: pixels as they come out of a
+        video, which a model would take for colours brighter than any, and answer wrongly.
     """
     if clips.ndim != 5 or clips.shape[-1] != 3:
         raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+    if not jnp.issubdtype(clips.dtype, jnp.floating):
+        raise ValueError(
+            f"expected normalised clips of floating point numbers, got {clips.dtype}: scale pixels to [0, 1], subtract "
+            "the mean and divide by the standard deviation that the model was trained with, as "
+            "`motion_vit.training.normalization.Normalization` does"
+        )

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
-    check_rank_of_clips,
+    check_clips,
     no_probability_below_one,
     not_above_zero,
     outside_choices,
@@ -136,8 +136,8 @@ class TimeSformer(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, smaller than a patch, or too few frames for a frame pair; in training a
-            batch that `batch_norm_groups` does not divide.
+          ValueError: clips of another rank or of whole numbers, smaller than a patch, or too few frames for a frame
+            pair; in training a batch that `batch_norm_groups` does not divide.
         """
         _check_clips(clips, self)
         batch, frames, height, width = clips.shape[:4]
@@ -261,7 +261,7 @@ def _problems(model: TimeSformer) -> list[str]:
 
 
 def _check_clips(clips: Array, model: TimeSformer) -> None:
-    check_rank_of_clips(clips)
+    check_clips(clips)
     if min(clips.shape[2:4]) < model.patch_size:
         raise ValueError(
             f"expected clips of at least {model.patch_size} x {model.patch_size} pixels (a patch), "

@@ -18,7 +18,7 @@ from motion_vit.models.frame_sharding import constrain_frames, splittable_operat
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
-    check_rank_of_clips,
+    check_clips,
     no_probability_below_one,
     not_above_zero,
     not_one_a_stage,
@@ -145,8 +145,8 @@ class UniFormer(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, smaller than a token of the last stage, or too few frames for a frame pair;
-            in training a batch that `batch_norm_groups` does not divide.
+          ValueError: clips of another rank or of whole numbers, smaller than a token of the last stage, or too few
+            frames for a frame pair; in training a batch that `batch_norm_groups` does not divide.
           UserError: with a `frame_axis`, no mesh that has it, or frames that its devices do not divide.
         """
         _check_clips(clips, self)
@@ -292,7 +292,7 @@ def _problems(model: UniFormer) -> list[str]:
 
 
 def _check_clips(clips: Array, model: UniFormer) -> None:
-    check_rank_of_clips(clips)
+    check_clips(clips)
     stride = math.prod(model.patch_sizes)
     if min(clips.shape[2:4]) < stride:
         raise ValueError(

@@ -44,3 +44,22 @@ def test_options_take_the_forms_of_a_config_file():
 def test_a_wrong_name_or_option_is_explained(name, options, message):
     with pytest.raises(motion_vit.UserError, match=message):
         motion_vit.create_model(name, **options)
+
+
+@pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
+@pytest.mark.parametrize("name", motion_vit.list_models())
+def test_pixels_that_are_not_normalised_are_refused(name, adapter):
+    model = motion_vit.create_model(name, frames=2, image_size=32, input_adapter=adapter)
+    for dtype in (jnp.uint8, jnp.int32, jnp.bool):
+        pixels = jax.ShapeDtypeStruct((1, *model.clip_shape), dtype)
+        with pytest.raises(ValueError, match=rf"got {pixels.dtype}: scale pixels to \[0, 1\], subtract the mean"):
+            jax.eval_shape(model.init, jax.random.key(0), pixels)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("name", ["uniformer_tiny", "resnet18_tiny", "timesformer_tiny"])
+def test_normalised_clips_may_have_any_floating_point_dtype(name, dtype):
+    model = motion_vit.create_model(name, frames=2, image_size=32)
+    clips = jax.ShapeDtypeStruct((1, *model.clip_shape), dtype)
+    logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), clips)
+    assert logits.shape == (1, model.num_classes)
