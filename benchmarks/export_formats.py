@@ -29,8 +29,8 @@ import numpy as np
 
 import motion_vit
 from motion_vit.interop.export_formats import FORMATS
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.config import default_config
-from motion_vit.training.train_state import variable_shapes
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weights_folder import write_weights_folder
 

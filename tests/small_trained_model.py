@@ -5,8 +5,8 @@ import numpy as np
 from small_network import register_small_network
 
 import motion_vit
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.config import default_config
-from motion_vit.training.train_state import variable_shapes
 from motion_vit.training.trained_model import TrainedModel
 
 

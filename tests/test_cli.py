@@ -98,6 +98,33 @@ def test_a_model_is_inspected_with_options(capsys: pytest.CaptureFixture[str]) -
     assert "written OPTION=VALUE" in message_of(["inspect", "uniformer_emim_tiny", "frames"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("image_size=16", "cannot take clips of 16 frames of 16 x 16 pixels: expected clips of at least 32 x 32"),
+        ("frames=1", "cannot take clips of 1 frames of 64 x 64 pixels: expected at least 2 frames"),
+        ("layer_scale=big", "layer_scale is 'big', but must be of type float, or None"),
+        ("attention_implementation=foo", "attention_implementation is 'foo', but must be None"),
+    ],
+)
+def test_every_command_tells_what_a_model_refuses(
+    option: str, message: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = "uniformer_emim_tiny"
+    assert message in message_of(["inspect", model, option], capsys)
+    assert message in message_of(["visualize", "--model", model, option, "--list"], capsys)
+    visualize = ["visualize", RECIPE, "--model", model, option, "--out", str(tmp_path / "maps")]
+    assert message in message_of(visualize, capsys)
+    fields = {"frames": "data.frames", "image_size": "data.size"}
+    name, value = option.split("=")
+    changes = {"model.name": model, "data.frames": "16", "data.size": "64", "data.train": "x"}
+    changes[fields.get(name, f"model.options.{name}")] = value
+    overrides = [f"--config.{field}={value}" for field, value in changes.items()]
+    train = ["train", "--config", RECIPE, "--workdir", str(tmp_path / "run"), *overrides]
+    assert message in message_of(train, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     rendered, prepared, run = tmp_path / "videos", str(tmp_path / "prepared"), tmp_path / "run"
     counts = ["--train", "10", "--validation", "10", "--size", "32"]
@@ -250,7 +277,7 @@ def test_impossible_arguments_are_answered_without_a_traceback(
 ) -> None:
     with pytest.raises(SystemExit):
         cli.main(["data", "show", "x", "--out", "x.png", "--seed", "-1"])
-    assert "-1 is below 0" in capsys.readouterr().err
+    assert "given '-1', but expected a whole number of at least 0" in capsys.readouterr().err
     show = ["data", "show", "x", "--out", "x.png", "--config", RECIPE]
     assert "data.mean" in message_of([*show, "--config.data.mean=(1,)"], capsys)
     assert "neither a prepared folder nor a list file" in message_of(show, capsys)

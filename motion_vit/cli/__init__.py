@@ -21,6 +21,7 @@ from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
+from motion_vit.training.tpu_environment import quiet_absent_tpu
 
 _USER_ERROR_STATUS = 2
 _BROKEN_PIPE_STATUS = 141  # that of a program which the signal SIGPIPE ends
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       `data check` found bad clips, or another process of the run is lost; 3 if `inspect` finds that a step does not
       fit; 2 after a user's mistake; 130 after Ctrl-C; 141 if nobody reads the output any more.
     """
+    quiet_absent_tpu()
     parser = _parser()
     try:
         options, rest = parser.parse_known_args(

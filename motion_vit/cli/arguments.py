@@ -62,26 +62,60 @@ def add_weights_choice(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Makes argparse take whole numbers from a least one on.
+def refusal(given: str, expected: str) -> argparse.ArgumentTypeError:
+    """What a function for `type=` raises; of other errors, argparse tells no more than the function's name.
 
     Args:
-      least: that number.
+      given: the argument.
+      expected: what it must be, such as "a whole number".
+
+    Returns:
+      The error.
+    """
+    return argparse.ArgumentTypeError(f"given {given!r}, but expected {expected}")
+
+
+def whole_number(accepts: Callable[[int], bool], expected: str) -> Callable[[str], int]:
+    """Makes argparse take some whole numbers.
+
+    Args:
+      accepts: whether a number is one of them.
+      expected: what they are, for a message.
 
     Returns:
       A function from an argument to its number, for `type=`.
     """
 
-    def whole_number(text: str) -> int:
+    def read(text: str) -> int:
         try:
             value = int(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        except ValueError:
+            raise refusal(text, expected) from None
+        if not accepts(value):
+            raise refusal(text, expected)
         return value
 
-    return whole_number
+    return read
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Makes argparse take whole numbers from a least one on."""
+    return whole_number(lambda value: value >= least, f"a whole number of at least {least}")
+
+
+def real_number(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    """Makes argparse take some numbers; see `whole_number`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise refusal(text, expected) from None
+        if not accepts(value):
+            raise refusal(text, expected)
+        return value
+
+    return read
 
 
 def model_options(texts: Sequence[str]) -> dict[str, Any]:
@@ -100,7 +134,9 @@ def model_options(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UserError(f"{text!r} is not understood; options of a model are written OPTION=VALUE.")
+            raise UserError(
+                f"{text!r} is not understood; an option of a model is written OPTION=VALUE, such as frames=8."
+            )
         if name in options:
             raise UserError(f"the option {name!r} of the model is given twice.")
         try:

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least
+from motion_vit.cli.arguments import add_command, at_least, real_number
 from motion_vit.errors import UserError
 
 # Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
@@ -35,11 +35,13 @@ def add_prepare(commands: Any) -> None:
     parser.add_argument("--verify", action="store_true", help="decode every frame of every clip")
     parser.add_argument("--skip-bad", action="store_true", help="leave out clips that are missing or cannot be decoded")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes; default: one for each core")
-    parser.add_argument("--split-number", type=int, metavar="N", help="ucf101, hmdb51: official split 1, 2 or 3")
+    parser.add_argument(
+        "--split-number", type=at_least(1), metavar="N", help="ucf101, hmdb51: official split 1, 2 or 3"
+    )
     parser.add_argument("--subset", metavar="NAME", help="finegym: gym99 (default) or gym288")
     parser.add_argument(
         "--validation-share",
-        type=float,
+        type=real_number(lambda value: 0 <= value < 1, "a share of at least 0 and below 1, such as 0.1"),
         metavar="SHARE",
         help="list: share of each class to hold out where the list names no splits; default: 0.1",
     )

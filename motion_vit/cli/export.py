@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, add_weights_choice, at_least
+from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
 from motion_vit.interop.export_formats import FORMATS, WEIGHT_DTYPES
 
 DIFFERS_STATUS = 1
@@ -43,9 +43,7 @@ def add_export(commands: Any) -> None:
 def _batch(text: str) -> int | str:
     if text == "symbolic":
         return text
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is neither a number of clips nor the word symbolic")
-    return at_least(1)(text)
+    return whole_number(lambda value: value >= 1, "a number of clips of at least 1, or the word symbolic")(text)
 
 
 def _export(options: argparse.Namespace) -> int:

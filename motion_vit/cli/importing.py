@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least, model_options
+from motion_vit.cli.arguments import add_command, at_least, model_options, whole_number
 from motion_vit.errors import UserError
 
 _SEEDS = 2**32
@@ -54,7 +54,8 @@ def add_import(commands: Any) -> None:
         "--partial", action="store_true", help="leave at its initial value whatever does not fit, and drop the rest"
     )
     _add_clips(parser)
-    parser.add_argument("--seed", type=_seed, default=0, help="of initial values; default: 0")
+    seed = whole_number(lambda value: 0 <= value < _SEEDS, f"a whole number of at least 0 and below {_SEEDS}")
+    parser.add_argument("--seed", type=seed, default=0, help="of initial values; default: 0")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.usage = "motion-vit import SOURCE --model NAME --out DIR [OPTION=VALUE ...] [--labels FILE] [...]"
 
@@ -78,13 +79,6 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
         "classes (Kinetics)",
     )
     parser.add_argument("--stride", type=at_least(1), metavar="N", help="frames between sampled ones, for dense")
-
-
-def _seed(text: str) -> int:
-    seed = at_least(0)(text)
-    if seed >= _SEEDS:
-        raise argparse.ArgumentTypeError(f"{text} is not below {_SEEDS}")
-    return seed
 
 
 def _import(options: argparse.Namespace) -> int:

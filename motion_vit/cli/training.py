@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command, add_weights_choice, at_least
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, add_weights_choice, at_least, whole_number
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def add_evaluate(commands: Any) -> None:
     _add_checkpoint(parser)
     parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
     parser.add_argument("--clips", type=at_least(1), metavar="N", help="clips of each video; default: the recipe's")
-    parser.add_argument("--crops", type=int, choices=[1, 3], help="crops of each clip; default: the recipe's")
+    crops = whole_number(lambda value: value in (1, 3), "1 or 3")
+    parser.add_argument("--crops", type=crops, metavar="{1,3}", help="crops of each clip; default: the recipe's")
     parser.add_argument(
         "--frame-order",
         choices=["normal", "frozen", "shuffled", "reversed"],

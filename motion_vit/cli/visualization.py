@@ -1,11 +1,12 @@
 """`motion-vit visualize`."""
 
 import argparse
+import math
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from motion_vit.cli.arguments import add_command, add_weights_choice, model_options
+from motion_vit.cli.arguments import add_command, add_weights_choice, model_options, real_number, refusal
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def add_visualize(commands: Any) -> None:
         help="of cam and grad-cam: a class, or two to compare; default: the most probable ones",
     )
     parser.add_argument(
-        "--temperature", type=float, default=1.0, metavar="T", help="of motion: below 1, sharper displacements"
+        "--temperature",
+        type=real_number(lambda value: 0 < value < math.inf, "a number above 0"),
+        default=1.0,
+        metavar="T",
+        help="of motion: below 1, sharper displacements",
     )
     parser.add_argument("--list", action="store_true", help="print the names of all intermediates and leave")
     parser.usage = (
@@ -80,10 +85,7 @@ def _visualize(options: argparse.Namespace) -> int:
     from motion_vit.training.compilation_cache import enable_compilation_cache
     from motion_vit.training.whole_folder import check_new_or_empty, whole_folder
 
-    if options.video is not None and "=" in options.video and not pathlib.Path(options.video).exists():
-        # Where flags stand before the model's options, argparse takes the first of them for the video.
-        options.options.insert(0, options.video)
-        options.video = None
+    _sort_words(options)
     if not options.list:
         if options.video is None or options.out is None:
             raise UserError("a VIDEO and --out DIR are needed; --list alone goes without.")
@@ -116,6 +118,23 @@ def _visualize(options: argparse.Namespace) -> int:
     return 0
 
 
+def _sort_words(options: argparse.Namespace) -> None:
+    """Tells the video from the model's options: argparse takes the first word for the video, whatever it is.
+
+    Raises:
+      UserError: there are several words that are no options, or the only one is no file.
+    """
+    words = [word for word in (options.video, *options.options) if word is not None]
+    options.options = [word for word in words if "=" in word and not pathlib.Path(word).exists()]
+    others = [word for word in words if word not in options.options]
+    form = "An option of a model is written OPTION=VALUE, such as frames=8."
+    if len(others) > 1:
+        raise UserError(f"one VIDEO is expected, but these are given: {', '.join(map(repr, others))}. {form}")
+    if others and not pathlib.Path(others[0]).exists():
+        raise UserError(f"the VIDEO {others[0]!r} does not exist. {form}")
+    options.video = others[0] if others else None
+
+
 def _read_model(options: argparse.Namespace) -> "TrainedModel":
     if options.checkpoint:
         from motion_vit.training.load_trained import load_trained
@@ -144,7 +163,7 @@ def _choices(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
         words = tuple(dict.fromkeys(text.split(",")))
         for word in words:
             if word not in allowed:
-                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(allowed)}")
+                raise refusal(word, f"one of {', '.join(allowed)}")
         return words
 
     return read
@@ -155,5 +174,7 @@ def _place(text: str) -> tuple[float, float]:
     try:
         y, x = (float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no place; expected Y,X in pixels, such as 120,64") from None
+        y, x = math.nan, math.nan
+    if not (math.isfinite(y) and math.isfinite(x)):
+        raise refusal(text, "a place Y,X in pixels, such as 120,64")
     return y, x

@@ -17,6 +17,7 @@ from motion_vit.data.augmentation.rand_augment import RandAugment, parse_rand_au
 from motion_vit.data.batches import Batch, Example, check_sizes, example, process_options, read_options, settle_reader
 from motion_vit.data.clip_options import ClipOptions
 from motion_vit.data.clip_source import ClipSource, StoredClip, clip_frames
+from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
 
@@ -114,17 +115,22 @@ class _TrainingClips(grain.transforms.RandomMap):
         """Decodes and augments the clip of row `element`."""
         settle_reader()
         row, options = int(element), self._options
-        label = 0
+        label, failed, reason = 0, f"clip {row} of {self._source.name}", ""
         try:
             clip = self._source[row]
-            label = clip.label
+            label, failed = clip.label, clip.id
             decoded = decode_training_clip(clip, options, rng)
-        except UserError:  # Grain would go on silently shifted; whoever reads the batches finds weight 0 and reports it
+        except UserError as error:
+            # Grain would go on silently shifted; whoever reads the batches finds weight 0 and reports it. The reason
+            # goes along: to find it once more, training would have to wait for the video.
+            reason = error.reason if isinstance(error, VideoDecodeError) else str(error)
             made = [example(label, row, None, options.shape)] * options.repeats
         else:
+            failed = ""
             augmented = [self._augment(decoded, label, rng) for _ in range(options.repeats)]
             made = [example(its_label, row, frames, options.shape) for frames, its_label in augmented]
-        return {name: np.stack([one[name] for one in made]) for name in made[0]}
+        told = {"failed": np.full(options.repeats, failed), "reason": np.full(options.repeats, reason)}
+        return {name: np.stack([one[name] for one in made]) for name in made[0]} | told
 
 
 class _HostsSideBySide(grain.MapDataset):

@@ -16,6 +16,7 @@ from motion_vit.interop.inflation import Inflation
 from motion_vit.interop.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.torch_files import Source, StateDict, describe_source, open_state_dict
 from motion_vit.interop.weight_slots import Fitting, compare, place, weight_slots
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.weight_dtypes import check_finite
 
 
@@ -79,7 +80,8 @@ def load_state_dict(
       UserError: as there.
     """
     tensors = state_dict.tensors
-    shapes = _variable_shapes(model)
+    flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
+    shapes: dict[str, Shape] = {path: leaf.shape for path, leaf in flat.items()}
     slots = weight_slots(model, shapes, tensors.keys(), fitting.anew)
     report = dataclasses.replace(compare(where, tensors, slots, fitting), prefix=state_dict.prefix)
     if (strict and not report.complete) or not report.loaded:
@@ -99,13 +101,6 @@ def load_state_dict(
     if absent:
         loaded |= _initial_values(model, jax.random.key(0) if rng is None else rng, absent)
     return traverse_util.unflatten_dict({path: loaded[path] for path in shapes}, sep="/"), report
-
-
-def _variable_shapes(model: nn.Module) -> dict[str, Shape]:
-    """Shapes of a model's variables by path, without computing any."""
-    clips = jax.ShapeDtypeStruct((1, *model.clip_shape), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), clips)
-    return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
 
 
 def _initial_values(model: nn.Module, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:

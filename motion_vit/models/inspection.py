@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from motion_vit.models.checked_model import checked_model, refusals_told
 from motion_vit.models.motion_blindness import describe_motion_blindness
-from motion_vit.models.registry import create_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,9 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
 
     Returns:
       Part name to cost, in the order of the forward pass.
+
+    Raises:
+      UserError: the model cannot take such clips.
     """
     if clip_shape is None:
         clip_shape = model.clip_shape
@@ -60,7 +63,8 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
         with nn.intercept_methods(record):
             return model.init(jax.random.key(0), jnp.zeros((1, *clip_shape), jnp.float32))
 
-    parameters = jax.eval_shape(initialise)["params"]
+    with refusals_told(clip_shape):
+        parameters = jax.eval_shape(initialise)["params"]
     containers = {path[:depth] for path in outputs for depth in range(len(path))}
     # Behind an input adapter, the parts of the backbone are the interesting ones.
     parts = [path for path in outputs if len(path) == (2 if path[:1] == ("backbone",) else 1)]
@@ -103,9 +107,9 @@ def inspect_model(name: str, options: Mapping[str, Any]) -> str:
       The table as text. GMACs are 1e9 multiply-adds (half the number of floating point operations).
 
     Raises:
-      UserError: an unknown name or option.
+      UserError: an unknown name or option, or options that the model refuses, see `checked_model`.
     """
-    model = create_model(name, **options)
+    model = checked_model(name, options).model
     costs = measure_costs(model)
     rows = [("part", "output [t, h, w, c]", "parameters", "GMACs", "activations MB")]
     for part, cost in costs.items():

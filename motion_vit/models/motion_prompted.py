@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from motion_vit.models.option_checks import check_rank_of_clips, outside_choices
+from motion_vit.models.option_checks import check_clips, outside_choices
 from motion_vit.modules.motion_prompt import ChannelOrder, GreyWeights, MotionPrompt
 
 EXTRA_FRAMES = 1
@@ -51,9 +51,9 @@ class MotionPrompted(nn.Module):
           Logits in float32.
 
         Raises:
-          ValueError: clips of another rank or of fewer than two frames, or what the backbone refuses.
+          ValueError: clips of another rank, of whole numbers or of fewer than two frames, or what the backbone refuses.
         """
-        check_rank_of_clips(clips)
+        check_clips(clips)
         prompt = MotionPrompt(
             mean=self.pixel_mean,
             std=self.pixel_std,
@@ -127,4 +127,6 @@ def _problems(model: MotionPrompted) -> list[str]:
     for name in ("pixel_mean", "pixel_std"):
         if len(getattr(model, name)) != 3:
             problems.append(f"{name} is {getattr(model, name)}, but must be three numbers, for red, green and blue")
+    if min(model.pixel_std, default=1) <= 0:
+        problems.append(f"pixel_std is {model.pixel_std}, but must be above 0: pixels were divided by it")
     return problems

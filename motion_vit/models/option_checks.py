@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
@@ -21,6 +22,20 @@ def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
         f"{name} is {getattr(model, name)!r}, but must be one of {', '.join(get_args(choice))}"
         for name, choice in choices.items()
         if getattr(model, name) not in get_args(choice)
+    ]
+
+
+def unknown_implementations(model: nn.Module, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Options that name no implementation of an operator.
+
+    Args:
+      model: the model.
+      known: option -> the names that its operator accepts, beside None.
+    """
+    return [
+        f"{name} is {getattr(model, name)!r}, but must be None, which has one chosen, or one of {', '.join(names)}"
+        for name, names in known.items()
+        if getattr(model, name) is not None and getattr(model, name) not in names
     ]
 
 
@@ -70,14 +85,21 @@ def no_computation_dtype(dtype: Any) -> list[str]:
     return []
 
 
-def check_rank_of_clips(clips: Array) -> None:
-    """Refuses what is not a batch of clips.
+def check_clips(clips: Array) -> None:
+    """Refuses what is not a batch of normalised clips.
 
     Args:
       clips: what a model was given.
 
     Raises:
-      ValueError: it is not `[batch, frames, height, width, 3]`.
+      ValueError: it is not `[batch, frames, height, width, 3]`, or of whole numbers: pixels as they come out of a
+        video, which a model would take for colours brighter than any, and answer wrongly.
     """
     if clips.ndim != 5 or clips.shape[-1] != 3:
         raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+    if not jnp.issubdtype(clips.dtype, jnp.floating):
+        raise ValueError(
+            f"expected normalised clips of floating point numbers, got {clips.dtype}: scale pixels to [0, 1], subtract "
+            "the mean and divide by the standard deviation that the model was trained with, as "
+            "`motion_vit.training.normalization.Normalization` does"
+        )

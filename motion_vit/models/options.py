@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -57,6 +58,20 @@ def extra_frames(options: Mapping[str, Any]) -> int:
 def option_defaults(model_class: type[nn.Module]) -> dict[str, Any]:
     """The options of a class of models or input adapters, with their defaults."""
     return {field.name: field.default for field in dataclasses.fields(model_class) if field.name not in _NO_OPTIONS}
+
+
+def option_kinds(model_class: type[nn.Module]) -> dict[str, type]:
+    """The types of those options: of their defaults or, where these are None, what their annotations name beside it."""
+    annotations = {field.name: field.type for field in dataclasses.fields(model_class)}
+    return {
+        name: _beside_none(annotations[name]) if default is None else type(default)
+        for name, default in option_defaults(model_class).items()
+    }
+
+
+def _beside_none(annotation: Any) -> type:
+    """The class of `float | None`; `object` where an annotation names none, as `Literal["a", "b"] | None`."""
+    return next((kind for kind in get_args(annotation) if isinstance(kind, type) and kind is not NoneType), object)
 
 
 def model_options(model: nn.Module) -> dict[str, Any]:

@@ -1,13 +1,20 @@
 """Models by name."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
 
 from motion_vit.errors import UserError, did_you_mean
-from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option, option_defaults
+from motion_vit.models.options import (
+    ADAPTER_OPTION,
+    adapter_class,
+    adapter_of_option,
+    option_defaults,
+    option_kinds,
+)
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
@@ -114,7 +121,8 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
     for option in options:
         if option not in known:
             raise UserError(_unknown_option(name, option, [*known, ADAPTER_OPTION]))
-    values = {option: _value(option, value, known[option]) for option, value in options.items()}
+    kinds = {**option_kinds(preset.model_class), **(option_kinds(adapter) if adapter else {})}
+    values = {option: _value(option, value, known[option], kinds[option]) for option, value in options.items()}
     try:
         model = preset.model_class(
             **{**preset.options, **{option: value for option, value in values.items() if option in defaults}}
@@ -134,21 +142,26 @@ def _unknown_option(name: str, option: str, known: list[str]) -> str:
     return f"unknown option {option!r} of model {name!r}.{hint} The options are: {', '.join(known)}."
 
 
-def _value(option: str, value: Any, default: Any) -> Any:
+def _value(option: str, value: Any, default: Any, kind: type) -> Any:
     """An option as the model takes it: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
     if option == "dtype":
         try:
             return computation_dtype(value)
         except ValueError as error:
             raise UserError(f"{error}.") from error
+    if value is None and default is None:
+        return value
     if isinstance(value, list):
         value = tuple(value)
-    accepted = (float, int) if isinstance(default, float) else type(default)
-    wrong_kind = not isinstance(value, accepted) or (isinstance(value, bool) and not isinstance(default, bool))
-    if default is not None and wrong_kind:
-        raise UserError(f"{option} is {value!r}, but must be of type {type(default).__name__}, such as {default!r}.")
-    if isinstance(default, tuple) and not all(_is_number_like(item, default[0]) for item in value):
+    items: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+    accepted = (float, int) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        example = "or None" if default is None else f"such as {default!r}"
+        raise UserError(f"{option} is {value!r}, but must be of type {kind.__name__}, {example}.")
+    if isinstance(default, tuple) and not all(_is_number_like(item, default[0]) for item in items):
         raise UserError(f"{option} is {value!r}, but must be made of numbers, such as {default!r}.")
+    if any(isinstance(item, float) and not math.isfinite(item) for item in items):
+        raise UserError(f"{option} is {value!r}, but must be finite.")
     return value
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
-    check_rank_of_clips,
+    check_clips,
     no_computation_dtype,
     no_probability_below_one,
     not_one_a_stage,
@@ -95,11 +95,11 @@ class ResNet(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, or what a motion module cannot work on: frames that have become too small,
-            or another number of them than its parameters are for; in training a batch that `batch_norm_groups` does
-            not divide.
+          ValueError: clips of another rank or of whole numbers, or what a motion module cannot work on: frames that
+            have become too small, or another number of them than its parameters are for; in training a batch that
+            `batch_norm_groups` does not divide.
         """
-        check_rank_of_clips(clips)
+        check_clips(clips)
         stem = ResidualStem(
             self.widths[0],
             freeze_norm=self.frozen_batch_norm == "all",

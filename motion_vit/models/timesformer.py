@@ -18,11 +18,12 @@ from jaxtyping import Array, Float
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
-    check_rank_of_clips,
+    check_clips,
     no_computation_dtype,
     no_probability_below_one,
     not_above_zero,
     outside_choices,
+    unknown_implementations,
     window_without_centre,
 )
 from motion_vit.models.rematerialization import Remat
@@ -34,6 +35,7 @@ from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.token_embedding import TokenEmbedding
+from motion_vit.ops import cost_volume, global_attention
 from motion_vit.ops.cost_volume import MotionInput
 
 AttentionScheme = Literal["divided_space_time", "joint_space_time", "space_only"]
@@ -135,8 +137,8 @@ class TimeSformer(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, smaller than a patch, or too few frames for a frame pair; in training a
-            batch that `batch_norm_groups` does not divide.
+          ValueError: clips of another rank or of whole numbers, smaller than a patch, or too few frames for a frame
+            pair; in training a batch that `batch_norm_groups` does not divide.
         """
         _check_clips(clips, self)
         batch, frames, height, width = clips.shape[:4]
@@ -237,7 +239,11 @@ def _problems(model: TimeSformer) -> list[str]:
         "initialization": Initialization,
         "remat": Remat,
     }
-    problems = outside_choices(model, choices)
+    implementations = {
+        "cost_volume_implementation": cost_volume.IMPLEMENTATIONS,
+        "attention_implementation": global_attention.IMPLEMENTATIONS,
+    }
+    problems = outside_choices(model, choices) + unknown_implementations(model, implementations)
     if model.temporal_attention == "cost_volume" and model.attention != "divided_space_time":
         problems.append(
             f"temporal_attention is 'cost_volume', but attention is {model.attention!r}, which has no attention over "
@@ -257,7 +263,7 @@ def _problems(model: TimeSformer) -> list[str]:
 
 
 def _check_clips(clips: Array, model: TimeSformer) -> None:
-    check_rank_of_clips(clips)
+    check_clips(clips)
     if min(clips.shape[2:4]) < model.patch_size:
         raise ValueError(
             f"expected clips of at least {model.patch_size} x {model.patch_size} pixels (a patch), "

@@ -18,12 +18,13 @@ from motion_vit.models.frame_sharding import constrain_frames, splittable_operat
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option_checks import (
     below_one,
-    check_rank_of_clips,
+    check_clips,
     no_computation_dtype,
     no_probability_below_one,
     not_above_zero,
     not_one_a_stage,
     outside_choices,
+    unknown_implementations,
     window_without_centre,
 )
 from motion_vit.models.rematerialization import Remat
@@ -37,6 +38,7 @@ from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import MotionModule
 from motion_vit.modules.patch_embedding import PatchEmbedding
+from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
 from motion_vit.ops.cost_volume import MotionInput
 
 Placement = Literal["lg", "gl", "ll", "gg", "stage3", "stage4"]
@@ -144,8 +146,8 @@ class UniFormer(nn.Module):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank, smaller than a token of the last stage, or too few frames for a frame pair;
-            in training a batch that `batch_norm_groups` does not divide.
+          ValueError: clips of another rank or of whole numbers, smaller than a token of the last stage, or too few
+            frames for a frame pair; in training a batch that `batch_norm_groups` does not divide.
           UserError: with a `frame_axis`, no mesh that has it, or frames that its devices do not divide.
         """
         _check_clips(clips, self)
@@ -271,7 +273,12 @@ def _problems(model: UniFormer) -> list[str]:
         "initialization": Initialization,
         "remat": Remat,
     }
-    problems = outside_choices(model, choices)
+    implementations = {
+        "cost_volume_implementation": cost_volume.IMPLEMENTATIONS,
+        "depthwise_implementation": depthwise_conv3d.IMPLEMENTATIONS,
+        "attention_implementation": global_attention.IMPLEMENTATIONS,
+    }
+    problems = outside_choices(model, choices) + unknown_implementations(model, implementations)
     problems += not_one_a_stage(model, ("widths", "depths", "patch_sizes"))
     problems += window_without_centre(model.window)
     if model.head_channels < 1 or any(width % model.head_channels for width in model.widths[2:]):
@@ -287,7 +294,7 @@ def _problems(model: UniFormer) -> list[str]:
 
 
 def _check_clips(clips: Array, model: UniFormer) -> None:
-    check_rank_of_clips(clips)
+    check_clips(clips)
     stride = math.prod(model.patch_sizes)
     if min(clips.shape[2:4]) < stride:
         raise ValueError(

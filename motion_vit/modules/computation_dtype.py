@@ -21,8 +21,8 @@ def computation_dtype(dtype: Any) -> jnp.dtype:
     Raises:
       ValueError: another dtype, or what is none.
     """
-    # NumPy takes None for float64. `jnp.dtype` raises TypeError, or ValueError for some malformed lists of fields.
-    with contextlib.suppress(TypeError, ValueError):
+    # NumPy takes None for float64, and raises what reading a text or a list of fields as a dtype led to.
+    with contextlib.suppress(TypeError, ValueError, SyntaxError):
         if dtype is not None and (found := jnp.dtype(dtype)) in map(jnp.dtype, COMPUTATION_DTYPES):
             return found
     raise ValueError(f"dtype is {dtype!r}, but must be one of {', '.join(COMPUTATION_DTYPES)}")

@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from motion_vit.errors import UserError
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.options import CHOSEN_BY_PLATFORM, with_options
 from motion_vit.training import mesh as meshes
 from motion_vit.training.checkpoint_errors import (
@@ -34,7 +35,7 @@ from motion_vit.training.checkpoint_errors import (
 from motion_vit.training.config import config_from_dict
 from motion_vit.training.config_validation import build_model
 from motion_vit.training.distributed import VISIBLE_SECONDS, SharedError, errors_together, gather
-from motion_vit.training.train_state import TrainState, variable_shapes
+from motion_vit.training.train_state import TrainState
 from motion_vit.training.trained_model import TrainedModel, Which
 
 CHECKPOINTS_FOLDER = "checkpoints"

@@ -5,12 +5,12 @@ others belong to for an error, or for a run of one. Here only the question is an
 """
 
 import importlib.util
-import pathlib
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from motion_vit.errors import UserError
+from motion_vit.training.tpu_environment import has_tpu
 
 _ADDRESS, _COUNT, _NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 # What JAX takes for a step of SLURM.
@@ -94,7 +94,7 @@ def _open_mpi(environment: Mapping[str, str]) -> dict[str, Any] | None:
 
 def _tpu(environment: Mapping[str, str]) -> dict[str, Any] | None:
     """A TPU slice of several hosts, or several slices."""
-    if not _has_tpu():
+    if not has_tpu():
         return None
     hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES"))
     slices = environment.get("MEGASCALE_NUM_SLICES")
@@ -102,13 +102,6 @@ def _tpu(environment: Mapping[str, str]) -> dict[str, Any] | None:
         hosts = _tpu_metadata("worker-network-endpoints") if hosts is None else hosts
         slices = _slices_of(_tpu_metadata("tpu-env")) if slices is None else slices
     return {} if "," in (hosts or "") or (slices or "1") != "1" else None
-
-
-def _has_tpu() -> bool:
-    """Whether TPU chips are attached to this machine, and the package that drives them is installed."""
-    devices = pathlib.Path("/dev")
-    chips = [*devices.glob("accel[0-9]*"), *devices.glob("vfio/[0-9]*")]
-    return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
 
 def _tpu_metadata(key: str) -> str:

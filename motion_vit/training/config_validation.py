@@ -4,14 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
 import motion_vit
 from motion_vit.data.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
+from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import extra_frames, model_options
 from motion_vit.training import input_data
 from motion_vit.training.config import flatten
@@ -118,16 +117,7 @@ def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
     if extra_frames(options):  # an input adapter, which reads the pixels behind the clips
         options |= {"pixel_mean": tuple(data.mean), "pixel_std": tuple(data.std), "channel_order": data.channel_order}
     options |= _compilation_options(config, motion_vit.create_model(config.model.name, **options))
-    model = motion_vit.create_model(config.model.name, **options)
-    try:
-        clips = jnp.zeros((1, *model.clip_shape), jnp.float32)
-        jax.eval_shape(lambda key: model.init(key, clips, train=False), jax.random.key(0))
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"model {config.model.name!r} with the options {config.model.options.to_dict()} cannot take clips of "
-            f"{model.clip_shape[0]} frames (from data.frames) of {data.size} x {data.size} pixels (data.size): {error}"
-        ) from error
-    return model
+    return checked_model(config.model.name, options, asked_by="data.frames and data.size").model
 
 
 def _compilation_options(config: ConfigDict, model: nn.Module) -> dict[str, Any]:

@@ -18,11 +18,10 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import extra_frames, model_options
-from motion_vit.models.registry import create_model
 from motion_vit.training.config import config_from_dict, default_config, flatten, to_json
 from motion_vit.training.config_validation import is_set_elsewhere, validate_fields
-from motion_vit.training.train_state import variable_shapes
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.training.weight_dtypes import WeightDtype
 
@@ -31,9 +30,6 @@ FORMAT = "motion_vit"
 FORMAT_VERSION = 1
 
 _LARGEST_FILE = 64 * 2**20
-# Options that cost memory or time before the weights can be compared with them, and limits that no real network comes
-# near: a file that says more is damaged, or meant to exhaust the machine.
-_LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200, "depth": 200}
 # What `preprocessing` calls fields of the recipe's `data`.
 _PREPROCESSING = {
     "frames": "frames",
@@ -178,8 +174,8 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
     preprocessing = _field(values, "preprocessing", dict)
     for name in ("frames", "image_size"):
         _check_same(name, _field(preprocessing, name, int), _field(options, name, int))
-    _check_size(options)
-    model, shapes = _model(model_name, options)
+    _field(options, "dtype", str)
+    model, shapes = checked_model(model_name, options)
     _check_adapter(preprocessing, options, model)
     if model.num_classes != len(label_names):
         raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
@@ -201,16 +197,6 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
     return ModelDescription(trained, weights_dtype, shapes)
 
 
-def _model(name: str, options: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The model with the shapes of its variables, which tell whether its options go together."""
-    _field(options, "dtype", str)
-    try:
-        model = create_model(name, **options)
-        return model, variable_shapes(model)
-    except (TypeError, ValueError, ArithmeticError) as error:  # what values of no sensible kind lead to
-        raise UserError(f"the model's options are not those of a {name}: {error}.") from error
-
-
 def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: nn.Module) -> None:
     """Refuses inputs that are not those which the model's input adapter computes with."""
     if "extra_frames" in preprocessing:  # which files of models without an adapter did not always say
@@ -227,14 +213,6 @@ def _check_same(name: str, described: Any, of_model: Any) -> None:
         raise UserError(
             f"{name} is {described} in preprocessing and {of_model} in the model's options, but must be the same."
         )
-
-
-def _check_size(options: Mapping[str, Any]) -> None:
-    for name, largest in _LARGEST_OPTIONS.items():
-        value = options.get(name)
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not number <= largest:
-                raise UserError(f"the model's option {name} is {value}, but must be at most {largest}.")
 
 
 def _recipe(

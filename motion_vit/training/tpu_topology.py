@@ -1,13 +1,13 @@
 """The devices of a TPU slice that is not there, to compile for: libtpu brings the compiler without the hardware."""
 
 import importlib.util
-import os
 import re
 
 import jax
 from jax.experimental import topologies
 
 from motion_vit.errors import UserError
+from motion_vit.training.tpu_environment import expect_no_tpu
 
 _GIB = 1 << 30
 
@@ -21,18 +21,6 @@ _USABLE_GIB = {
     "TPU v5": 95.74,
     "TPU v6 lite": 31.25,
     "TPU7x": 94.75,
-}
-
-# On a machine without a TPU, libtpu would wait for Google Cloud's metadata server and complain that it does not answer.
-# It also locks the TPU of a machine that has one. A compiler alone needs no lock, and a training may go on there.
-_ENVIRONMENT = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # read, but of no consequence: the topology is named to the compiler
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_WORKER_ID": "0",
-    "TPU_MIN_LOG_LEVEL": "3",
-    "TPU_STDERR_LOG_LEVEL": "3",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
 _EXAMPLES = "v5e:2x2, v5e:4x4, v5p:2x2x2, v6e:4x4"
@@ -56,8 +44,7 @@ def tpu_devices(name: str) -> list[jax.Device]:
             f"compiling for {name} needs the TPU compiler, which is not installed: pip install 'motion_vit[tpu]'. "
             "It needs no TPU."
         )
-    for variable, value in _ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
+    expect_no_tpu()
     if not re.fullmatch(r"\w+:\d+(x\d+)*", name):
         raise UserError(
             f"topology {name!r} is not understood: expected a TPU generation and the chips along each axis, such as "

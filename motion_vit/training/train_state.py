@@ -69,30 +69,6 @@ def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-def variable_shapes(model: nn.Module) -> dict[str, Any]:
-    """Shapes of a model's variables, without computing any.
-
-    Args:
-      model: the model.
-
-    Returns:
-      `params` and `batch_stats`, nested.
-
-    Raises:
-      UserError: the model's options do not go with each other.
-    """
-    try:
-        shapes: dict[str, Any] = jax.eval_shape(
-            lambda key: initial_variables(model, key, model.clip_shape), jax.eval_shape(lambda: jax.random.key(0))
-        )
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"the model cannot take clips of {model.frames} frames of {model.image_size} x {model.image_size} pixels: "
-            f"{error}"
-        ) from error
-    return shapes
-
-
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
 ) -> TrainState:

@@ -4,15 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from motion_vit.data.clip_source import ClipSource, clip_frames, clip_name
-from motion_vit.data.video.decode_error import VideoDecodeError
-from motion_vit.data.video.decoding import decode_frames
-from motion_vit.errors import UserError
+from motion_vit.data.clip_source import ClipSource
 from motion_vit.training.distributed import SharedError, gather
 
 _SHOWN = 10
-# Frames are decoded for what is wrong with them, not to be seen.
-_SHORT_SIDE = 16
 
 
 class Undecodable:
@@ -37,15 +32,16 @@ class Undecodable:
         return tuple(name for name, _ in self._reasons.values())
 
     def look_through(self, batch: dict[str, np.ndarray]) -> None:
-        """Looks through a batch.
+        """Looks through a batch, and at nothing else: it stands between two steps, which must not wait for a video.
 
         Args:
-          batch: arrays `weight` and `index`.
+          batch: arrays `weight`, `index`, `failed` and `reason` of `motion_vit.data.batches`.
         """
         met = len(self._found)
-        for row in batch["index"][(batch["weight"] == 0) & (batch["index"] >= 0)].tolist():
+        for place in np.flatnonzero((batch["weight"] == 0) & (batch["index"] >= 0)):
+            row = int(batch["index"][place])
             if row not in self._reasons and row not in self._found:
-                self._found[row] = clip_name(self._source, row), self._reason(row)
+                self._found[row] = str(batch["failed"][place]), str(batch["reason"][place])
         self._nothing_left |= len(self._found) > met and not batch["weight"].any()
 
     def report(self, say: Callable[[str], None]) -> None:
@@ -69,18 +65,6 @@ class Undecodable:
             raise SharedError(self._message(f"more than data.max_undecodable, {self._most:g}, allows"))
         if any(nothing_left for _, nothing_left in reports):
             raise SharedError(self._message("and of the last batch not a single one"))
-
-    def _reason(self, row: int) -> str:
-        """What is wrong with a clip: batches carry numbers only, so it is tried once more, here."""
-        try:
-            clip = self._source[row]
-            first, frames = clip_frames(clip)
-            decode_frames(clip.video, range(first, first + frames), short_side=_SHORT_SIDE)
-        except VideoDecodeError as error:
-            return error.reason
-        except UserError as error:
-            return str(error)
-        return "some of its frames are damaged"
 
     def _message(self, what: str) -> str:
         lines = [f"  {name}: {reason}" for name, reason in self._reasons.values()]

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from motion_vit.models.registry import create_model
+from motion_vit.models.checked_model import checked_model
 from motion_vit.training.config import default_config
 from motion_vit.training.train_state import initial_variables
 from motion_vit.training.trained_model import TrainedModel
@@ -24,9 +24,9 @@ def random_model(name: str, options: Mapping[str, Any]) -> TrainedModel:
       The model with fresh weights, at step 0, and the default recipe's sampling and normalisation.
 
     Raises:
-      UserError: an unknown name or option.
+      UserError: an unknown name or option, or options that the model refuses, see `checked_model`.
     """
-    model = create_model(name, **{"num_classes": _CLASSES, **options})
+    model = checked_model(name, {"num_classes": _CLASSES, **options}).model
     config = default_config()
     config.model.name = name
     config.model.options.update(options)

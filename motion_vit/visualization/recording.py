@@ -12,9 +12,9 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.models.checked_model import refusals_told, variable_shapes
 from motion_vit.models.frame_offset import MODELS_WITH_COST_VOLUMES
 from motion_vit.models.intermediates import apply_with_intermediates
-from motion_vit.training.train_state import variable_shapes
 
 HELD_BY: Mapping[str, str] = {
     "cost_volume": MODELS_WITH_COST_VOLUMES,
@@ -68,10 +68,9 @@ def _names(model: nn.Module, clip_shape: tuple[int, ...]) -> dict[str, jax.Shape
         return maps
 
     clips = jax.ShapeDtypeStruct((1, *clip_shape), jnp.float32)
-    try:
-        shapes = jax.eval_shape(run, variable_shapes(model), clips)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"the model cannot take a clip of shape {clip_shape}: {error}") from error
+    variables = variable_shapes(model)
+    with refusals_told(clip_shape):
+        shapes = jax.eval_shape(run, variables, clips)
     return {name: shapes[name] for name in order}
 
 

@@ -103,7 +103,7 @@ def test_a_word_that_is_no_option_of_the_model_is_refused_wherever_it_stands(sou
     arguments.insert(place, "frames")
     status, _, error = run(capsys, *arguments)
     assert status == 2
-    assert "'frames' is not understood; options of a model are written OPTION=VALUE" in error
+    assert "'frames' is not understood; an option of a model is written OPTION=VALUE" in error
 
 
 def test_a_flag_that_does_not_exist_is_refused_by_the_parser(source, tmp_path, capsys):

@@ -49,7 +49,10 @@ def test_a_training_batch_has_the_promised_arrays(good):
         "label": ((6,), np.int32),
         "weight": ((6,), np.float32),
         "index": ((6,), np.int32),
+        "failed": ((6,), np.dtype("<U1")),
+        "reason": ((6,), np.dtype("<U1")),
     }
+    assert not any([*batch["failed"], *batch["reason"]])
     np.testing.assert_array_equal(batch["label"], good.labels[batch["index"]])
     assert (batch["weight"] == 1).all()
     assert batch["clip"].any((1, 2, 3, 4)).all()
@@ -120,6 +123,37 @@ def test_a_broken_video_arrives_black_with_weight_zero_and_its_row(with_broken):
     np.testing.assert_array_equal(batch["weight"], 1.0 - broken)
     assert not batch["clip"][broken].any()
     assert batch["label"][broken] == [with_broken.label_names.index("wave")]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_a_clip_arrives_with_it(with_broken, video_folder, tmp_path, workers):
+    options = ClipOptions(frames=2, size=8, repeats=2)
+    (batch,) = take(TrainingBatches(with_broken, options, batch_size=8, seed=0, workers=workers), 1)
+    broken = batch["index"] == 7
+    assert (batch["failed"] == np.where(broken, with_broken[7].id, "")).all()
+    assert all(reason.startswith("the file is damaged or is not a video") for reason in batch["reason"][broken])
+    assert not any(batch["reason"][~broken])
+
+    video = video_folder / "v0.mp4"
+    (tmp_path / "parts.csv").write_text(f"path,label,start,end\n{video},wave,100,110\n")
+    parts = read_video_list(tmp_path / "parts.csv")
+    (batch,) = take(TrainingBatches(parts, options, batch_size=1, seed=0, workers=workers), 1)
+    assert all("no frame from 100 s to 110 s" in reason for reason in batch["reason"])
+
+
+def test_a_clip_that_cannot_even_be_read_is_named_by_its_number(good):
+    class Unreadable:
+        name, label_names, fingerprint = "prepared:train", good.label_names, ""
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, row):
+            raise UserError("the shard is gone")
+
+    (batch,) = take(TrainingBatches(Unreadable(), OPTIONS, batch_size=2, seed=0), 1)
+    assert sorted(batch["failed"]) == ["clip 0 of prepared:train", "clip 1 of prepared:train"]
+    assert set(batch["reason"]) == {"the shard is gone"}
 
 
 def test_flips_happen_only_where_asked(video_folder, good):

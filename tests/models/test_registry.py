@@ -65,3 +65,22 @@ def test_models_compute_in_no_dtype_that_loses_the_weights(name, adapter, dtype)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", jnp.bfloat16, np.dtype("float16"), np.float32])
 def test_models_compute_in_dtypes_of_floating_point_whatever_names_them(dtype):
     assert motion_vit.create_model("uniformer_tiny", dtype=dtype).dtype == jnp.dtype(dtype)
+
+
+@pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
+@pytest.mark.parametrize("name", motion_vit.list_models())
+def test_pixels_that_are_not_normalised_are_refused(name, adapter):
+    model = motion_vit.create_model(name, frames=2, image_size=32, input_adapter=adapter)
+    for dtype in (jnp.uint8, jnp.int32, jnp.bool):
+        pixels = jax.ShapeDtypeStruct((1, *model.clip_shape), dtype)
+        with pytest.raises(ValueError, match=rf"got {pixels.dtype}: scale pixels to \[0, 1\], subtract the mean"):
+            jax.eval_shape(model.init, jax.random.key(0), pixels)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("name", ["uniformer_tiny", "resnet18_tiny", "timesformer_tiny"])
+def test_normalised_clips_may_have_any_floating_point_dtype(name, dtype):
+    model = motion_vit.create_model(name, frames=2, image_size=32)
+    clips = jax.ShapeDtypeStruct((1, *model.clip_shape), dtype)
+    logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), clips)
+    assert logits.shape == (1, model.num_classes)

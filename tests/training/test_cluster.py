@@ -25,7 +25,7 @@ def without(names: set[str], variables: dict[str, str]) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def no_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests say themselves where there is one."""
-    monkeypatch.setattr(cluster, "_has_tpu", lambda: False)
+    monkeypatch.setattr(cluster, "has_tpu", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_open_mpi_is_left_to_jax_where_jax_knows_it() -> None:
 def test_hosts_of_a_tpu_slice_are_counted(
     environment: dict[str, str], metadata: dict[str, str], many: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_has_tpu", lambda: True)
+    monkeypatch.setattr(cluster, "has_tpu", lambda: True)
     monkeypatch.setattr(cluster, "_tpu_metadata", lambda key: metadata.get(key, ""))
     assert cluster_arguments(environment) == ({} if many else None)
 

@@ -162,7 +162,11 @@ def test_what_is_said_about_the_inputs_decides_over_the_recipe(copied: pathlib.P
         (lambda v: v["model"]["options"].update(dtype=3), "dtype is a int, but must be a str"),
         (lambda v: become_uniformer(v, mlp_ratio=-1), "mlp_ratio is -1, but must be a number above 0"),
         (lambda v: become_uniformer(v, mlp_ratio=0), "mlp_ratio is 0, but must be a number above 0"),
-        (lambda v: become_uniformer(v, layer_scale="big"), "the model cannot take clips of 4 frames of 32 x 32 pixels"),
+        (lambda v: become_uniformer(v, layer_scale="big"), "layer_scale is 'big', but must be of type float"),
+        (
+            lambda v: become_uniformer(v, placement="lg", frame_offset=4),
+            "cannot take clips of 4 frames of 32 x 32 pixels: expected at least 5 frames",
+        ),
         (lambda v: become_uniformer(v, widths=["a", 1, 1, 1]), "widths is .*, but must be made of numbers"),
     ],
 )

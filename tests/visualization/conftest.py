@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 import motion_vit
-from motion_vit.training.train_state import variable_shapes
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.visualization import recording
 
 UNIFORMER = {

@@ -185,7 +185,37 @@ def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatc
     assert not (tmp_path / "new").exists()
     with pytest.raises(SystemExit):
         cli.main(["visualize", str(video), "--checkpoint", "run", "--what", "everything"])
-    assert "'everything' is none of motion" in capsys.readouterr().err
+    assert "given 'everything', but expected one of motion" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", [["--checkpoint", "run"], ["--model", "uniformer_tiny"]])
+def test_a_word_that_is_neither_video_nor_option_is_named(source, video, tmp_path, capsys) -> None:
+    new = tmp_path / "new"
+    flags = [*source, "--out", str(new)]
+    several = f"one VIDEO is expected, but these are given: {str(video)!r}, 'frames'. An option of a model is written"
+    for words, message in (
+        ([str(video), *flags, "frames"], several),
+        ([str(video), "frames", *flags], several),
+        (["frames", *flags], "the VIDEO 'frames' does not exist. An option of a model is written OPTION=VALUE"),
+        (["frames", *source, "--list"], "the VIDEO 'frames' does not exist"),
+    ):
+        assert cli.main(["visualize", *words]) == 2
+        assert message in capsys.readouterr().err
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("in_front", [True, False])
+def test_options_of_the_model_stand_before_or_behind_the_video(in_front, video, tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def model(name: str, options: object) -> None:
+        asked.append(options)
+        raise UserError("enough")
+
+    monkeypatch.setattr(random_model, "random_model", model)
+    words = ["frames=3", str(video)] if in_front else [str(video), "frames=3"]
+    assert cli.main(["visualize", "--model", "timesformer_tiny", *words, "--out", str(tmp_path / "new")]) == 2
+    assert asked == [{"frames": 3}]
 
 
 def test_list_names_the_intermediates_of_a_model_without_a_video(capsys, monkeypatch) -> None:
