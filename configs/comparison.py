@@ -1,6 +1,6 @@
 """The motion family on the embedded motion dataset, on equal terms: the rows of docs/comparison.md.
 
-Command:            motion-vit compare --config configs/comparison.py --workdir build/comparison --seeds 2 --jobs 2
+Command:            motion-vit compare --config configs/comparison.py --workdir build/comparison --seeds 3 --jobs 2
 One row alone:      motion-vit train --config configs/comparison.py:resnet-m2a-tsm --workdir build/resnet-m2a-tsm
                       --config.data.train=build/comparison/prepared --config.data.validation=build/comparison/prepared
 Data:               the embedded dataset, which the command renders: 10 classes that differ in motion alone.
