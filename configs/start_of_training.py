@@ -2,8 +2,8 @@
 
 Command:            motion-vit compare --config start_of_training --workdir build/start_of_training
 Data:               the embedded dataset, which the command renders: 10 classes that differ in motion alone.
-Expected time:      see docs/models/index.md, "How weights start"
-Expected accuracy:  see there
+Expected time:      12 minutes with --jobs 2 on two CPU cores
+Expected accuracy:  10.8, 82.0, 96.5 and 98.2 % top-1 on 600 held-out videos (one seed)
 """
 
 from ml_collections import ConfigDict
