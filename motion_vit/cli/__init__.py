@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS
 from motion_vit.cli.comparison import add_compare
@@ -102,11 +103,20 @@ def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, res
     return list(rest)
 
 
+class _Version(argparse.Action):
+    """Prints the version, which other commands need not look up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Prints and leaves."""
+        print(f"motion_vit {importlib.metadata.version('motion_vit')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "motion-vit", description="Video transformers that see motion.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"motion_vit {importlib.metadata.version('motion_vit')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_prepare(commands)
     add_data(commands)

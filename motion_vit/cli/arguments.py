@@ -3,7 +3,7 @@
 import argparse
 import ast
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from motion_vit.errors import UserError
 
@@ -17,6 +17,8 @@ INTERRUPTED_STATUS = 130
 """What a shell reports for a command that Ctrl-C ended."""
 
 Command = Callable[[argparse.Namespace], int]
+
+_Number = TypeVar("_Number", int, float)
 
 
 def add_command(
@@ -85,17 +87,7 @@ def whole_number(accepts: Callable[[int], bool], expected: str) -> Callable[[str
     Returns:
       A function from an argument to its number, for `type=`.
     """
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise refusal(text, expected) from None
-        if not accepts(value):
-            raise refusal(text, expected)
-        return value
-
-    return read
+    return _number(int, accepts, expected)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -105,10 +97,15 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def real_number(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
     """Makes argparse take some numbers; see `whole_number`."""
+    return _number(float, accepts, expected)
 
-    def read(text: str) -> float:
+
+def _number(
+    convert: Callable[[str], _Number], accepts: Callable[[_Number], bool], expected: str
+) -> Callable[[str], _Number]:
+    def read(text: str) -> _Number:
         try:
-            value = float(text)
+            value = convert(text)
         except ValueError:
             raise refusal(text, expected) from None
         if not accepts(value):

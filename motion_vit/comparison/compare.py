@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from motion_vit.comparison.comparison_run import ComparisonRun
 from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.parallel_runs import finish_runs
-from motion_vit.comparison.report import RUNS_FOLDER, Report
+from motion_vit.comparison.report import Report, run_folder
 from motion_vit.comparison.rows import check_comparable
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.data.datasets.registry import read_dataset
@@ -92,7 +92,7 @@ def _run(name: str, config: ConfigDict, seed: int, workdir: pathlib.Path, condit
     seeded = config.copy_and_resolve_references()
     seeded.seed += seed
     seeded.name = f"{name}, seed {seed}"
-    return ComparisonRun(name, seed, seeded, workdir / RUNS_FOLDER / name / f"seed{seed}", conditions)
+    return ComparisonRun(name, seed, seeded, run_folder(workdir, name, seed), conditions)
 
 
 def _finish_all(runs: Sequence[ComparisonRun], jobs: int, report: Report) -> bool:

@@ -18,6 +18,20 @@ CURVES_FILE = "learning_curves.png"
 RESULTS_FILE = "comparison.json"
 
 
+def run_folder(workdir: pathlib.Path, row: str, seed: int) -> pathlib.Path:
+    """Names the workdir of a run.
+
+    Args:
+      workdir: folder of the comparison.
+      row: name of the run's row.
+      seed: its seed.
+
+    Returns:
+      The folder, which need not exist yet.
+    """
+    return workdir / RUNS_FOLDER / row / f"seed{seed}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """The report of a comparison.
@@ -47,8 +61,7 @@ class Report:
             (self.workdir / TABLE_FILE).write_text(comparison_table(results) + "\n", encoding="utf-8")
             draw_comparison(results, self.workdir / PLOT_FILE)
             curves = [
-                (result, read_learning_curve(self.workdir / RUNS_FOLDER / result.row / f"seed{result.seed}"))
-                for result in results
+                (result, read_learning_curve(run_folder(self.workdir, result.row, result.seed))) for result in results
             ]
             draw_learning_curves(curves, self.workdir / CURVES_FILE)
         except OSError as error:

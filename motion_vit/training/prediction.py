@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 
 from motion_vit.data.clip_source import StoredClip
 from motion_vit.data.evaluation_batches import clip_views
@@ -59,9 +60,24 @@ def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: 
         padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
         clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
         logits = np.asarray(logits_of(trained.variables, clips))[: len(views)].mean(axis=0)
-        if not finite_rows(logits):
-            yield Prediction(path, ())
-            continue
-        probabilities = np.asarray(jax.nn.softmax(logits))
-        ranking = np.argsort(-probabilities, kind="stable")[:top]
-        yield Prediction(path, tuple((trained.label_names[i], float(probabilities[i])) for i in ranking))
+        yield Prediction(path, ranked_classes(logits, trained.label_names, top))
+
+
+def ranked_classes(
+    logits: Float[np.ndarray, " classes"], label_names: Sequence[str], top: int
+) -> tuple[tuple[str, float], ...]:
+    """Ranks classes by their probability.
+
+    Args:
+      logits: of one clip or video.
+      label_names: name of each class.
+      top: how many classes to name.
+
+    Returns:
+      Names and probabilities, the most probable first; () where logits are NaN or infinite.
+    """
+    if not finite_rows(logits):
+        return ()
+    probabilities = np.asarray(jax.nn.softmax(logits))
+    ranking = np.argsort(-probabilities, kind="stable")[:top]
+    return tuple((label_names[number], float(probabilities[number])) for number in ranking)

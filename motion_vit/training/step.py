@@ -195,8 +195,8 @@ def _make_outcome(
         if settings.correspondence:
             stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
             of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
-            added += [scaled for scaled, _ in of_clips.values()]
-            summaries |= {name: jnp.mean(plain) for name, (_, plain) in of_clips.items()}
+            added += [loss.weighted for loss in of_clips.values()]
+            summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
         loss = soft_target_cross_entropy(logits, targets, weights, total, added, settings.classification)
         return loss, (updates.get("batch_stats", {}), logits, summaries)
 

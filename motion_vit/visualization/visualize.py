@@ -6,14 +6,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Float
 
 from motion_vit.data.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.training.input_data import clip_options
-from motion_vit.training.metrics import finite_rows
 from motion_vit.training.normalization import normalization
+from motion_vit.training.prediction import ranked_classes
 from motion_vit.training.trained_model import TrainedModel
 from motion_vit.visualization.attention_layers import attention_layers
 from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
@@ -113,7 +111,7 @@ def visualize(
         maps += class_activation_maps(subject, recorded, shown)
     if shown and "grad-cam" in what:
         maps += grad_cams(subject, shown, layers)
-    predictions = _predictions(recorded.logits, trained.label_names)
+    predictions = ranked_classes(recorded.logits, trained.label_names, _NAMED_CLASSES)
     return Visualization(
         video=pathlib.Path(path).name,
         clip=ClipFrames(decode_frames(path, view.frame_numbers, short_side=_DRAWN_SIDE), view),
@@ -130,16 +128,6 @@ def visualize(
         ),
         has_random_weights=has_random_weights,
     )
-
-
-def _predictions(logits: Float[np.ndarray, " classes"], label_names: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """The most probable classes and their probabilities; () where logits are not finite."""
-    if not finite_rows(logits):
-        return ()
-    probabilities = np.exp(logits - logits.max())
-    probabilities /= probabilities.sum()
-    best = np.argsort(-probabilities, kind="stable")[:_NAMED_CLASSES]
-    return tuple((label_names[number], float(probabilities[number])) for number in best)
 
 
 def _nearly_even(layers: Sequence[str]) -> list[str]:
