@@ -32,9 +32,9 @@ from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.ops import cost_volume, global_attention
 from motion_vit.ops.platform import Platform, target_platform
-from motion_vit.training.compiled_program import parse_program
-from motion_vit.training.program_costs import program_costs
-from motion_vit.training.topology import compiler_options, topology_devices
+from motion_vit.training.ahead_of_time.compiled_program import parse_program
+from motion_vit.training.ahead_of_time.program_costs import program_costs
+from motion_vit.training.ahead_of_time.topology import compiler_options, topology_devices
 
 # Rows and columns of tokens, and their channels, at each stage of UniFormer-S and -B at 224 x 224 pixels.
 STAGES = {1: (56, 64), 2: (28, 128), 3: (14, 320), 4: (7, 512)}

@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from export_formats import BASELINE, Runtime, make_export
 
-from motion_vit.data.clip_source import ClipSource
-from motion_vit.data.evaluation_batches import evaluation_batches
-from motion_vit.data.open_source import open_source
-from motion_vit.training.input_data import clip_options
-from motion_vit.training.load_trained import load_trained
-from motion_vit.training.metrics import predicted_classes
-from motion_vit.training.normalization import normalization
-from motion_vit.training.trained_model import TrainedModel
+from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.data.sources.open_source import open_source
+from motion_vit.training.checkpoints.load_trained import load_trained
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.evaluation.metrics import predicted_classes
+from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.recipe.clips import clip_options
 
 DEFAULT_FORMATS = ["onnx:int8-weights", "tflite", "tflite:float16", "tflite:int8-weights"]
 

@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import motion_vit
-from motion_vit.interop.export_formats import FORMATS
+from motion_vit.interop.exporting.formats import FORMATS
 from motion_vit.models.checked_model import variable_shapes
-from motion_vit.training.config import default_config
-from motion_vit.training.trained_model import TrainedModel
-from motion_vit.training.weights_folder import write_weights_folder
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weights_folder import write_weights_folder
+from motion_vit.training.recipe.config import default_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BASELINE = "safetensors"

@@ -34,13 +34,13 @@ import cv2
 import numpy as np
 import psutil
 
-from motion_vit.data.clip_options import ClipOptions
-from motion_vit.data.clip_source import ClipSource
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.training_batches import TrainingBatches, decode_training_clip
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip
 from motion_vit.data.preparation.prepare import prepare_dataset
-from motion_vit.data.prepared_dataset import open_prepared
-from motion_vit.data.training_batches import TrainingBatches, decode_training_clip
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.data.sources.prepared_dataset import open_prepared
 from motion_vit.data.video.decoding import decode_frames
 
 RECIPE = ClipOptions(frames=16, size=224, rand_augment="rand-m7-n4-mstd0.5-inc1", flip="on")

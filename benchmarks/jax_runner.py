@@ -20,7 +20,7 @@ from resident_memory import reset_resident_peak, resident_peak_megabytes
 from torch_options import TimeSformerOptions, UniFormerOptions
 
 import motion_vit
-from motion_vit.interop.torch_import import load_torch
+from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.options import model_options
 from motion_vit.models.timesformer import TimeSformer

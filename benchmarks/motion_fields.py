@@ -27,17 +27,17 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from motion_vit.data.clip_options import ClipOptions
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.evaluation_batches import view_frames
 from motion_vit.data.embedded.cyclic_texture import noise_tiles, sample_noise
 from motion_vit.data.embedded.motion_scenes import object_motion, render_clip
-from motion_vit.data.evaluation_batches import view_frames
 from motion_vit.errors import UserError
 from motion_vit.models.frame_offset import frame_offset
-from motion_vit.training.input_data import clip_options
-from motion_vit.training.load_trained import load_trained
-from motion_vit.training.normalization import normalization
-from motion_vit.training.train_state import initial_variables
-from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.checkpoints.load_trained import load_trained
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.step.state import initial_variables
 from motion_vit.visualization import recording
 from motion_vit.visualization.clip_view import place_view
 from motion_vit.visualization.displacement import (

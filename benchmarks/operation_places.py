@@ -23,7 +23,7 @@ from motion_vit.modules.linear import Linear
 from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.modules.token_embedding import TokenEmbedding
-from motion_vit.training.compiled_program import CompiledProgram, Computation, Instruction
+from motion_vit.training.ahead_of_time.compiled_program import CompiledProgram, Computation, Instruction
 
 Path = tuple[str, ...]
 

@@ -36,7 +36,7 @@ from traced_operations import self_seconds, trace
 
 import motion_vit
 from motion_vit.models.options import model_options
-from motion_vit.training.compiled_program import parse_program
+from motion_vit.training.ahead_of_time.compiled_program import parse_program
 
 WARM_UP_STEPS = 2
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 # Tokens of 4 pixels in stage 3, and frames so far apart that objects move by one or two of them.
 _UNIFORMER = {"widths": (16, 24, 32, 48), "depths": (1, 1, 2, 1), "head_channels": 16, "patch_sizes": (2, 2, 1, 2)}

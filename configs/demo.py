@@ -12,7 +12,7 @@ Expected accuracy:  98.5, 100.0 and 98.0 % top-1 on 400 held-out videos with the
 
 from ml_collections import ConfigDict
 
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 
 def get_config() -> ConfigDict:

@@ -16,7 +16,7 @@ what fits in memory, and `optimizer.learning_rate` in proportion to it.
 
 from ml_collections import ConfigDict
 
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 
 def get_config() -> ConfigDict:

@@ -20,7 +20,7 @@ Differs from the authors' run: BatchNorm takes the statistics of 32 clips, as th
 
 from ml_collections import ConfigDict
 
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 
 def get_configs() -> dict[str, ConfigDict]:

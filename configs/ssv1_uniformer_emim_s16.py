@@ -14,7 +14,7 @@ BGR); BatchNorm is over the whole batch here and over each GPU's part of it ther
 
 from ml_collections import ConfigDict
 
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 
 def get_config() -> ConfigDict:

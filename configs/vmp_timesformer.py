@@ -32,7 +32,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 # What a square of 224 pixels covers of frames of 4:3 and of 16:9 whose short side is 256 to 320 pixels.
 _MPII = {"data": "data/mpii_cooking2", "crop_scale": (0.37, 0.57)}

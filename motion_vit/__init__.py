@@ -10,7 +10,7 @@ from motion_vit.models.registry import create_model, list_models
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from motion_vit.training.trained_model import TrainedModel
+    from motion_vit.training.checkpoints.trained_model import TrainedModel
 
 __all__ = ["UserError", "apply_with_intermediates", "create_model", "list_models", "load"]
 
@@ -18,8 +18,8 @@ __all__ = ["UserError", "apply_with_intermediates", "create_model", "list_models
 def load(folder: str | os.PathLike[str], *, mesh: "Mesh | None" = None) -> "TrainedModel":
     """Loads a trained model: `trained.model.apply(trained.variables, clips)` gives the logits of `trained.label_names`.
 
-    Clips are normalised as `motion_vit.training.normalization.normalization(trained.config)` does it.
-    `motion_vit.training.load_trained` says more, and takes the best checkpoint or averages of a run.
+    Clips are normalised as `motion_vit.training.inputs.normalization.normalization(trained.config)` does it.
+    `motion_vit.training.checkpoints.load_trained` says more, and takes the best checkpoint or averages of a run.
 
     Args:
       folder: a weights folder, as `motion-vit export --format safetensors` or `huggingface` and `motion-vit import`
@@ -33,6 +33,6 @@ def load(folder: str | os.PathLike[str], *, mesh: "Mesh | None" = None) -> "Trai
       UserError: the folder is neither, or is damaged.
     """
     # Those who build models alone need not wait for the training code to be imported.
-    from motion_vit.training.load_trained import load_trained
+    from motion_vit.training.checkpoints.load_trained import load_trained
 
     return load_trained(folder, mesh=mesh)

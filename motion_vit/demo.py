@@ -10,22 +10,22 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from motion_vit.data.clip_sampling import FrameOrder
+from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
-from motion_vit.data.video_list import read_video_list
-from motion_vit.training import mesh as meshes
-from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, load_for_inference
-from motion_vit.training.curves import CURVES_FILE
-from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.evaluation import Evaluation, write_report
-from motion_vit.training.loop import TrainingResult, train
-from motion_vit.training.prediction import predict
-from motion_vit.training.progress import duration
-from motion_vit.training.recipe_file import load_config
-from motion_vit.training.trained_model import TrainedModel
-from motion_vit.training.writers import METRICS_FILE, TENSORBOARD_FOLDER
+from motion_vit.data.sources.video_list import read_video_list
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_for_inference
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.evaluation.evaluate import Evaluation, write_report
+from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.evaluation.prediction import predict
+from motion_vit.training.logs.curves import CURVES_FILE
+from motion_vit.training.logs.progress import duration
+from motion_vit.training.logs.writers import METRICS_FILE, TENSORBOARD_FOLDER
+from motion_vit.training.loop.train import TrainingResult, train
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.recipe.file import load_config
 from motion_vit.visualization.output_files import write_files
 from motion_vit.visualization.visualize import visualize
 

@@ -28,12 +28,12 @@ import numpy as np
 import training_processes
 
 from motion_vit.data.embedded.dataset import render_dataset
-from motion_vit.training import mesh as meshes
-from motion_vit.training.checkpointing import CHECKPOINTS_FOLDER, Checkpoints, Restored
-from motion_vit.training.program import build_program
-from motion_vit.training.recipe_file import load_config
-from motion_vit.training.train_state import TrainState
-from motion_vit.training.writers import METRICS_FILE, read_json_lines
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, Checkpoints, Restored
+from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.recipe.file import load_config
+from motion_vit.training.step.program import build_program
+from motion_vit.training.step.state import TrainState
 
 # Of the kills, this share comes at any time after the start; the others shortly after a step that is drawn.
 _AT_ANY_TIME = 0.3

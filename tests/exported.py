@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from small_trained_model import small_trained_model
 
-from motion_vit.training.trained_model import TrainedModel
-from motion_vit.training.weights_folder import write_weights_folder
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMAND = "import sys; from motion_vit.cli import main; sys.exit(main())"

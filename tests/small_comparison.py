@@ -10,7 +10,7 @@ import training_processes
 from ml_collections import ConfigDict
 
 from motion_vit.comparison.report import RESULTS_FILE
-from motion_vit.training.recipe_file import load_config
+from motion_vit.training.recipe.file import load_config
 
 SPLITS = {"train": 16, "validation": 11}
 

@@ -7,8 +7,8 @@ import sys
 
 from ml_collections import ConfigDict
 
-from motion_vit.training import distributed
-from motion_vit.training.config import default_config
+from motion_vit.training.parallel import processes as distributed
+from motion_vit.training.recipe.config import default_config
 
 sys.path.append(str(pathlib.Path(__file__).parent))
 

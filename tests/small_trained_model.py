@@ -6,8 +6,8 @@ from small_network import register_small_network
 
 import motion_vit
 from motion_vit.models.checked_model import variable_shapes
-from motion_vit.training.config import default_config
-from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.recipe.config import default_config
 
 
 def small_trained_model(seed: int = 0, *, name: str = "small", size: int = 32, **options: object) -> TrainedModel:

@@ -13,9 +13,9 @@ from PIL import Image
 import motion_vit
 from motion_vit import cli
 from motion_vit.data.datasets.registry import DATASETS
-from motion_vit.training.checkpointing import Which
-from motion_vit.training.evaluate_checkpoint import CheckpointEvaluation
-from motion_vit.training.prediction import Prediction
+from motion_vit.training.checkpoints.run_checkpoints import Which
+from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
+from motion_vit.training.evaluation.prediction import Prediction
 
 RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "my_videos.py")
 
@@ -43,7 +43,7 @@ import sys
 from motion_vit import cli
 cli._parser().format_help()
 print(*sys.modules)
-import motion_vit.training.loop
+import motion_vit.training.loop.train
 print(*sys.modules)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -207,7 +207,7 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
         )
 
     monkeypatch.setattr(
-        "motion_vit.training.evaluate_checkpoint.evaluate_checkpoint", evaluate_by_a_recipe_with_averages
+        "motion_vit.training.evaluation.evaluate_checkpoint.evaluate_checkpoint", evaluate_by_a_recipe_with_averages
     )
     assert cli.main(["evaluate", "--checkpoint", str(tmp_path), "--data", "x.csv", *arguments]) == 0
     assert "1 of 2 videos have NaN or infinite logits and count as wrong: nan.mp4" in capsys.readouterr().out
@@ -219,8 +219,10 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
 def test_a_video_whose_logits_are_not_finite_is_said_to_show_no_class(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("motion_vit.training.load_trained.load_trained", lambda *_, **__: None)
-    monkeypatch.setattr("motion_vit.training.prediction.predict", lambda *_, **__: iter([Prediction("x.mp4", ())]))
+    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "motion_vit.training.evaluation.prediction.predict", lambda *_, **__: iter([Prediction("x.mp4", ())])
+    )
     assert cli.main(["predict", "x.mp4", "--checkpoint", "run"]) == 0
     assert capsys.readouterr().out == "x.mp4\n  no class: the logits are NaN or infinite\n"
 

@@ -6,10 +6,10 @@ import jax
 import pytest
 
 from motion_vit.comparison.rows import load_rows
-from motion_vit.training import mesh as meshes
-from motion_vit.training.config_validation import build_model, validate
-from motion_vit.training.program import build_program
-from motion_vit.training.recipe_file import load_config, load_configs
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.recipe.checks import build_model, validate
+from motion_vit.training.recipe.file import load_config, load_configs
+from motion_vit.training.step.program import build_program
 
 FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "configs").glob("[!_]*.py"))
 COMPARISONS = [path for path in FILES if path.stem in ("comparison", "start_of_training")]

@@ -1,79 +1,124 @@
-"""Imports point one way: ops <- modules <- models <- training <- cli; data knows no model.
+"""Imports point one way: ops <- modules <- models <- training <- the rest; data knows no model; no room has a circle.
 
-Nothing but the command line knows interop and visualization.
+Within `training`: parallel, logs and losses know none of the others; then recipe <- inputs <- step <- checkpoints <-
+evaluation <- loop, with ahead_of_time above step. Within `interop`: files <- families <- importing and exporting.
 """
 
 import ast
 import pathlib
-from collections.abc import Iterator
 
 import pytest
+from package_graph import LIBRARY, imported_names, imported_packages, package_graph, package_of
 
-PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "motion_vit"
+# Free of the rest of the library.
+MODELS = {"ops", "modules", "models"}
+DATA = {"data.sources", "data.batches", "data.workers"}
+STEP = {f"training.{name}" for name in ("parallel", "losses", "recipe", "inputs", "step")}
+CHECKPOINTS = STEP | {"training.logs", "training.checkpoints"}
+EVALUATION = CHECKPOINTS | {"training.evaluation"}
+INTEROP = MODELS | CHECKPOINTS | {"interop.files", "interop.families"}
 
-# What each part may import of the library, besides itself and the error type.
-ALLOWED = {
-    "ops": set(),
+# What each package may import, besides itself and the error type. A package that is not named imports nothing.
+ALLOWED: dict[str, set[str]] = {
     "modules": {"ops"},
     "models": {"modules", "ops"},
-    "data": set(),
-    "training": {"models", "modules", "ops", "data"},
-    "interop": {"training", "data", "models", "modules", "ops"},
-    "visualization": {"training", "data", "models", "modules", "ops"},
-    "checkpoints": set(),
-    "demo": {"visualization", "training", "data", "models"},
-    "comparison": {"training", "data", "models"},
-    "cli": {"demo", "comparison", "visualization", "training", "data", "models", "interop"},
-    "__init__": {"models", "training"},
-    "errors": set(),
+    "data.sources": {"data.video", "data.workers"},
+    "data.batches": {"data.sources", "data.augmentation", "data.video", "data.workers"},
+    "data.datasets": {"data.sources", "data.video"},
+    "data.embedded": {"data.video", "data.workers"},
+    "data.preparation": {"data.datasets", "data.sources", "data.video", "data.workers"},
+    "training.logs": MODELS,
+    "training.losses": MODELS,
+    "training.recipe": MODELS | DATA | {"training.losses"},
+    "training.inputs": MODELS | DATA | {"training.recipe"},
+    "training.step": MODELS | STEP,
+    "training.checkpoints": MODELS | DATA | CHECKPOINTS,
+    "training.evaluation": MODELS | DATA | EVALUATION,
+    "training.ahead_of_time": MODELS | STEP,
+    "training.loop": MODELS | DATA | EVALUATION,
+    "interop.families": MODELS | {"interop.files"},
+    "interop.importing": INTEROP,
+    "interop.exporting": INTEROP,
+    "interop.runners": INTEROP | {"interop.importing"},
+    "visualization": MODELS | DATA | EVALUATION | {"data.augmentation", "data.video"},
+    "comparison": MODELS | DATA | EVALUATION | {"data.datasets", "data.embedded", "data.preparation", "training.loop"},
 }
+# The command line, the demo and what the library exports may use all of it.
+UNBOUND = {"", "cli", "demo"}
+ROOT_MODULES = {"", "errors"}
+# These know nothing of models, or are what models are made of: they must not import what the library exports.
+BELOW_MODELS = ("ops", "modules", "models", "data")
+
+PACKAGES = sorted({package_of(path) for path in LIBRARY.rglob("*.py")} - UNBOUND)
 
 
-def part_of(module: str) -> str:
-    """The part of the library that a module belongs to, "" for the package itself."""
-    return module.split(".")[1] if "." in module else ""
+def forbidden_imports(path: pathlib.Path) -> list[str]:
+    """What a file imports against the order, each as a sentence."""
+    package = package_of(path)
+    root = {"errors"} if package.startswith(BELOW_MODELS) else ROOT_MODULES
+    allowed = ALLOWED.get(package, set()) | {package} | root
+    return [
+        f"{path.relative_to(LIBRARY.parent)} imports from {imported or 'motion_vit'!r}, but {package} may import only: "
+        f"{', '.join(sorted(allowed - ROOT_MODULES - {package})) or 'nothing of the library'}."
+        for imported in imported_packages(path)
+        if imported not in allowed
+    ]
 
 
-def imported_modules(path: pathlib.Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            assert node.module is not None
-            # `from motion_vit import data` names a part, `from motion_vit import create_model` an export.
-            is_package = node.module == "motion_vit"
-            yield from (f"{node.module}.{alias.name}" if is_package else node.module for alias in node.names)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
+    files = [path for path in LIBRARY.rglob("*.py") if package_of(path) == package]
+    assert files
+    wrong = [sentence for path in files for sentence in forbidden_imports(path)]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_lies_below_it(path: pathlib.Path) -> None:
-    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert part in ALLOWED, f"say in this test what {part} may import"
-    exported = {"UserError"} | (
-        {"create_model", "list_models", "apply_with_intermediates", "load"} if part != "data" else set()
-    )
-    for module in imported_modules(path):
-        if module == "motion_vit" or module.startswith("motion_vit."):
-            target = part_of(module)
-            allowed = ALLOWED[part] | {part, "errors", ""} | exported
-            assert target in allowed, f"{path.relative_to(PACKAGE)} imports {module}"
+def test_a_forbidden_import_is_told_in_a_sentence(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "motion_vit"
+    module = library / "training" / "logs" / "writers.py"
+    module.parent.mkdir(parents=True)
+    (library / "training" / "loop").mkdir()
+    module.write_text("def f():\n    from motion_vit.training.loop.train import train\n")
+    monkeypatch.setattr("package_graph.LIBRARY", library)
+    monkeypatch.setitem(globals(), "LIBRARY", library)
+    assert forbidden_imports(module) == [
+        "motion_vit/training/logs/writers.py imports from 'training.loop', but training.logs may import only: "
+        "models, modules, ops."
+    ]
 
 
-def test_building_models_does_not_import_the_training_code() -> None:
-    """`motion_vit.load` imports it when it is called."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    graph = {package: imported - ROOT_MODULES for package, imported in package_graph().items() if package}
+    while leaves := [package for package, imported in graph.items() if not imported & graph.keys()]:
+        for package in leaves:
+            del graph[package]
+    assert not graph, f"these import each other in a circle: {', '.join(sorted(graph))}"
+
+
+@pytest.mark.parametrize("package", sorted(set(PACKAGES) - {"errors"}))
+def test_a_package_says_what_comes_in_what_goes_out_and_what_it_may_import(package: str) -> None:
+    path = LIBRARY.joinpath(*package.split("."), "__init__.py")
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    lines = [line for line in said.split("\n") if line.startswith(("In: ", "Out: ", "Imports: "))]
+    assert [line.partition(":")[0] for line in lines] == ["In", "Out", "Imports"], said
+
+
+def test_importing_the_library_imports_neither_training_code_nor_data_code() -> None:
+    """`motion_vit.load` imports them when it is called."""
+    tree = ast.parse((LIBRARY / "__init__.py").read_text(encoding="utf-8"))
     at_once = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert at_once
-    assert not any(module.startswith("motion_vit.training") for module in at_once)
+    assert not any(module.startswith(("motion_vit.training", "motion_vit.data")) for module in at_once)
 
 
 def test_only_the_checkpoint_module_knows_orbax() -> None:
-    users = [path.name for path in PACKAGE.rglob("*.py") if any("orbax" in name for name in imported_modules(path))]
-    assert users == ["checkpointing.py"]
+    users = [path.name for path in LIBRARY.rglob("*.py") if any("orbax" in name for name in imported_names(path))]
+    assert users == ["run_checkpoints.py"]
 
 
 def test_the_data_part_does_not_need_jax() -> None:
-    for path in (PACKAGE / "data").glob("*.py"):
-        foreign = {name.split(".")[0] for name in imported_modules(path)}
-        assert not foreign & {"jax", "flax", "optax"}, path.name
+    paths = sorted((LIBRARY / "data").rglob("*.py"))
+    assert len(paths) > 60
+    for path in paths:
+        foreign = {name.split(".")[0] for name in imported_names(path)}
+        assert not foreign & {"jax", "flax", "optax"}, path.relative_to(LIBRARY)

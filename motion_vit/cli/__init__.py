@@ -22,7 +22,7 @@ from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
-from motion_vit.training.tpu_environment import quiet_absent_tpu
+from motion_vit.training.parallel.tpu_environment import quiet_absent_tpu
 
 _USER_ERROR_STATUS = 2
 _BROKEN_PIPE_STATUS = 141  # that of a program which the signal SIGPIPE ends

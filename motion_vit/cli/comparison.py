@@ -38,8 +38,8 @@ def add_compare(commands: Any) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from motion_vit.comparison.compare import compare
     from motion_vit.comparison.rows import load_rows
-    from motion_vit.training.compilation_cache import enable_compilation_cache
-    from motion_vit.training.recipe_file import load_configs
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.recipe.file import load_configs
 
     rows = load_rows(options.config, options.overrides, options.rows)
     enable_compilation_cache()

@@ -87,8 +87,8 @@ def add_data(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from motion_vit.data.open_source import open_sources
-    from motion_vit.data.source_check import check_source
+    from motion_vit.data.sources.open_source import open_sources
+    from motion_vit.data.sources.source_check import check_source
 
     results = [check_source(source, workers=options.workers) for source in open_sources(options.data)]
     if options.json:
@@ -99,11 +99,11 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from motion_vit.data.open_source import open_source
-    from motion_vit.training.augmentation_preview import draw_samples
-    from motion_vit.training.config import default_config
-    from motion_vit.training.config_validation import validate_fields
-    from motion_vit.training.recipe_file import load_config
+    from motion_vit.data.sources.open_source import open_source
+    from motion_vit.training.inputs.preview import draw_samples
+    from motion_vit.training.recipe.checks import validate_fields
+    from motion_vit.training.recipe.config import default_config
+    from motion_vit.training.recipe.file import load_config
 
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]} changes a field of a recipe; give the recipe with --config.")

@@ -25,7 +25,7 @@ def add_demo(commands: Any) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from motion_vit.demo import SMALL, run_demo
-    from motion_vit.training.compilation_cache import enable_compilation_cache
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
 
     enable_compilation_cache()
     size = SMALL if options.small else {}

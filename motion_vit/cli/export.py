@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
-from motion_vit.interop.export_formats import FORMATS, WEIGHT_DTYPES
+from motion_vit.interop.exporting.formats import FORMATS, WEIGHT_DTYPES
 
 DIFFERS_STATUS = 1
 """Exit status of a verification that found other logits than JAX's."""
@@ -47,9 +47,9 @@ def _batch(text: str) -> int | str:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from motion_vit.interop.export import check_request, export_model
-    from motion_vit.interop.verification import verify
-    from motion_vit.training.load_trained import load_trained
+    from motion_vit.interop.exporting.export import check_request, export_model
+    from motion_vit.interop.exporting.verification import verify
+    from motion_vit.training.checkpoints.load_trained import load_trained
 
     request = {"batch": options.batch, "dtype": options.dtype}
     check_request(options.format, options.out, **request)

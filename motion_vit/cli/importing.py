@@ -82,8 +82,8 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from motion_vit.interop.label_file import read_label_file
-    from motion_vit.interop.weights_import import import_weights
+    from motion_vit.interop.importing.import_weights import import_weights
+    from motion_vit.interop.importing.label_file import read_label_file
 
     clips = {
         "channel_order": options.channel_order,

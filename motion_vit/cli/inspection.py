@@ -47,7 +47,7 @@ def add_inspect(commands: Any) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from motion_vit.training.packaged_recipes import packaged_recipes
+    from motion_vit.training.recipe.packaged import packaged_recipes
 
     file = options.subject.partition(":")[0]
     if file.endswith(".py") or file in packaged_recipes():
@@ -71,9 +71,9 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
         )
     names = options.topology or [_LOCAL]
     _leave_accelerators_alone(names)
-    from motion_vit.training.recipe_file import load_config
-    from motion_vit.training.scaling_report import scaling_report
-    from motion_vit.training.scaling_table import format_report
+    from motion_vit.training.ahead_of_time.report import scaling_report
+    from motion_vit.training.ahead_of_time.table import format_report
+    from motion_vit.training.recipe.file import load_config
 
     config = load_config(options.subject, options.overrides)
     reports = []

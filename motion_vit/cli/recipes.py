@@ -27,7 +27,7 @@ def add_recipe(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from motion_vit.training.packaged_recipes import packaged_recipes, summary
+    from motion_vit.training.recipe.packaged import packaged_recipes, summary
 
     recipes = packaged_recipes()
     width = max(map(len, recipes))
@@ -61,6 +61,6 @@ def _copy(options: argparse.Namespace) -> int:
 
 
 def _text(name: str) -> str:
-    from motion_vit.training.packaged_recipes import installed_recipe
+    from motion_vit.training.recipe.packaged import installed_recipe
 
     return installed_recipe(name).read_text(encoding="utf-8")

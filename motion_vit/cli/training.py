@@ -10,7 +10,7 @@ from motion_vit.cli.arguments import STOPPED_STATUS, add_command, add_weights_ch
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
-    from motion_vit.training.evaluate_checkpoint import CheckpointEvaluation
+    from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
 
 
 def add_train(commands: Any) -> None:
@@ -26,10 +26,10 @@ def add_train(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from motion_vit.training.compilation_cache import enable_compilation_cache
-    from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
-    from motion_vit.training.loop import train
-    from motion_vit.training.recipe_file import load_config
+    from motion_vit.training.loop.train import train
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.parallel.processes import exit_on_error, initialize_distributed, is_primary
+    from motion_vit.training.recipe.file import load_config
 
     config = load_config(options.config, options.overrides)
     enable_compilation_cache()
@@ -78,9 +78,9 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from motion_vit.training.compilation_cache import enable_compilation_cache
-    from motion_vit.training.distributed import exit_on_error, initialize_distributed, is_primary
-    from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
+    from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.parallel.processes import exit_on_error, initialize_distributed, is_primary
 
     if options.out:
         _check_folder(options.out)
@@ -120,7 +120,7 @@ def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") 
 
 
 def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bool) -> None:
-    from motion_vit.training.evaluation import write_report
+    from motion_vit.training.evaluation.evaluate import write_report
 
     # First of all, because what was measured for an hour must not be lost to a folder that cannot be written.
     if as_json:
@@ -153,10 +153,10 @@ def add_predict(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from motion_vit.training.compilation_cache import enable_compilation_cache
-    from motion_vit.training.load_trained import load_trained
-    from motion_vit.training.mesh import data_mesh
-    from motion_vit.training.prediction import predict
+    from motion_vit.training.checkpoints.load_trained import load_trained
+    from motion_vit.training.evaluation.prediction import predict
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.parallel.mesh import data_mesh
 
     enable_compilation_cache()
     mesh = data_mesh()

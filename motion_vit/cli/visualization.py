@@ -10,7 +10,7 @@ from motion_vit.cli.arguments import add_command, add_weights_choice, model_opti
 from motion_vit.errors import UserError
 
 if TYPE_CHECKING:
-    from motion_vit.training.trained_model import TrainedModel
+    from motion_vit.training.checkpoints.trained_model import TrainedModel
 
 # Written out, so that `--help` need not import what draws; a test compares them with the library's.
 _WHAT = ("motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a")
@@ -82,8 +82,8 @@ def add_visualize(commands: Any) -> None:
 
 
 def _visualize(options: argparse.Namespace) -> int:
-    from motion_vit.training.compilation_cache import enable_compilation_cache
-    from motion_vit.training.whole_folder import check_new_or_empty, whole_folder
+    from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
 
     _sort_words(options)
     if not options.list:
@@ -137,7 +137,7 @@ def _sort_words(options: argparse.Namespace) -> None:
 
 def _read_model(options: argparse.Namespace) -> "TrainedModel":
     if options.checkpoint:
-        from motion_vit.training.load_trained import load_trained
+        from motion_vit.training.checkpoints.load_trained import load_trained
 
         if options.options:
             raise UserError(f"{options.options[0]!r} is an option of --model; a checkpoint knows its own.")

@@ -1,1 +1,6 @@
-"""Several recipes trained on the same data with the same seeds, side by side."""
+"""Several recipes trained on the same data with the same seeds, side by side.
+
+In: recipes and seeds.
+Out: a table, a picture and learning curves.
+Imports: `models`, `data`, `training`.
+"""

@@ -19,8 +19,8 @@ from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.errors import UserError
-from motion_vit.training.config_validation import validate
-from motion_vit.training.progress import duration
+from motion_vit.training.logs.progress import duration
+from motion_vit.training.recipe.checks import validate
 
 
 def compare(

@@ -9,13 +9,13 @@ from ml_collections import ConfigDict
 
 from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_result import RunResult, read_result
-from motion_vit.data.clip_sampling import FrameOrder
+from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.errors import UserError
 from motion_vit.models.inspection import measure_costs
-from motion_vit.training.config_validation import build_model
-from motion_vit.training.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.loop import train
-from motion_vit.training.workdir import CONFIG_FILE, check_continues
+from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.loop.train import train
+from motion_vit.training.loop.workdir import CONFIG_FILE, check_continues
+from motion_vit.training.recipe.checks import build_model
 
 LOG_FILE = "log.txt"
 

@@ -5,7 +5,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.training.input_data import open_sources
+from motion_vit.training.recipe.clips import open_sources
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from motion_vit.comparison.run_result import RunResult
-from motion_vit.training.writers import METRICS_FILE, read_json_lines
+from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 
 LearningCurve = list[tuple[float, float]]
 """Training steps, and the share of clips that were classified right since the line of the log before."""

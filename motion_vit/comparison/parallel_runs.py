@@ -8,7 +8,7 @@ from motion_vit.comparison.comparison_run import ComparisonRun
 from motion_vit.comparison.run_process import RunProcess
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.errors import UserError
-from motion_vit.training.stop_request import StopRequest
+from motion_vit.training.loop.stop_request import StopRequest
 
 Outcome = tuple[ComparisonRun, RunResult | UserError | None]
 

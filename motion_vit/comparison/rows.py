@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.training.config import flatten
-from motion_vit.training.recipe_file import load_configs
+from motion_vit.training.recipe.config import flatten
+from motion_vit.training.recipe.file import load_configs
 
 # What may differ from row to row: the model, its losses, how it is optimised and laid out on devices, and the numbers
 # that its inputs are normalised with. Videos, clips, augmentation, steps and evaluation may not.

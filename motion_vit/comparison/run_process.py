@@ -13,7 +13,7 @@ from types import FrameType
 from motion_vit.comparison.comparison_run import LOG_FILE, ComparisonRun
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.errors import UserError
-from motion_vit.training.compilation_cache import enable_compilation_cache
+from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_BETWEEN_LOOKS = 0.2

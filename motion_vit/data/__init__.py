@@ -1,1 +1,6 @@
-"""Videos on disk to batches of uint8 clips; knows nothing of models."""
+"""Videos on disk to batches of uint8 clips; knows nothing of models.
+
+In: videos, list files and downloads.
+Out: batches of NumPy arrays.
+Imports: nothing else of the library; no JAX.
+"""

@@ -1,1 +1,6 @@
-"""Other frameworks at the door: weights that come from, and go to, PyTorch."""
+"""Other frameworks: weights that come in, and models that go out.
+
+In: foreign weights or a trained model.
+Out: a weights folder, or an export in one of several formats.
+Imports: `ops`, `modules`, `models`, `data`, `training`.
+"""

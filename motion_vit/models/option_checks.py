@@ -101,5 +101,5 @@ def check_clips(clips: Array) -> None:
         raise ValueError(
             f"expected normalised clips of floating point numbers, got {clips.dtype}: scale pixels to [0, 1], subtract "
             "the mean and divide by the standard deviation that the model was trained with, as "
-            "`motion_vit.training.normalization.Normalization` does"
+            "`motion_vit.training.inputs.normalization.Normalization` does"
         )

@@ -24,7 +24,7 @@ class BatchNorm(nn.Module):
         what PyTorch's DistributedDataParallel computes without SyncBatchNorm, and what the paper trained with.
       frozen: whether the layer normalises by the running statistics in training, too, and keeps them, and no gradient
         reaches scale and bias. An optimizer that decays weights would still move these two: a model that freezes layers
-        names them in its `frozen_patterns`, which `motion_vit.training.optimizer` leaves out.
+        names them in its `frozen_patterns`, which `motion_vit.training.step.optimizer` leaves out.
       dtype: dtype of the output; statistics are float32.
     """
 

@@ -1,1 +1,6 @@
-"""Batches to checkpoints: the recipe, the optimizer, the step, the loop, evaluation and prediction."""
+"""Batches to checkpoints: the recipe, the step, the loop, evaluation and prediction.
+
+In: a recipe.
+Out: trained models and their accuracy.
+Imports: `ops`, `modules`, `models`, `data`.
+"""

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion_vit.data.augmentation.crops import crop_corners, resize_frames, short_side_shape
-from motion_vit.data.clip_options import ClipOptions
-from motion_vit.data.clip_source import StoredClip, clip_frames
-from motion_vit.data.evaluation_batches import view_frames
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.evaluation_batches import view_frames
+from motion_vit.data.sources.clip_source import StoredClip, clip_frames
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import video_name
 from motion_vit.data.video.jpeg_frames import scaled_size
@@ -132,7 +132,7 @@ def read_view(
 
     Args:
       clip: the clip; `StoredClip(id=path, label=0, video=path)` is a whole video file.
-      options: frames, size, sampling and stride, of `motion_vit.training.input_data.clip_options`.
+      options: frames, size, sampling and stride, of `motion_vit.training.recipe.clips.clip_options`.
       number: which of the views over time, from 0.
       clips: how many there are.
       crop: which of the crops, from 0.

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 
 from motion_vit.models.checked_model import checked_model
-from motion_vit.training.config import default_config
-from motion_vit.training.train_state import initial_variables
-from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.recipe.config import default_config
+from motion_vit.training.step.state import initial_variables
 
 _CLASSES = 10
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 
-from motion_vit.data.clip_source import StoredClip
+from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
-from motion_vit.training.input_data import clip_options
-from motion_vit.training.normalization import normalization
-from motion_vit.training.prediction import ranked_classes
-from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.evaluation.prediction import ranked_classes
+from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.recipe.clips import clip_options
 from motion_vit.visualization.attention_layers import attention_layers
 from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
 from motion_vit.visualization.clip_recording import DEFAULT, Subject, What, record_clip

@@ -6,7 +6,7 @@ import pytest
 from small_trained_model import small_trained_model
 
 from motion_vit.errors import UserError
-from motion_vit.training.input_data import clip_options
+from motion_vit.training.recipe.clips import clip_options
 
 OPTIONS = {
     "widths": (8, 8, 8, 8),

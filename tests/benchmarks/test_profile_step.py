@@ -15,7 +15,7 @@ from operation_places import Place, operation_names, place_finder
 from profile_step import main
 
 import motion_vit
-from motion_vit.training.compiled_program import parse_program
+from motion_vit.training.ahead_of_time.compiled_program import parse_program
 
 TRACED = "jit(train_step)/{}(UniFormer){}/stage3/stage3._apply_block/block{}/{}"
 

@@ -6,9 +6,9 @@ import pytest
 from exported import write_emim_model
 
 from motion_vit import cli
-from motion_vit.interop import verification
-from motion_vit.interop.export_formats import FORMATS, WEIGHT_DTYPES
-from motion_vit.interop.verification import Verification
+from motion_vit.interop.exporting import verification
+from motion_vit.interop.exporting.formats import FORMATS, WEIGHT_DTYPES
+from motion_vit.interop.exporting.verification import Verification
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from motion_vit import cli
-from motion_vit.training.load_trained import load_trained
+from motion_vit.training.checkpoints.load_trained import load_trained
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pathlib
 import pytest
 
 from motion_vit import cli
-from motion_vit.training import scaling_report
-from motion_vit.training.program_costs import ProgramCosts
-from motion_vit.training.scaling_report import MemoryByKind, ScalingReport
+from motion_vit.training.ahead_of_time import report as scaling_report
+from motion_vit.training.ahead_of_time.program_costs import ProgramCosts
+from motion_vit.training.ahead_of_time.report import MemoryByKind, ScalingReport
 
 RECIPE = str(pathlib.Path(__file__).resolve().parents[2] / "configs" / "my_videos.py")
 

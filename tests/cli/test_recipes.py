@@ -5,8 +5,8 @@ import pathlib
 import pytest
 
 from motion_vit import UserError, cli
-from motion_vit.training.packaged_recipes import packaged_recipes, recipe_file
-from motion_vit.training.recipe_file import load_config, load_configs
+from motion_vit.training.recipe.file import load_config, load_configs
+from motion_vit.training.recipe.packaged import packaged_recipes, recipe_file
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 

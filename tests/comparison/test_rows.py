@@ -6,7 +6,7 @@ from motion_vit import UserError
 from motion_vit.comparison.rows import load_rows
 
 TEXT = """
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 def recipe(**changes):
     config = default_config()

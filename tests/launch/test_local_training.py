@@ -12,9 +12,9 @@ from stand_ins import environment
 
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.models import registry
-from motion_vit.training.loop import train
-from motion_vit.training.recipe_file import load_config
-from motion_vit.training.writers import read_json_lines
+from motion_vit.training.logs.writers import read_json_lines
+from motion_vit.training.loop.train import train
+from motion_vit.training.recipe.file import load_config
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "launch" / "local.sh"
 STEPS = 60
@@ -25,7 +25,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from motion_vit.models import registry
-from motion_vit.training.config import default_config
+from motion_vit.training.recipe.config import default_config
 
 
 class Linear(nn.Module):

@@ -9,9 +9,9 @@ import pytest
 from flax import traverse_util
 
 import motion_vit
-from motion_vit.interop import uniformer_names
-from motion_vit.interop.torch_import import load_torch
-from motion_vit.interop.torch_names import torch_entry
+from motion_vit.interop.families import uniformer_names
+from motion_vit.interop.families.name_rules import torch_entry
+from motion_vit.interop.importing.state_dict import load_torch
 
 TINY = {
     "uniformer_emim_tiny": ("uniformer_emim_tiny", {}),

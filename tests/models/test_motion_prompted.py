@@ -10,7 +10,7 @@ import pytest
 import motion_vit
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.options import extra_frames, model_options, with_options
-from motion_vit.training.regex_rules import matches
+from motion_vit.training.step.regex_rules import matches
 
 TINY = {
     "widths": (8, 8, 16, 16),

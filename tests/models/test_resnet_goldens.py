@@ -8,8 +8,8 @@ import pytest
 from flax import traverse_util
 
 import motion_vit
-from motion_vit.interop.resnet_names import resnet_rules
-from motion_vit.interop.torch_names import torch_entry
+from motion_vit.interop.families.name_rules import torch_entry
+from motion_vit.interop.families.resnet_names import resnet_rules
 
 AUTHORS_NAMES = {
     "resnet18_tsn": "tsn_resnet18",

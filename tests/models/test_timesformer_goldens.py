@@ -8,8 +8,8 @@ import pytest
 from flax import traverse_util
 
 import motion_vit
-from motion_vit.interop import timesformer_names
-from motion_vit.interop.torch_names import torch_entry
+from motion_vit.interop.families import timesformer_names
+from motion_vit.interop.families.name_rules import torch_entry
 
 
 def build(scheme):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from motion_vit.interop.m2a_names import m2a_rules
-from motion_vit.interop.torch_names import torch_entry
+from motion_vit.interop.families.m2a_names import m2a_rules
+from motion_vit.interop.families.name_rules import torch_entry
 from motion_vit.modules.m2a import make_motion_module
 
 AUTHORS_NAMES = {

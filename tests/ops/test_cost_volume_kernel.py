@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from motion_vit.ops import cost_volume
 from motion_vit.ops.motion_branch import MotionBranch
 from motion_vit.ops.platform import target_platform
-from motion_vit.training.topology import topology_devices
+from motion_vit.training.ahead_of_time.topology import topology_devices
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="the TPU compiler libtpu is not installed (the extra `tpu`)"

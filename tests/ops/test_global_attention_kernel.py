@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from motion_vit.ops import global_attention_kernel
 from motion_vit.ops.global_attention import global_attention
 from motion_vit.ops.platform import target_platform
-from motion_vit.training.topology import topology_devices
+from motion_vit.training.ahead_of_time.topology import topology_devices
 
 
 def make_inputs(shape, keys=None, dtype=np.float32):

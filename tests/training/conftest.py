@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from small_network import register_small_network
 
 from motion_vit.data.embedded.dataset import render_dataset
-from motion_vit.training.config import default_config
-from motion_vit.training.loop import train
+from motion_vit.training.loop.train import train
+from motion_vit.training.recipe.config import default_config
 
 
 @pytest.fixture(autouse=True)

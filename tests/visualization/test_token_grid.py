@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import motion_vit
-from motion_vit.data.clip_options import ClipOptions
-from motion_vit.data.clip_source import StoredClip
-from motion_vit.data.evaluation_batches import clip_views
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.evaluation_batches import clip_views
+from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.encoding import write_video
 from motion_vit.models.token_layout import token_layout
 from motion_vit.modules.residual_block import ResidualStem

@@ -15,9 +15,9 @@ from motion_vit import cli
 from motion_vit.data.video.encoding import write_video
 from motion_vit.errors import UserError
 from motion_vit.models.options import ADAPTER_OPTION
-from motion_vit.training import load_trained
-from motion_vit.training.config import default_config
-from motion_vit.training.trained_model import TrainedModel
+from motion_vit.training.checkpoints import load_trained
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.recipe.config import default_config
 from motion_vit.visualization import random_model
 from motion_vit.visualization.clip_recording import DEFAULT, What
 from motion_vit.visualization.layer_maps import FrameAttention, MotionMap, PatchAttention, PromptMap, ScalarMap

@@ -1,1 +1,6 @@
-"""One module for each published dataset: how its download is laid out."""
+"""The published datasets, a module each: how a download is laid out.
+
+In: the folder of a download.
+Out: clips with labels and splits.
+Imports: `data.{sources,video}`.
+"""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from motion_vit.data.datasets.source_dataset import SourceClip
-from motion_vit.data.video_list import is_video_or_frame_folder
+from motion_vit.data.sources.video_list import is_video_or_frame_folder
 from motion_vit.errors import UserError
 
 # Containers that FFmpeg reads and cameras, editors and downloads write.

@@ -9,8 +9,8 @@ from motion_vit.data.datasets import class_folders
 from motion_vit.data.datasets.annotation_files import check_clips
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.datasets.validation_share import hold_out
-from motion_vit.data.list_file import ListFileError, ListRow, clip_ids, quoted, read_rows
-from motion_vit.data.video_list import LABELS_FILE, number_labels, read_label_names
+from motion_vit.data.sources.list_file import ListFileError, ListRow, clip_ids, quoted, read_rows
+from motion_vit.data.sources.video_list import LABELS_FILE, number_labels, read_label_names
 from motion_vit.errors import UserError
 
 _SPLITS = ("train", "validation", "test")

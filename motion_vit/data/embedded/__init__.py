@@ -1,1 +1,6 @@
-"""The embedded motion dataset, rendered."""
+"""The embedded motion dataset, rendered.
+
+In: a seed.
+Out: video files and list files.
+Imports: `data.{video,workers}`.
+"""

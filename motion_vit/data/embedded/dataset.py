@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from motion_vit.data.cores import available_cores
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip
-from motion_vit.data.progress_bar import progress_bar
 from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
+from motion_vit.data.workers.cores import available_cores
+from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 
 DEFAULT_SPLITS: Mapping[str, int] = {"train": 8000, "validation": 600}

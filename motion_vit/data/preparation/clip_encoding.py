@@ -5,8 +5,8 @@ from typing import Literal
 
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.preparation.h264_fast import encode_h264_fast
-from motion_vit.data.preparation.record import ClipRecord, Storage
 from motion_vit.data.preparation.stream_copy import cut_video
+from motion_vit.data.sources.record import ClipRecord, Storage
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
 from motion_vit.data.video.jpeg_frames import find_jpegs

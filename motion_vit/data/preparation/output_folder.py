@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from motion_vit.data.preparation.manifest import MANIFEST_FILE
+from motion_vit.data.sources.manifest import MANIFEST_FILE
 from motion_vit.errors import UserError
 
 PROGRESS_FOLDER = ".shards"

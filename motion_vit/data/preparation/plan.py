@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.preparation.clip_encoding import CODECS, Codec
-from motion_vit.data.preparation.manifest import FORMAT_VERSION
-from motion_vit.data.preparation.record import Storage
 from motion_vit.data.preparation.shard import ShardTask
+from motion_vit.data.sources.manifest import FORMAT_VERSION
+from motion_vit.data.sources.record import Storage
 from motion_vit.errors import UserError
 
 FILENAME_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"

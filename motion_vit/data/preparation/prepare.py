@@ -20,14 +20,6 @@ from collections.abc import Mapping, Sequence
 
 from motion_vit.data.datasets.source_dataset import SourceDataset
 from motion_vit.data.preparation.clip_encoding import Codec
-from motion_vit.data.preparation.manifest import (
-    FORMAT_VERSION,
-    MANIFEST_FILE,
-    Manifest,
-    ShardEntry,
-    SplitManifest,
-    read_manifest,
-)
 from motion_vit.data.preparation.output_folder import check_settings, locked_folder, withdraw, write_text
 from motion_vit.data.preparation.plan import (
     Stamps,
@@ -38,12 +30,20 @@ from motion_vit.data.preparation.plan import (
     source_digest,
     stamp_files,
 )
-from motion_vit.data.preparation.record import Storage
 from motion_vit.data.preparation.report import PreparationReport, bad_clips_message, byte_size
 from motion_vit.data.preparation.shard import Shard, ShardTask, find_shard
 from motion_vit.data.preparation.tfds_metadata import write_tfds_metadata
 from motion_vit.data.preparation.workers import choose_workers, write_shards
-from motion_vit.data.progress_bar import progress_bar
+from motion_vit.data.sources.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    Manifest,
+    ShardEntry,
+    SplitManifest,
+    read_manifest,
+)
+from motion_vit.data.sources.record import Storage
+from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 
 _logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
-from motion_vit.data.preparation.manifest import MANIFEST_FILE, BadClip, Manifest
+from motion_vit.data.sources.manifest import MANIFEST_FILE, BadClip, Manifest
 
 _SHOWN_BAD = 10
 _SHOWN_CLASSES = 5

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.preparation.clip_encoding import Codec, encode_clip
-from motion_vit.data.preparation.manifest import BadClip
 from motion_vit.data.preparation.output_folder import PROGRESS_FOLDER, output_error, write_text, written_file
-from motion_vit.data.preparation.record import ClipRecord, Storage, record_serializer
+from motion_vit.data.sources.manifest import BadClip
+from motion_vit.data.sources.record import ClipRecord, Storage, record_serializer
 from motion_vit.data.video.decode_error import VideoDecodeError
 
 # One record a group and no compression: grouped records are read many times slower at random, and to compress what is

@@ -2,10 +2,10 @@
 
 import pathlib
 
-from motion_vit.data.preparation.manifest import Manifest
 from motion_vit.data.preparation.output_folder import output_error
 from motion_vit.data.preparation.plan import FILE_FORMAT, FILENAME_TEMPLATE
-from motion_vit.data.preparation.record import record_features
+from motion_vit.data.sources.manifest import Manifest
+from motion_vit.data.sources.record import record_features
 
 
 def write_tfds_metadata(folder: pathlib.Path, manifest: Manifest) -> None:

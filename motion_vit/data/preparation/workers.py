@@ -9,9 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 
-from motion_vit.data.cores import available_cores
 from motion_vit.data.preparation.shard import Shard, ShardTask, write_shard
-from motion_vit.data.worker_process import settle_worker
+from motion_vit.data.workers.cores import available_cores
+from motion_vit.data.workers.worker_process import settle_worker
 from motion_vit.errors import UserError
 
 # A worker process takes about a second to start: fewer clips are not worth it.

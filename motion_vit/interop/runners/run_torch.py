@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import torch
 
-from motion_vit.interop.torch_import import load_torch
-from motion_vit.training.model_description import CONFIG_FILE, read_description
+from motion_vit.interop.importing.state_dict import load_torch
+from motion_vit.training.checkpoints.model_description import CONFIG_FILE, read_description
 
 
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from motion_vit.training.load_trained import load_trained
+from motion_vit.training.checkpoints.load_trained import load_trained
 
 
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
-from motion_vit.data.preparation.manifest import read_manifest
 from motion_vit.data.preparation.plan import clips_a_shard
 from motion_vit.data.preparation.prepare import prepare_dataset
-from motion_vit.data.prepared_dataset import open_prepared
+from motion_vit.data.sources.manifest import read_manifest
+from motion_vit.data.sources.prepared_dataset import open_prepared
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import JpegFrames, VideoBytes
 from motion_vit.data.video.probing import probe_video

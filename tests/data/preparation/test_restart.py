@@ -21,7 +21,7 @@ from motion_vit.data.preparation.output_folder import OutputError
 from motion_vit.data.preparation.plan import plan_shards, stamp_files
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.preparation.workers import write_shards
-from motion_vit.data.prepared_dataset import open_prepared
+from motion_vit.data.sources.prepared_dataset import open_prepared
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.errors import UserError
 

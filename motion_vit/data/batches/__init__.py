@@ -1,0 +1,6 @@
+"""Batches of clips for training and evaluation, read with Grain.
+
+In: a source of clips and the options of clips.
+Out: batches of uint8 clips.
+Imports: `data.{sources,augmentation,video,workers}`.
+"""

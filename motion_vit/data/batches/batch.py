@@ -1,0 +1,126 @@
+"""What batches of clips hold, and how Grain is to read them.
+
+A batch is a dictionary of numpy arrays:
+
+* `clip` uint8 `[B, T, H, W, 3]`, RGB;
+* `label` int32 `[B]`;
+* `weight` float32 `[B]`, 0.0 for a clip that cannot be decoded and for the padding of the last evaluation batch;
+* `index` int32 `[B]`, the row of the clip in its source, -1 for padding;
+* `view` int32 `[B]` in evaluation, from 0 to clips * crops - 1 with the crop changing fastest;
+* `failed` and `reason`, text `[B]`, in training: the name of a clip that cannot be decoded and what is wrong with it,
+  "" for the others.
+"""
+
+from typing import Any
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+
+from motion_vit.data.workers.cores import available_cores
+from motion_vit.data.workers.worker_process import settle_worker
+from motion_vit.errors import UserError
+
+Batch = dict[str, np.ndarray]
+Example = dict[str, Any]
+
+# Batches in the queue of each worker process. With those it works on and those on their way, Grain holds four for each.
+_READY_IN_WORKER = 1
+# Without worker processes, batches that are ready or being made, at least and for each thread.
+_READY_AT_LEAST = 2
+# More threads than this get in each other's way in one Python process; worker processes go further.
+_MOST_THREADS = 16
+
+
+def example(label: int, row: int, clip: np.ndarray | None, empty_shape: tuple[int, ...]) -> Example:
+    """One clip's entry of a batch.
+
+    Args:
+      label: Its class.
+      row: Its row in the source.
+      clip: Its frames, or None if it cannot be decoded.
+      empty_shape: The shape of the black frames that stand for None.
+
+    Returns:
+      The entry.
+    """
+    return {
+        "clip": np.zeros(empty_shape, np.uint8) if clip is None else clip,
+        "label": np.int32(label),
+        "weight": np.float32(clip is not None),
+        "index": np.int32(row),
+    }
+
+
+def padding(shape: tuple[int, ...]) -> Example:
+    """An entry of a batch that counts for nothing.
+
+    Args:
+      shape: Shape of its black frames.
+
+    Returns:
+      The entry.
+    """
+    return example(0, -1, None, shape)
+
+
+def settle_reader() -> None:
+    """Sets up a thread or worker process that makes batches.
+
+    They share the cores already: OpenCV's own threads would only get in their way, and are switched off in the process.
+    """
+    cv2.setNumThreads(1)
+    settle_worker()
+
+
+def read_options(workers: int, threads: int) -> grain.ReadOptions:
+    """Threads and buffers of a process that reads, set explicitly: Grain's defaults hold 500 batches in memory.
+
+    Args:
+      workers: Worker processes; each reads in its only thread, its queue holds what is ready.
+      threads: Threads of this process where there are no workers; 0 for as many as cores.
+
+    Returns:
+      The options.
+    """
+    if workers:
+        return grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    count = threads or min(available_cores(), _MOST_THREADS)
+    return grain.ReadOptions(num_threads=count, prefetch_buffer_size=max(count, _READY_AT_LEAST))
+
+
+def process_options(workers: int) -> grain.MultiprocessingOptions:
+    """Worker processes.
+
+    Args:
+      workers: How many.
+
+    Returns:
+      The options.
+    """
+    if workers and not flags.FLAGS.is_parsed():
+        # Grain asks its absl flags before it starts a process, and nothing parses them in a notebook or our command.
+        flags.FLAGS.mark_as_parsed()
+    return grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READY_IN_WORKER)
+
+
+def check_sizes(batch_size: int, workers: int, threads: int, shard: tuple[int, int]) -> None:
+    """Refuses sizes that no stream of batches can have.
+
+    Args:
+      batch_size: Clips or videos of a batch.
+      workers: Worker processes.
+      threads: Threads.
+      shard: A host's number and the number of hosts.
+
+    Raises:
+      UserError: One of them is out of range.
+    """
+    if batch_size < 1:
+        raise UserError(f"the batch size must be at least 1; given {batch_size}")
+    for name, count in (("workers", workers), ("threads", threads)):
+        if count < 0:
+            raise UserError(f"the number of data {name} must be at least 0; given {count}")
+    if not 0 <= shard[0] < shard[1]:
+        raise UserError(f"the shard must be a host's number and the number of hosts; given {shard}")

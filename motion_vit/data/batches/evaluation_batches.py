@@ -1,0 +1,186 @@
+"""Every clip of a source once, as the views of a test: spread over time, cropped along the longer side."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from motion_vit.data.augmentation.crops import crop_views, resize_short_side
+from motion_vit.data.batches import clip_sampling
+from motion_vit.data.batches.batch import (
+    Batch,
+    Example,
+    check_sizes,
+    example,
+    padding,
+    process_options,
+    read_options,
+    settle_reader,
+)
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.clip_sampling import FrameOrder
+from motion_vit.data.sources.clip_source import ClipSource, StoredClip, clip_frames
+from motion_vit.data.video.decoding import decode_frames
+from motion_vit.errors import UserError
+
+
+def view_frames(frames: int, options: ClipOptions, clip: int = 0, clips: int = 1) -> Int[np.ndarray, " t"]:
+    """The frames of one of the views that testing spreads over the time of a video.
+
+    Args:
+      frames: Frames of the video.
+      options: Frames, sampling and stride.
+      clip: Which view, from 0.
+      clips: How many there are.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    if options.sampling == "segment":
+        return clip_sampling.segment_view_indices(frames, options.decoded_frames, clip, clips)
+    return clip_sampling.dense_view_indices(frames, options.decoded_frames, options.stride, clip, clips)
+
+
+def clip_views(
+    clip: StoredClip,
+    options: ClipOptions,
+    *,
+    clips: int = 1,
+    crops: int = 1,
+    frame_order: FrameOrder = "normal",
+    seed: int | Sequence[int] = 0,
+) -> UInt8[np.ndarray, "views t size size 3"]:
+    """Cuts the views of one clip for testing, decoding its video once.
+
+    Args:
+      clip: The clip.
+      options: Frames, size, sampling and stride; the augmentations play no part.
+      clips: Views spread over time.
+      crops: Crops of each of them, 1 or 3.
+      frame_order: A control experiment, see `clip_sampling.order_frames`.
+      seed: Fixes the permutation of "shuffled".
+
+    Returns:
+      The views, the crop changing fastest.
+
+    Raises:
+      VideoDecodeError: The video cannot be decoded.
+    """
+    first, frames = clip_frames(clip)
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for number in range(clips):
+        indices = view_frames(frames, options, number, clips)
+        chosen.append(clip_sampling.order_frames(indices, frame_order, rng))
+    decoded = decode_frames(clip.video, first + np.concatenate(chosen), short_side=options.size)
+    decoded = resize_short_side(decoded, options.size)
+    views = [crop_views(part, options.size, crops) for part in np.split(decoded, clips)]
+    return np.concatenate(views)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views(grain.transforms.Map):
+    """Row of the source -> all views of its clip; row -1 -> padding."""
+
+    source: ClipSource
+    options: ClipOptions
+    clips: int
+    crops: int
+    frame_order: FrameOrder
+
+    def map(self, element: int) -> Example:
+        """Decodes the views of row `element`."""
+        settle_reader()
+        row = int(element)
+        shape = (self.clips * self.crops, *self.options.shape)
+        if row < 0:
+            return padding(shape)
+        label = 0
+        try:
+            clip = self.source[row]
+            label = clip.label
+            views = clip_views(
+                clip, self.options, clips=self.clips, crops=self.crops, frame_order=self.frame_order, seed=row
+            )
+        except UserError:  # an error would stop the whole evaluation; weight 0 has the clip reported as skipped
+            return example(label, row, None, shape)
+        return example(label, row, views, shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class _SplitViews(grain.experimental.FlatMapTransform):
+    """All views of a clip -> one example for each."""
+
+    max_fan_out: int
+
+    def flat_map(self, element: Example) -> list[Example]:
+        """Splits one decoded clip."""
+        return [{**element, "clip": clip, "view": np.int32(view)} for view, clip in enumerate(element["clip"])]
+
+
+@dataclasses.dataclass(frozen=True)
+class _PaddedBatch:
+    """Stacks examples and fills the last batch up, so that every batch has the one shape that is compiled."""
+
+    batch_size: int
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        filler = {**padding(examples[0]["clip"].shape), "view": np.int32(0)}
+        padded = [*examples, *[filler] * (self.batch_size - len(examples))]
+        return {name: np.stack([one[name] for one in padded]) for name in padded[0]}
+
+
+def evaluation_batches(
+    source: ClipSource,
+    options: ClipOptions,
+    *,
+    batch_size: int,
+    clips: int = 1,
+    crops: int = 1,
+    workers: int = 0,
+    threads: int = 0,
+    frame_order: FrameOrder = "normal",
+    shard: tuple[int, int] = (0, 1),
+) -> grain.IterDataset:
+    """Every clip once, in the source's order, each as `clips` x `crops` views.
+
+    A video is decoded once for all its views. The last batch is filled up with weight 0 and index -1.
+
+    Args:
+      source: The clips.
+      options: Frames, size, sampling and stride; the augmentations play no part.
+      batch_size: Views in each batch of this host.
+      clips: Views spread over the time of a clip.
+      crops: Crops of each of them, 1 or 3.
+      workers: Worker processes; 0 decodes in threads of this one.
+      threads: Those threads; 0 for as many as cores.
+      frame_order: A control experiment: "normal", "frozen", "shuffled" or "reversed".
+      shard: This host's number and the number of hosts. Every host gets the same number of batches.
+
+    Returns:
+      The batches.
+
+    Raises:
+      UserError: A number is out of range.
+    """
+    check_sizes(batch_size, workers, threads, shard)
+    if clips < 1 or crops not in (1, 3):
+        raise UserError(f"testing takes at least 1 clip and 1 or 3 crops; given {clips} clips and {crops} crops")
+    if frame_order not in clip_sampling.FRAME_ORDERS:
+        raise UserError(f"frame_order must be one of {', '.join(clip_sampling.FRAME_ORDERS)}; given {frame_order!r}")
+    rows = np.arange(len(source))
+    rows = np.concatenate([rows, np.full(-len(source) % shard[1], -1)])[shard[0] :: shard[1]]
+    decoded = (
+        grain.MapDataset.source(rows)
+        .map(_Views(source, options, clips, crops, frame_order))
+        .to_iter_dataset(read_options(workers, threads))
+    )
+    # Views travel through the workers' queues: of a stream that ends, Grain leaves the last shared-memory block behind.
+    decoded = grain.experimental.WithOptionsIterDataset(
+        decoded, grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
+    ).mp_prefetch(process_options(workers))
+    views = grain.experimental.FlatMapIterDataset(decoded, _SplitViews(clips * crops))
+    return views.batch(batch_size, batch_fn=_PaddedBatch(batch_size))

@@ -1,0 +1,256 @@
+"""The endless stream of training batches, with Grain: shuffled, sampled at random, augmented, resumed exactly.
+
+The stream of a seed does not depend on the number of threads, worker processes or hosts.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from motion_vit.data.augmentation.crops import multi_scale_crop, random_resized_crop
+from motion_vit.data.augmentation.flips import mirrored_labels, random_horizontal_flip, random_label_aware_flip
+from motion_vit.data.augmentation.rand_augment import RandAugment, parse_rand_augment
+from motion_vit.data.batches import clip_sampling
+from motion_vit.data.batches.batch import (
+    Batch,
+    Example,
+    check_sizes,
+    example,
+    process_options,
+    read_options,
+    settle_reader,
+)
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.sources.clip_source import ClipSource, StoredClip, clip_frames
+from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.decoding import decode_frames
+from motion_vit.errors import UserError
+
+# Training scales larger videos down to this many times the crop while decoding. 320 / 224 is the proportion of the
+# resized Kinetics files that the published recipes train on; twice that leaves detail for small crops.
+_DECODE_MARGIN = 2 * 320 / 224
+
+
+def decode_training_clip(
+    clip: StoredClip, options: ClipOptions, rng: np.random.Generator
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Draws the frames of a clip and decodes them.
+
+    Args:
+      clip: The clip.
+      options: How many frames, and which.
+      rng: Source of the draw.
+
+    Returns:
+      The whole frames, RGB, not larger than training crops need.
+
+    Raises:
+      VideoDecodeError: The video cannot be decoded.
+    """
+    first, frames = clip_frames(clip)
+    if options.sampling == "segment":
+        indices = clip_sampling.segment_indices(frames, options.decoded_frames, rng)
+    else:
+        indices = clip_sampling.dense_indices(frames, options.decoded_frames, options.stride, rng)
+    return decode_frames(clip.video, first + indices, short_side=round(options.size * _DECODE_MARGIN))
+
+
+class ClipAugmenter:
+    """Decoded frames -> a training clip, by the augmentations that run on the host.
+
+    Args:
+      options: Which augmentations.
+      label_names: The names of the classes, which "label_aware" flips look for mirror images among.
+
+    Raises:
+      UserError: "label_aware" is asked for, and no name of a class says left or right.
+    """
+
+    def __init__(self, options: ClipOptions, label_names: tuple[str, ...]) -> None:
+        self._options = options
+        self._rand_augment: RandAugment | None = None
+        if options.rand_augment:
+            self._rand_augment = parse_rand_augment(options.rand_augment)
+        self._mirrored: Int[np.ndarray, " classes"] | None = None
+        if options.flip == "label_aware":
+            self._mirrored = mirrored_labels(label_names)
+            if (self._mirrored == np.arange(len(label_names))).all():
+                raise UserError(
+                    'the flip "label_aware" finds no class whose name says left, right or clockwise, such as '
+                    f'{label_names[0]!r}; give the classes their names, or choose the flip "on" or "off"'
+                )
+
+    def __call__(
+        self, clip: UInt8[np.ndarray, "t h w 3"], label: int, rng: np.random.Generator
+    ) -> tuple[UInt8[np.ndarray, "t size size 3"], int]:
+        """Augments a clip.
+
+        Args:
+          clip: The decoded frames.
+          label: Its class.
+          rng: Source of every draw.
+
+        Returns:
+          The square clip, and its class, which a label-aware flip may change.
+        """
+        options = self._options
+        if self._rand_augment is not None and options.rand_augment_on == "frame":
+            clip = self._rand_augment(clip, rng)
+        if options.crop == "multi_scale":
+            clip = multi_scale_crop(clip, options.size, options.crop_sizes, rng)
+        else:
+            clip = random_resized_crop(clip, options.size, options.crop_scale, options.crop_ratio, rng)
+        if self._rand_augment is not None and options.rand_augment_on == "crop":
+            clip = self._rand_augment(clip, rng)
+        if options.flip == "on":
+            return random_horizontal_flip(clip, rng), label
+        if self._mirrored is not None:
+            return random_label_aware_flip(clip, label, self._mirrored, rng)
+        return clip, label
+
+
+class _TrainingClips(grain.transforms.RandomMap):
+    """Row of the source -> `repeats` augmented clips of it, on a leading axis of every array."""
+
+    def __init__(self, source: ClipSource, options: ClipOptions) -> None:
+        self._source, self._options = source, options
+        self._augment = ClipAugmenter(options, source.label_names)
+
+    def random_map(self, element: int, rng: np.random.Generator) -> Example:
+        """Decodes and augments the clip of row `element`."""
+        settle_reader()
+        row, options = int(element), self._options
+        label, failed, reason = 0, f"clip {row} of {self._source.name}", ""
+        try:
+            clip = self._source[row]
+            label, failed = clip.label, clip.id
+            decoded = decode_training_clip(clip, options, rng)
+        except UserError as error:
+            # Grain would go on silently shifted; whoever reads the batches finds weight 0 and reports it. The reason
+            # goes along: to find it once more, training would have to wait for the video.
+            reason = error.reason if isinstance(error, VideoDecodeError) else str(error)
+            made = [example(label, row, None, options.shape)] * options.repeats
+        else:
+            failed = ""
+            augmented = [self._augment(decoded, label, rng) for _ in range(options.repeats)]
+            made = [example(its_label, row, frames, options.shape) for frames, its_label in augmented]
+        told = {"failed": np.full(options.repeats, failed), "reason": np.full(options.repeats, reason)}
+        return {name: np.stack([one[name] for one in made]) for name in made[0]} | told
+
+
+class _HostsSideBySide(grain.MapDataset):
+    """Rows in such an order that `ElasticIterator`, which deals them out, gives a host neighbours in each block.
+
+    A block is a batch or a part of it. It has the same rows in the same order for any number of hosts, and so does
+    everything that depends on a clip's place in it: dropout, stochastic depth, which clips are mixed.
+    """
+
+    def __init__(self, parent: grain.MapDataset, block: int, hosts: int) -> None:
+        super().__init__(parent)
+        self._rows, self._block, self._hosts = parent, block, hosts
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        number, place = divmod(index, self._block)
+        turn, host = divmod(place, self._hosts)
+        return self._rows[number * self._block + host * (self._block // self._hosts) + turn]
+
+
+class TrainingBatches:
+    """An endless stream of training batches, every epoch in a new order; of each batch this host's part.
+
+    The state of the stream is the number of its next video, counted over all hosts and epochs: it resumes exactly with
+    another number of threads, workers or hosts.
+
+    Args:
+      source: The clips.
+      options: How they are cut and augmented.
+      batch_size: Videos a step, over all hosts together; each becomes `options.repeats` clips.
+      seed: Fixes the order and every draw.
+      workers: Worker processes; 0 decodes in threads of this one.
+      threads: Those threads; 0 for as many as cores.
+      shard: This host's number and the number of hosts.
+      parts: Into so many parts, one after the other, hosts divide their own rows. The parts of all hosts together have
+        the same rows for any number of hosts, if each host's rows divide into them.
+
+    Raises:
+      UserError: The batch does not divide among the hosts, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        source: ClipSource,
+        options: ClipOptions,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        threads: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        parts: int = 1,
+    ) -> None:
+        check_sizes(batch_size, workers, threads, shard)
+        if batch_size % shard[1]:
+            raise UserError(f"the batch of {batch_size} videos does not divide among {shard[1]} hosts")
+        self._source, self._seed = source, seed
+        block = batch_size // parts if batch_size % (parts * shard[1]) == 0 else batch_size
+        clips = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+        self._iterator = iter(
+            grain.experimental.ElasticIterator(
+                _HostsSideBySide(clips.random_map(_TrainingClips(source, options)), block, shard[1]),
+                batch_size,
+                grain.sharding.ShardOptions(shard_index=shard[0], shard_count=shard[1]),
+                read_options=read_options(workers, threads),
+                multiprocessing_options=process_options(workers),
+            )
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The stream itself."""
+        return self
+
+    def __next__(self) -> Batch:
+        """The next batch: `batch_size * repeats / hosts` clips, those of one video side by side."""
+        return {name: array.reshape(-1, *array.shape[2:]) for name, array in next(self._iterator).items()}
+
+    def close(self) -> None:
+        """Ends the worker processes; the stream cannot be read any more."""
+        self._iterator.close()
+        # Kept until Python shuts down, Grain's iterator would complain then.
+        del self._iterator
+
+    def get_state(self) -> dict[str, Any]:
+        """The place in the stream.
+
+        Returns:
+          A dictionary that fits JSON.
+        """
+        return {**self._iterator.get_state(), "seed": self._seed, "fingerprint": self._source.fingerprint}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to a place in the stream.
+
+        Args:
+          state: What `get_state` returned, here or in another process.
+
+        Raises:
+          UserError: It is of a stream with other clips or another seed.
+        """
+        position = dict(state)
+        fingerprint, seed = position.pop("fingerprint"), position.pop("seed")
+        if fingerprint != self._source.fingerprint:
+            raise UserError(
+                f"{self._source.name} has changed since the run was started: its fingerprint was {fingerprint[:12]} "
+                f"and is {self._source.fingerprint[:12]}. Give the data that the run was started with, or start a new "
+                "run in another --workdir."
+            )
+        if seed != self._seed:
+            raise UserError(f"the run was started with seed {seed}, and this is the stream of seed {self._seed}")
+        self._iterator.set_state(position)

@@ -1,0 +1,154 @@
+"""The manifest of a prepared dataset: what its shards hold, what was left out, and fingerprints."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from motion_vit.data.sources.record import Storage
+from motion_vit.errors import UserError
+
+FORMAT_VERSION = 1
+"""Goes up when older versions of the library cannot read what is prepared any more, or a clip gives other bytes."""
+
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class BadClip:
+    """A clip that was left out.
+
+    Attributes:
+      id: Its name.
+      path: Its video file, or the folder of its frames.
+      reason: What is wrong with it.
+    """
+
+    id: str
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardEntry:
+    """A shard of a split.
+
+    Attributes:
+      name: Its file name.
+      clips: The number of its records.
+      bytes: The size of the file.
+    """
+
+    name: str
+    clips: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitManifest:
+    """What was prepared of a split.
+
+    Attributes:
+      clips: The number of clips.
+      verified: Whether every frame of every clip was decoded.
+      frames: Frames of all clips together.
+      seconds: Their duration together; clips without a known rate count as 0.
+      fingerprint: SHA-256 over the label names and every record: equal for the same clips however they are sharded.
+      clips_of_class: Label -> clips, in the order of the labels, with 0 for a class without any.
+      shards: The shards in order.
+      bad: The clips that were left out, in the order of the source.
+    """
+
+    clips: int
+    verified: bool
+    frames: int
+    seconds: float
+    fingerprint: str
+    clips_of_class: Mapping[str, int]
+    shards: tuple[ShardEntry, ...]
+    bad: tuple[BadClip, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What was prepared of a dataset.
+
+    Attributes:
+      dataset: Its name in `motion-vit prepare NAME`.
+      codec: How its clips were encoded, "copy" or "h264-fast".
+      storage: What its records hold.
+      complete: False where clips are bad and nobody has agreed to leave them out: such a folder is not to be read.
+      label_names: The names of the classes, in the order of the model's outputs.
+      mismatches: What differs from the official counts or is doubtful otherwise, in words.
+      splits: Split -> what was prepared of it.
+      format_version: The version of the format, see `FORMAT_VERSION`.
+    """
+
+    dataset: str
+    codec: str
+    storage: Storage
+    complete: bool
+    label_names: tuple[str, ...]
+    mismatches: tuple[str, ...]
+    splits: Mapping[str, SplitManifest]
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The text of the manifest's file."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+
+def _split_from_json(values: Mapping[str, Any]) -> SplitManifest:
+    shards = tuple(ShardEntry(**shard) for shard in values["shards"])
+    bad = tuple(BadClip(**clip) for clip in values["bad"])
+    return SplitManifest(**{**values, "shards": shards, "bad": bad})
+
+
+def read_manifest(folder: pathlib.Path) -> Manifest:
+    """Reads the manifest of a prepared dataset.
+
+    Args:
+      folder: The prepared folder.
+
+    Returns:
+      The manifest, also of a dataset that is not complete.
+
+    Raises:
+      UserError: The folder does not exist or was not prepared, a newer version of this library prepared it, or the
+        manifest is damaged.
+    """
+    file = folder / MANIFEST_FILE
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(_not_prepared_message(folder)) from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); the command that prepared the folder writes it anew") from error
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(
+            f"{folder} has the format version {version} of prepared datasets, and this motion_vit reads up to "
+            f"{FORMAT_VERSION}; install the version that prepared it, or prepare it again with this one"
+        )
+    try:
+        splits = {split: _split_from_json(entry) for split, entry in values["splits"].items()}
+        names = {name: tuple(values[name]) for name in ("label_names", "mismatches")}
+        return Manifest(**{**values, **names, "splits": splits})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} is not the manifest of a prepared dataset, or is damaged ({type(error).__name__}: {error}); "
+            "the command that prepared the folder writes it anew"
+        ) from error
+
+
+def _not_prepared_message(folder: pathlib.Path) -> str:
+    command = f"motion-vit prepare NAME --source DOWNLOAD --out {folder}"
+    if not folder.is_dir():
+        return f"the prepared dataset {folder} does not exist; `{command}` makes it"
+    return (
+        f"{folder} is not a prepared dataset: it has no {MANIFEST_FILE}. If it is a download, prepare it into another "
+        f"folder; if its preparation was interrupted, run the same command again: `{command}`"
+    )

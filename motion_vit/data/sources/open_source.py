@@ -1,0 +1,120 @@
+"""Opens what a recipe or a command names as its data: a list file, or a split of a prepared folder."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from motion_vit.data.sources.clip_source import ClipSource, StoredClip
+from motion_vit.data.sources.prepared_dataset import open_prepared, prepared_splits
+from motion_vit.data.sources.video_list import LABELS_FILE, read_video_list
+from motion_vit.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Relabelled:
+    """A source whose classes are numbered in another order, that of a checkpoint.
+
+    Attributes:
+      source: The source.
+      label_names: The names in the order to be used.
+      numbers: For each class of the source its place among them.
+    """
+
+    source: ClipSource
+    label_names: tuple[str, ...]
+    numbers: Int[np.ndarray, " classes"]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.source.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, row: int) -> StoredClip:
+        clip = self.source[row]
+        return dataclasses.replace(clip, label=int(self.numbers[clip.label]))
+
+
+def _split_of(location: str) -> tuple[pathlib.Path, str]:
+    """Takes `folder:split` apart; the split is "" where there is none."""
+    folder, _, split = location.rpartition(":")
+    if folder and not os.path.exists(location):
+        return pathlib.Path(folder), split
+    return pathlib.Path(location), ""
+
+
+def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
+    """Opens everything there is to read.
+
+    Args:
+      location: A list file, a prepared folder for all its splits, or `FOLDER:SPLIT`.
+
+    Returns:
+      The sources.
+
+    Raises:
+      UserError: It does not exist or cannot be read.
+    """
+    if not os.path.isdir(location):
+        return [open_source(location, default_split="train")]
+    return [open_prepared(location, split) for split in prepared_splits(location)]
+
+
+def open_source(
+    location: str | os.PathLike[str], *, default_split: str, label_names: Sequence[str] | None = None
+) -> ClipSource:
+    """Opens clips for reading.
+
+    Args:
+      location: A list file (CSV with the header `path,label`), a prepared folder, or `FOLDER:SPLIT` for another split
+        than the default one.
+      default_split: The split of a folder that is given alone.
+      label_names: The names of the classes in the order of the model's outputs, for example from a checkpoint; by
+        default the source's own.
+
+    Returns:
+      The clips.
+
+    Raises:
+      UserError: It does not exist or cannot be read, or it has classes that are not among `label_names`.
+    """
+    if not os.fspath(location):
+        raise UserError("no data is named; expected a prepared folder, FOLDER:SPLIT or a list file")
+    path, split = _split_of(os.fspath(location))
+    if not path.exists():
+        raise UserError(
+            f"there is neither a prepared folder nor a list file {location}; `motion-vit prepare` makes such a folder."
+        )
+    if path.is_dir():
+        return _in_order_of(open_prepared(path, split or default_split), label_names)
+    if split:
+        raise UserError(f"{path} is a list file, which has no splits; leave out :{split}, or give another list")
+    if (path.parent / LABELS_FILE).is_file():
+        # The list says itself what its labels, which may be numbers, mean.
+        return _in_order_of(read_video_list(path), label_names)
+    return read_video_list(path, label_names=label_names)
+
+
+def _in_order_of(source: ClipSource, label_names: Sequence[str] | None) -> ClipSource:
+    """A source with its classes numbered as those of a model, which are matched by name."""
+    if label_names is None or tuple(label_names) == source.label_names:
+        return source
+    numbers_by_name = {name: number for number, name in enumerate(label_names)}
+    unknown = [name for name in source.label_names if name not in numbers_by_name]
+    if unknown:
+        raise UserError(
+            f"{source.name} has {len(unknown)} classes that are not among the {len(label_names)} expected ones, the "
+            f"first of them {unknown[0]!r}; expected names such as {label_names[0]!r}. Give the data that the model "
+            "was trained for."
+        )
+    numbers = np.array([numbers_by_name[name] for name in source.label_names], np.int32)
+    return _Relabelled(source, tuple(label_names), numbers)

@@ -1,0 +1,166 @@
+"""Reads the splits of a prepared dataset: clips at random out of ArrayRecord shards.
+
+What is read here can be read by tensorflow_datasets as well, without TensorFlow and without this library:
+`tfds.builder_from_directory(folder).as_data_source(split)`.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from typing import Any
+
+from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.data.sources.manifest import Manifest, ShardEntry, SplitManifest, read_manifest
+from motion_vit.data.sources.record import parse_record
+from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.encoded_video import JpegFrames, VideoBytes
+from motion_vit.errors import UserError
+
+_SHOWN_BAD = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardRead:
+    """A whole shard, in the words of array_record's file instructions: a file, and which of its records to read."""
+
+    filename: str
+    skip: int
+    take: int
+    examples_in_shard: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedSplit:
+    """A split of a prepared dataset, as a `ClipSource`.
+
+    Attributes:
+      folder: The prepared folder.
+      split: The split.
+      label_names: The names of the classes, in the order of the model's outputs.
+      manifest: What the split holds.
+    """
+
+    folder: pathlib.Path
+    split: str
+    label_names: tuple[str, ...]
+    manifest: SplitManifest
+
+    @property
+    def name(self) -> str:
+        """The folder and the split, as a recipe or a command names them."""
+        return f"{self.folder}:{self.split}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the label names and every record."""
+        return self.manifest.fingerprint
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return self.manifest.clips
+
+    @functools.cached_property
+    def _records(self) -> Any:
+        """The records; array_record opens each shard when it is first read, and again in another process."""
+        from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+        shards = [shard for shard in self.manifest.shards if shard.clips]
+        return ArrayRecordDataSource(
+            [_ShardRead(os.fspath(self.folder / shard.name), 0, shard.clips, shard.clips) for shard in shards]
+        )
+
+    def __getitem__(self, row: int) -> StoredClip:
+        """Reads clip number `row`, without decoding it.
+
+        Args:
+          row: The number of the clip, from 0 on.
+
+        Returns:
+          The clip, with its video in memory.
+
+        Raises:
+          IndexError: There is no such row.
+          VideoDecodeError: The record is damaged, or its shard is gone.
+        """
+        if not 0 <= row < len(self):
+            raise IndexError(f"{self.name} has the clips 0 to {len(self) - 1}; asked for {row}")
+        try:
+            record = parse_record(self._records[row])
+        except (RuntimeError, ValueError) as error:
+            raise VideoDecodeError(
+                f"{self.name}, clip number {row}",
+                f"its record cannot be read ({error}); copy the folder again, or delete the shard and prepare it again",
+            ) from error
+        name = f"{self.name}:{record.id}"
+        video = VideoBytes(name, record.data) if isinstance(record.data, bytes) else JpegFrames(name, record.data)
+        return StoredClip(record.id, record.label, video, first_frame=record.first_frame, frames=record.frames)
+
+
+def _check_shards(folder: pathlib.Path, shards: tuple[ShardEntry, ...]) -> None:
+    """Compares the files with the manifest; array_record takes a missing shard for an empty one."""
+    missing, altered = [], []
+    for shard in shards:
+        try:
+            if (folder / shard.name).stat().st_size != shard.bytes:
+                altered.append(shard.name)
+        except OSError:
+            missing.append(shard.name)
+    if not missing and not altered:
+        return
+    kinds = ((missing, "missing"), (altered, "of another size"))
+    found = " and ".join(f"{len(names)} {what} (such as {names[0]})" for names, what in kinds if names)
+    raise UserError(
+        f"{folder} does not hold what its manifest says: of {len(shards)} shards, {found}. Copy the folder again, or "
+        "run the command that prepared it again: it makes these shards anew and keeps the others"
+    )
+
+
+def _check_complete(folder: pathlib.Path, manifest: Manifest) -> None:
+    if manifest.complete:
+        return
+    bad = [clip for split in manifest.splits.values() for clip in split.bad]
+    shown = "\n".join(f"  {clip.id}: {clip.reason}" for clip in bad[:_SHOWN_BAD])
+    more = f"\n  and {len(bad) - _SHOWN_BAD} more" if len(bad) > _SHOWN_BAD else ""
+    raise UserError(
+        f"{folder} is not ready: {len(bad)} clips cannot be used:\n{shown}{more}\n"
+        "Repair them and run the command that prepared the folder again, or leave them out with --skip-bad"
+    )
+
+
+def prepared_splits(folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The splits of a prepared dataset.
+
+    Args:
+      folder: The prepared folder.
+
+    Returns:
+      Their names.
+
+    Raises:
+      UserError: The folder is not a prepared dataset.
+    """
+    return tuple(read_manifest(pathlib.Path(folder)).splits)
+
+
+def open_prepared(folder: str | os.PathLike[str], split: str) -> PreparedSplit:
+    """Opens a split of a prepared dataset.
+
+    Args:
+      folder: The prepared folder.
+      split: The split, such as "train".
+
+    Returns:
+      The split's clips. They can be read from several threads and, pickled, from several processes.
+
+    Raises:
+      UserError: The folder is not a prepared dataset or was not finished, a newer version of this library prepared it,
+        it has no such split, or a shard is missing or has another size than was written.
+    """
+    path = pathlib.Path(folder)
+    manifest = read_manifest(path)
+    _check_complete(path, manifest)
+    if split not in manifest.splits:
+        raise UserError(f"{path} has no split {split!r}; it has {', '.join(manifest.splits)}")
+    _check_shards(path, manifest.splits[split].shards)
+    return PreparedSplit(path, split, manifest.label_names, manifest.splits[split])

@@ -1,0 +1,190 @@
+"""Decodes every clip of a source and sums up what there is: what a person wants to know before training on it."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import math
+import multiprocessing
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from motion_vit.data.sources.clip_source import ClipSource, clip_frames, clip_name
+from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.probing import VideoInfo, check_video
+from motion_vit.data.workers.cores import available_cores
+from motion_vit.data.workers.progress_bar import progress_bar
+from motion_vit.errors import UserError
+
+# A worker process takes about a second to start: fewer clips are checked in this one.
+_CLIPS_A_WORKER = 200
+_CLIPS_A_TASK = 8
+_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedClip:
+    """A clip that was decoded.
+
+    Attributes:
+      label: Its class.
+      frames: Frames of the clip, which may be a part of its video.
+      video: What the whole video holds.
+    """
+
+    label: int
+    frames: int
+    video: VideoInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class BadClip:
+    """A clip that cannot be used.
+
+    Attributes:
+      id: Its name.
+      reason: What is wrong with it.
+    """
+
+    id: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceCheck:
+    """What `check_source` found.
+
+    Attributes:
+      name: The source.
+      clips_of_class: Label -> clips that decode, in the order of the labels, with 0 for a class without any.
+      frames: Least, median and greatest number of frames of a clip.
+      sizes: "width x height" -> clips, the most frequent first.
+      rates: Frames a second, rounded to a tenth -> clips, the most frequent first.
+      codecs: Codec -> clips, the most frequent first.
+      bad: The clips that cannot be decoded.
+    """
+
+    name: str
+    clips_of_class: dict[str, int]
+    frames: tuple[int, float, int]
+    sizes: dict[str, int]
+    rates: dict[str, int]
+    codecs: dict[str, int]
+    bad: tuple[BadClip, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON."""
+        return dataclasses.asdict(self)
+
+    def summary(self) -> str:
+        """The result as a text of a few lines and one for each class."""
+        good = sum(self.clips_of_class.values())
+        empty = [name for name, count in self.clips_of_class.items() if not count]
+        lines = [f"  {name:<40} {count:6d}" for name, count in self.clips_of_class.items()]
+        lines.append(f"{self.name}: {good} clips of {len(self.clips_of_class)} classes, {len(self.bad)} bad")
+        if good:
+            lines.append(f"frames of a clip: {self.frames[0]} to {self.frames[2]}, median {self.frames[1]:g}")
+            for title, counts in (("sizes", self.sizes), ("frames a second", self.rates), ("codecs", self.codecs)):
+                lines.append(f"{title}: {_listed(counts)}")
+        if empty:
+            shown = ", ".join(empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
+            lines.append(f"classes without a clip: {len(empty)}: {shown}")
+        lines += [f"bad: {clip.id}: {clip.reason}" for clip in self.bad]
+        return "\n".join(lines)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    shown = ", ".join(f"{what} ({count})" for what, count in list(counts.items())[:_SHOWN])
+    return shown + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
+
+
+@functools.lru_cache(maxsize=1)
+def _check_file(path: str) -> VideoInfo:
+    """Decodes a file once for all clips that are parts of it, as long as they follow one another."""
+    return check_video(path)
+
+
+def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
+    """Decodes one clip; runs in a worker process, from which a value comes back more safely than an exception."""
+    try:
+        clip = source[row]
+        info = _check_file(clip.video) if isinstance(clip.video, str) else check_video(clip.video)
+        first, frames = clip_frames(clip)
+    except VideoDecodeError as error:
+        return BadClip(clip_name(source, row), error.reason)
+    except UserError as error:
+        return BadClip(clip_name(source, row), str(error))
+    if first + frames > info.frames:
+        wanted = f"frames {first} to {first + frames - 1} make the clip, and the video has {info.frames} frames"
+        return BadClip(clip.id, wanted)
+    return CheckedClip(clip.label, frames, info)
+
+
+_source_of_worker: ClipSource
+
+
+def _start_worker(source: ClipSource) -> None:
+    global _source_of_worker
+    _source_of_worker = source
+
+
+def _check_row(row: int) -> CheckedClip | BadClip:
+    return _check_clip(_source_of_worker, row)
+
+
+def _check_all(source: ClipSource, workers: int) -> Iterator[CheckedClip | BadClip]:
+    rows = range(len(source))
+    if workers <= 1:
+        yield from (_check_clip(source, row) for row in rows)
+        return
+    # A fork of a process in which JAX or FFmpeg have started threads can hang: fresh processes cannot.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(source,)
+    ) as pool:
+        yield from pool.map(_check_row, rows, chunksize=_CLIPS_A_TASK)
+
+
+def check_source(source: ClipSource, *, workers: int | None = None, progress: bool = True) -> SourceCheck:
+    """Decodes every frame of every clip.
+
+    Args:
+      source: The clips.
+      workers: Processes; None for as many as cores, fewer for a short list.
+      progress: Whether to show a progress bar with the time left on stderr.
+
+    Returns:
+      What was found. Bad clips are part of it, not an error.
+    """
+    if workers is None:
+        workers = min(available_cores(), math.ceil(len(source) / _CLIPS_A_WORKER))
+    good: list[CheckedClip] = []
+    bad: list[BadClip] = []
+    with progress_bar(len(source), "checking clips", "clip", shown=progress) as bar:
+        for result in _check_all(source, workers):
+            if isinstance(result, BadClip):
+                bad.append(result)
+                bar.set_postfix(bad=len(bad), refresh=False)
+            else:
+                good.append(result)
+            bar.update()
+    return _sum_up(source, good, bad)
+
+
+def _sum_up(source: ClipSource, good: list[CheckedClip], bad: list[BadClip]) -> SourceCheck:
+    counts = collections.Counter(clip.label for clip in good)
+    frames = sorted(clip.frames for clip in good) or [0]
+    return SourceCheck(
+        name=source.name,
+        clips_of_class={name: counts[number] for number, name in enumerate(source.label_names)},
+        frames=(frames[0], statistics.median(frames), frames[-1]),
+        sizes=_frequencies(f"{clip.video.width} x {clip.video.height}" for clip in good),
+        rates=_frequencies(f"{clip.video.fps:.1f}" if clip.video.fps else "unknown" for clip in good),
+        codecs=_frequencies(clip.video.codec for clip in good),
+        bad=tuple(bad),
+    )
+
+
+def _frequencies(values: Iterator[str]) -> dict[str, int]:
+    return dict(collections.Counter(values).most_common())

@@ -1,0 +1,173 @@
+"""Exports trained models: `motion-vit export`.
+
+An export is a folder, written whole or not at all: the artefact of its format, `config.json`
+(`motion_vit.training.checkpoints.model_description`, with an entry `export`) and `self_check.json`
+(`motion_vit.interop.exporting.self_check`).
+"""
+
+import importlib.util
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import jax.numpy as jnp
+
+from motion_vit.errors import UserError
+from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.huggingface import export_huggingface
+from motion_vit.interop.exporting.litert import export_litert
+from motion_vit.interop.exporting.missing_package import missing_package
+from motion_vit.interop.exporting.onnx_graph import export_onnx
+from motion_vit.interop.exporting.pytorch import export_torch
+from motion_vit.interop.exporting.safetensors_folder import export_safetensors
+from motion_vit.interop.exporting.saved_model import export_saved_model
+from motion_vit.interop.exporting.self_check import make_self_check, write_self_check
+from motion_vit.interop.exporting.stablehlo import export_stablehlo
+from motion_vit.training.checkpoints.model_description import description_of
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
+from motion_vit.training.checkpoints.weights_folder import write_config
+from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
+
+Batch = int | Literal["symbolic"]
+
+# Parts of the largest logit.
+_TOLERANCE = 1e-4
+# A model that computes in bfloat16 rounds to 8 bits after every operation, and compilers leave out different roundings.
+_BFLOAT16_TOLERANCE = 0.05
+# LiteRT rounds all constants to float16, the running statistics too; with weights of 8 bits it quantises activations.
+# Measured were up to 0.0012 and 0.058 (docs/interop.md).
+_LITERT_TOLERANCES: Mapping[WeightDtype, float] = {"float16": 0.005, "int8-weights": 0.1}
+
+
+class WeightsExporter(Protocol):
+    """Writes weights into a folder and returns the entry `export` of `config.json`."""
+
+    def __call__(self, trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDtype) -> dict[str, Any]:
+        """Exports."""
+        ...
+
+
+class ProgramExporter(Protocol):
+    """Writes a program into a folder and returns the entry `export` of `config.json`."""
+
+    def __call__(
+        self, trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+    ) -> dict[str, Any]:
+        """Exports; `batch` is the number of clips that a call takes, None for any number."""
+        ...
+
+
+WEIGHTS_EXPORTERS: Mapping[str, WeightsExporter] = {
+    "safetensors": export_safetensors,
+    "huggingface": export_huggingface,
+    "torch": export_torch,
+}
+"""What writes the formats that hold weights alone, which any number of clips can be computed with."""
+
+PROGRAM_EXPORTERS: Mapping[str, ProgramExporter] = {
+    "stablehlo": export_stablehlo,
+    "onnx": export_onnx,
+    "savedmodel": export_saved_model,
+    "tflite": export_litert,
+}
+"""What writes the formats that hold a program."""
+
+
+def check_request(
+    file_format: str, out: str | os.PathLike[str], *, batch: Batch | None = None, dtype: WeightDtype = "float32"
+) -> None:
+    """Refuses what cannot be exported before time is spent on it.
+
+    Args:
+      file_format: name of the format.
+      out: the folder to be written.
+      batch: clips that a call takes, "symbolic" for any number; None for the format's own choice.
+      dtype: the form of the weights.
+
+    Raises:
+      UserError: an unknown format, a batch or a form of weights that it has not, packages that are not installed, or a
+        folder that holds something.
+    """
+    if file_format not in FORMATS:
+        raise UserError(f"unknown format {file_format!r}. The formats are: {', '.join(FORMATS)}.")
+    chosen = FORMATS[file_format]
+    if dtype not in chosen.dtypes:
+        raise UserError(
+            f"the format {file_format} has no weights of {dtype}. Give --dtype {' or '.join(chosen.dtypes)}."
+        )
+    if chosen.batches == "any" and batch is not None:
+        raise UserError(f"the format {file_format} holds weights, which take any batch: leave out --batch.")
+    if chosen.batches == "fixed" and batch == "symbolic":
+        raise UserError(f"the format {file_format} needs a number of clips: give --batch 1.")
+    if isinstance(batch, int) and batch < 1:
+        raise UserError(f"batch is {batch}, but must be at least 1.")
+    check_packages(file_format)
+    check_new_or_empty(out)
+
+
+def check_packages(file_format: str) -> None:
+    """Refuses a format whose packages are not installed.
+
+    Args:
+      file_format: name of the format.
+
+    Raises:
+      UserError: with what to install.
+    """
+    for package in FORMATS[file_format].packages:
+        if importlib.util.find_spec(package) is None:
+            raise missing_package(file_format, ModuleNotFoundError(name=package))
+
+
+def export_model(
+    trained: TrainedModel,
+    file_format: str,
+    out: str | os.PathLike[str],
+    *,
+    batch: Batch | None = None,
+    dtype: WeightDtype = "float32",
+) -> dict[str, Any]:
+    """Exports a trained model.
+
+    Args:
+      trained: the model, of `motion_vit.training.checkpoints.load_trained`.
+      file_format: a name of `FORMATS`.
+      out: a new or empty folder.
+      batch: clips that a call takes, "symbolic" for any number; by default any number, or 1 where the format needs one.
+      dtype: the form to store the weights in. What is computed with them is float32, or the model's own dtype.
+
+    Returns:
+      What `config.json` says.
+
+    Raises:
+      UserError: as `check_request`; or the model cannot be exported so; or the folder cannot be written.
+    """
+    check_request(file_format, out, batch=batch, dtype=dtype)
+    chosen = FORMATS[file_format]
+    size = batch if isinstance(batch, int) else (1 if chosen.batches == "fixed" else None)
+    with whole_folder(out) as folder:
+        if file_format in WEIGHTS_EXPORTERS:
+            entry = WEIGHTS_EXPORTERS[file_format](trained, folder, dtype=dtype)
+        else:
+            entry = PROGRAM_EXPORTERS[file_format](trained, folder, batch=size, dtype=dtype)
+        description = {**description_of(trained, dtype), "export": entry}
+        write_config(folder, description)
+        check = make_self_check(
+            trained,
+            batch=size,
+            dtype=dtype,
+            tolerance=_tolerance(file_format, trained, dtype),
+            in_float32=chosen.in_float32,
+        )
+        write_self_check(folder, check)
+    return description
+
+
+def _tolerance(file_format: str, trained: TrainedModel, dtype: WeightDtype) -> float:
+    if file_format == "tflite" and dtype in _LITERT_TOLERANCES:
+        return _LITERT_TOLERANCES[dtype]
+    if not FORMATS[file_format].in_float32 and jnp.dtype(trained.model.dtype) != jnp.float32:
+        return _BFLOAT16_TOLERANCE
+    return _TOLERANCE

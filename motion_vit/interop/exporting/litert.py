@@ -1,0 +1,109 @@
+"""Export for LiteRT, the runtime on phones and boards that was TensorFlow Lite.
+
+The file holds LiteRT's own operators alone, so that every build of the runtime has them. Its convolutions are of two
+dimensions where they are depthwise, and its arrays of few axes: `motion_vit.ops` makes the operators so. All sizes must
+be known when it is converted, the batch too.
+
+Small forms of the weights are LiteRT's own: "float16" rounds all constants, also what is made of running statistics;
+"int8-weights" quantises the large kernels to 8 bits, with activations quantised as they come ("dynamic range"). There
+is no bfloat16.
+"""
+
+import pathlib
+import re
+import tempfile
+from typing import Any
+
+import jax
+
+from motion_vit.errors import UserError
+from motion_vit.interop.exporting.inference_function import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    abstract_clips,
+    clips_shape,
+    graph_entry,
+    inference_function,
+)
+from motion_vit.interop.exporting.tensorflow_program import tensorflow_function
+from motion_vit.interop.exporting.tensorflow_runtime import import_tensorflow
+from motion_vit.ops.platform import target_platform
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+
+LITERT_FILE = "model.tflite"
+SIGNATURE = "serving_default"
+
+_MISSING_OPERATOR = re.compile(r"failed to legalize operation '([\w.]+)'")
+_REASON = re.compile(r"error: (.*)")
+
+
+def export_litert(
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+) -> dict[str, Any]:
+    """Writes `model.tflite`.
+
+    Args:
+      trained: the model.
+      folder: an existing folder.
+      batch: clips that a call takes.
+      dtype: the form to hold the weights in.
+
+    Returns:
+      The entry `export` of `config.json`.
+
+    Raises:
+      UserError: TensorFlow is not installed; the batch is symbolic, or `dtype` one that LiteRT has not; the weights are
+        not finite; or the model has an operator that LiteRT has not.
+    """
+    if batch is None:
+        raise UserError("LiteRT needs the number of clips when the model is converted: give --batch 1.")
+    if dtype == "bfloat16":
+        raise UserError("LiteRT has no bfloat16 weights. Give --dtype float16 or int8-weights.")
+    tensorflow = import_tensorflow("tflite")
+    # Finite, and within float16, is what LiteRT does not check.
+    compress(trained.variables, dtype)
+    stored = compress(trained.variables, "float32")
+    logits = inference_function(trained.model, in_float32=True)
+    with target_platform("litert"):
+        converted = tensorflow_function(lambda clips: logits(stored, clips), abstract_clips(trained.model, batch))
+    shape = clips_shape(trained.model, batch)
+
+    def classify(clips: Any) -> dict[str, Any]:
+        return {OUTPUT_NAME: converted(clips)}
+
+    module = tensorflow.Module()
+    module.classify = tensorflow.function(
+        classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
+    )
+    with tempfile.TemporaryDirectory() as saved:
+        tensorflow.saved_model.save(module, saved, signatures={SIGNATURE: module.classify})
+        converter = tensorflow.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[SIGNATURE])
+        if dtype != "float32":
+            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        if dtype == "float16":
+            converter.target_spec.supported_types = [tensorflow.float16]
+        data = _convert(converter)
+    path = folder / LITERT_FILE
+    path.write_bytes(data)
+    return {
+        **graph_entry(trained, "tflite", path, batch, dtype),
+        "signature": SIGNATURE,
+        "tensorflow_version": tensorflow.__version__,
+        "jax_version": jax.__version__,
+    }
+
+
+def _convert(converter: Any) -> bytes:
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    try:
+        data: bytes = converter.convert()
+    except ConverterError as error:
+        operators = sorted(set(_MISSING_OPERATOR.findall(str(error))))
+        reasons = _REASON.findall(str(error)) or [str(error)[:500]]
+        what = f"has no {', '.join(operators)}" if operators else f"does not take it: {reasons[0]}"
+        raise UserError(
+            f"the model cannot be converted, because LiteRT {what}. Take --format onnx, savedmodel or stablehlo."
+        ) from error
+    return data

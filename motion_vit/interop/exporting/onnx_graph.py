@@ -1,0 +1,86 @@
+"""Export to ONNX, for onnxruntime and what else reads it.
+
+The graph is made from the model's jaxpr, primitive by primitive (`onnx_operators`). The field's converter, jax2onnx,
+does not serve: it has no pads of an array of symbolic batch (0.13 and 0.17), and its later versions exclude the Orbax
+that checkpoints are written with. Weights are initializers under their own paths. A small form of them is widened by
+the graph, which onnxruntime does once, when it loads the file.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from motion_vit.interop.exporting.inference_function import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    abstract_clips,
+    clips_shape,
+    graph_entry,
+    inference_function,
+)
+from motion_vit.interop.exporting.missing_package import missing_package
+from motion_vit.ops.platform import target_platform
+from motion_vit.training.checkpoints.model_description import description_of
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+
+ONNX_FILE = "model.onnx"
+_SYMBOLIC_BATCH = "batch"
+_METADATA = ("label_names", "preprocessing", "model", "weights_dtype", "library_version")
+
+
+def export_onnx(
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+) -> dict[str, Any]:
+    """Writes `model.onnx`, whose metadata say what the labels and the preprocessing are.
+
+    Args:
+      trained: the model.
+      folder: an existing folder.
+      batch: clips that a call takes; None for any number.
+      dtype: the form of the initializers.
+
+    Returns:
+      The entry `export` of `config.json`.
+
+    Raises:
+      UserError: the package onnx is not installed; the weights are not finite, or do not fit `dtype`; or the model
+        holds an operation that ONNX has not.
+    """
+    try:
+        import onnx
+
+        from motion_vit.interop.exporting.onnx_builder import OPSET, OnnxBuilder
+    except ImportError as error:
+        raise missing_package("onnx", error) from error
+    builder = OnnxBuilder(INPUT_NAME)
+    stored = compress(trained.variables, dtype)
+    _add_model(builder, trained.model, stored, batch)
+    shape = clips_shape(trained.model, batch)
+    description = description_of(trained, dtype)
+    model = builder.model(
+        {INPUT_NAME: [_SYMBOLIC_BATCH if size is None else size for size in shape]},
+        {OUTPUT_NAME: [_SYMBOLIC_BATCH if batch is None else batch, trained.model.num_classes]},
+        {name: json.dumps(description[name]) for name in _METADATA},
+    )
+    onnx.checker.check_model(model)
+    path = folder / ONNX_FILE
+    path.write_bytes(model.SerializeToString())
+    return {**graph_entry(trained, "onnx", path, batch, dtype), "opset": OPSET, "onnx_version": onnx.__version__}
+
+
+def _add_model(builder: Any, model: nn.Module, stored: dict[str, np.ndarray], batch: int | None) -> None:
+    from motion_vit.interop.exporting.onnx_operators import apply_rules
+
+    shapes = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in stored.items()}
+    with target_platform("onnx"):
+        program = jax.make_jaxpr(inference_function(model, in_float32=True))(shapes, abstract_clips(model, batch))
+    # The order in which JAX takes the entries of a mapping.
+    weights = [builder.store(path, stored[path]) for path in sorted(stored)]
+    constants = [np.asarray(array) for array in program.consts]
+    (logits,) = apply_rules(builder, program.jaxpr, constants, [*weights, INPUT_NAME])
+    builder.output(logits, OUTPUT_NAME)

@@ -1,0 +1,61 @@
+"""Export as StableHLO: one file for CPU, NVIDIA GPU and TPU, that JAX calls without the model's code.
+
+Every operator brings the implementations that are best on each platform, between which the compiler chooses.
+
+How long the file can be read (https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees): JAX promises
+that a later version reads it for six months, and that a version up to three weeks older than the one that wrote it does
+too; from jax 0.11.1 on a file beyond that is refused. Keep weights for years with `--format safetensors`, and export
+anew from there. The program holds no custom calls, which the promise would not cover.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from motion_vit.interop.exporting.inference_function import abstract_clips, graph_entry, inference_function
+from motion_vit.ops.platform import target_platform
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+
+STABLEHLO_FILE = "model.stablehlo"
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def export_stablehlo(
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+) -> dict[str, Any]:
+    """Writes `model.stablehlo`, which `jax.export.deserialize(data).call(clips)` runs.
+
+    Args:
+      trained: the model.
+      folder: an existing folder.
+      batch: clips that a call takes; None for any number.
+      dtype: the form to hold the weights in.
+
+    Returns:
+      The entry `export` of `config.json`.
+
+    Raises:
+      UserError: the weights are not finite, or do not fit `dtype`.
+    """
+    stored = compress(trained.variables, dtype)
+    logits = inference_function(trained.model)
+
+    @jax.jit
+    def classify(clips: jax.Array) -> jax.Array:
+        # Arrays of NumPy would be widened now, and the file would hold them so.
+        return logits({path: jnp.asarray(array) for path, array in stored.items()}, clips)
+
+    with target_platform("any"):
+        exported = export.export(classify, platforms=PLATFORMS)(abstract_clips(trained.model, batch))
+    path = folder / STABLEHLO_FILE
+    path.write_bytes(exported.serialize())
+    return {
+        **graph_entry(trained, "stablehlo", path, batch, dtype),
+        "platforms": PLATFORMS,
+        "calling_convention_version": exported.calling_convention_version,
+        "jax_version": jax.__version__,
+    }

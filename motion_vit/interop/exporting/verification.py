@@ -1,0 +1,116 @@
+"""Runs an export in another runtime, in a process of its own, and compares its logits with JAX's."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+
+from motion_vit.errors import UserError
+from motion_vit.interop.exporting.export import check_packages
+from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.self_check import read_self_check
+from motion_vit.training.checkpoints.model_description import CONFIG_FILE
+
+_CHECK = pathlib.Path(__file__).parents[1] / "runners" / "check.py"
+_SHOWN_LINES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What a run of an export found.
+
+    Attributes:
+      file_format: the format.
+      runtime: what ran it, with its version.
+      max_difference: the largest difference of a logit from JAX's.
+      tolerance: the largest that is accepted.
+      largest_logit: the largest absolute logit, to measure both by.
+      load_seconds: time to read the file, after the runtime was imported.
+      first_call_seconds: time of the first call, in which some runtimes compile.
+    """
+
+    file_format: str
+    runtime: str
+    max_difference: float
+    tolerance: float
+    largest_logit: float
+    load_seconds: float
+    first_call_seconds: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the logits are JAX's within the tolerance. What is NaN or infinite does not agree."""
+        # The tolerance is a share of JAX's largest logit: where that is infinite, anything would be within it.
+        return self.max_difference <= self.tolerance < math.inf
+
+    def __str__(self) -> str:
+        """The finding as a sentence."""
+        verdict = "agree with" if self.agrees else "DIFFER from"
+        return (
+            f"logits of {self.runtime} {verdict} JAX's: largest difference {self.max_difference:.2g}, tolerance "
+            f"{self.tolerance:.2g}, largest logit {self.largest_logit:.3g}; loaded in {self.load_seconds:.2f} s"
+        )
+
+
+def verify(folder: str | os.PathLike[str]) -> Verification:
+    """Runs an export on the clips of its self-check.
+
+    Args:
+      folder: a folder of `motion-vit export`.
+
+    Returns:
+      What was found; see `Verification.agrees`.
+
+    Raises:
+      UserError: the folder is no export, the runtime is not installed, or it fails on the file.
+    """
+    path = pathlib.Path(folder).absolute()
+    file_format = _format_of(path)
+    check = read_self_check(path)
+    check_packages(file_format)
+    found = _run(FORMATS[file_format].runner, path)
+    logits = np.asarray(found["logits"], np.float32)
+    if logits.shape != check.logits.shape:
+        raise UserError(f"{path} gave logits of shape {logits.shape}, but JAX gives {check.logits.shape}.")
+    return Verification(
+        file_format=file_format,
+        runtime=found["runtime"],
+        max_difference=float(np.abs(logits - check.logits).max()),
+        tolerance=check.tolerance,
+        largest_logit=float(np.abs(check.logits).max()),
+        load_seconds=found["load_seconds"],
+        first_call_seconds=found["first_call_seconds"],
+    )
+
+
+def _format_of(folder: pathlib.Path) -> str:
+    path = folder / CONFIG_FILE
+    try:
+        file_format = json.loads(path.read_text(encoding="utf-8"))["export"]["format"]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Give a folder of `motion-vit export`.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not describe an export. Give a folder of `motion-vit export`.") from error
+    if file_format not in FORMATS:
+        raise UserError(f"{path} is of the unknown format {file_format!r}. The formats are: {', '.join(FORMATS)}.")
+    return str(file_format)
+
+
+def _run(runner: str, folder: pathlib.Path) -> dict[str, Any]:
+    # On the CPU, as the logits to compare with: accelerators round, and a TPU belongs to this process.
+    on_cpu = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **on_cpu}
+    process = subprocess.run(
+        [sys.executable, str(_CHECK), runner, str(folder)], capture_output=True, text=True, env=environment, check=False
+    )
+    if process.returncode:
+        last = "\n".join(process.stderr.strip().splitlines()[-_SHOWN_LINES:])
+        raise UserError(f"the exported model in {folder} cannot be run (exit status {process.returncode}):\n{last}")
+    found: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
+    return found

@@ -1,0 +1,105 @@
+"""What UniFormer weights tell about the model they are of, and about the clips it was trained on."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from motion_vit.interop.families.state_dict_shapes import blocks, known, of_all_stages, size
+from motion_vit.interop.files.stored_tensor import Shape
+
+_SOMETHING_SOMETHING_CLASSES = 174
+_KINETICS_CLASSES = (400, 600, 700)
+
+
+def uniformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Reads options of `motion_vit.models.uniformer.UniFormer` off a state dict.
+
+    Args:
+      shapes: names and shapes of the weights in PyTorch, of clips or of images.
+
+    Returns:
+      The options that the weights leave no doubt about. Of weights without EMIM, `placement` is "gg"; of those
+      with layer scale, `layer_scale` is a number.
+    """
+    found = {
+        "num_classes": size(shapes, "head.weight"),
+        "widths": of_all_stages([size(shapes, f"patch_embed{stage}.norm.weight") for stage in range(1, 5)]),
+        "depths": of_all_stages([blocks(shapes, rf"blocks{stage}\.(\d+)\.") for stage in range(1, 5)]),
+        "patch_sizes": of_all_stages([size(shapes, f"patch_embed{stage}.proj.weight", -1) for stage in range(1, 5)]),
+        # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
+        "motion_module": None if any(".motion." in name for name in shapes) else "none",
+        **_emim_options(shapes),
+    }
+    # None is what this option is called without layer scale, and no lack of knowledge.
+    return {**known(found), "layer_scale": 1.0 if any(name.endswith(".gamma_1") for name in shapes) else None}
+
+
+def _emim_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """What the displacement bias and the motion branch tell: where EMIM is, and its window and heads."""
+    placement = _placement(shapes)
+    if placement == "gg":
+        return {"placement": placement}
+    biases = {name: shape for name, shape in shapes.items() if name.endswith("attn.rpb") and len(shape) == 3}
+    branches = [shape for name, shape in shapes.items() if name.endswith("attn.motion_conv.0.weight")]
+    options: dict[str, Any] = {"placement": placement, "position_bias": bool(biases), "motion_branch": bool(branches)}
+    for name, (heads, window, _) in biases.items():
+        channels = size(shapes, name.replace("rpb", "proj.bias"))
+        options |= {"window": window, "head_channels": channels // heads if channels and heads else None}
+        return options
+    for shape in branches:
+        options["window"] = math.isqrt(shape[-1]) if shape else None
+    return options
+
+
+def _placement(shapes: Mapping[str, Shape]) -> str | None:
+    """One of `Placement`, from which of the first two blocks of stages 3 and 4 have EMIM ("l") and which not ("g")."""
+    third, fourth = (
+        "".join(
+            "l" if any(name.startswith((f"{block}.attn.rpb", f"{block}.attn.motion_conv")) for name in shapes) else "g"
+            for block in (f"blocks{stage}.0", f"blocks{stage}.1")
+            if f"{block}.norm1.weight" in shapes
+        )
+        for stage in (3, 4)
+    )
+    if third == fourth:
+        return third if len(third) == 2 else None
+    if fourth.startswith("l") != third.startswith("l"):
+        return "stage3" if fourth == "gg" else "stage4" if third == "gg" else None
+    return max(third, fourth, key=len)
+
+
+def uniformer_clips(found: Mapping[str, Any]) -> dict[str, Any]:
+    """How the released weights took their clips, which the number of classes tells.
+
+    `slowfast/datasets/sth.py`, which both UniFormer and EMIM train on Something-Something with, reads frames with
+    OpenCV, and so as blue, green, red; `REVERSE_INPUT_CHANNEL` is left at False, so that nothing turns them.
+    `slowfast/datasets/decoder.py`, used for Kinetics, decodes with PyAV and `to_rgb()`; ImageNet is read with PIL.
+
+    Args:
+      found: of `uniformer_options`.
+
+    Returns:
+      `channel_order`, and where it is known `sampling`.
+    """
+    if found.get("num_classes") == _SOMETHING_SOMETHING_CLASSES:
+        return {"channel_order": "bgr", "sampling": "segment"}
+    return {"channel_order": "rgb"} | ({"sampling": "dense"} if found.get("num_classes") in _KINETICS_CLASSES else {})
+
+
+def uniformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[str]:
+    """What to know about weights in a model that their shapes do not tell apart from others.
+
+    Args:
+      shapes: names and shapes of the weights in PyTorch.
+      options: every option of the model.
+
+    Returns:
+      Sentences.
+    """
+    stem = shapes.get("patch_embed1.proj.weight", ())
+    if len(stem) == 5 and _placement(shapes) == "gg" and options["stem_temporal_stride"] == 1:
+        return [
+            "weights without EMIM: the published UniFormer halves the frames in its stem, which stem_temporal_stride=2 "
+            "does, too; this model keeps them all, as EMIM does when it starts from such weights"
+        ]
+    return []

@@ -1,0 +1,6 @@
+"""Files of other frameworks, read without executing or trusting anything in them.
+
+In: files of PyTorch, NumPy and safetensors.
+Out: tensors by name.
+Imports: no other package of `interop`.
+"""

@@ -1,0 +1,234 @@
+"""Weights in files of other frameworks: names, shapes, and numbers that are read when they are wanted.
+
+Nothing in a file is executed, and neither PyTorch nor another framework needs to be installed.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from numpy.typing import DTypeLike
+
+from motion_vit.errors import UserError
+from motion_vit.interop.files.name_prefixes import uniform_prefix, without_prefix
+from motion_vit.interop.files.npz_file import open_npz
+from motion_vit.interop.files.stored_tensor import DamagedFileError, MoreThanWeightsError, StoredTensor
+from motion_vit.interop.files.torch_archive import open_torch_file
+from motion_vit.interop.files.torch_pickle import Symbol
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+
+TORCH_SUFFIXES = (".pyth", ".pth", ".pt")
+"""Files of `torch.save`; `.pyth` is what PySlowFast, and so UniFormer and EMIM, call them."""
+
+_WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict")
+"""Entries under which training codes keep the weights, beside the optimizer and the epoch."""
+
+_SAFETENSORS_DTYPES: Mapping[str, DTypeLike] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+def describe_source(source: Source) -> str:
+    """What a message calls a source: its path, or "the mapping"."""
+    return "the mapping" if isinstance(source, Mapping) else os.fspath(source)
+
+
+class StateDict(NamedTuple):
+    """The weights of a source.
+
+    Attributes:
+      tensors: names to weights, which can be read while the source is open; those of floating point are read as
+        float32.
+      prefix: what all names begin with in the source, which is left out in `tensors`.
+    """
+
+    tensors: Mapping[str, StoredTensor]
+    prefix: str
+
+
+@contextlib.contextmanager
+def open_state_dict(source: Source) -> Iterator[StateDict]:
+    """Opens the weights of a PyTorch model, or of one in the names of this library.
+
+    Args:
+      source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors` or in `.npz`; or a mapping of names to
+        arrays or tensors. The weights may lie under "model_state", "model", "state_dict" or "model_state_dict", and
+        all names may begin alike; see `motion_vit.interop.files.name_prefixes`.
+
+    Yields:
+      The weights, while the source is open.
+
+    Raises:
+      UserError: the file is absent, unreadable, not a checkpoint or holds more than weights; there are none in it.
+        Reading a weight raises it, too.
+    """
+    where = describe_source(source)
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, Mapping):
+            yield _without_prefix(_state_dict(source, where))
+            return
+        path = pathlib.Path(source)
+        content, damage = _open_file(path, stack)
+        tensors = {
+            name: dataclasses.replace(tensor, read=_guarded(tensor.read, damage))
+            for name, tensor in _state_dict(content, where).items()
+        }
+        yield _without_prefix(tensors)
+
+
+def _without_prefix(tensors: Mapping[str, StoredTensor]) -> StateDict:
+    prefix = uniform_prefix(tensors)
+    return StateDict({without_prefix(name, prefix): tensor for name, tensor in tensors.items()}, prefix)
+
+
+def _state_dict(content: Any, where: str) -> dict[str, StoredTensor]:
+    """The weights in what a file holds."""
+    if not isinstance(content, Mapping):
+        raise UserError(
+            f"{where} holds {_a(content)}, not a PyTorch state dict. Save the weights where they come from with "
+            "torch.save(model.state_dict(), path)."
+        )
+    entries = _unwrap(content)
+    if not entries:
+        raise UserError(f"{where} holds no weights. Expected the state dict of a PyTorch model.")
+    for name, value in entries.items():
+        if not isinstance(name, str) or not hasattr(value, "shape"):
+            raise UserError(
+                f"{where} holds no PyTorch state dict: its entry {name!r} is {_a(value)}, not an array. "
+                f"Expected names and arrays, at the top or under one of {', '.join(_WRAPPERS)}."
+            )
+    return {name: _as_stored(value) for name, value in entries.items()}
+
+
+def _unwrap(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    for _ in _WRAPPERS:  # as deep as they can lie in each other; a pickle may hold a mapping that holds itself
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    return content
+
+
+def _a(value: Any) -> str:
+    return value.name if isinstance(value, Symbol) else f"a {type(value).__name__}"
+
+
+def _as_stored(value: Any) -> StoredTensor:
+    """A weight of a mapping, or of a file, as one that is read in float32 if it is of floating point."""
+    if isinstance(value, StoredTensor):
+        return dataclasses.replace(value, read=lambda: _widen(value.read()))
+    if hasattr(value, "detach"):  # a PyTorch tensor, recognised without importing PyTorch
+        value = value.detach().cpu()
+        # NumPy has no bfloat16 that PyTorch could hand over.
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    array = np.asarray(value)
+    return StoredTensor(array.shape, array.dtype, lambda: _widen(array))
+
+
+def _widen(array: np.ndarray) -> np.ndarray:
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which the importer reports
+        return array.astype(np.float32)
+
+
+@contextlib.contextmanager
+def _open_safetensors(path: pathlib.Path) -> Iterator[dict[str, StoredTensor]]:
+    # Opening compares the header, which it reads, with the size of the file.
+    with safetensors.safe_open(path, framework="np") as file:
+        tensors = {}
+        names = file.keys()
+        for name in names:
+            part = file.get_slice(name)
+            if part.get_dtype() not in _SAFETENSORS_DTYPES:
+                raise DamagedFileError(f"its tensor {name} is of dtype {part.get_dtype()}")
+            dtype = np.dtype(_SAFETENSORS_DTYPES[part.get_dtype()])
+            tensors[name] = StoredTensor(tuple(part.get_shape()), dtype, functools.partial(file.get_tensor, name))
+        yield tensors
+
+
+_Opener = Callable[[pathlib.Path], contextlib.AbstractContextManager[Any]]
+_OPENERS: dict[str, tuple[_Opener, str]] = {
+    **dict.fromkeys(TORCH_SUFFIXES, (open_torch_file, "a PyTorch checkpoint")),
+    ".safetensors": (_open_safetensors, "a safetensors file"),
+    ".npz": (open_npz, "an npz file of arrays"),
+}
+
+
+def _open_file(path: pathlib.Path, stack: contextlib.ExitStack) -> tuple[Any, "_Damage"]:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
+        raise UserError(f"the PyTorch weights {path} cannot be read: the path {what}. Give the path of a weights file.")
+    if path.suffix not in _OPENERS:
+        raise UserError(f"the format of {path} is not known. Expected a file ending in {', '.join(_OPENERS)}.")
+    opener, kind = _OPENERS[path.suffix]
+    damage = _Damage(path, kind)
+    with damage.reported():
+        return stack.enter_context(opener(path)), damage
+
+
+@dataclasses.dataclass(frozen=True)
+class _Damage:
+    """What errors of reading a file are reported as."""
+
+    path: pathlib.Path
+    kind: str
+
+    @contextlib.contextmanager
+    def reported(self) -> Iterator[None]:
+        try:
+            yield
+        except MoreThanWeightsError as error:
+            raise UserError(
+                f"{self.path} is refused: it holds more than weights ({error}), and loading that could run code. "
+                "Nothing in it was executed. If you trust its origin, save the weights alone there with "
+                "torch.save(model.state_dict(), path)."
+            ) from error
+        except _READ_ERRORS as error:
+            reason = (str(error).splitlines() or [""])[0]
+            name = "" if isinstance(error, DamagedFileError) else f"{type(error).__name__}: "
+            raise UserError(
+                f"{self.path} cannot be read as {self.kind}: it is damaged, incomplete or something else "
+                f"({name}{reason}). Check the file, or copy or download it again."
+            ) from error
+
+
+# What the readers of zip, deflate, npy and safetensors let through where bytes make no sense to them.
+_READ_ERRORS = (
+    DamagedFileError,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    safetensors.SafetensorError,
+)
+
+
+def _guarded(read: Callable[[], np.ndarray], damage: _Damage) -> Callable[[], np.ndarray]:
+    def read_reported() -> np.ndarray:
+        with damage.reported():
+            return read()
+
+    return read_reported

@@ -1,0 +1,6 @@
+"""Weights of other frameworks, taken in.
+
+In: a weights file and a model.
+Out: a weights folder and a report.
+Imports: `interop.{files,families}`.
+"""

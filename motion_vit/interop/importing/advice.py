@@ -1,0 +1,84 @@
+"""What to do about weights that do not fit a model, told from the weights."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flax import linen as nn
+
+from motion_vit.interop.families.registry import model_family
+from motion_vit.interop.files.stored_tensor import Shape
+from motion_vit.interop.importing.inflation import inflates
+from motion_vit.interop.importing.report import ImportReport
+from motion_vit.interop.importing.resizing import resizes
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.options import model_options
+from motion_vit.models.registry import create_model, list_models
+
+
+def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
+    """Says what to change so that weights fit.
+
+    Args:
+      model: the model that they do not fit.
+      report: what did not.
+      shapes: names and shapes of the weights in the source.
+      anew: parts that start anew already.
+
+    Returns:
+      Sentences.
+    """
+    if not report.loaded and not report.misshapen:
+        return "None of these weights belong to this model. Check that the file and the model are the ones you mean."
+    family = model_family(model)
+    parts = {name: part for name, part in family.parts.items() if name not in anew}
+    decided = {option for name in anew for option in family.parts[name].options}
+    found = {name: value for name, value in family.options(shapes).items() if name not in decided}
+    own = model_options(model)
+    differing = {name: value for name, value in found.items() if _differs(value, own[name])}
+    advice = []
+    if any(name in differing for name in family.structure) and (names := _models_with(model, found)):
+        advice.append(f"The weights are of another network, {' or '.join(names)}. Create that one.")
+    elif differing:
+        options = ", ".join(f"{name}={value}" for name, value in differing.items())
+        advice.append(f"The weights are of a model with {options}. Create it so.")
+        advice += [
+            f"Or --new {name}, in Python anew=[{name!r}], starts {part.description} anew."
+            for name, part in parts.items()
+            if any(option in differing for option in part.options)
+        ]
+    if any(inflates(*pair) for pair in report.misshapen.values()):
+        advice.append(
+            "The convolutions of the source are of images. --inflate average, in Python inflation='average', makes "
+            "convolutions of clips of them, as UniFormer's authors do."
+        )
+    if any(resizes(name, *pair) for name, pair in report.misshapen.items()):
+        advice.append(
+            "The embeddings of the source are of other clips. --resize, in Python resize=True, takes their nearest "
+            "entries."
+        )
+    advice.append(
+        "Or --partial, in Python strict=False, keeps the model's initial values wherever weights do not fit."
+        if advice
+        else "Create the model with the options these weights were trained with (num_classes, window, placement, "
+        "layer_scale, ...), or pass --partial, in Python strict=False, to keep the model's initial values where "
+        "weights do not fit."
+    )
+    return "\n".join(advice)
+
+
+def _models_with(model: nn.Module, found: Mapping[str, Any]) -> list[str]:
+    """The named models of a class whose structure is that of the weights."""
+    backbone = model.backbone if isinstance(model, MotionPrompted) else model
+    named = {name: create_model(name) for name in list_models()}
+    structure = model_family(model).structure
+    return [
+        name
+        for name, candidate in named.items()
+        if type(candidate) is type(backbone)
+        and all(getattr(candidate, option) == found[option] for option in structure if option in found)
+    ]
+
+
+def _differs(found: Any, given: Any) -> bool:
+    """Whether an option differs. Shapes tell no rates, only whether there is one: such as of layer scale."""
+    return not (isinstance(found, float) and isinstance(given, float)) and bool(found != given)

@@ -1,0 +1,47 @@
+"""Convolutions of images made into convolutions of clips.
+
+Source: `inflate_weight` of `slowfast/models/uniformer.py` in Sense-X/UniFormer, which averages.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from motion_vit.interop.files.stored_tensor import Shape
+
+Inflation = Literal["average", "center"]
+"""How a kernel is spread over the frames that it gains: "average" repeats it and divides by their number, as the
+authors start UniFormer from ImageNet; "center" puts it at the middle frame, and zeros elsewhere. On a clip whose frames
+are all alike both give what the image gave, but for the first and last frames, where "average" sees zeros beyond the
+clip."""
+
+
+def inflates(given: Shape, expected: Shape) -> bool:
+    """Whether a weight is that of an image convolution, where a convolution of clips is expected.
+
+    Args:
+      given: its shape, `[out, in, h, w]` if it is.
+      expected: the shape expected, `[out, in, t, h, w]` if it is.
+    """
+    return len(expected) == 5 and given == expected[:2] + expected[3:]
+
+
+def inflate(
+    kernel: Float[np.ndarray, "out in h w"], frames: int, inflation: Inflation
+) -> Float[np.ndarray, "out in t h w"]:
+    """Gives an image convolution a time axis.
+
+    Args:
+      kernel: the image convolution's, in PyTorch's layout.
+      frames: size of the time axis.
+      inflation: how it is spread over the frames.
+
+    Returns:
+      A kernel of clips whose sum over time is `kernel`.
+    """
+    if inflation == "average":
+        return np.repeat(kernel[:, :, None] / np.float32(frames), frames, axis=2)
+    inflated = np.zeros((*kernel.shape[:2], frames, *kernel.shape[2:]), kernel.dtype)
+    inflated[:, :, frames // 2] = kernel
+    return inflated

@@ -1,0 +1,59 @@
+"""Embeddings of places and times that were learned for another number of patches or frames.
+
+Source: `load_pretrained` of `timesformer/models/helpers.py` in facebookresearch/TimeSformer; see
+`motion_vit.ops.nearest_resize`.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from motion_vit.interop.files.stored_tensor import Shape
+from motion_vit.ops.nearest_resize import resize_position_embedding, resize_time_embedding
+
+# What their names end in, here and in PyTorch.
+_POSITIONS = ("/position_embedding", "pos_embed")
+_TIMES = ("/time_embedding", "time_embed")
+
+
+def resizes(name: str, given: Shape, expected: Shape) -> bool:
+    """Whether a weight is an embedding of other places or times than are expected.
+
+    Args:
+      name: its path in the model, or its name in PyTorch.
+      given: its shape in the source, `[..., entries, channels]`.
+      expected: the shape that the model has in the source's layout.
+    """
+    if len(given) != len(expected) or len(given) < 2 or given == expected:
+        return False
+    if (given[:-2], given[-1]) != (expected[:-2], expected[-1]):
+        return False
+    if name.endswith(_POSITIONS):
+        return _side(given[-2]) is not None and _side(expected[-2]) is not None
+    return name.endswith(_TIMES) and given[-2] > 0
+
+
+def resize(path: str, embedding: Float[np.ndarray, "*one n c"], shape: Shape) -> Float[np.ndarray, "*one m c"]:
+    """Takes for each place or time the nearest one of an embedding.
+
+    Args:
+      path: the path of the weight in the model.
+      embedding: what the source has.
+      shape: what is wanted.
+
+    Returns:
+      An embedding of that shape.
+    """
+    entries = jnp.asarray(embedding.reshape(embedding.shape[-2:]))
+    if path.endswith(_TIMES):
+        return np.asarray(resize_time_embedding(entries, shape[-2])).reshape(shape)
+    side = math.isqrt(shape[-2] - 1)
+    return np.asarray(resize_position_embedding(entries, side, side)).reshape(shape)
+
+
+def _side(entries: int) -> int | None:
+    """Rows of the square of patches that is embedded behind the class token, or None if there is no square."""
+    side = math.isqrt(max(entries - 1, 0))
+    return side if side and side * side + 1 == entries else None

@@ -1,0 +1,123 @@
+"""Imports PyTorch weights of the models here, strictly: nothing is dropped or left out unsaid."""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import traverse_util
+
+from motion_vit.errors import UserError
+from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
+from motion_vit.interop.files.torch_files import Source, StateDict, describe_source, open_state_dict
+from motion_vit.interop.importing.advice import import_advice
+from motion_vit.interop.importing.inflation import Inflation
+from motion_vit.interop.importing.report import CheckpointImportError, ImportReport
+from motion_vit.interop.importing.weight_slots import Fitting, compare, place, weight_slots
+from motion_vit.models.checked_model import variable_shapes
+from motion_vit.training.checkpoints.weight_dtypes import check_finite
+
+
+def load_torch(
+    model: nn.Module,
+    source: Source,
+    *,
+    strict: bool = True,
+    anew: Collection[str] = (),
+    inflation: Inflation | None = None,
+    resize: bool = False,
+    rng: jax.Array | None = None,
+) -> tuple[dict[str, Any], ImportReport]:
+    """Loads PyTorch weights, in the naming of the authors' code, into the variables of a model.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      source: a file `.pyth`, `.pth`, `.pt`, `.safetensors` or `.npz`, or a mapping of names to arrays; in PyTorch's
+        names and layouts, or in those of this library. Files are read without executing anything in them.
+      strict: raise unless source and model hold exactly the same weights. Otherwise missing and misshapen weights keep
+        the model's initial values, unexpected ones are dropped, and the report names them.
+      anew: parts of the model that start anew, whatever the source has there: "head", for classes other than the
+        source's; "motion", what only EMIM, cost volumes and motion modules have; of TimeSformer "temporal", the
+        attention over time, which starts as a copy of that within frames; before a backbone "prompt".
+      inflation: how convolutions of images become convolutions of clips; None does not take them.
+      resize: take position and time embeddings of other sizes, by their nearest entries.
+      rng: key of the initial values, by default `jax.random.key(0)`. Unused where there are none.
+
+    Returns:
+      The variables, structured as those of `model.init` (collections `params` and, where the model has any,
+      `batch_stats`, in float32), and the report.
+
+    Raises:
+      CheckpointImportError: `strict`, and weights are missing, unexpected or misshapen; or nothing fits at all.
+      UserError: the source cannot be read, holds no weights, or weights that are not floating point numbers, or are NaN
+        or infinite; the model has no such part, or no PyTorch counterpart.
+    """
+    with open_state_dict(source) as state_dict:
+        fitting = Fitting(anew, inflation, resize)
+        return load_state_dict(model, state_dict, describe_source(source), fitting, strict=strict, rng=rng)
+
+
+def load_state_dict(
+    model: nn.Module, state_dict: StateDict, where: str, fitting: Fitting, *, strict: bool, rng: jax.Array | None
+) -> tuple[dict[str, Any], ImportReport]:
+    """Loads weights of an open source; see `load_torch`.
+
+    Args:
+      model: as there.
+      state_dict: the weights.
+      where: what a message calls their source.
+      fitting: what may be done to them.
+      strict: as there.
+      rng: as there.
+
+    Returns:
+      As there.
+
+    Raises:
+      CheckpointImportError: as there.
+      UserError: as there.
+    """
+    tensors = state_dict.tensors
+    flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
+    shapes: dict[str, Shape] = {path: leaf.shape for path, leaf in flat.items()}
+    slots = weight_slots(model, shapes, tensors.keys(), fitting.anew)
+    report = dataclasses.replace(compare(where, tensors, slots, fitting), prefix=state_dict.prefix)
+    if (strict and not report.complete) or not report.loaded:
+        raise CheckpointImportError(_mismatch_message(model, report, tensors, fitting.anew), report)
+    integers = [name for name in report.loaded if not jnp.issubdtype(tensors[name].dtype, jnp.floating)]
+    if integers:
+        raise UserError(
+            f"weights of {where} are not floating point numbers: {', '.join(integers)}. Expected float32, float16 or "
+            "bfloat16; export them without quantisation."
+        )
+    arrays = {name: tensors[name].read() for name in report.loaded}
+    check_finite(arrays, where)
+    loaded = {slots[name].path: jnp.asarray(place(array, slots[name], fitting)) for name, array in arrays.items()}
+    for name, original in report.copied.items():
+        loaded[slots[name].path] = jnp.asarray(place(arrays[original], slots[name], fitting))
+    absent = [path for path in shapes if path not in loaded]
+    if absent:
+        loaded |= _initial_values(model, jax.random.key(0) if rng is None else rng, absent)
+    return traverse_util.unflatten_dict({path: loaded[path] for path in shapes}, sep="/"), report
+
+
+def _initial_values(model: nn.Module, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:
+    """The model's own initial values of some of its variables."""
+
+    def initialise(key: jax.Array) -> dict[str, jax.Array]:
+        clips = jnp.zeros((1, *model.clip_shape), jnp.float32)
+        variables = traverse_util.flatten_dict(model.init(key, clips), sep="/")
+        return {path: variables[path] for path in paths}
+
+    # Under jit, the compiler drops the forward pass and the values that nobody asked for.
+    return jax.jit(initialise)(rng)
+
+
+def _mismatch_message(
+    model: nn.Module, report: ImportReport, tensors: Mapping[str, StoredTensor], anew: Collection[str]
+) -> str:
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    advice = import_advice(model, report, shapes, anew)
+    return f"the weights do not fit {type(model).__name__}.\n{report.problems()}\n{advice}"

@@ -1,0 +1,157 @@
+"""Where each weight of a source goes in a model, and what has to be done to it on the way."""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+from flax import linen as nn
+
+from motion_vit.interop.families.name_rules import SAME, TorchEntry
+from motion_vit.interop.families.registry import model_family
+from motion_vit.interop.families.state_dict_shapes import has_own_names
+from motion_vit.interop.families.weight_names import PROMPTED_BACKBONE, STEP_COUNTER, torch_entries
+from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
+from motion_vit.interop.importing.inflation import Inflation, inflate, inflates
+from motion_vit.interop.importing.report import ImportReport
+from motion_vit.interop.importing.resizing import resize, resizes
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """What may be done to weights so that they fit.
+
+    Attributes:
+      anew: parts of the model that start anew.
+      inflation: how convolutions of images become convolutions of clips; None does not take them.
+      resize: whether embeddings of other places and times are taken.
+    """
+
+    anew: Collection[str] = ()
+    inflation: Inflation | None = None
+    resize: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """Where a weight of the source goes.
+
+    Attributes:
+      path: the path in the model.
+      entry: its name and layout in the source.
+      shape: its shape in the source's layout.
+      anew: whether it does not come from the weight of its name.
+      original: the name in the source of the weight that it starts as a copy of, if it starts anew as one.
+    """
+
+    path: str
+    entry: TorchEntry
+    shape: Shape
+    anew: bool
+    original: str | None
+
+
+def weight_slots(
+    model: nn.Module, shapes: Mapping[str, Shape], names: Collection[str], anew: Collection[str]
+) -> dict[str, Slot]:
+    """Where each weight goes.
+
+    Args:
+      model: the model.
+      shapes: shapes of its variables by path.
+      names: names in the source, without a prefix that all share.
+      anew: parts of the model that start anew.
+
+    Returns:
+      Name in the source -> slot, for every variable of the model; a name in PyTorch where the source lacks it.
+
+    Raises:
+      UserError: the model has no such part, or no PyTorch counterpart.
+    """
+    family = model_family(model)
+    starts_anew = {path: family.starts_anew(path, anew) for path in shapes}
+    entries = _source_entries(model, shapes, names)
+    slots = {}
+    for path, entry in entries.items():
+        original = family.copied_from(path, anew)
+        slots[entry.name] = Slot(
+            path,
+            entry,
+            entry.layout.torch_shape(shapes[path]),
+            starts_anew[path],
+            entries[original].name if original else None,
+        )
+    return slots
+
+
+def _source_entries(model: nn.Module, paths: Iterable[str], names: Collection[str]) -> dict[str, TorchEntry]:
+    """What the weights at some paths are called in a source, and how they are laid out there."""
+    if has_own_names(names):
+        return {path: TorchEntry(path, SAME) for path in paths}
+    entries = torch_entries(model, paths)
+    in_model = {path: entry.name.removeprefix(PROMPTED_BACKBONE) for path, entry in entries.items()}
+    in_source = {own: name for name, own in model_family(model).names(names, list(in_model.values())).items()}
+    return {
+        path: TorchEntry(in_source.get(in_model[path], in_model[path]), entry.layout) for path, entry in entries.items()
+    }
+
+
+def compare(
+    where: str, tensors: Mapping[str, StoredTensor], slots: Mapping[str, Slot], fitting: Fitting
+) -> ImportReport:
+    """What will become of every weight.
+
+    Args:
+      where: what the report calls the source.
+      tensors: its weights, by name.
+      slots: of `weight_slots`.
+      fitting: what may be done to them.
+
+    Returns:
+      The report.
+    """
+    wanted = {name: slot for name, slot in slots.items() if not slot.anew}
+    both = {name: (tensors[name].shape, slot.shape) for name, slot in wanted.items() if name in tensors}
+    inflated = {name: pair for name, pair in both.items() if fitting.inflation and inflates(*pair)}
+    resized = {name: pair for name, pair in both.items() if fitting.resize and resizes(wanted[name].path, *pair)}
+    misshapen = {
+        name: pair for name, pair in both.items() if pair[0] != pair[1] and name not in inflated and name not in resized
+    }
+    loaded = tuple(name for name in both if name not in misshapen)
+    ignored = tuple(name for name in tensors if name.rpartition(".")[2] == STEP_COUNTER)
+    copied = {
+        name: slot.original
+        for name, slot in slots.items()
+        if slot.anew and slot.original in loaded and tensors[slot.original].shape == slot.shape
+    }
+    return ImportReport(
+        source=where,
+        loaded=loaded,
+        missing={name: slot.shape for name, slot in wanted.items() if name not in tensors},
+        unexpected={n: tensor.shape for n, tensor in tensors.items() if n not in slots and n not in ignored},
+        misshapen=misshapen,
+        ignored=ignored,
+        reshaped={n: wanted[n].entry.layout.description for n in loaded if wanted[n].entry.layout is not SAME},
+        inflated={name: pair for name, pair in inflated.items() if pair[1][2] > 1},
+        resized=resized,
+        copied=copied,
+        anew={name: slot.shape for name, slot in slots.items() if slot.anew and name not in copied},
+        replaced={name: tensors[name].shape for name, slot in slots.items() if slot.anew and name in tensors},
+    )
+
+
+def place(array: np.ndarray, slot: Slot, fitting: Fitting) -> np.ndarray:
+    """A weight of the source in the shape and layout of the model.
+
+    Args:
+      array: the weight.
+      slot: where it goes.
+      fitting: what may be done to it.
+
+    Returns:
+      What the model takes.
+    """
+    if fitting.inflation and inflates(array.shape, slot.shape):
+        array = inflate(array, slot.shape[2], fitting.inflation)
+    if fitting.resize and resizes(slot.path, array.shape, slot.shape):
+        array = resize(slot.path, array, slot.shape)
+    return slot.entry.layout.to_flax(array)

@@ -1,0 +1,81 @@
+"""Reads a trained model from where it is: the workdir of a run, a weights folder, or the installed library."""
+
+import os
+import pathlib
+
+from jax.sharding import Mesh
+
+from motion_vit.errors import UserError, did_you_mean
+from motion_vit.training.checkpoints.model_description import CONFIG_FILE, is_description
+from motion_vit.training.checkpoints.packaged import packaged_checkpoints
+from motion_vit.training.checkpoints.reported_evaluation import reported_evaluation
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_for_inference
+from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
+from motion_vit.training.checkpoints.weights_folder import WEIGHTS_FILE, read_weights_folder
+
+
+def load_trained(
+    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
+) -> TrainedModel:
+    """Reads a trained model.
+
+    Args:
+      folder: the workdir of a `motion-vit train` run, or a weights folder, as `motion-vit export --format safetensors`
+        and `huggingface` and `motion-vit import` write it; or the name of an installed model, "demo", which is taken
+        where no folder of that name holds a checkpoint.
+      which: of a run, the last checkpoint or the one of best validation accuracy. A weights folder holds one.
+      ema: of a run, whether to take the averages of the parameters; the recipe's `evaluation.ema` by default. Of a
+        weights folder, None or what it holds.
+      mesh: devices that hold the variables, all by default.
+
+    Returns:
+      Model, variables, label names and recipe.
+
+    Raises:
+      UserError: the folder is neither of both, or does not hold what is asked for, or is damaged.
+    """
+    path = pathlib.Path(folder)
+    if not _is_checkpoint(path):
+        path = packaged_checkpoints().get(str(path), path)
+    if (path / CHECKPOINTS_FOLDER).is_dir():
+        trained = load_for_inference(path, which=which, ema=ema, mesh=mesh)
+        return _with_evaluation(trained, path)
+    if not _is_checkpoint(path):
+        raise UserError(_not_found(path))
+    if which != "last":
+        raise UserError(
+            f"{path} is a weights folder, which holds one state of the weights: there is no {which!r} one to choose. "
+            "Give the workdir of the run, or leave out the choice."
+        )
+    trained = read_weights_folder(path, mesh=mesh)
+    if ema is not None and ema != trained.averaged:
+        held = "averages of the parameters" if trained.averaged else "the parameters themselves, not their averages"
+        raise UserError(
+            f"{path} is a weights folder that holds {held}, so that there is no choice. Give the workdir of the run, "
+            "or leave out the choice."
+        )
+    return _with_evaluation(trained, path)
+
+
+def _is_checkpoint(path: pathlib.Path) -> bool:
+    """Whether a folder holds a run or weights, complete or not."""
+    return (path / CHECKPOINTS_FOLDER).is_dir() or is_description(path / CONFIG_FILE) or (path / WEIGHTS_FILE).exists()
+
+
+def _with_evaluation(trained: TrainedModel, path: pathlib.Path) -> TrainedModel:
+    """Adds what was reported since the weights were written."""
+    return trained._replace(evaluation=reported_evaluation(path, trained) or trained.evaluation)
+
+
+def _not_found(path: pathlib.Path) -> str:
+    if not path.exists():
+        what = "the folder does not exist"
+    elif not path.is_dir():
+        what = "it is a file; a file of PyTorch weights is taken in with `motion-vit import`"
+    else:
+        what = f"it has neither a folder {CHECKPOINTS_FOLDER} nor files {CONFIG_FILE} and {WEIGHTS_FILE}"
+    return (
+        f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
+        "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
+        f"{', '.join(packaged_checkpoints())}.{did_you_mean(str(path), packaged_checkpoints())}"
+    )

@@ -1,0 +1,253 @@
+"""`config.json`: what must be known, besides the weights, to use a trained model, here or in another framework.
+
+Every export carries it. Pixels become inputs as its `preprocessing` says: `frames` are sampled from the video, and
+behind them `extra_frames` at the same spacing, which an input adapter takes; they are resized with their aspect so that
+the short side has `image_size` pixels, cropped to a square, scaled to `pixel_range`, and become `(pixel - mean) / std`,
+`mean` and `std` being of red, green and blue in this order; `channel_order` is the order in which the three then lie in
+the last axis.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.models.checked_model import checked_model
+from motion_vit.models.options import extra_frames, model_options
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
+from motion_vit.training.recipe.checks import is_set_elsewhere, validate_fields
+from motion_vit.training.recipe.config import config_from_dict, default_config, flatten, to_json
+
+CONFIG_FILE = "config.json"
+FORMAT = "motion_vit"
+FORMAT_VERSION = 1
+
+_LARGEST_FILE = 64 * 2**20
+# What `preprocessing` calls fields of the recipe's `data`.
+_PREPROCESSING = {
+    "frames": "frames",
+    "image_size": "size",
+    "sampling": "sampling",
+    "stride": "stride",
+    "mean": "mean",
+    "std": "std",
+    "channel_order": "channel_order",
+}
+# Options of an input adapter that `preprocessing` says, too.
+_ADAPTER_OPTIONS = {"mean": "pixel_mean", "std": "pixel_std", "channel_order": "channel_order"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """What `config.json` says, built and checked.
+
+    Attributes:
+      trained: the model, still without variables.
+      weights_dtype: the form that the weights are stored in.
+      shapes: shapes of its variables, nested.
+    """
+
+    trained: TrainedModel
+    weights_dtype: WeightDtype
+    shapes: Mapping[str, Any]
+
+
+def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dict[str, Any]:
+    """What an export says about itself.
+
+    Args:
+      trained: the model.
+      dtype: the form that its weights are stored in.
+
+    Returns:
+      A nested mapping for JSON.
+    """
+    data = trained.config.data
+    extra = trained.model.clip_shape[0] - trained.model.frames
+    shape = {"frames": trained.model.frames, "extra_frames": extra, "image_size": trained.model.image_size}
+    fields = {name: data[field] for name, field in _PREPROCESSING.items()}
+    description = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "library_version": importlib.metadata.version("motion_vit"),
+        "model": {"name": trained.config.model.name, "options": model_options(trained.model)},
+        "label_names": trained.label_names,
+        "preprocessing": {**fields, **shape, "pixel_range": [0, 1], "layout": "b t h w c"},
+        "step": trained.step,
+        "averaged": trained.averaged,
+        "weights_dtype": dtype,
+        "evaluation": dict(trained.evaluation),
+        "recipe": _recipe_without_folders(trained.config),
+    }
+    as_read: dict[str, Any] = json.loads(json.dumps(description))
+    return as_read
+
+
+def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
+    """The recipe as JSON; where data lay on a machine is nobody else's concern."""
+    recipe: dict[str, Any] = json.loads(to_json(config))
+    recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
+    for name in ("train", "validation"):
+        recipe["data"][name] = pathlib.PurePath(config.data[name]).name
+    return recipe
+
+
+def is_description(path: pathlib.Path) -> bool:
+    """Whether a file is a `config.json` of this library, and not a run's recipe or another library's.
+
+    Args:
+      path: the file.
+
+    Returns:
+      False also for one that is absent or damaged.
+    """
+    try:
+        return bool(_read(path).get("format") == FORMAT)
+    except UserError:
+        return False
+
+
+def read_description(path: pathlib.Path) -> ModelDescription:
+    """Reads `config.json` and builds the model that it describes.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The model without variables, the form of its weights and their shapes.
+
+    Raises:
+      UserError: it is absent, damaged, of a later version, or does not describe a model.
+    """
+    values = _read(path)
+    if values.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is no description of a {FORMAT} model: its format is {values.get('format')!r}. Give a folder of "
+            "`motion-vit export --format safetensors` or `motion-vit import`."
+        )
+    version = values.get("format_version")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format_version {version!r}, written by motion_vit {values.get('library_version')}; this "
+            f"version reads up to {FORMAT_VERSION}. Install a newer motion_vit."
+        )
+    try:
+        return _build(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UserError(f"{path} has {path.stat().st_size} bytes, which is no {CONFIG_FILE} of a model.")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} is missing, without which the weights beside it cannot be used. Copy the whole folder."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}. Copy the folder again.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: it holds a {type(values).__name__} in place of named fields.")
+    return values
+
+
+def _build(values: Mapping[str, Any]) -> ModelDescription:
+    model_name = _field(_field(values, "model", dict), "name", str)
+    options = _field(_field(values, "model", dict), "options", dict)
+    label_names = _field(values, "label_names", list)
+    if not all(isinstance(name, str) for name in label_names) or len(set(label_names)) != len(label_names):
+        raise UserError("label_names must be different texts.")
+    weights_dtype = _field(values, "weights_dtype", str)
+    if weights_dtype not in get_args(WeightDtype):
+        raise UserError(f"weights_dtype is {weights_dtype!r}, but must be one of {', '.join(get_args(WeightDtype))}.")
+    preprocessing = _field(values, "preprocessing", dict)
+    for name in ("frames", "image_size"):
+        _check_same(name, _field(preprocessing, name, int), _field(options, name, int))
+    _field(options, "dtype", str)
+    model, shapes = checked_model(model_name, options)
+    _check_adapter(preprocessing, options, model)
+    if model.num_classes != len(label_names):
+        raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
+    evaluation = _field(values, "evaluation", dict)
+    for name in ("top1", "top5"):
+        if not isinstance(evaluation.get(name, 0.0), int | float):
+            raise UserError(f"evaluation.{name} is {evaluation[name]!r}, but must be a number.")
+    if _field(values, "step", int) < 0:
+        raise UserError(f"step is {values['step']}, but must be 0 or more.")
+    trained = TrainedModel(
+        model,
+        {},
+        tuple(label_names),
+        _recipe(_field(values, "recipe", dict), model_name, options, preprocessing),
+        step=values["step"],
+        averaged=_field(values, "averaged", bool),
+        evaluation=evaluation,
+    )
+    return ModelDescription(trained, weights_dtype, shapes)
+
+
+def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: nn.Module) -> None:
+    """Refuses inputs that are not those which the model's input adapter computes with."""
+    if "extra_frames" in preprocessing:  # which files of models without an adapter did not always say
+        _check_same("extra_frames", _field(preprocessing, "extra_frames", int), extra_frames(options))
+    own = model_options(model)
+    for name, option in _ADAPTER_OPTIONS.items():
+        if option in own:
+            value = _field(preprocessing, name, object)
+            _check_same(name, tuple(value) if isinstance(value, list) else value, own[option])
+
+
+def _check_same(name: str, described: Any, of_model: Any) -> None:
+    if described != of_model:
+        raise UserError(
+            f"{name} is {described} in preprocessing and {of_model} in the model's options, but must be the same."
+        )
+
+
+def _recipe(
+    written: Mapping[str, Any], model_name: str, options: Mapping[str, Any], preprocessing: Mapping[str, Any]
+) -> ConfigDict:
+    """The recipe, with what is described beside it: that is what the weights depend on."""
+    known = flatten(default_config())
+    # Fields that only an earlier or later version knows are about training, which is over.
+    fields = {name: value for name, value in flatten(written).items() if name in known}
+    for name, field in _PREPROCESSING.items():
+        fields[f"data.{field}"] = _field(preprocessing, name, object)
+    if fields.get("model.name") != model_name:
+        fields["model.name"] = model_name
+        fields["model.options"] = {name: value for name, value in options.items() if not is_set_elsewhere(name)}
+    try:
+        return _checked(fields)
+    except UserError:
+        # What a later version refuses about training does not make weights unusable.
+        return _checked({name: value for name, value in fields.items() if _concerns_weights(name)})
+
+
+def _concerns_weights(field: str) -> bool:
+    return field.startswith("model.") or field.removeprefix("data.") in _PREPROCESSING.values()
+
+
+def _checked(fields: Mapping[str, Any]) -> ConfigDict:
+    config = config_from_dict(fields)
+    validate_fields(config)
+    return config
+
+
+def _field(values: Mapping[str, Any], name: str, kind: type) -> Any:
+    if name not in values:
+        raise UserError(f"the field {name} is missing.")
+    value = values[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise UserError(f"{name} is a {type(value).__name__}, but must be a {kind.__name__}.")
+    return value

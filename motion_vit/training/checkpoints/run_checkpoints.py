@@ -1,0 +1,360 @@
+"""Checkpoints on disk: state, data position, label names and recipe. The only file that knows Orbax.
+
+A checkpoint is written in the background into a folder of another name, which is renamed when it is whole, and renamed
+again before it is deleted: whenever a run is killed, what has the name of a checkpoint is one. Among several processes
+every one writes what its devices hold, into a folder that all of them see, and must call the same functions.
+"""
+
+import contextlib
+import math
+import os
+import pathlib
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import linen as nn
+from jax.sharding import Mesh
+from orbax.checkpoint import checkpoint_managers
+
+from motion_vit.errors import UserError
+from motion_vit.models.checked_model import variable_shapes
+from motion_vit.models.options import CHOSEN_BY_PLATFORM, with_options
+from motion_vit.training.checkpoints.errors import (
+    CheckpointWriteError,
+    WithoutRepeatedErrors,
+    check_same_model,
+    read_errors,
+    write_errors,
+)
+from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, errors_together, gather
+from motion_vit.training.recipe.checks import build_model
+from motion_vit.training.recipe.config import config_from_dict
+from motion_vit.training.step.state import TrainState
+
+CHECKPOINTS_FOLDER = "checkpoints"
+_DELETED_FOLDER = "deleted"
+_UNFINISHED = f"*{ocp.utils.TMP_DIR_SUFFIX}*"
+_DELETED = f"{_DELETED_FOLDER}/*"
+# Devices that hold the same array share the work of writing it only if the part of each has so many bytes: Orbax
+# compiles a program for every part that it cuts off, while training waits.
+_SMALLEST_SLICE = 2**20
+
+
+class Restored(NamedTuple):
+    """A checkpoint read back for training.
+
+    Attributes:
+      state: the state.
+      data_state: position of the data iterator.
+      description: what `run_description.describe` said when it was written.
+    """
+
+    state: TrainState
+    data_state: dict[str, Any]
+    description: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run. A context manager: leaving it waits for the one that is being written.
+
+    Args:
+      workdir: folder of the run; checkpoints are in its folder `checkpoints`.
+      keep: how many of the latest to keep, besides the one of best validation accuracy.
+
+    Raises:
+      UserError: the folder cannot be made.
+    """
+
+    def __init__(self, workdir: pathlib.Path, keep: int) -> None:
+        self._folder = workdir / CHECKPOINTS_FOLDER
+        policy = checkpoint_managers.AnyPreservationPolicy(
+            [
+                checkpoint_managers.LatestN(keep),
+                checkpoint_managers.BestN(get_metric_fn=_top1, n=1),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy,
+            best_fn=_top1,
+            todelete_subdir=_DELETED_FOLDER,
+        )
+        self._deleting = ThreadPoolExecutor(1, thread_name_prefix="delete_checkpoints")
+        self._quiet = contextlib.ExitStack()
+        with write_errors(self._folder, self.saved_steps):
+            self._manager = _open(self._folder, options)
+        for left_by_a_killed_run in (_UNFINISHED, _DELETED):
+            self._remove(left_by_a_killed_run)
+
+    def __enter__(self) -> "Checkpoints":
+        """The folder is open already; Orbax becomes quiet about errors that it raises."""
+        self._quiet.enter_context(WithoutRepeatedErrors())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Waits for what is being written, if nothing has gone wrong.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        if kind is None:
+            with write_errors(self._folder, self.saved_steps):
+                self._manager.close()
+            self._deleting.shutdown()
+            self._remove(_DELETED_FOLDER)
+        elif jax.process_count() == 1 or issubclass(kind, SharedError):
+            with contextlib.suppress(OSError, ValueError):  # the first error is the one to tell
+                self._manager.close()
+        # After an error of one of several processes, closing would wait for others that do not come here.
+        if kind is None or not issubclass(kind, CheckpointWriteError):
+            self._quiet.close()
+        # After a failed write it stays quiet: other writes that were under way fail later.
+
+    def latest_step(self) -> int | None:
+        """The step of the latest checkpoint, None if there is none; it may still be on its way to the disk."""
+        return self._manager.latest_step()
+
+    def agree_on_latest_step(self) -> int | None:
+        """The step of the latest checkpoint that any process sees; every process must call it.
+
+        A network file system may not show yet, to one machine, what another has written.
+
+        Returns:
+          The step, None if there is none. All processes see it.
+
+        Raises:
+          UserError: one does not within a minute; all processes raise it.
+        """
+        step = max((step for step in gather(self.latest_step()) if step is not None), default=None)
+        with errors_together():
+            end = time.monotonic() + VISIBLE_SECONDS
+            while step is not None and step not in self._manager.all_steps():
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"the checkpoint {self._folder.absolute() / str(step)} is not seen here, but by another "
+                        "process. Give a --workdir on a file system that all machines of the run share."
+                    )
+                time.sleep(0.5)
+                self._manager.reload()
+        return step
+
+    def saved_steps(self) -> list[int]:
+        """The steps of the checkpoints that are whole on disk, rising."""
+        return sorted(int(path.name) for path in self._folder.glob("*") if path.name.isdecimal())
+
+    def save(
+        self,
+        state: TrainState,
+        data_state: dict[str, Any],
+        description: dict[str, Any],
+        validation: dict[str, float] | None = None,
+    ) -> None:
+        """Writes a checkpoint in the background, unless there is one of this step.
+
+        Args:
+          state: the state; may be given up to the next step as soon as this returns.
+          data_state: position of the data iterator, as JSON.
+          description: label names, recipe and library version, as JSON.
+          validation: metrics with the key `top1`, if the state was just evaluated.
+
+        Raises:
+          UserError: this one or the one before it could not be written.
+        """
+        step = int(state.step)
+        if step == self.latest_step():
+            return
+        items = {
+            "variables": ocp.args.PyTreeSave(state.variables),
+            "optimizer": ocp.args.PyTreeSave(_optimizer_item(state)),
+            "data": ocp.args.JsonSave(data_state),
+            "description": ocp.args.JsonSave({**description, "step": step}),
+        }
+        if state.ema:
+            items["averages"] = ocp.args.PyTreeSave({"params": state.ema})
+        with write_errors(self._folder, self.saved_steps):
+            self._manager.wait_until_finished()
+            self._deleting.submit(self._remove, _DELETED)
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
+
+    def wait(self) -> None:
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        with write_errors(self._folder, self.saved_steps):
+            self._manager.wait_until_finished()
+
+    def restore(self, template: TrainState, step: int | None = None) -> Restored:
+        """Reads a checkpoint, whatever devices and processes it was written by.
+
+        Args:
+          template: shapes and devices of the state, of `TrainingProgram.abstract_state`.
+          step: its step, by default that of the latest.
+
+        Returns:
+          State and data position.
+
+        Raises:
+          UserError: the checkpoint is of another model, or cannot be read.
+        """
+        self._manager.wait_until_finished()
+        if step is None:
+            step = self._manager.latest_step()
+        if step is None:
+            raise UserError(f"there is no checkpoint in {self._folder}.")
+        items = {
+            "variables": ocp.args.StandardRestore(template.variables),
+            "optimizer": ocp.args.StandardRestore(_optimizer_item(template)),
+            "data": ocp.args.JsonRestore(),
+            "description": ocp.args.JsonRestore(),
+        }
+        if template.ema:
+            items["averages"] = ocp.args.StandardRestore({"params": template.ema})
+        with _read_errors(self._manager, step):
+            _check_same_model(self._manager, step, template.variables)
+            _check_continues(self._manager, step)
+            found = self._manager.restore(step, args=ocp.args.Composite(**items))
+        count = jax.device_put(np.asarray(step, np.int32), template.step.sharding)
+        state = TrainState(
+            step=count,
+            **found["variables"],
+            opt_state=found["optimizer"]["opt_state"],
+            ema=found["averages"]["params"] if template.ema else {},
+            key=jax.random.wrap_key_data(found["optimizer"]["key"]),
+        )
+        return Restored(state, found["data"], found["description"])
+
+    def _remove(self, pattern: str) -> None:
+        """Removes folders that are no checkpoints any more, or never were."""
+        if jax.process_index() == 0:
+            for folder in self._folder.glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_for_inference(
+    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
+) -> TrainedModel:
+    """Builds the model of a run's checkpoint and reads its variables. `load_trained` also takes weights folders.
+
+    Args:
+      folder: the workdir of a run.
+      which: the last checkpoint, or the one of best validation accuracy; they are the same without a validation list.
+      ema: whether to take the averages of the parameters; the recipe's `evaluation.ema` by default.
+      mesh: devices that hold the variables, all by default.
+
+    Returns:
+      Model, variables, label names and recipe.
+
+    Raises:
+      UserError: there is no checkpoint, it has no averages, or the model of this library version has other parameters.
+    """
+    path = pathlib.Path(folder)
+    root = path / CHECKPOINTS_FOLDER
+    if not root.is_dir():
+        raise UserError(
+            f"there is no checkpoint in {path}. Give the --workdir of a `motion-vit train` run, "
+            f"which has a folder {CHECKPOINTS_FOLDER}."
+        )
+    with _open(root, ocp.CheckpointManagerOptions(create=False, best_fn=_top1)) as manager:
+        step = manager.best_step() if which == "best" else manager.latest_step()
+        if step is None:
+            raise UserError(f"there is no finished checkpoint in {root}; the run has not saved one yet.")
+        with _read_errors(manager, step):
+            items = {"description": ocp.args.JsonRestore()}
+            description = manager.restore(step, args=ocp.args.Composite(**items))["description"]
+        label_names = tuple(description["label_names"])
+        config = config_from_dict(description["config"])
+        ema = config.evaluation.ema if ema is None else ema
+        # What was fast where it was trained may be slow here, or not run at all.
+        model = with_options(build_model(config, len(label_names)), CHOSEN_BY_PLATFORM)
+        target = _replicated_shapes(model, meshes.data_mesh() if mesh is None else mesh)
+        items = {"variables": ocp.args.StandardRestore(target)}
+        if ema:
+            if not config.ema:
+                raise UserError(
+                    f"the run in {path} keeps no averages of its parameters: its config field ema is empty. "
+                    "Take the parameters themselves."
+                )
+            items["averages"] = ocp.args.StandardRestore({"params": target["params"]})
+        with _read_errors(manager, step):
+            _check_same_model(manager, step, target)
+            found = manager.restore(step, args=ocp.args.Composite(**items))
+    variables = {**found["variables"], **(found["averages"] if ema else {})}
+    return TrainedModel(model, variables, label_names, config, step, averaged=ema)
+
+
+def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
+    handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_SMALLEST_SLICE)
+    types = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+    save, restore = ocp.PyTreeCheckpointHandler(type_handler_registry=types), ocp.StandardCheckpointHandler()
+    for item in ("variables", "optimizer", "averages"):
+        handlers.add(item, ocp.args.PyTreeSave, save)
+        handlers.add(item, ocp.args.StandardRestore, restore)
+    for item in ("data", "description"):
+        handlers.add(item, ocp.args.JsonSave, ocp.JsonCheckpointHandler())
+        handlers.add(item, ocp.args.JsonRestore, ocp.JsonCheckpointHandler())
+    return ocp.CheckpointManager(folder.resolve(), options=options, handler_registry=handlers)
+
+
+def _optimizer_item(state: TrainState) -> dict[str, Any]:
+    """What only training needs of a state, or of its shapes. Random keys are written as the numbers they consist of."""
+    return {"opt_state": state.opt_state, "key": _key_data(state.key)}
+
+
+def _key_data(key: Any) -> Any:
+    if not isinstance(key, jax.ShapeDtypeStruct):
+        return jax.random.key_data(key)
+    data = jax.eval_shape(jax.random.key_data, key)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=key.sharding)
+
+
+def _top1(metrics: dict[str, float]) -> float:
+    """What checkpoints are ranked by; one that was not evaluated, or to no number, comes after all that were."""
+    top1 = metrics.get("top1", -1.0)
+    return top1 if math.isfinite(top1) else -1.0
+
+
+def _replicated_shapes(model: nn.Module, mesh: Mesh) -> dict[str, Any]:
+    """Shapes of a model's variables, to be held whole by every device."""
+    sharding = meshes.replicated(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), variable_shapes(model)
+    )
+
+
+def _read_errors(manager: ocp.CheckpointManager, step: int) -> contextlib.AbstractContextManager[None]:
+    return read_errors(pathlib.Path(manager.directory), step, manager.all_steps())
+
+
+def _saved_tree(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
+    """Names and shapes of what a checkpoint holds.
+
+    Raises:
+      ValueError: the file that lists them is lost.
+    """
+    metadata = manager.item_metadata(step).get(item)
+    if metadata is None:
+        raise ValueError(f"it has no file {item}/_METADATA")
+    return metadata.tree
+
+
+def _check_same_model(manager: ocp.CheckpointManager, step: int, expected: Any) -> None:
+    found = _saved_tree(manager, step, "variables")
+    check_same_model(found, expected, f"the checkpoint of step {step} in {manager.directory}")
+
+
+def _check_continues(manager: ocp.CheckpointManager, step: int) -> None:
+    """Refuses a checkpoint of a library version that kept less of a run's state."""
+    if "key" not in _saved_tree(manager, step, "optimizer"):
+        raise UserError(
+            f"the run in {manager.directory.parent} was started by an older version of motion_vit, whose checkpoints "
+            "do not have all that training goes on with. Evaluate and use it; to train, give another --workdir."
+        )

@@ -1,0 +1,28 @@
+"""What a checkpoint says about itself: enough to rebuild the model and to name what it predicts."""
+
+import importlib.metadata
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.training.recipe.config import to_json
+
+
+def describe(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
+    """What a checkpoint says about itself, as JSON.
+
+    Args:
+      config: the recipe.
+      source: the training clips.
+
+    Returns:
+      Nested mapping.
+    """
+    return {
+        "label_names": list(source.label_names),
+        "videos": len(source),
+        "config": json.loads(to_json(config)),
+        "library_version": importlib.metadata.version("motion_vit"),
+    }

@@ -1,0 +1,163 @@
+"""The durable form of a trained model: a folder with `config.json` and `model.safetensors`.
+
+It is read back by this library alone, whatever becomes of JAX's and Orbax's formats, and by anything that reads
+safetensors. Tensors are called by their "/"-joined path, which begins with the collection: `params/head/kernel`,
+`batch_stats/norm/mean`. Nothing in it can be executed, and sizes are compared with the model's before anything is read.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jax.sharding import Mesh
+
+from motion_vit.errors import UserError
+from motion_vit.training.checkpoints.errors import check_same_model
+from motion_vit.training.checkpoints.model_description import CONFIG_FILE, description_of, read_description
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, check_finite, compress, expand, stored_shapes
+from motion_vit.training.checkpoints.whole_folder import whole_folder
+from motion_vit.training.parallel import mesh as meshes
+
+WEIGHTS_FILE = "model.safetensors"
+
+_DTYPES = {"F32": jnp.float32, "F16": jnp.float16, "BF16": jnp.bfloat16, "I8": jnp.int8}
+
+
+def write_weights_folder(
+    folder: str | os.PathLike[str],
+    trained: TrainedModel,
+    *,
+    dtype: WeightDtype = "float32",
+    files: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a trained model as a weights folder, whole or not at all.
+
+    Args:
+      folder: a new or empty folder.
+      trained: the model.
+      dtype: the form to store the weights in.
+      files: further text files, name -> content.
+
+    Raises:
+      UserError: the folder holds something, the disk is full or refuses, or the weights are not finite or do not fit
+        `dtype`.
+    """
+    with whole_folder(folder) as unfinished:
+        write_weights(unfinished / WEIGHTS_FILE, trained, dtype)
+        write_config(unfinished, description_of(trained, dtype))
+        for name, text in (files or {}).items():
+            (unfinished / name).write_text(text, encoding="utf-8")
+
+
+def write_weights(path: pathlib.Path, trained: TrainedModel, dtype: WeightDtype) -> None:
+    """Writes the weights alone.
+
+    Args:
+      path: the file.
+      trained: the model.
+      dtype: the form to store them in.
+
+    Raises:
+      OSError: the disk is full or refuses.
+      UserError: the weights are not finite or do not fit `dtype`.
+    """
+    # Not `ascontiguousarray`, which gives an array of one number an axis.
+    arrays = {name: np.asarray(array, order="C") for name, array in compress(trained.variables, dtype).items()}
+    path.touch()
+    permissions = path.stat().st_mode
+    try:
+        safetensors.numpy.save_file(arrays, path, metadata={"format": "flax"})
+    except safetensors.SafetensorError as error:  # its name for what the system refuses
+        raise OSError(f"{path.name}: {error}") from error
+    path.chmod(permissions)  # its writer lets nobody but the owner read the file
+
+
+def write_config(folder: pathlib.Path, description: Mapping[str, Any]) -> None:
+    """Writes `config.json`.
+
+    Args:
+      folder: where.
+      description: of `description_of`, with what an export adds to it.
+
+    Raises:
+      OSError: the disk is full or refuses.
+    """
+    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = None) -> TrainedModel:
+    """Reads a weights folder.
+
+    Args:
+      folder: the folder.
+      mesh: devices that hold the variables, all by default.
+
+    Returns:
+      The model.
+
+    Raises:
+      UserError: it is incomplete, damaged, of another model than it says, or of a later version.
+    """
+    path = pathlib.Path(folder)
+    described = read_description(path / CONFIG_FILE)
+    stored = _read_tensors(path / WEIGHTS_FILE, stored_shapes(described.shapes, described.weights_dtype))
+    sharding = meshes.replicated(meshes.data_mesh() if mesh is None else mesh)
+    variables = jax.tree.map(
+        lambda array: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]), expand(stored)
+    )
+    return described.trained._replace(variables=variables)
+
+
+def _read_tensors(path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise UserError(
+            f"there is no file {path}, which holds the weights of a weights folder. An export in another format is "
+            "read by that framework; export the checkpoint with --format safetensors for this library."
+        )
+    try:
+        # Opening reads the header, which the reader compares with the size of the file; no tensor is read yet.
+        with safetensors.safe_open(path, framework="np") as file:
+            names = file.keys()
+            found = {name: _shape(file.get_slice(name), f"{name} of {path}") for name in names}
+            _check_fits(found, expected, path)
+            arrays = {name: file.get_tensor(name) for name in expected}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as a safetensors file: it is damaged, incomplete or something else "
+            f"({str(error).splitlines()[0]}). Copy it again."
+        ) from error
+    check_finite(arrays, str(path))
+    return arrays
+
+
+def _shape(tensor: Any, name: str) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of a tensor in a file, which is not read."""
+    if tensor.get_dtype() not in _DTYPES:
+        raise UserError(
+            f"the tensor {name} is of dtype {tensor.get_dtype()}, in which this library stores no weights; expected "
+            f"{', '.join(_DTYPES)}. The file is of something else; copy the folder again."
+        )
+    return jax.ShapeDtypeStruct(tuple(tensor.get_shape()), _DTYPES[tensor.get_dtype()])
+
+
+def _check_fits(
+    found: Mapping[str, jax.ShapeDtypeStruct], expected: Mapping[str, jax.ShapeDtypeStruct], path: pathlib.Path
+) -> None:
+    """Compares names, shapes and dtypes of what a file holds with what its description says."""
+    advice = f"The file and the {CONFIG_FILE} beside it do not belong together; copy the whole folder again."
+    check_same_model(found, expected, str(path), advice)
+    other = [name for name, tensor in expected.items() if found[name] != tensor]
+    if other:
+        raise UserError(
+            f"{path} holds {other[0]} in {found[other[0]].dtype}, but must hold it in {expected[other[0]].dtype}, as "
+            f"the weights_dtype in {CONFIG_FILE} says. {advice}"
+        )

@@ -1,0 +1,6 @@
+"""Accuracy on videos, and predictions for single ones.
+
+In: a trained model and videos.
+Out: accuracies, confusion matrices and ranked classes.
+Imports: every package of `training` but `loop` and `ahead_of_time`.
+"""

@@ -1,0 +1,241 @@
+"""Accuracy of a model on a list of videos, with several views of each.
+
+Each of several processes decodes its own part of the videos; all of them get the whole result.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+from jaxtyping import Bool, Float, Int
+
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.clip_sampling import FrameOrder
+from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.sources.clip_source import ClipSource, clip_name
+from motion_vit.data.workers.progress_bar import progress_bar
+from motion_vit.training.evaluation import metrics
+from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.parallel.processes import SharedError, is_primary, shard
+from motion_vit.training.step.train_step import logits_function
+
+# A model that has diverged gives no finite logits for any video: the report holds them all, a message some.
+_NAMED_VIDEOS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewOptions:
+    """How videos are shown to the model.
+
+    Attributes:
+      batch_size: views at once, over all processes; rounded up to a multiple of the devices.
+      clips: clips spread over each video.
+      crops: 1 (centre) or 3 along the long side.
+      frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
+      workers: processes that decode; 0 decodes in threads of this one.
+      threads: those threads; 0 for as many as cores.
+    """
+
+    batch_size: int = 32
+    clips: int = 1
+    crops: int = 1
+    frame_order: FrameOrder = "normal"
+    workers: int = 0
+    threads: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation. Accuracies are over the videos that could be decoded.
+
+    Attributes:
+      label_names: name of each class.
+      confusion: counts, true classes as rows; the last column is of videos that are taken for no class.
+      top1: share of videos whose largest logit is right.
+      top5: share of videos whose label is among the five largest logits.
+      skipped: videos that could not be decoded.
+      not_finite: videos with NaN or infinite logits, which count as wrong.
+      seconds: time it took.
+      clips_per_second: views evaluated each second by all processes, decoding included.
+    """
+
+    label_names: tuple[str, ...]
+    confusion: Int[np.ndarray, "classes columns"]
+    top1: float
+    top5: float
+    skipped: tuple[str, ...]
+    not_finite: tuple[str, ...]
+    seconds: float
+    clips_per_second: float
+
+    @property
+    def videos(self) -> int:
+        """Number of videos evaluated."""
+        return int(self.confusion.sum())
+
+    @property
+    def per_class(self) -> Float[np.ndarray, " classes"]:
+        """Accuracy of each class, NaN for one without videos."""
+        return metrics.per_class_accuracy(self.confusion)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON; the accuracy of a class without videos is null."""
+        accuracies = zip(self.label_names, self.per_class.tolist(), strict=True)
+        return {
+            "videos": self.videos,
+            "top1": self.top1,
+            "top5": self.top5,
+            "per_class": {name: None if math.isnan(value) else value for name, value in accuracies},
+            "skipped": list(self.skipped),
+            "not_finite": list(self.not_finite),
+            "clips_per_second": self.clips_per_second,
+        }
+
+    def warning(self) -> str:
+        """A sentence about videos with NaN or infinite logits; "" without any."""
+        if not self.not_finite:
+            return ""
+        some = ", ".join(self.not_finite[:_NAMED_VIDEOS])
+        more = ", ..." if len(self.not_finite) > _NAMED_VIDEOS else ""
+        count = f"{len(self.not_finite)} of {self.videos} videos"
+        return f"{count} have NaN or infinite logits and count as wrong: {some}{more}"
+
+
+class EvaluationStopped(Exception):
+    """An evaluation was asked to stop before its end."""
+
+
+def evaluate(
+    model: nn.Module,
+    variables: Any,
+    source: ClipSource,
+    options: ClipOptions,
+    normalization: Normalization,
+    views: ViewOptions,
+    *,
+    mesh: Mesh,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Evaluates a model; the logits of a video's views are summed.
+
+    Args:
+      model: the model.
+      variables: its variables, on the mesh.
+      source: the videos, with the model's label names.
+      options: frames, size and sampling of a clip.
+      normalization: pixels to inputs.
+      views: views of each video.
+      mesh: devices that batches are split over.
+      stopped: asked before each batch whether to give up; all processes must get the same answers.
+
+    Returns:
+      The result.
+
+    Raises:
+      UserError: no video could be decoded.
+      EvaluationStopped: `stopped` has answered True.
+    """
+    start = time.perf_counter()
+    logits, labels, seen = _summed_logits(model, variables, source, options, normalization, views, mesh, stopped)
+    seconds = time.perf_counter() - start
+    if not seen.any():
+        raise SharedError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
+    classes = len(source.label_names)
+    return Evaluation(
+        label_names=source.label_names,
+        confusion=metrics.confusion_matrix(labels[seen], metrics.predicted_classes(logits[seen]), classes),
+        top1=metrics.top_k_accuracy(logits[seen], labels[seen], 1),
+        top5=metrics.top_k_accuracy(logits[seen], labels[seen], 5),
+        skipped=tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen)),
+        not_finite=tuple(clip_name(source, int(row)) for row in np.flatnonzero(seen & ~metrics.finite_rows(logits))),
+        seconds=seconds,
+        clips_per_second=int(seen.sum()) * views.clips * views.crops / seconds,
+    )
+
+
+def _summed_logits(
+    model: nn.Module,
+    variables: Any,
+    source: ClipSource,
+    options: ClipOptions,
+    normalization: Normalization,
+    views: ViewOptions,
+    mesh: Mesh,
+    stopped: Callable[[], bool],
+) -> tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """The summed logits of each video, its label, and whether it could be decoded."""
+    number, processes = shard()
+    parts = math.lcm(meshes.batch_parts(mesh), processes)
+    batch_size = -(-views.batch_size // parts) * parts
+    batches = evaluation_batches(
+        source,
+        options,
+        batch_size=batch_size // processes,
+        clips=views.clips,
+        crops=views.crops,
+        workers=views.workers,
+        threads=views.threads,
+        frame_order=views.frame_order,
+        shard=(number, processes),
+    )
+    logits_of = logits_function(model, normalization, mesh)
+    logits = np.zeros((len(source), len(source.label_names)), np.float32)
+    labels = np.zeros(len(source), np.int32)
+    seen = np.zeros(len(source), bool)
+    count = math.ceil(len(source) * views.clips * views.crops / batch_size)
+    with progress_bar(count, "evaluating", "batch", leave=False, shown=is_primary()) as bar:
+        for batch in batches:
+            if stopped():
+                raise EvaluationStopped
+            on_devices = meshes.to_devices({name: batch[name] for name in ("clip", "label", "weight", "index")}, mesh)
+            outputs = np.asarray(logits_of(variables, on_devices.pop("clip")))
+            # What the rows of all processes are, in the order of the logits.
+            whole = _whole(on_devices)
+            counts = whole["weight"] > 0
+            rows = whole["index"][counts]
+            np.add.at(logits, rows, outputs[counts])
+            labels[rows] = whole["label"][counts]
+            seen[rows] = True
+            bar.update()
+    return logits, labels, seen
+
+
+def _whole(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    """Arrays that are split over all devices, whole on this host; every process must call it."""
+    gathered: dict[str, np.ndarray] = multihost_utils.process_allgather(batch, tiled=True)
+    return gathered
+
+
+def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Writes an evaluation to files.
+
+    Args:
+      evaluation: the result.
+      folder: made if absent.
+
+    Returns:
+      The files: `report` (JSON), `table` (CSV) and `picture` (PNG) of the confusion matrix.
+    """
+    # Matplotlib takes half a second to import, which training need not wait for.
+    from motion_vit.training.evaluation.confusion import draw_confusion, write_confusion_csv
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "report": folder / "evaluation.json",
+        "table": folder / "confusion.csv",
+        "picture": folder / "confusion.png",
+    }
+    files["report"].write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_confusion_csv(evaluation.confusion, evaluation.label_names, files["table"])
+    draw_confusion(evaluation.confusion, evaluation.label_names, files["picture"])
+    return files

@@ -1,0 +1,104 @@
+"""Evaluation of a checkpoint, with the recipe that it was trained with."""
+
+import dataclasses
+import os
+from typing import Any
+
+from motion_vit.data.batches.clip_sampling import FrameOrder
+from motion_vit.data.sources.open_source import open_source
+from motion_vit.training.checkpoints.load_trained import load_trained
+from motion_vit.training.checkpoints.trained_model import Which
+from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, evaluate
+from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.parallel.processes import errors_together
+from motion_vit.training.recipe.clips import clip_options
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointEvaluation(Evaluation):
+    """The result of an evaluation, and what was evaluated.
+
+    Attributes:
+      step: training steps behind the checkpoint.
+      which: whether it was asked for as the last one or the best one.
+      ema: whether the averages of the parameters were evaluated.
+      data: name of the videos' source.
+      clips: clips of each video.
+      crops: crops of each clip.
+      frame_order: "normal", or the control.
+    """
+
+    step: int
+    which: Which
+    ema: bool
+    data: str
+    clips: int
+    crops: int
+    frame_order: FrameOrder
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON, after the checkpoint that it is of."""
+        names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
+        return {**{name: getattr(self, name) for name in names}, **super().to_dict()}
+
+
+def evaluate_checkpoint(
+    checkpoint: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    which: Which = "last",
+    ema: bool | None = None,
+    clips: int | None = None,
+    crops: int | None = None,
+    frame_order: FrameOrder = "normal",
+    batch_size: int | None = None,
+    workers: int = 0,
+) -> CheckpointEvaluation:
+    """Measures the accuracy of a checkpoint on labelled videos.
+
+    Args:
+      checkpoint: workdir of a training run, or a weights folder.
+      data: list file, prepared folder (its split `validation`) or FOLDER:SPLIT, whose labels must be among the
+        checkpoint's; they are matched by name.
+      which: of a run, the last checkpoint or the one of best validation accuracy.
+      ema: whether to evaluate the averages of the parameters; the recipe's `evaluation.ema` by default.
+      clips: clips of each video; the recipe's by default.
+      crops: crops of each clip, 1 or 3; the recipe's by default.
+      frame_order: "normal", or one of the controls.
+      batch_size: views at once; the recipe's by default.
+      workers: processes that decode.
+
+    Returns:
+      The result.
+
+    Raises:
+      UserError: no such checkpoint, or data that cannot be used with it.
+    """
+    mesh = meshes.data_mesh()
+    trained = load_trained(checkpoint, which=which, ema=ema, mesh=mesh)
+    with errors_together():
+        source = open_source(data, default_split="validation", label_names=trained.label_names)
+    settings = trained.config.evaluation
+    views = ViewOptions(
+        batch_size=batch_size or settings.batch_size,
+        clips=clips or settings.clips,
+        crops=crops or settings.crops,
+        frame_order=frame_order,
+        workers=workers,
+    )
+    options = clip_options(trained.config)
+    result = evaluate(
+        trained.model, trained.variables, source, options, normalization(trained.config), views, mesh=mesh
+    )
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return CheckpointEvaluation(
+        **fields,
+        step=trained.step,
+        which=which,
+        ema=trained.averaged,
+        data=source.name,
+        clips=views.clips,
+        crops=views.crops,
+        frame_order=frame_order,
+    )

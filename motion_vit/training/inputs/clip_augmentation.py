@@ -1,0 +1,129 @@
+"""What is done to a batch of clips on the device before the model sees it."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.training.inputs.mixing import check_partners, mix
+from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.inputs.random_erasing import random_erasing
+from motion_vit.training.inputs.targets import smoothed_targets
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipAugmentation:
+    """The random changes of training clips on the device, all off by default.
+
+    Attributes:
+      erasing_probability: of replacing a box of a clip by noise, see `random_erasing`.
+      mixup_alpha: both parameters of the Beta distribution that mixup draws from; 0 for no mixup, see `mix`.
+      cutmix_alpha: the same for cutmix.
+      mix_probability: of mixing a batch at all, if mixup or cutmix is on.
+      mix_switch_probability: of cutmix, if both are on.
+    """
+
+    erasing_probability: float = 0.0
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    mix_probability: float = 1.0
+    mix_switch_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+          UserError: a value is out of its range.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            is_alpha = field.name.endswith("_alpha")
+            if not isinstance(value, int | float) or not 0 <= value <= (sys.float_info.max if is_alpha else 1):
+                expected = "0 (off) or a number above 0" if is_alpha else "a probability, from 0 to 1"
+                raise UserError(f"{field.name} is {value!r}, but must be {expected}.")
+
+    def check_batch_size(self, batch_size: int, devices: int) -> None:
+        """Refuses a batch whose clips cannot be mixed on their own devices, if they are to be mixed.
+
+        Args:
+          batch_size: clips of a step, or of the part of it that is computed at once.
+          devices: devices that the batch is split over.
+
+        Raises:
+          UserError: a device would have no two clips.
+        """
+        if self.mix_probability > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0):
+            check_partners(batch_size, devices)
+
+
+NO_AUGMENTATION = ClipAugmentation()
+
+
+def augment_batch(
+    batch: Mapping[str, jax.Array],
+    key: PRNGKeyArray,
+    *,
+    normalization: Normalization,
+    augmentation: ClipAugmentation = NO_AUGMENTATION,
+    num_classes: int,
+    label_smoothing: float = 0.0,
+    groups: int = 1,
+) -> tuple[Float[Array, "b t h w 3"], Float[Array, "b classes"]]:
+    """Normalises a batch, erases boxes of its clips and mixes them, in this order.
+
+    The training step does this first; `Normalization.denormalise` makes pictures of the result.
+
+    Args:
+      batch: `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; other entries play no part.
+      key: fixes every draw.
+      normalization: pixels to inputs.
+      augmentation: what is done.
+      num_classes: number of classes.
+      label_smoothing: see `smoothed_targets`; targets are smoothed before they are mixed.
+      groups: parts of the batch within which clips are mixed, one for each device that it is split over.
+
+    Returns:
+      The model's input, and targets that sum to 1 for each clip.
+
+    Raises:
+      UserError: clips are to be mixed, and the batch does not give each group two or more.
+    """
+    erasing_key, mixing_key = jax.random.split(key)
+    clips = random_erasing(normalization(batch["clip"]), erasing_key, probability=augmentation.erasing_probability)
+    return mix(
+        clips,
+        smoothed_targets(batch["label"], num_classes, label_smoothing),
+        batch["weight"],
+        mixing_key,
+        mixup_alpha=augmentation.mixup_alpha,
+        cutmix_alpha=augmentation.cutmix_alpha,
+        probability=augmentation.mix_probability,
+        switch_probability=augmentation.mix_switch_probability,
+        groups=groups,
+    )
+
+
+def clip_augmentation(config: ConfigDict) -> ClipAugmentation:
+    """What a recipe does to clips on the device.
+
+    Args:
+      config: the recipe.
+
+    Returns:
+      The augmentation.
+
+    Raises:
+      UserError: a value is out of its range.
+    """
+    fields = config.augmentation
+    return ClipAugmentation(
+        erasing_probability=fields.erasing,
+        mixup_alpha=fields.mixup,
+        cutmix_alpha=fields.cutmix,
+        mix_probability=fields.mix_probability,
+        mix_switch_probability=fields.mix_switch_probability,
+    )

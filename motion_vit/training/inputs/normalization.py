@@ -1,0 +1,71 @@
+"""Pixels to the numbers a model sees, on the device, so that only bytes cross to it."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+from ml_collections import ConfigDict
+
+from motion_vit.modules.motion_prompt import ChannelOrder
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """How pixels become what a model sees.
+
+    Attributes:
+      mean: mean of red, green and blue, of pixels scaled to [0, 1].
+      std: their standard deviation, in the same order.
+      channel_order: the order in which the model takes the three. Videos are always decoded to RGB; of a model that was
+        trained on frames in BGR, as OpenCV reads them, the normalised channels are turned round.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    channel_order: ChannelOrder = "rgb"
+
+    def __call__(self, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
+        """Normalises clips.
+
+        Args:
+          clips: RGB from 0 to 255.
+
+        Returns:
+          `(clips / 255 - mean) / std` in float32, in the model's order of channels.
+        """
+        mean, std = self._channels()
+        return self._turned((clips.astype(jnp.float32) / 255.0 - mean) / std)
+
+    def denormalise(self, inputs: Float[Array, "b t h w 3"]) -> UInt8[Array, "b t h w 3"]:
+        """Makes pictures of what a model sees.
+
+        Args:
+          inputs: normalised clips, also augmented ones.
+
+        Returns:
+          RGB from 0 to 255, rounded; what lies outside, such as the noise of random erasing, is cut off.
+        """
+        mean, std = self._channels()
+        pixels = (self._turned(inputs).astype(jnp.float32) * std + mean) * 255.0
+        return jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8)
+
+    def _turned(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
+        """From red, green, blue to the model's order, or back."""
+        return clips[..., ::-1] if self.channel_order == "bgr" else clips
+
+    def _channels(self) -> tuple[Float[Array, "1 1 1 1 3"], Float[Array, "1 1 1 1 3"]]:
+        """Mean and standard deviation in the rank of clips."""
+        mean, std = (jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 1, 3) for values in (self.mean, self.std))
+        return mean, std
+
+
+def normalization(config: ConfigDict) -> Normalization:
+    """The normalisation of a recipe.
+
+    Args:
+      config: the recipe.
+
+    Returns:
+      The normalisation.
+    """
+    return Normalization(tuple(config.data.mean), tuple(config.data.std), config.data.channel_order)

@@ -1,0 +1,94 @@
+"""Draws samples of a source as they are and as training sees them: what to look at before a run is started."""
+
+import pathlib
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from motion_vit.data.batches.contact_sheet import CaptionedClip, draw_sheet
+from motion_vit.data.batches.training_batches import ClipAugmenter, decode_training_clip
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.errors import UserError
+from motion_vit.training.inputs.clip_augmentation import augment_batch, clip_augmentation
+from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.recipe.clips import clip_options
+
+# Targets below this share are not worth the room in a caption.
+_SMALLEST_SHARE = 0.05
+
+
+def draw_samples(
+    source: ClipSource, config: ConfigDict, path: pathlib.Path, *, samples: int = 6, seed: int = 0, augmented: bool
+) -> None:
+    """Draws clips of a source with their labels.
+
+    Args:
+      source: the clips.
+      config: recipe that says how clips are sampled, cropped and augmented.
+      path: the picture, `.png` or `.gif`.
+      samples: how many clips; at least two, if the recipe mixes clips.
+      seed: which clips, and every draw of sampling and augmentation.
+      augmented: whether to draw, besides the clip as it is, what the augmentations on the host and then those on the
+        device make of it.
+
+    Raises:
+      UserError: one clip is to be mixed with others, not one can be decoded, or the picture cannot be written.
+    """
+    if augmented and samples < 2 and (config.augmentation.mixup or config.augmentation.cutmix):
+        raise UserError("the recipe mixes clips with each other; draw two samples or more.")
+    rng = np.random.default_rng(seed)
+    options, names = clip_options(config), source.label_names
+    augment = ClipAugmenter(options, names)
+    rows: list[list[CaptionedClip]] = []
+    cut: list[tuple[np.ndarray, int]] = []
+    for row in rng.permutation(len(source)).tolist():
+        try:
+            clip = source[row]
+            decoded = decode_training_clip(clip, options, rng)
+        except UserError:
+            continue  # `motion-vit data check` is there to name it
+        rows.append([CaptionedClip(f"{clip.id}: {names[clip.label]}", decoded)])
+        if augmented:
+            cut.append(augment(decoded, clip.label, rng))
+        if len(rows) == samples:
+            break
+    if not rows:
+        raise UserError(f"not one of the {len(source)} clips of {source.name} can be decoded.")
+    if augmented:
+        _add_augmented(rows, cut, config, names, seed)
+    draw_sheet(rows, path)
+
+
+def _add_augmented(
+    rows: list[list[CaptionedClip]],
+    cut: list[tuple[np.ndarray, int]],
+    config: ConfigDict,
+    names: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Adds to every sample its clip after the host's and after the device's augmentations."""
+    batch = {
+        "clip": np.stack([clip for clip, _ in cut]),
+        "label": np.array([label for _, label in cut], np.int32),
+        "weight": np.ones(len(cut), np.float32),
+    }
+    normalise = normalization(config)
+    inputs, targets = augment_batch(
+        jax.device_put(batch),
+        jax.random.key(seed),
+        normalization=normalise,
+        augmentation=clip_augmentation(config),
+        num_classes=len(names),
+    )
+    pictures = np.asarray(normalise.denormalise(inputs))
+    for row, (clip, label), picture, target in zip(rows, cut, pictures, np.asarray(targets), strict=True):
+        row.append(CaptionedClip(f"on the host: {names[label]}", clip))
+        row.append(CaptionedClip(f"on the device: {_shares(target, names)}", picture))
+
+
+def _shares(target: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> str:
+    """The classes of a soft target, the largest first."""
+    order = [int(label) for label in np.argsort(-target, kind="stable") if target[label] >= _SMALLEST_SHARE]
+    return " + ".join(f"{target[label]:.2f} {names[label]}" for label in order)

@@ -1,0 +1,6 @@
+"""What a run tells people: metrics, curves, progress, throughput, memory and traces.
+
+In: numbers of steps.
+Out: lines, files and pictures.
+Imports: no other package of `training`.
+"""

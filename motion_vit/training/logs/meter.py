@@ -1,0 +1,83 @@
+"""A run's numbers between two log lines: means of the metrics, throughput, waiting for data and memory."""
+
+import time
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from motion_vit.training.logs.device_memory import memory_use
+from motion_vit.training.logs.throughput import Throughput
+
+
+class Meter:
+    """Collects steps and sums them up.
+
+    Args:
+      throughput: what a clip costs, and the devices of all processes.
+      local_devices: devices of this process, whose memory is reported.
+    """
+
+    def __init__(self, throughput: Throughput, local_devices: Sequence[jax.Device]) -> None:
+        self._throughput = throughput
+        self._local_devices = local_devices
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets everything and starts the clock."""
+        self._start = time.perf_counter()
+        self._metrics: list[dict[str, float]] = []
+        self._clips = 0
+        self._waited = 0.0
+
+    def leave_out(self, seconds: float) -> None:
+        """Takes time that was spent on something else, such as evaluation, out of the pace.
+
+        Args:
+          seconds: how much, just now.
+        """
+        self._start += seconds
+
+    def add_batch(self, clips: int, waited: float) -> None:
+        """Counts a batch.
+
+        Args:
+          clips: clips in it, of all processes.
+          waited: seconds that the devices had nothing to do before this process's part of it came.
+        """
+        self._clips += clips
+        self._waited += waited
+
+    def add_metrics(self, metrics: dict[str, float]) -> None:
+        """Takes the metrics of a step.
+
+        Args:
+          metrics: of `train_step.make_train_step`.
+        """
+        self._metrics.append(metrics)
+
+    def summary(self) -> dict[str, float]:
+        """Sums up the steps since the last `restart`.
+
+        Returns:
+          `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate` and
+          summaries of the model,
+          `seconds_per_step`, `waiting_for_data` (the share of the time that the devices waited), the rates of
+          `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
+        """
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        weights = np.array([metrics["weight"] for metrics in self._metrics])
+        total = max(float(weights.sum()), 1.0)
+        means = {
+            name: float(np.dot(weights, [metrics[name] for metrics in self._metrics])) / total
+            for name in ("loss", "top1")
+        }
+        return {
+            **means,
+            "grad_norm": float(np.mean([metrics["grad_norm"] for metrics in self._metrics])),
+            **{name: value for name, value in self._metrics[-1].items() if name not in (*means, "grad_norm", "weight")},
+            "seconds_per_step": seconds / len(self._metrics),
+            "waiting_for_data": min(self._waited / seconds, 1.0),
+            **self._throughput.rates(self._clips / seconds),
+            **memory_use(self._local_devices).metrics(),
+        }

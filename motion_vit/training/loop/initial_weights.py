@@ -1,0 +1,163 @@
+"""Starts a run from the weights of another one, or from imported ones: fine-tuning.
+
+Every parameter and running statistic is taken from the weights, of the same path and shape. The head is the exception:
+where the classes are the same under another numbering, its rows are put into the run's order; where they are others, it
+starts anew. Weights of a model without an input adapter go behind that of the run, if it has one. Whatever else does
+not fit is an error, and so is another normalisation of the inputs: weights that are taken half, or fed with other
+colours, train to a model that is a little worse than it should be, and nobody sees why.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.options import model_options
+from motion_vit.training.checkpoints.errors import check_same_model
+from motion_vit.training.checkpoints.load_trained import load_trained
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.parallel.processes import errors_together
+from motion_vit.training.recipe.file import OVERRIDE_PREFIX
+from motion_vit.training.step.program import TrainingProgram
+from motion_vit.training.step.state import TrainState
+
+_HEADS = ("params/head/", "params/backbone/head/")
+_INPUT_FIELDS = ("channel_order", "mean", "std")
+# Options that parameters do not depend on, or that the classes decide.
+_FREE_OPTIONS = (
+    *("num_classes", "stochastic_depth", "dropout", "remat", "scan_blocks", "frame_axis", "batch_norm_groups", "dtype"),
+    "initialization",
+    *("cost_volume_implementation", "depthwise_implementation", "attention_implementation", "layer_scale"),
+)
+
+
+def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> tuple[TrainState, str]:
+    """The state before the first step, with the weights that the recipe's `initial_weights` names.
+
+    Every process of the run must call it.
+
+    Args:
+      program: the recipe's program.
+      label_names: classes of the training data.
+
+    Returns:
+      The state, split over the devices as the program has it, and what was taken, for the log.
+
+    Raises:
+      UserError: they cannot be read, are of another model, or of one that takes other inputs.
+    """
+    config = program.config
+    trained = load_trained(config.initial_weights, mesh=program.mesh)
+    state = program.initial_state()
+    with errors_together():
+        _check_same_inputs(trained, config)
+        weights = _host_arrays(trained.variables)
+        fresh = _flat_shapes(state.variables)
+        adapter = ""
+        if isinstance(program.model, MotionPrompted) and not isinstance(trained.model, MotionPrompted):
+            weights = {_behind_adapter(path): array for path, array in weights.items()}
+            fresh = {path: shape for path, shape in fresh.items() if not path.startswith("params/prompt/")}
+            adapter = " They go behind the motion prompt, which starts anew."
+        head = _fit_head(weights, fresh, trained.label_names, label_names)
+        check_same_model(
+            weights,
+            fresh,
+            f"{config.initial_weights} (config field initial_weights)",
+            "Choose the model and the options that these weights were trained with, or import them into this model "
+            "with `motion-vit import`.",
+        )
+    variables = _placed(weights, state.variables)
+    # Averages start at the parameters; in memory of their own, because a step gives up that of both.
+    ema = _placed(weights, {"params": state.ema})["params"] if state.ema else {}
+    taken = dataclasses.replace(state, **variables, ema=ema)
+    return taken, "\n".join(_report(trained, program, weights, head + adapter))
+
+
+def _behind_adapter(path: str) -> str:
+    """Where a weight of a model lies when the model is the backbone behind an input adapter."""
+    collection, _, rest = path.partition("/")
+    return f"{collection}/backbone/{rest}"
+
+
+def _check_same_inputs(trained: TrainedModel, config: ConfigDict) -> None:
+    theirs, ours = trained.config.data, config.data
+    differing = [name for name in _INPUT_FIELDS if _plain(theirs[name]) != _plain(ours[name])]
+    if differing:
+        lines = "\n".join(
+            f"  data.{name}: {_plain(theirs[name])!r} there, {_plain(ours[name])!r} here" for name in differing
+        )
+        overrides = " ".join(f"'{OVERRIDE_PREFIX}data.{name}={_plain(theirs[name])}'" for name in differing)
+        raise UserError(
+            f"{config.initial_weights} (config field initial_weights) was trained on inputs that are normalised "
+            f"otherwise:\n{lines}\nTake over its values: {overrides}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A value as Python writes it, whether it comes from a recipe or from JSON."""
+    return value if isinstance(value, str) else tuple(value)
+
+
+def _host_arrays(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    flat = traverse_util.flatten_dict(dict(variables), sep="/")
+    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+
+
+def _flat_shapes(variables: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    flat = traverse_util.flatten_dict(dict(variables), sep="/")
+    return {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in flat.items()}
+
+
+def _fit_head(
+    weights: dict[str, np.ndarray],
+    fresh: dict[str, jax.ShapeDtypeStruct],
+    theirs: Sequence[str],
+    ours: Sequence[str],
+) -> str:
+    """Brings the head of the weights into the order of the run's classes, or leaves it out of both; says which."""
+    if tuple(theirs) == tuple(ours):
+        return f"The head is taken too: the {len(ours)} classes are the same."
+    if set(theirs) == set(ours):
+        order = [list(theirs).index(name) for name in ours]
+        weights |= {path: array[..., order] for path, array in weights.items() if path.startswith(_HEADS)}
+        return f"The head is taken too, its rows put into this run's order: the {len(ours)} classes are the same."
+    for path in [path for path in (*weights, *fresh) if path.startswith(_HEADS)]:
+        weights.pop(path, None)
+        fresh.pop(path, None)
+    only_ours = [name for name in ours if name not in theirs]
+    example = f"such as {only_ours[0]!r}, which is new" if only_ours else f"of which {len(theirs) - len(ours)} are gone"
+    return f"The head starts anew: the classes are others ({len(theirs)} there, {len(ours)} here, {example})."
+
+
+def _placed(weights: Mapping[str, np.ndarray], fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights as the fresh variables lie on the devices, and those where the weights have none."""
+
+    def place(path: str, leaf: jax.Array) -> jax.Array:
+        if path not in weights:
+            return leaf
+        array = weights[path].astype(leaf.dtype)
+        return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: array[index])
+
+    flat = {path: place(path, leaf) for path, leaf in traverse_util.flatten_dict(dict(fresh), sep="/").items()}
+    return {"params": {}, "batch_stats": {}, **traverse_util.unflatten_dict(flat, sep="/")}
+
+
+def _report(trained: TrainedModel, program: TrainingProgram, weights: Mapping[str, np.ndarray], head: str) -> list[str]:
+    """What was taken, and what is otherwise than when the weights were trained."""
+    kind = "averaged parameters" if trained.averaged else "parameters"
+    counts = {name: sum(path.startswith(f"{name}/") for path in weights) for name in ("params", "batch_stats")}
+    lines = [
+        f"starts from {program.config.initial_weights}, {trained.step} steps trained: {counts['params']} arrays of "
+        f"{kind} and {counts['batch_stats']} of running statistics are taken. {head}"
+    ]
+    theirs, ours = model_options(trained.model), model_options(program.model)
+    for name in sorted(theirs.keys() & ours.keys()):
+        if name not in _FREE_OPTIONS and theirs.get(name) != ours.get(name):
+            lines.append(f"  {name} was {theirs.get(name)!r} and is {ours.get(name)!r}")
+    return lines

@@ -1,0 +1,78 @@
+"""Training videos that cannot be decoded: named once each, and no more of them than a run may bear."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.training.parallel.processes import SharedError, gather
+
+_SHOWN = 10
+
+
+class Undecodable:
+    """Finds the clips of batches that arrive with weight 0.
+
+    Each of several processes sees its own part of the data; `report` brings together what they have found.
+
+    Args:
+      source: the training clips.
+      most: share of them that may fail.
+    """
+
+    def __init__(self, source: ClipSource, most: float) -> None:
+        self._source, self._most = source, most
+        self._reasons: dict[int, tuple[str, str]] = {}
+        self._found: dict[int, tuple[str, str]] = {}  # since the last report
+        self._nothing_left = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The clips reported so far, in the order they were met."""
+        return tuple(name for name, _ in self._reasons.values())
+
+    def look_through(self, batch: dict[str, np.ndarray]) -> None:
+        """Looks through a batch, and at nothing else: it stands between two steps, which must not wait for a video.
+
+        Args:
+          batch: arrays `weight`, `index`, `failed` and `reason` of `motion_vit.data.batches.batch`.
+        """
+        met = len(self._found)
+        for place in np.flatnonzero((batch["weight"] == 0) & (batch["index"] >= 0)):
+            row = int(batch["index"][place])
+            if row not in self._reasons and row not in self._found:
+                self._found[row] = str(batch["failed"][place]), str(batch["reason"][place])
+        self._nothing_left |= len(self._found) > met and not batch["weight"].any()
+
+    def report(self, say: Callable[[str], None]) -> None:
+        """Tells of the clips met for the first time, by any process; every process must call it.
+
+        Args:
+          say: takes a line for each: its name and what is wrong with it.
+
+        Raises:
+          UserError: more than the bearable share of all clips has failed, or every clip of a batch; they are named. All
+            processes raise it.
+        """
+        reports = gather([list(self._found.items()), self._nothing_left])
+        self._found = {}
+        for found, _ in reports:
+            for row, (name, reason) in found:
+                if row not in self._reasons:
+                    self._reasons[row] = name, reason
+                    say(f"cannot be decoded, does not count: {name}: {reason}")
+        if len(self._reasons) > self._most * len(self._source):
+            raise SharedError(self._message(f"more than data.max_undecodable, {self._most:g}, allows"))
+        if any(nothing_left for _, nothing_left in reports):
+            raise SharedError(self._message("and of the last batch not a single one"))
+
+    def _message(self, what: str) -> str:
+        lines = [f"  {name}: {reason}" for name, reason in self._reasons.values()]
+        hidden = len(lines) - _SHOWN
+        return (
+            f"{len(lines)} of the {len(self._source)} videos of {self._source.name} could not be decoded, {what}:\n"
+            + "\n".join(lines[:_SHOWN])
+            + (f"\n  and {hidden} more, named above" if hidden > 0 else "")
+            + "\nRepair or remove them (`motion-vit data check` finds all of them), prepare the data with --skip-bad, "
+            "or allow a larger share."
+        )

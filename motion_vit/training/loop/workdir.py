@@ -1,0 +1,141 @@
+"""The folder of a run: its recipe, and whether the same run is continued."""
+
+import json
+import os
+import pathlib
+import time
+
+from ml_collections import ConfigDict
+
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.errors import UserError
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER
+from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
+from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
+
+CONFIG_FILE = "config.json"
+
+
+def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Makes the folder of a run and writes the whole recipe into it.
+
+    Args:
+      config: the recipe.
+      workdir: folder of the run.
+
+    Raises:
+      UserError: it is a file, cannot be read or written, or holds checkpoints of a run that was trained with another
+        recipe.
+    """
+    path = workdir / CONFIG_FILE
+    try:
+        if workdir.exists() and not workdir.is_dir():
+            raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
+        if path.exists() and _has_checkpoint(workdir):
+            check_continues(workdir, config)
+        workdir.mkdir(parents=True, exist_ok=True)
+        # A run that is killed here keeps its old recipe.
+        renewed = path.with_suffix(".new")
+        renewed.write_text(to_json(config) + "\n", encoding="utf-8")
+        os.replace(renewed, path)
+    except OSError as error:
+        raise UserError(
+            f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or "
+            "give another --workdir."
+        ) from error
+
+
+def _has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether a run has come as far as its first checkpoint; their folder is made before."""
+    return any(path.name.isdecimal() for path in (workdir / CHECKPOINTS_FOLDER).glob("*"))
+
+
+def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Refuses a recipe that would train otherwise than that of the run in a folder.
+
+    Args:
+      workdir: folder of the run, with its `config.json`.
+      config: the recipe.
+
+    Raises:
+      UserError: they differ, or `config.json` is damaged.
+    """
+    differences = differing_fields(_read_recipe(workdir), config)
+    if differences:
+        lines = "\n".join(f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in differences.items())
+        raise UserError(
+            f"{workdir} holds a run with another recipe:\n{lines}\n"
+            "Give the same values to continue that run, or another --workdir for a new one."
+        )
+
+
+def _read_recipe(workdir: pathlib.Path) -> ConfigDict:
+    try:
+        values = json.loads((workdir / CONFIG_FILE).read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"it holds a {type(values).__name__} in place of the recipe's fields")
+    except ValueError as error:
+        raise UserError(
+            f"{CONFIG_FILE} of {workdir} is damaged: {error}; remove it to continue with this recipe."
+        ) from error
+    return config_from_dict(values)
+
+
+def check_same_recipe(config: ConfigDict) -> None:
+    """Compares the recipes that the processes of a run were given; every process must call it.
+
+    Args:
+      config: the recipe of this process.
+
+    Raises:
+      UserError: they differ; all processes raise it.
+    """
+    recipes = [flatten(values) for values in gather(json.loads(to_json(config)))]
+    for number, recipe in enumerate(recipes):
+        for name, value in recipe.items():
+            if value != recipes[0].get(name):
+                raise SharedError(
+                    f"the processes of this run were given different recipes: {name} is {recipes[0].get(name)!r} in "
+                    f"process 0 and {value!r} in process {number}. Give all of them the same command."
+                )
+
+
+def check_same_data(training: ClipSource, validation: ClipSource | None) -> None:
+    """Compares the data that the processes of a run have opened; every process must call it.
+
+    Args:
+      training: the training clips of this process.
+      validation: the validation clips, if there are any.
+
+    Raises:
+      UserError: they differ; all processes raise it.
+    """
+    sources = {"data.train": training, "data.validation": validation}
+    found = gather({name: source.fingerprint if source else "" for name, source in sources.items()})
+    for number, fingerprints in enumerate(found):
+        for name, fingerprint in fingerprints.items():
+            if fingerprint != found[0][name]:
+                raise SharedError(
+                    f"process {number} has other data than process 0 under config field {name}: its fingerprint is "
+                    f"{fingerprint[:12]} and not {found[0][name][:12]}. Give all machines the same copy."
+                )
+
+
+def wait_for_workdir(workdir: pathlib.Path, seconds: float = VISIBLE_SECONDS) -> None:
+    """Waits until the folder that another process has prepared can be seen here.
+
+    Args:
+      workdir: folder of the run.
+      seconds: how long.
+
+    Raises:
+      UserError: it cannot.
+    """
+    end = time.monotonic() + seconds
+    while not (workdir / CONFIG_FILE).exists():
+        if time.monotonic() > end:
+            raise UserError(
+                f"the workdir {workdir.absolute()} that process 0 has made is not seen here. Give a folder of a file "
+                "system that all machines of the run share."
+            )
+        time.sleep(0.5)

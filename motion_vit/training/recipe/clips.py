@@ -1,0 +1,57 @@
+"""What a recipe says about its data, in the terms of `motion_vit.data`."""
+
+from ml_collections import ConfigDict
+
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.sources.clip_source import ClipSource
+from motion_vit.data.sources.open_source import open_source
+from motion_vit.models.options import extra_frames
+
+
+def clip_options(config: ConfigDict) -> ClipOptions:
+    """How the recipe cuts clips out of videos and augments them on the host.
+
+    Args:
+      config: the recipe.
+
+    Returns:
+      The options.
+
+    Raises:
+      UserError: a value is out of its range.
+    """
+    data, augmentation = config.data, config.augmentation
+    return ClipOptions(
+        frames=data.frames,
+        extra_frames=extra_frames(config.model.options.to_dict()),
+        size=data.size,
+        sampling=data.sampling,
+        stride=data.stride,
+        crop=augmentation.crop,
+        crop_scale=tuple(augmentation.crop_scale),
+        crop_ratio=tuple(augmentation.crop_ratio),
+        crop_sizes=tuple(augmentation.crop_sizes),
+        flip=augmentation.flip,
+        rand_augment=augmentation.rand_augment,
+        rand_augment_on=augmentation.rand_augment_on,
+        repeats=augmentation.repeats,
+    )
+
+
+def open_sources(config: ConfigDict) -> tuple[ClipSource, ClipSource | None]:
+    """Opens the recipe's data; the training data decides the classes.
+
+    Args:
+      config: the recipe.
+
+    Returns:
+      The training clips, and the validation clips or None without any.
+
+    Raises:
+      UserError: they are missing or malformed, or the validation clips have labels that the training clips do not.
+    """
+    training = open_source(config.data.train, default_split="train")
+    if not config.data.validation:
+        return training, None
+    names = training.label_names
+    return training, open_source(config.data.validation, default_split="validation", label_names=names)

@@ -1,0 +1,145 @@
+"""Recipe files: Python files that make recipes, and changes of single fields on the command line.
+
+A recipe file has a function `get_config()` that takes `config.default_config()`, changes what differs and returns it,
+or a function `get_configs()` that returns several such recipes by name. `--config.optimizer.learning_rate=1e-3` on the
+command line changes single fields after that.
+"""
+
+import ast
+import pathlib
+import re
+import runpy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.training.recipe.config import config_from_dict, flatten, set_field
+from motion_vit.training.recipe.packaged import recipe_file
+
+OVERRIDE_PREFIX = "--config."
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Reads a recipe and changes single fields of it.
+
+    Args:
+      path: a Python file that defines `get_config()`, or FILE:NAME for one of the recipes of `get_configs()`. An
+        installed recipe is given by its name alone; see `packaged_recipes`.
+      overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
+
+    Returns:
+      The recipe, with every field of `default_config()`.
+
+    Raises:
+      UserError: the file is missing or does not make a recipe, a field is unknown, or a value has the wrong type.
+    """
+    path = recipe_file(path)
+    file, _, name = path.rpartition(":")
+    if file.endswith(".py"):
+        recipes = load_configs(file, overrides)
+        if name not in recipes:
+            raise UserError(f"{file} has no recipe {name!r}. It has: {', '.join(recipes)}.")
+        return recipes[name]
+    return _overridden(_checked_recipe(path, "get_config()", _run_recipe(path, "get_config")), overrides)
+
+
+def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDict]:
+    """Reads several recipes of one file, and changes single fields of all of them.
+
+    Args:
+      path: a Python file that defines `get_configs()`, which returns a mapping of names to recipes, or the name of an
+        installed one.
+      overrides: as for `load_config`.
+
+    Returns:
+      Name -> recipe, in the file's order.
+
+    Raises:
+      UserError: as `load_config`, or the names cannot be those of folders.
+    """
+    path = recipe_file(path)
+    recipes = _run_recipe(path, "get_configs")
+    if not isinstance(recipes, Mapping) or not recipes:
+        raise UserError(f"get_configs() of {path} returns {recipes!r}, but must return a mapping of names to recipes.")
+    for name in recipes:
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name):
+            raise UserError(
+                f"get_configs() of {path} names a recipe {name!r}, but names are made of letters, digits and _ . + -, "
+                "because folders are called by them."
+            )
+    return {
+        name: _overridden(_checked_recipe(path, f"get_configs()[{name!r}]", config), overrides)
+        for name, config in recipes.items()
+    }
+
+
+def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    for override in overrides:
+        key, value = _split_override(override)
+        set_field(config, key, _parse_value(config, key, value))
+    return config
+
+
+def _run_recipe(path: str, function: str) -> Any:
+    """What a function of a recipe file returns."""
+    if not pathlib.Path(path).is_file():
+        raise UserError(
+            f"there is no config file {path}. Recipes are Python files; `motion-vit recipe list` names those that are "
+            "installed, which --config takes by name."
+        )
+    try:
+        functions = runpy.run_path(path)
+        if function not in functions:
+            raise UserError(f"{path} defines no function {function}(){_instead(path, functions)}.")
+        return functions[function]()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+
+
+def _instead(path: str, functions: Mapping[str, Any]) -> str:
+    """How a file is used that makes one recipe where several are asked for, or the other way round."""
+    if "get_configs" in functions:
+        names = ", ".join(map(str, functions["get_configs"]()))
+        return f", but several recipes. Give one of them as {path}:NAME, with a NAME of {names}"
+    if "get_config" in functions:
+        return ", but a single recipe. Give the file without a name, or a file with several recipes"
+    return ", which a recipe must"
+
+
+def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
+    """A recipe with every field of the default one."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{source} of {path} returns {type(config).__name__}, but must return a ConfigDict.")
+    try:
+        return config_from_dict(config.to_dict())
+    except UserError as error:
+        raise UserError(f"the config file {path}: {error}") from error
+
+
+def _sentence(error: Exception) -> str:
+    """What an error of a recipe says, in the first of its lines: ConfigDict adds a dump of all its fields."""
+    text = str(error.args[0]) if error.args else ""
+    return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else 'no message'}"
+
+
+def _split_override(override: str) -> tuple[str, str]:
+    key, equals, value = override.removeprefix(OVERRIDE_PREFIX).partition("=")
+    if not override.startswith(OVERRIDE_PREFIX) or not equals or not key:
+        raise UserError(f"{override!r} is not understood; a field is changed as {OVERRIDE_PREFIX}key=value.")
+    return key, value
+
+
+def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
+    known = flatten(config).get(key)
+    if isinstance(known, str):
+        return text
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

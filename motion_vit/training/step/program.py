@@ -1,0 +1,204 @@
+"""Everything that a recipe compiles, in one place: for the training loop, the scaling report and benchmarks."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.models.options import CHOSEN_BY_PLATFORM
+from motion_vit.training.inputs.clip_augmentation import clip_augmentation
+from motion_vit.training.inputs.normalization import Normalization, normalization
+from motion_vit.training.losses.correspondence import correspondence_losses
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.recipe.checks import build_model
+from motion_vit.training.step.ema import ema_decays
+from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
+from motion_vit.training.step.sharding import state_sharding
+from motion_vit.training.step.sharding_table import sharding_table
+from motion_vit.training.step.state import TrainState, initial_state, initial_variables
+from motion_vit.training.step.train_step import BATCH_ENTRIES, StepSettings, TrainStep, batch_shardings, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingProgram:
+    """A recipe on its devices, ready to be compiled.
+
+    Attributes:
+      config: the recipe.
+      model: the model.
+      optimizer: the optimizer.
+      schedule: the learning rate of every step.
+      normalization: pixels to inputs.
+      mesh: the devices.
+      state_sharding: `NamedSharding` of every array of the state.
+      state_shapes: shape and dtype of every array of the state.
+      step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
+    """
+
+    config: ConfigDict
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    normalization: Normalization
+    mesh: Mesh
+    state_sharding: TrainState
+    state_shapes: TrainState
+    step: TrainStep
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, drawn from the recipe's seed, on the devices."""
+        # XLA's CPU compiler takes longer to optimise random numbers than to draw them, and they are drawn once.
+        on_cpu = self.mesh.devices.flat[0].platform == "cpu"
+        options = {"xla_backend_optimization_level": 0} if on_cpu else None
+        make = jax.jit(self._make_state, out_shardings=self.state_sharding, compiler_options=options)
+        return make(jax.random.key(self.config.seed))
+
+    def abstract_state(self) -> TrainState:
+        """Shapes and shardings of the state, to restore a checkpoint into or to compile for."""
+        return jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            self.state_shapes,
+            self.state_sharding,
+        )
+
+    def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and shardings of the global batch of a step, to compile for."""
+        parts = self.config.accumulation
+        clips = _clips_of_a_step(self.config)
+        leading = (clips,) if parts == 1 else (parts, clips // parts)
+        kinds = {"clip": (self.model.clip_shape, jnp.uint8), "label": ((), jnp.int32), "weight": ((), jnp.float32)}
+        shardings = batch_shardings(self.mesh, parts)
+        return {
+            name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=shardings[name])
+            for name, (shape, dtype) in kinds.items()
+        }
+
+    def to_devices(self, host_batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """Puts a batch where the step takes it.
+
+        Args:
+          host_batch: this process's rows of `clip`, `label` and `weight`; other entries stay behind.
+
+        Returns:
+          The global batch.
+        """
+        batch = {name: host_batch[name] for name in BATCH_ENTRIES}
+        return meshes.to_devices(batch, self.mesh, self.config.accumulation)
+
+    def sharding_table(self) -> str:
+        """What each sharding rule of the recipe costs a device, see `sharding_table`."""
+        return sharding_table(self.abstract_state(), self.optimizer, self.config.sharding_rules)
+
+    def _make_state(self, key: PRNGKeyArray) -> TrainState:
+        initial_key, step_key = jax.random.split(key)
+        variables = initial_variables(self.model, initial_key, self.model.clip_shape)
+        return initial_state(variables, self.optimizer, step_key, averaged=bool(self.config.ema))
+
+
+def build_program(
+    config: ConfigDict, mesh: Mesh, *, num_classes: int, total_steps: int, steps_per_epoch: float
+) -> TrainingProgram:
+    """Makes a recipe's program for some devices. Nothing is compiled yet.
+
+    Args:
+      config: the recipe.
+      mesh: the devices, of `make_mesh(**config.mesh)`.
+      num_classes: classes of the training data.
+      total_steps: steps of the whole run.
+      steps_per_epoch: steps of an epoch.
+
+    Returns:
+      The program.
+
+    Raises:
+      UserError: the recipe does not fit the devices, or a pattern of it matches no parameter.
+    """
+    _check_fits(config, mesh)
+    model = build_model(config, num_classes)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(lambda key: initial_variables(model, key, model.clip_shape), key)
+    params = variables["params"]
+    schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
+    frozen_patterns = _patterns(model, "frozen_patterns")
+    optimizer = make_optimizer(
+        config,
+        schedule,
+        params,
+        layer_patterns=_patterns(model, "layer_patterns"),
+        frozen_patterns=frozen_patterns,
+    )
+    shapes = jax.eval_shape(
+        lambda variables, key: initial_state(variables, optimizer, key, averaged=bool(config.ema)), variables, key
+    )
+    sharding = state_sharding(shapes, optimizer, config.sharding_rules, mesh)
+    settings = StepSettings(
+        optimizer,
+        schedule,
+        normalization(config),
+        clip_augmentation(config),
+        label_smoothing=config.label_smoothing,
+        classification=config.losses.classification,
+        correspondence=correspondence_losses(config, model),
+        accumulation=config.accumulation,
+        frozen=frozen_mask(config, params, frozen_patterns),
+        ema_decays=ema_decays(config, params),
+    )
+    return TrainingProgram(
+        config=config,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        normalization=settings.normalization,
+        mesh=mesh,
+        state_sharding=sharding,
+        state_shapes=shapes,
+        step=make_train_step(model, settings, sharding, mesh),
+    )
+
+
+def _check_fits(config: ConfigDict, mesh: Mesh) -> None:
+    """Refuses a batch and clips that cannot be split over the devices, or not be mixed on them."""
+    clips = _clips_of_a_step(config)
+    field = "batch_size" if config.augmentation.repeats == 1 else "batch_size x augmentation.repeats"
+    meshes.check_divides(clips, mesh, field, config.accumulation)
+    parts = meshes.batch_parts(mesh)
+    clip_augmentation(config).check_batch_size(clips // config.accumulation, parts)
+    groups = config.model.options.get("batch_norm_groups", 1)
+    if isinstance(groups, int) and groups > 0 and clips // config.accumulation % groups:
+        raise UserError(
+            f"config field model.options.batch_norm_groups is {groups}, but must divide the "
+            f"{clips // config.accumulation} clips that the model sees at once: {field} / accumulation."
+        )
+    _check_frames(config, mesh.shape["frames"])
+
+
+def _check_frames(config: ConfigDict, devices: int) -> None:
+    """Refuses clips whose frames cannot be split over so many devices."""
+    if config.data.frames % devices:
+        raise UserError(
+            f"the mesh splits the frames of clips over {devices} devices, which do not divide "
+            f"data.frames = {config.data.frames}. Change mesh.frames."
+        )
+    for name in CHOSEN_BY_PLATFORM:
+        if devices > 1 and config.model.options.get(name) == "pallas":
+            raise UserError(
+                f"config field model.options.{name} is 'pallas', a kernel that needs whole clips, but the mesh splits "
+                f"their frames over {devices} devices. Set mesh.frames = 1, or leave the option out and one is chosen."
+            )
+
+
+def _clips_of_a_step(config: ConfigDict) -> int:
+    return config.batch_size * config.augmentation.repeats
+
+
+def _patterns(model: nn.Module, method: str) -> tuple[str, ...]:
+    """What a model says about its parameters, such as `layer_patterns`; () of one that has no such method."""
+    return getattr(model, method)() if hasattr(model, method) else ()

@@ -1,0 +1,299 @@
+"""One training step, and the logits of a batch, as compiled functions."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import traverse_util
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+
+from motion_vit.errors import UserError
+from motion_vit.modules.emim import COST_VOLUMES
+from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
+from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.losses.correspondence import CorrespondenceLosses
+from motion_vit.training.losses.cross_entropy import soft_target_cross_entropy
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.step.ema import update_ema
+from motion_vit.training.step.regex_rules import Tree
+from motion_vit.training.step.state import TrainState
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
+
+BATCH_ENTRIES = ("clip", "label", "weight")
+
+# Set the draws of augmentation and of losses apart from those of dropout, which take the step's key itself.
+_AUGMENTATION_STREAM, _CORRESPONDENCE_STREAM = 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+    """What a training step does, besides running the model.
+
+    Attributes:
+      optimizer: the optimizer.
+      schedule: the learning rate of every step, to report it.
+      normalization: pixels to inputs.
+      augmentation: what is done to the clips on the device, after normalisation.
+      label_smoothing: see `smoothed_targets`.
+      classification: weight of the cross entropy.
+      correspondence: losses on the model's cost volumes, or None.
+      accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
+        batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
+      frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
+      ema_decays: of `ema.ema_decays`; {} keeps no averages.
+    """
+
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    normalization: Normalization
+    augmentation: ClipAugmentation = NO_AUGMENTATION
+    label_smoothing: float = 0.0
+    classification: float = 1.0
+    correspondence: CorrespondenceLosses | None = None
+    accumulation: int = 1
+    frozen: Tree = dataclasses.field(default_factory=dict)
+    ema_decays: Tree = dataclasses.field(default_factory=dict)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """What one part of a batch contributes; outcomes of parts add up.
+
+    Attributes:
+      loss: sum of the losses, divided by the weight of the whole batch.
+      grads: its gradient.
+      correct: sum of the weights of clips that are classified right.
+      batch_stats: new running statistics, of which the mean is taken instead.
+      summaries: numbers of the model's collection `summaries` by name, of which the mean is taken instead.
+    """
+
+    loss: Float[Array, ""]
+    grads: Tree
+    correct: Float[Array, ""]
+    batch_stats: Tree
+    summaries: dict[str, Float[Array, ""]]
+
+
+def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh) -> TrainStep:
+    """Compiles the training step.
+
+    The step gives up its state's memory to the next state. If the loss or the gradient is not finite, the next state
+    is the old one. The random draws of a step depend on the state's key and number alone. Which clips are mixed with
+    each other also depends on the number of devices, because a clip's partner is on its own device.
+
+    Parameters that are split over devices are gathered where the model needs them, so that no activation travels
+    instead; their gradients are summed and split again.
+
+    Args:
+      model: a model with the fields of `motion_vit.create_model`.
+      settings: what the step does.
+      sharding: `NamedSharding` of every array of the state, of `state_sharding`.
+      mesh: devices that the batch is split over.
+
+    Returns:
+      A function of the state and a batch on the devices (`clip` uint8 `[B,T,H,W,3]`, `label` `[B]`, `weight` `[B]`;
+      with `accumulation` above 1 each with a leading axis of so many parts) that returns the next state and the
+      metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the weights), each a float32 scalar,
+      and whatever the model stores in its collection `summaries`, by its path. What it stores in `losses`, a loss of
+      each example, is added to that example's cross entropy, and so are the losses of `correspondence`, of which the
+      means before their weights are metrics, too.
+      `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
+      with the larger share. A clip with NaN or infinite logits counts as wrong.
+
+    Raises:
+      UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
+        mixed and a device has no two of them.
+    """
+    outcome_of = _make_outcome(_splitting_frames(model, mesh), settings, sharding, mesh)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        weight = jnp.sum(batch["weight"])
+        with meshes.in_context(mesh):
+            if settings.accumulation == 1:
+                outcome = outcome_of(state, batch, weight, key)
+            else:
+                outcome = _accumulate(outcome_of, state, batch, weight, key, settings.accumulation)
+        grad_norm = optax.tree.norm(outcome.grads)
+        updates, opt_state = settings.optimizer.update(outcome.grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        stepped = {
+            "step": state.step + 1,
+            "params": params,
+            "batch_stats": outcome.batch_stats,
+            "opt_state": opt_state,
+            "ema": update_ema(state.ema, params, settings.ema_decays),
+        }
+        finite = jnp.isfinite(outcome.loss) & jnp.isfinite(grad_norm)
+        before = {name: getattr(state, name) for name in stepped}
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), stepped, before)
+        metrics = {
+            "loss": outcome.loss,
+            "top1": outcome.correct / jnp.maximum(weight, 1.0),
+            "grad_norm": grad_norm,
+            "learning_rate": jnp.asarray(settings.schedule(state.step), jnp.float32),
+            "weight": weight,
+            **outcome.summaries,
+        }
+        return TrainState(**kept, key=state.key), metrics
+
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation)),
+        out_shardings=(sharding, meshes.replicated(mesh)),
+    )
+
+
+def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding.NamedSharding]:
+    """How the batch of a step lies on the devices.
+
+    Args:
+      mesh: the devices.
+      accumulation: parts that a step's batch is computed in.
+
+    Returns:
+      The sharding of each entry.
+    """
+    rows = meshes.batch_sharding(mesh, accumulation)
+    return {"clip": meshes.clip_sharding(mesh, accumulation), "label": rows, "weight": rows}
+
+
+def _make_outcome(
+    model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh
+) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome]:
+    """The forward and backward pass of one part of a batch."""
+
+    def loss_of(
+        params: Tree,
+        batch_stats: Tree,
+        clips: jax.Array,
+        targets: jax.Array,
+        weights: jax.Array,
+        total: jax.Array,
+        key: PRNGKeyArray,
+    ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
+        logits, updates = model.apply(
+            {"params": _gathered(_without_gradient(params, settings.frozen), mesh), "batch_stats": batch_stats},
+            clips,
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats", "losses", "summaries", *([COST_VOLUMES] if settings.correspondence else [])],
+        )
+        added, summaries = jax.tree.leaves(updates.get("losses", {})), _by_path(updates.get("summaries", {}))
+        if settings.correspondence:
+            stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
+            of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
+            added += [loss.weighted for loss in of_clips.values()]
+            summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
+        loss = soft_target_cross_entropy(logits, targets, weights, total, added, settings.classification)
+        return loss, (updates.get("batch_stats", {}), logits, summaries)
+
+    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome:
+        clips, targets = augment_batch(
+            batch,
+            jax.random.fold_in(key, _AUGMENTATION_STREAM),
+            normalization=settings.normalization,
+            augmentation=settings.augmentation,
+            num_classes=model.num_classes,
+            label_smoothing=settings.label_smoothing,
+            groups=meshes.batch_parts(mesh),
+        )
+        weights = batch["weight"]
+        (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, state.batch_stats, clips, targets, weights, total, key
+        )
+        # To argmax, NaN is the largest of all.
+        right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
+        correct = jnp.sum(jnp.where(right, weights, 0.0))
+        grads = jax.lax.with_sharding_constraint(grads, sharding.params)
+        return _Outcome(loss, grads, correct, batch_stats, summaries)
+
+    return outcome_of
+
+
+def _accumulate(
+    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome],
+    state: TrainState,
+    batch: Batch,
+    total: jax.Array,
+    key: PRNGKeyArray,
+    parts: int,
+) -> _Outcome:
+    """The outcome of a batch whose parts lie along its arrays' first axis. Every part starts from the same state."""
+
+    def add(sums: _Outcome, part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome, None]:
+        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
+
+    inputs = batch, jax.random.split(key, parts)
+
+    def first_outcome() -> _Outcome:
+        part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
+        return outcome_of(state, part, total, key)
+
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_outcome))
+    sums, _ = jax.lax.scan(add, nothing, inputs)
+    means = jax.tree.map(lambda leaf: leaf / parts, (sums.batch_stats, sums.summaries))
+    return dataclasses.replace(sums, batch_stats=means[0], summaries=means[1])
+
+
+def _by_path(summaries: Tree) -> dict[str, jax.Array]:
+    """What modules stored, under "/"-joined paths; each stored one number under a name."""
+    flat = traverse_util.flatten_dict(dict(summaries), sep="/")
+    return {path: values[0].astype(jnp.float32) for path, values in flat.items()}
+
+
+def _without_gradient(params: Tree, frozen: Tree) -> Tree:
+    """The parameters, of which the frozen ones are constants to the gradient."""
+    if not frozen:
+        return params
+    return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
+
+
+def _splitting_frames(model: nn.Module, mesh: Mesh) -> nn.Module:
+    """The model as it runs on a mesh: one that keeps frames where they are, if they are split."""
+    if mesh.shape["frames"] == 1:
+        return model
+    if not hasattr(model, "frame_axis"):
+        raise UserError(
+            f"{type(model).__name__} cannot split frames over devices. Set the config field mesh.frames to 1."
+        )
+    return model.clone(frame_axis="frames")
+
+
+def _gathered(variables: Tree, mesh: Mesh) -> Tree:
+    """Variables whole on every device, wherever they are kept."""
+    return jax.lax.with_sharding_constraint(variables, meshes.replicated(mesh))
+
+
+@functools.lru_cache(maxsize=8)
+def logits_function(model: nn.Module, normalization: Normalization, mesh: Mesh) -> LogitsFunction:
+    """The compiled evaluation of a model; the same function for the same arguments, so that it is compiled once.
+
+    Args:
+      model: the model.
+      normalization: pixels to inputs.
+      mesh: devices that the batch is split over.
+
+    Returns:
+      A function of the variables, split over the mesh or whole, and of uint8 clips that returns float32 logits, whole
+      on every device.
+    """
+    split = _splitting_frames(model, mesh)
+
+    def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
+        with meshes.in_context(mesh):
+            return split.apply(_gathered(variables, mesh), normalization(clips), train=False).astype(jnp.float32)
+
+    return jax.jit(logits, out_shardings=meshes.replicated(mesh))

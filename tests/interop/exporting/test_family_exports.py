@@ -1,0 +1,101 @@
+"""Every family of models, every format: the runtime of each gives JAX's logits.
+
+Smaller than what `motion-vit export --verify` does, which other tests run: the runtimes are called in as few processes
+as possible, and the networks are as shallow as they come.
+"""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from exported import run_python
+from small_trained_model import small_trained_model
+
+import motion_vit
+from motion_vit.interop.exporting.export import export_model
+from motion_vit.interop.exporting.self_check import draw_clips, read_self_check
+from motion_vit.interop.runners import run_onnx, run_stablehlo, run_torch, run_weights
+from motion_vit.training.checkpoints.weights_folder import write_weights_folder
+
+NETWORKS = {
+    # What only this library combines: a prompt before a motion module before cost volumes over time.
+    "timesformer": {
+        **{"name": "timesformer_tiny", "depth": 1, "temporal_attention": "cost_volume", "window": 3},
+        **{"motion_module": "m2a", "input_adapter": "motion_prompt"},
+    },
+    # A batch of all frames, which is a multiple of the symbolic one.
+    "space_only": {"name": "timesformer_tiny", "depth": 1, "attention": "space_only"},
+    "resnet": {
+        "name": "resnet18_tiny",
+        "depths": (1, 1, 1, 1),
+        "motion_module": "m2a",
+        "temporal_shift": True,
+        "size": 64,
+    },
+    # The same in UniFormer, where the module also stands before convolutions.
+    "uniformer": {
+        **{"name": "uniformer_emim_tiny", "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8},
+        **{"placement": "ll", "window": 3, "motion_module": "m2a", "input_adapter": "motion_prompt"},
+    },
+}
+RUNNERS = {"safetensors": run_weights, "torch": run_torch, "stablehlo": run_stablehlo, "onnx": run_onnx}
+
+IN_TENSORFLOW = """
+import json, pathlib, sys
+import numpy as np
+from motion_vit.interop.exporting.export import export_model
+from motion_vit.interop.runners import run_litert, run_saved_model
+from motion_vit.interop.exporting.self_check import draw_clips, read_self_check
+from motion_vit.training.checkpoints.load_trained import load_trained
+found = {}
+for weights in pathlib.Path(sys.argv[1]).iterdir():
+    trained = load_trained(weights)
+    for file_format, runner in (("savedmodel", run_saved_model), ("tflite", run_litert)):
+        folder = pathlib.Path(sys.argv[2], f"{weights.name}-{file_format}")
+        export_model(trained, file_format, folder)
+        check = read_self_check(folder)
+        difference = np.abs(runner.load(folder)(draw_clips(check.seed, check.shape)) - check.logits).max()
+        found[folder.name] = (float(difference), check.tolerance)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "file_format"),
+    [
+        *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
+        ("space_only", "onnx"),
+        *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
+    ],
+)
+def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):
+    with jax.numpy_dtype_promotion("standard"):  # which Flax's own modules rely on
+        export_model(small_trained_model(**NETWORKS[network]), file_format, tmp_path / "export")
+        check = read_self_check(tmp_path / "export")
+        logits = RUNNERS[file_format].load(tmp_path / "export")(draw_clips(check.seed, check.shape))
+    assert np.abs(logits - check.logits).max() <= check.tolerance
+    assert np.abs(check.logits).max() > 0.01
+
+
+@pytest.mark.slow
+def test_tensorflow_and_litert_give_the_same_logits(tmp_path: pathlib.Path):
+    for network in ("timesformer", "resnet"):
+        write_weights_folder(tmp_path / "weights" / network, small_trained_model(**NETWORKS[network]))
+    finished = run_python(IN_TENSORFLOW, tmp_path / "weights", tmp_path)
+    assert finished.status == 0, finished.errors
+    found = json.loads(finished.output.splitlines()[-1])
+    assert len(found) == 4
+    assert {name: pair for name, pair in found.items() if not pair[0] <= pair[1]} == {}
+
+
+def test_a_prompted_model_comes_back_with_its_extra_frame(tmp_path):
+    trained = small_trained_model(**NETWORKS["timesformer"])
+    write_weights_folder(tmp_path / "weights", trained)
+    values = json.loads((tmp_path / "weights" / "config.json").read_text())
+    assert (values["preprocessing"]["frames"], values["preprocessing"]["extra_frames"]) == (4, 1)
+    read = motion_vit.load(tmp_path / "weights")
+    assert read.model == trained.model
+    assert read.model.clip_shape[0] == 5
+    jax.tree.map(np.testing.assert_array_equal, read.variables, trained.variables)

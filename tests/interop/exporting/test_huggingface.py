@@ -1,0 +1,69 @@
+"""Hugging Face folders and weights folders as exports: read back by the library, and described for people."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import yaml
+from small_trained_model import small_trained_model
+
+import motion_vit
+from motion_vit.interop.exporting.huggingface import export_huggingface, model_card
+from motion_vit.interop.exporting.safetensors_folder import export_safetensors
+from motion_vit.training.checkpoints.model_description import description_of
+from motion_vit.training.checkpoints.weight_dtypes import compress, expand
+from motion_vit.training.checkpoints.weights_folder import write_config
+
+EVALUATION = {"top1": 0.9125, "top5": 0.99, "videos": 400, "data": 'validation: "best".csv', "clips": 3, "crops": 1}
+
+
+def front_matter(card):
+    assert card.startswith("---\n")
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+@pytest.mark.parametrize("export", [export_safetensors, export_huggingface])
+@pytest.mark.parametrize("dtype", ["float32", "int8-weights"])
+def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
+    trained = small_trained_model(name="uniformer_tiny")._replace(evaluation=EVALUATION)
+    entry = export(trained, tmp_path, dtype=dtype)
+    write_config(tmp_path, {**description_of(trained, dtype), "export": entry})
+    assert (tmp_path / entry["file"]).is_file()
+    loaded = motion_vit.load(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, expand(compress(trained.variables, dtype)))
+    assert loaded.label_names == trained.label_names
+    assert loaded.evaluation == EVALUATION
+    assert json.loads((tmp_path / "config.json").read_text())["export"] == entry
+
+
+def test_the_card_tells_the_hub_what_the_model_is_and_how_well_it_does():
+    metadata = front_matter(model_card(small_trained_model()._replace(evaluation=EVALUATION)))
+    assert metadata["pipeline_tag"] == "video-classification"
+    assert metadata["library_name"] == "motion_vit"
+    assert metadata["license"] == "unknown"
+    (result,) = metadata["model-index"][0]["results"]
+    assert result["task"]["type"] == "video-classification"
+    assert result["dataset"]["name"] == EVALUATION["data"]
+    assert [(metric["type"], metric["value"]) for metric in result["metrics"]] == [
+        ("accuracy", 0.9125),
+        ("accuracy", 0.99),
+    ]
+
+
+def test_the_card_tells_people_how_to_use_the_model():
+    trained = small_trained_model()._replace(evaluation=EVALUATION)
+    trained.config.data.channel_order = "bgr"
+    card = model_card(trained, "float16")
+    assert "| top-1 accuracy | 91.25 % |" in card
+    assert 'Measured on 400 videos of validation: "best".csv with 3 clips x 1 crops each' in card
+    assert "stored as float16" in card
+    assert "the order blue, green, red" in card
+    assert "4 frames spread over the whole video" in card
+    assert "class 0, class 1" in card
+
+
+def test_without_an_evaluation_the_card_says_so():
+    card = model_card(small_trained_model())
+    assert "model-index" not in front_matter(card)
+    assert "No accuracy has been reported for these weights" in card

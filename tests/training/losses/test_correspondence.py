@@ -1,0 +1,196 @@
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from motion_vit import UserError, create_model
+from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.losses.correspondence import CorrespondenceLosses, correspondence_losses
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.recipe.checks import build_model
+from motion_vit.training.recipe.config import default_config
+from motion_vit.training.step.sharding import state_sharding
+from motion_vit.training.step.state import TrainState, initial_state, initial_variables
+from motion_vit.training.step.train_step import Metrics, StepSettings, make_train_step
+
+BOTH = CorrespondenceLosses(photometric=2.0, walk=0.5)
+SETTINGS = StepSettings(
+    optax.sgd(0.1),
+    optax.schedules.constant_schedule(0.1),
+    Normalization((0.45,) * 3, (0.225,) * 3),
+    classification=0.0,
+    correspondence=BOTH,
+)
+CLIPS, FRAMES, SIZE = 8, 4, 16
+
+
+@functools.cache
+def small_model(**options: Any) -> nn.Module:
+    """EMIM at stages 3 and 4, on maps of 8 x 8 and 4 x 4 patches."""
+    sizes = {"widths": (8, 8, 16, 16), "depths": (1, 1, 2, 1), "patch_sizes": (2, 1, 1, 2), "head_channels": 8}
+    shared = {"num_classes": 5, "frames": FRAMES, "image_size": SIZE, "window": 3, **sizes}
+    return create_model("uniformer_emim_tiny", depthwise_implementation="xla_conv", **{**shared, **options})
+
+
+def run(
+    model: nn.Module | None = None,
+    *,
+    settings: StepSettings = SETTINGS,
+    mesh: Mesh | None = None,
+    steps: int = 1,
+) -> tuple[list[TrainState], list[Metrics]]:
+    """The states before and after some steps on the same clips, and their metrics."""
+    model = small_model() if model is None else model
+    mesh = meshes.data_mesh(jax.devices()[:1]) if mesh is None else mesh
+    random = np.random.default_rng(0)
+    # Noise that moves to the right by a pixel a frame.
+    picture = random.integers(0, 256, (CLIPS, SIZE, SIZE, 3), dtype=np.uint8)
+    batch = {
+        "clip": np.stack([np.roll(picture, frame, axis=2) for frame in range(FRAMES)], axis=1),
+        "label": random.integers(0, 5, CLIPS, dtype=np.int32),
+        "weight": np.ones(CLIPS, np.float32),
+    }
+    variables = initial_variables(model, jax.random.key(3), model.clip_shape)
+    state = initial_state(variables, settings.optimizer, jax.random.key(1), averaged=False)
+    sharding = state_sharding(state, settings.optimizer, (), mesh)
+    step = make_train_step(model, settings, sharding, mesh)
+    states, metrics = [jax.device_get(state)], []
+    for _ in range(steps):
+        state, found = step(state, meshes.to_devices(batch, mesh, settings.accumulation))
+        states.append(jax.device_get(state))
+        metrics.append(jax.device_get(found))
+    return states, metrics
+
+
+@functools.cache
+def plain_run() -> tuple[list[TrainState], list[Metrics]]:
+    return run(steps=3)
+
+
+def test_without_labels_the_loss_is_that_of_the_cost_volumes_and_falls() -> None:
+    _, metrics = plain_run()
+    for found in metrics:
+        assert found["loss"] == pytest.approx(2.0 * found["photometric"] + 0.5 * found["walk"], rel=1e-5)
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+
+
+def test_without_labels_neither_the_head_nor_the_position_bias_learns() -> None:
+    """The bias would be the way to learn one motion for all places. (At stage 3 it moves what stage 4 is made of.)"""
+    (before, *_, after), _ = plain_run()
+    attention = "stage4", "block0", "attention"
+    bias, weights = (
+        [functools.reduce(dict.__getitem__, (*attention, *names), state.params) for state in (before, after)]
+        for names in (("rpb",), ("qkv", "kernel"))
+    )
+    np.testing.assert_array_equal(*bias)
+    np.testing.assert_array_equal(before.params["head"]["kernel"], after.params["head"]["kernel"])
+    assert np.abs(weights[0] - weights[1]).max() > 1e-4
+
+
+def test_cross_entropy_is_added_by_its_weight() -> None:
+    own = {"classification": 0.5, "correspondence": BOTH}
+    _, (mixed,) = run(settings=dataclasses.replace(SETTINGS, **own))
+    _, (alone,) = run(settings=dataclasses.replace(SETTINGS, classification=1.0, correspondence=None))
+    assert mixed["loss"] == pytest.approx(0.5 * alone["loss"] + plain_run()[1][0]["loss"], rel=1e-4)
+    assert not {"photometric", "walk"} & alone.keys()
+
+
+@pytest.mark.parametrize("devices", [{"data": 4, "fsdp": 2}, {"data": 4, "frames": 2}], ids=str)
+def test_it_is_the_same_on_many_devices(devices: dict[str, int]) -> None:
+    """BatchNorm takes the statistics of all clips, and draws do not depend on where they are made."""
+    (_, ours), (found,) = run(mesh=meshes.make_mesh(**devices))
+    (_, theirs, *_), (expected, *_) = plain_run()
+    for name in ("loss", "photometric", "walk", "grad_norm"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=2e-4, err_msg=name)
+    for one, other in zip(jax.tree.leaves(ours.params), jax.tree.leaves(theirs.params), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"remat": "blocks"}, {"scan_blocks": True, "placement": "ll"}], ids=str)
+def test_it_is_the_same_however_blocks_are_compiled(option: dict[str, Any]) -> None:
+    same = {name: value for name, value in option.items() if name == "placement"}
+    _, (found,) = run(small_model(**option))
+    _, (expected,) = run(small_model(**same)) if same else ((), plain_run()[1][:1])
+    for name in ("loss", "photometric", "walk", "grad_norm"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, err_msg=name)
+
+
+def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
+    model = small_model(neighbours="both")
+    variables = initial_variables(model, jax.random.key(0), model.clip_shape)
+    clips = jax.random.normal(jax.random.key(1), (2, *model.clip_shape))
+    _, found = model.apply(variables, clips, mutable=["cost_volumes"])
+    losses = CorrespondenceLosses(photometric=3.0)
+    key = jax.random.key(2)
+    whole = losses(model, found["cost_volumes"], clips, key)["photometric"]
+    np.testing.assert_allclose(whole.weighted, 3 * whole.plain, rtol=1e-6)
+    layers = [
+        {stage: {"block0": {"attention": {name: volume}}}}
+        for stage in ("stage3", "stage4")
+        for name, volume in found["cost_volumes"][stage]["block0"]["attention"].items()
+    ]
+    assert len(layers) == 4
+    each = [losses(model, layer, clips, key)["photometric"].plain for layer in layers]
+    np.testing.assert_allclose(whole.plain, np.mean(each, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("uniformer_emim_tiny", {"patch_sizes": (4, 2, 1, 2)}),
+        ("uniformer_emim_tiny", {"patch_sizes": (4, 2, 1, 2), "input_adapter": "motion_prompt"}),
+        ("uniformer_emim_tiny", {"patch_sizes": (4, 2, 1, 2), "stem_temporal_stride": 2, "frame_offset": 2}),
+        ("timesformer_tiny", {"temporal_attention": "cost_volume", "patch_size": 8}),
+    ],
+    ids=str,
+)
+def test_every_model_with_cost_volumes_has_the_losses(name: str, options: dict[str, Any]) -> None:
+    config = recipe(name, options)
+    model = build_model(config, 5)
+    config.losses.correspondence.update({"photometric": 1.0, "walk": 1.0})
+    losses = correspondence_losses(config, model)
+    assert losses is not None
+
+    def losses_of(clips: jax.Array) -> dict[str, jax.Array]:
+        variables = initial_variables(model, jax.random.key(0), model.clip_shape)
+        _, found = model.apply(variables, clips, mutable=["cost_volumes"])
+        of_clips = losses(model, found["cost_volumes"], clips, jax.random.key(2))
+        return {name: loss.plain for name, loss in of_clips.items()}
+
+    clips = jax.random.normal(jax.random.key(1), (2, *model.clip_shape))
+    found = jax.jit(losses_of)(clips)
+    assert {name: loss.shape for name, loss in found.items()} == {"photometric": (2,), "walk": (2,)}
+    assert all(0 < value < math.inf for loss in found.values() for value in loss.tolist())
+
+
+def recipe(name: str, options: dict[str, Any]) -> ConfigDict:
+    config = default_config()
+    config.model.name = name
+    config.model.options.update(options)
+    config.data.frames, config.data.size = 6, 32
+    return config
+
+
+def test_no_weight_no_losses() -> None:
+    config = recipe("uniformer_emim_tiny", {})
+    assert correspondence_losses(config, build_model(config, 5)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("uniformer_tiny", {}), ("resnet18_tiny", {}), ("timesformer_tiny", {"patch_size": 8})],
+)
+@pytest.mark.parametrize("loss", ["photometric", "walk"])
+def test_models_without_cost_volumes_are_refused(name: str, options: dict[str, Any], loss: str) -> None:
+    config = recipe(name, options)
+    config.losses.correspondence[loss] = 1.0
+    with pytest.raises(UserError, match=rf"losses\.correspondence.*'{name}'.*has none.*uniformer_emim_s"):
+        correspondence_losses(config, build_model(config, 5))

@@ -1,0 +1,45 @@
+import pathlib
+
+import pytest
+
+from motion_vit import UserError
+from motion_vit.training.recipe.file import load_config, load_configs
+
+SEVERAL = """
+from motion_vit.training.recipe.config import default_config
+
+def get_configs():
+    fast, slow = default_config(), default_config()
+    slow.epochs = 90.0
+    return {"fast": fast, "slow-90": slow}
+"""
+
+
+@pytest.fixture
+def several(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "several.py"
+    path.write_text(SEVERAL, encoding="utf-8")
+    return str(path)
+
+
+def test_one_of_several_recipes_is_taken_by_its_name(several: str) -> None:
+    assert load_config(f"{several}:slow-90").epochs == 90.0
+    config = load_config(f"{several}:fast", ["--config.batch_size=7"])
+    assert (config.epochs, config.batch_size) == (60.0, 7)
+
+
+def test_a_recipe_that_is_not_there_is_answered_with_those_that_are(several: str) -> None:
+    with pytest.raises(UserError, match=r"several\.py has no recipe 'quick'\. It has: fast, slow-90\."):
+        load_config(f"{several}:quick")
+    with pytest.raises(UserError, match=r"but several recipes\. Give one of them as .*:NAME, .* fast, slow-90"):
+        load_config(several)
+    with pytest.raises(UserError, match="there is no config file"):
+        load_config("nowhere.py:fast")
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", ""])
+def test_recipes_are_called_as_folders_can_be(several: str, name: str) -> None:
+    path = pathlib.Path(several)
+    path.write_text(SEVERAL.replace("slow-90", name), encoding="utf-8")
+    with pytest.raises(UserError, match="but names are made of letters"):
+        load_configs(several)

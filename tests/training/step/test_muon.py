@@ -1,0 +1,140 @@
+"""Muon: which parameters it is for, and what its updates are."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+import motion_vit
+from motion_vit import UserError
+from motion_vit.training.recipe.config import default_config
+from motion_vit.training.step.muon import matrices, scale_by_orthogonal_momentum
+from motion_vit.training.step.optimizer import make_optimizer
+
+FUSED = {"block": {"qkv": {"kernel": jnp.ones((8, 24))}}}
+
+
+def shapes(name: str, **options: Any) -> Any:
+    model = motion_vit.create_model(name, **options)
+    clips = jnp.zeros((1, *model.clip_shape))
+    return jax.eval_shape(lambda key: model.init(key, clips), jax.random.key(0))["params"]
+
+
+def random_like(params: Any, seed: int = 0) -> Any:
+    random = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(random.standard_normal(leaf.shape), jnp.float32), params)
+
+
+def muon_config() -> ConfigDict:
+    config = default_config()
+    config.optimizer.name = "muon"
+    return config
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("uniformer_emim_s", {}),
+        ("uniformer_emim_tiny", {"input_adapter": "motion_prompt", "motion_module": "m2a"}),
+        ("timesformer_tiny", {"temporal_attention": "cost_volume"}),
+        ("resnet18_tiny", {"motion_module": "tdn+tam", "temporal_shift": True}),
+        ("resnet50_tsm", {}),
+    ],
+)
+def test_kernels_of_hidden_layers_are_muons_and_all_else_is_adamws(name: str, options: dict[str, Any]) -> None:
+    params = traverse_util.flatten_dict(shapes(name, **options), sep="/")
+    counts = traverse_util.flatten_dict(matrices((), traverse_util.unflatten_dict(params, sep="/")), sep="/")
+    for path, count in counts.items():
+        parts = path.removeprefix("backbone/").split("/")
+        outside = {"head", "patch_embed1", "embedding", "stem", "position", "depthwise", "prompt", "tdn", "tam"}
+        is_matrix = parts[-1] == "kernel" and not outside & set(parts)
+        assert count == (0 if not is_matrix else 3 if parts[-2] == "qkv" else 1), path
+    trained = sum(params[path].size for path, count in counts.items() if count)
+    assert trained > 0.6 * sum(leaf.size for leaf in params.values())
+
+
+def test_queries_keys_and_values_are_orthogonalised_each_by_itself() -> None:
+    transformation = scale_by_orthogonal_momentum({"block": {"qkv": {"kernel": 3}}}, momentum=0.95)
+    grads = random_like(FUSED)
+    # Whatever the size of the gradient of one of them, its update has the same size as the others'.
+    scaled = jax.tree.map(lambda leaf: leaf * jnp.repeat(jnp.array([[1.0, 100.0, 0.01]]), 8, axis=1), grads)
+    updates, _ = transformation.update(scaled, transformation.init(FUSED))
+    for part in np.split(np.asarray(updates["block"]["qkv"]["kernel"]), 3, axis=1):
+        singular_values = np.linalg.svd(part / (0.2 * np.sqrt(8)), compute_uv=False)
+        # Newton-Schulz iterations stop between 0.7 and 1.2, as their author says.
+        assert singular_values.min() > 0.5
+        assert singular_values.max() < 1.3
+
+
+def test_the_direction_is_that_of_the_nearest_orthogonal_matrix_to_the_nesterov_momentum() -> None:
+    params = {"kernel": jnp.zeros((12, 6))}
+    transformation = scale_by_orthogonal_momentum({"kernel": 1}, momentum=0.9)
+    state = transformation.init(params)
+    average = np.zeros((12, 6))
+    for step in range(3):
+        grads = random_like(params, step)
+        updates, state = transformation.update(grads, state)
+        gradient = np.asarray(grads["kernel"], np.float64)
+        average = 0.9 * average + 0.1 * gradient  # the published form
+        left, _, right = np.linalg.svd(0.9 * average + 0.1 * gradient, full_matrices=False)
+        direction = (left @ right).ravel()
+        update = np.asarray(updates["kernel"], np.float64).ravel()
+        assert direction @ update / np.linalg.norm(direction) / np.linalg.norm(update) > 0.97
+        assert np.sqrt(np.mean(update**2)) == pytest.approx(0.2, rel=0.2)
+
+
+def test_a_convolution_is_one_matrix_from_its_window_to_its_outputs() -> None:
+    kernel = random_like({"kernel": jnp.zeros((1, 2, 2, 8, 6))})
+    matrix = jax.tree.map(lambda leaf: leaf.reshape(-1, 6), kernel)
+    transformation = scale_by_orthogonal_momentum({"kernel": 1}, momentum=0.9)
+    of_kernel, _ = transformation.update(kernel, transformation.init(kernel))
+    of_matrix, _ = transformation.update(matrix, transformation.init(matrix))
+    np.testing.assert_array_equal(of_kernel["kernel"].reshape(-1, 6), of_matrix["kernel"])
+
+
+def test_the_other_parameters_are_updated_as_by_adamw() -> None:
+    params = {
+        "block": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)},
+        "head": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)},
+    }
+    config, grads = muon_config(), random_like(params)
+    updates = {}
+    for name in ("muon", "adamw"):
+        config.optimizer.name = name
+        optimizer = make_optimizer(config, optax.schedules.constant_schedule(0.1), params)
+        updates[name], _ = optimizer.update(grads, optimizer.init(params), params)
+    for layer, leaf in (("block", "bias"), ("head", "kernel"), ("head", "bias")):
+        np.testing.assert_array_equal(updates["muon"][layer][leaf], updates["adamw"][layer][leaf])
+    assert not np.allclose(updates["muon"]["block"]["kernel"], updates["adamw"]["block"]["kernel"])
+
+
+def test_weight_decay_and_freezing_hold_for_both() -> None:
+    params = {name: {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)} for name in ("block", "frozen", "head")}
+    config = muon_config()
+    config.optimizer.weight_decay = 0.5
+    config.optimizer.frozen = (("frozen/.*", True),)
+    optimizer = make_optimizer(config, optax.schedules.constant_schedule(0.1), params)
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    updates, state = optimizer.update(nothing, optimizer.init(params), params)
+    for name in ("block", "head"):
+        np.testing.assert_allclose(updates[name]["kernel"], -0.05, rtol=1e-6)
+        np.testing.assert_array_equal(updates[name]["bias"], 0)
+    np.testing.assert_array_equal(updates["frozen"]["kernel"], 0)
+    # One momentum for Muon's kernel; two moments for each of AdamW's three parameters.
+    assert sum(leaf.size for leaf in jax.tree.leaves(state) if leaf.ndim) == 16 + 2 * (4 + 16 + 4)
+
+
+def test_rules_of_the_recipe_come_first_and_must_fit() -> None:
+    assert matrices((("block/.*", 0),), FUSED) == {"block": {"qkv": {"kernel": 0}}}
+    assert matrices((("block/.*", 4),), FUSED) == {"block": {"qkv": {"kernel": 4}}}
+    with pytest.raises(
+        UserError, match=r"optimizer.muon.matrices asks for 5 matrices .* in block/qkv/kernel of shape \(8, 24\)"
+    ):
+        matrices((("block/.*", 5),), FUSED)
+    with pytest.raises(UserError, match="matches no parameter"):
+        matrices((("blok/.*", 1),), FUSED)

@@ -1,0 +1,282 @@
+import dataclasses
+import functools
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from motion_vit import UserError
+from motion_vit.modules.batch_norm import BatchNorm
+from motion_vit.training.inputs.clip_augmentation import ClipAugmentation
+from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.step.sharding import state_sharding
+from motion_vit.training.step.state import TrainState, initial_state, initial_variables
+from motion_vit.training.step.train_step import Metrics, StepSettings, TrainStep, make_train_step
+
+NORMALIZATION = Normalization((0.45, 0.4, 0.5), (0.2, 0.25, 0.3))
+# Plain gradient descent: its updates are the gradient itself.
+SETTINGS = StepSettings(optax.sgd(0.1), optax.schedules.constant_schedule(0.1), NORMALIZATION, label_smoothing=0.1)
+ALL_AUGMENTATION = ClipAugmentation(erasing_probability=0.5, mixup_alpha=0.8, cutmix_alpha=1.0)
+SHAPE = (4, 32, 32, 3)
+DIMENSIONS = re.compile(r"\[([\d,]+)\]")
+
+
+class FrameMeans(nn.Module):
+    """A classifier of the mean colours of a clip, for which a step compiles fast."""
+
+    num_classes: int = 5
+    batch_norm_groups: int = 1
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+        colours = BatchNorm(groups=self.batch_norm_groups, name="norm")(clips.mean(axis=(1, 2, 3)), train=train)
+        return nn.Dense(self.num_classes, name="head")(jnp.tanh(nn.Dense(8, name="hidden")(colours)))
+
+
+class Regularised(FrameMeans):
+    """The same with a loss of its own for each clip, its mean colour, and a number to report."""
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+        strength = self.param("strength", nn.initializers.constant(2.0), ())
+        if not self.is_initializing():
+            self.sow("losses", "colour", strength * clips.mean(axis=(1, 2, 3, 4)))
+            self.sow("summaries", "strength", strength)
+        return super().__call__(clips, train=train)
+
+
+def one_device() -> Mesh:
+    return meshes.data_mesh(jax.devices()[:1])
+
+
+def make_batch(clips: int = 8) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "clip": rng.integers(0, 256, (clips, *SHAPE), dtype=np.uint8),
+        "label": rng.integers(0, 5, clips, dtype=np.int32),
+        # The two halves have different weights.
+        "weight": np.array([1, 1, 0, 0] + [1] * (clips - 4), np.float32),
+    }
+
+
+def make_state(settings: StepSettings = SETTINGS) -> TrainState:
+    variables = initial_variables(FrameMeans(), jax.random.key(3), SHAPE)
+    return initial_state(variables, settings.optimizer, jax.random.key(1), averaged=bool(settings.ema_decays))
+
+
+def make_step(settings: StepSettings, mesh: Mesh, batch_norm_groups: int = 1) -> TrainStep:
+    sharding = state_sharding(make_state(settings), settings.optimizer, (), mesh)
+    return make_train_step(FrameMeans(batch_norm_groups=batch_norm_groups), settings, sharding, mesh)
+
+
+def run(
+    settings: StepSettings, *, groups: int = 1, steps: int = 1, batch: dict[str, np.ndarray] | None = None
+) -> tuple[list[TrainState], list[Metrics]]:
+    """The states, from the initial one on, and the metrics of some steps on one device with the same batch."""
+    step, mesh = make_step(settings, one_device(), groups), one_device()
+    states, metrics = [make_state(settings)], []
+    for _ in range(steps):
+        inputs = meshes.to_devices(make_batch() if batch is None else batch, mesh, settings.accumulation)
+        state, found = step(jax.tree.map(jnp.copy, states[-1]), inputs)
+        states.append(state)
+        metrics.append(jax.device_get(found))
+    return states, metrics
+
+
+def leaves_of(tree: Any) -> dict[str, np.ndarray]:
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def test_a_step_learns_and_reports() -> None:
+    states, metrics = run(SETTINGS, steps=4)
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    assert int(states[-1].step) == 4
+    assert metrics[0]["weight"] == 6
+    assert metrics[0]["learning_rate"] == pytest.approx(0.1)
+    before, after = leaves_of(states[0].batch_stats), leaves_of(states[-1].batch_stats)
+    assert all(np.any(before[name] != after[name]) for name in before)
+
+
+def test_a_step_gives_up_the_memory_of_its_state() -> None:
+    settings = dataclasses.replace(SETTINGS, ema_decays=jax.tree.map(lambda _: 0.9, make_state().params))
+    state = jax.device_put(make_state(settings), meshes.replicated(one_device()))
+    make_step(settings, one_device())(state, meshes.to_devices(make_batch(), one_device()))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.batch_stats, state.ema)))
+
+
+def test_a_loss_that_is_not_finite_leaves_the_state_as_it_was() -> None:
+    settings = dataclasses.replace(SETTINGS, ema_decays=jax.tree.map(lambda _: 0.9, make_state().params))
+    state = make_state(settings)
+    state.params["head"]["bias"] = jnp.full(5, jnp.inf)
+    before = leaves_of((state.step, state.params, state.batch_stats, state.opt_state, state.ema))
+    after, metrics = make_step(settings, one_device())(state, meshes.to_devices(make_batch(), one_device()))
+    assert not np.isfinite(metrics["loss"])
+    kept = leaves_of((after.step, after.params, after.batch_stats, after.opt_state, after.ema))
+    for name, values in before.items():
+        np.testing.assert_array_equal(kept[name], values)
+
+
+def test_what_a_model_stores_as_losses_and_summaries_is_added_and_reported() -> None:
+    variables = initial_variables(Regularised(), jax.random.key(3), SHAPE)
+    batch = make_batch()
+    colours = np.asarray(NORMALIZATION(jnp.asarray(batch["clip"]))).mean(axis=(1, 2, 3, 4))
+    added = float(np.average(colours, weights=batch["weight"]))
+    _, (plain,) = run(SETTINGS)
+    for accumulation in (1, 2):
+        settings = dataclasses.replace(SETTINGS, accumulation=accumulation)
+        state = initial_state(jax.tree.map(jnp.copy, variables), settings.optimizer, jax.random.key(1))
+        sharding = state_sharding(state, settings.optimizer, (), one_device())
+        step = make_train_step(Regularised(), settings, sharding, one_device())
+        after, metrics = step(state, meshes.to_devices(batch, one_device(), accumulation))
+        assert metrics["strength"] == pytest.approx(2.0)
+        # Its gradient is the mean of what it multiplies, over the clips that count, and the learning rate 0.1.
+        assert after.params["strength"] == pytest.approx(2.0 - 0.1 * added, rel=1e-5)
+        if accumulation == 1:
+            assert metrics["loss"] == pytest.approx(plain["loss"] + 2.0 * added, rel=1e-4)
+
+
+class TestAccumulation:
+    def test_equals_one_batch_with_as_many_groups_of_batch_norm(self) -> None:
+        parts, found = run(dataclasses.replace(SETTINGS, accumulation=2), steps=3)
+        whole, expected = run(SETTINGS, groups=2, steps=3)
+        for one, other in zip(found, expected, strict=True):
+            for name in other:
+                np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=name)
+        ours, theirs = (leaves_of((states[-1].params, states[-1].batch_stats)) for states in (parts, whole))
+        for name in theirs:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+    def test_differs_from_one_batch_with_the_statistics_of_all_its_clips(self) -> None:
+        _, (found,) = run(dataclasses.replace(SETTINGS, accumulation=2))
+        _, (expected,) = run(SETTINGS)
+        # A hundred times the tolerance of the comparison above: it would see wrong statistics.
+        assert abs(found["loss"] / expected["loss"] - 1) > 1e-3
+
+    def test_a_part_without_a_clip_that_counts_adds_nothing(self) -> None:
+        batch = make_batch()
+        batch["weight"][:4] = 0
+        _, (found,) = run(dataclasses.replace(SETTINGS, accumulation=2), batch=batch)
+        _, (expected,) = run(SETTINGS, batch={name: values[4:] for name, values in batch.items()})
+        for name in ("loss", "top1", "grad_norm", "weight"):
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, err_msg=name)
+
+
+def test_frozen_parameters_stay_and_their_gradient_is_not_computed() -> None:
+    frozen = {
+        "norm": {"scale": False, "bias": False},
+        "hidden": {"kernel": True, "bias": True},
+        "head": {"kernel": False, "bias": False},
+    }
+    (before, after), (metrics,) = run(dataclasses.replace(SETTINGS, frozen=frozen))
+    same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), before.params, after.params)
+    assert same == frozen
+    # With plain gradient descent the way that the trained parameters went is the gradient, and all of it.
+    moved = optax.tree.norm(optax.tree.sub(before.params, after.params)) / 0.1
+    np.testing.assert_allclose(metrics["grad_norm"], moved, rtol=1e-4)
+    batch = meshes.to_devices(make_batch(), one_device())
+    products = [
+        str(jax.make_jaxpr(make_step(settings, one_device()))(make_state(), batch)).count("dot_general")
+        for settings in (SETTINGS, dataclasses.replace(SETTINGS, frozen=frozen))
+    ]
+    # Two of the forward pass, and of the backward pass those for both kernels and their inputs; one kernel is frozen.
+    assert products == [6, 5]
+
+
+def test_averages_follow_by_the_decay_of_each_parameter() -> None:
+    decays = jax.tree.map(lambda _: 0.0, make_state().params)
+    decays["head"]["kernel"] = 0.75
+    states, _ = run(dataclasses.replace(SETTINGS, ema_decays=decays), steps=3)
+    average = np.asarray(states[0].params["head"]["kernel"])
+    for state in states[1:]:
+        average = 0.75 * average + 0.25 * np.asarray(state.params["head"]["kernel"])
+    averaged = states[-1].averaged_variables["params"]
+    np.testing.assert_allclose(averaged["head"]["kernel"], average, rtol=1e-5)
+    np.testing.assert_array_equal(averaged["hidden"]["kernel"], states[-1].params["hidden"]["kernel"])
+    with pytest.raises(UserError, match="keeps no averages"):
+        _ = make_state().averaged_variables
+
+
+def test_a_model_that_cannot_split_frames_is_refused_where_they_are_split() -> None:
+    with pytest.raises(UserError, match=r"FrameMeans cannot split frames.*mesh.frames to 1"):
+        make_step(SETTINGS, meshes.make_mesh(data=4, frames=2))
+
+
+@functools.cache
+def mixing_step() -> TrainStep:
+    """A step on eight devices with all augmentation."""
+    return make_step(dataclasses.replace(SETTINGS, augmentation=ALL_AUGMENTATION), meshes.data_mesh())
+
+
+def state_that_predicts(label: int) -> TrainState:
+    """A state of which the logits name one label, whatever the clip."""
+    state = make_state()
+    state.params["head"]["bias"] = 100 * jnp.eye(5)[label]
+    return state
+
+
+def mixable_batch() -> dict[str, jax.Array]:
+    """Two clips for each of eight devices, of the labels 0 and 1."""
+    batch = make_batch(16)
+    batch["label"], batch["weight"] = np.tile([0, 1], 8).astype(np.int32), np.ones(16, np.float32)
+    return meshes.to_devices(batch, meshes.data_mesh())
+
+
+def test_a_step_that_mixes_and_erases_sends_no_clip_between_devices() -> None:
+    program = mixing_step().lower(state_that_predicts(0), mixable_batch()).compile().as_text()
+    assert "[2,4,32,32,3]" in program
+    assert not re.search(r"all-gather|all-to-all|collective-permute", program)
+    # The loss and the gradients are summed over the devices, nothing of the size of a frame.
+    reduced = re.findall(r"= (.*?) all-reduce(?:-start)?\(", program)
+    sizes = [
+        math.prod(int(side) for side in shape.split(",")) for line in reduced for shape in DIMENSIONS.findall(line)
+    ]
+    assert reduced
+    assert max(sizes, default=1) < 32 * 32
+
+
+@pytest.mark.parametrize(("predicted", "top1"), [(0, 0.5), (1, 0.5), (2, 0.0)])
+def test_the_accuracy_of_mixed_clips_counts_the_label_with_the_larger_share(predicted: int, top1: float) -> None:
+    # Clips of label 0 are mixed with clips of label 1, by one share: whichever label has the larger one in half of the
+    # targets has the smaller one in the others.
+    _, metrics = mixing_step()(state_that_predicts(predicted), mixable_batch())
+    assert float(metrics["top1"]) == top1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_clips_with_logits_that_are_not_finite_are_never_right(value: float) -> None:
+    state = make_state()
+    state.params["head"]["bias"] = jnp.zeros(5).at[0].set(value)
+    _, metrics = mixing_step()(state, mixable_batch())
+    assert float(metrics["top1"]) == 0
+
+
+def test_the_random_draws_of_a_step_depend_on_the_key_and_on_the_step() -> None:
+    losses = []
+    for number, key in ((0, 0), (0, 0), (1, 0), (0, 1)):
+        state = dataclasses.replace(make_state(), step=jnp.int32(number), key=jax.random.key(key))
+        after, metrics = mixing_step()(state, mixable_batch())
+        np.testing.assert_array_equal(jax.random.key_data(after.key), jax.random.key_data(jax.random.key(key)))
+        losses.append(float(metrics["loss"]))
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+
+
+def test_a_step_refuses_to_mix_single_clips() -> None:
+    batch = meshes.to_devices(make_batch(), meshes.data_mesh())
+    with pytest.raises(UserError, match=r"8 clips on 8 devices.*such as 16"):
+        mixing_step()(state_that_predicts(0), batch)
+
+
+def test_pixels_are_normalised_on_the_device() -> None:
+    clips = np.array([0, 128, 255], np.uint8).reshape(1, 1, 1, 1, 3)
+    np.testing.assert_allclose(
+        NORMALIZATION(jnp.asarray(clips)).ravel(), [-0.45 / 0.2, (128 / 255 - 0.4) / 0.25, 0.5 / 0.3], rtol=1e-5
+    )
