@@ -32,12 +32,12 @@ from motion_vit.data.batches.evaluation_batches import view_frames
 from motion_vit.data.embedded.cyclic_texture import noise_tiles, sample_noise
 from motion_vit.data.embedded.motion_scenes import object_motion, render_clip
 from motion_vit.errors import UserError
+from motion_vit.models.checked_model import trace_model
 from motion_vit.models.frame_offset import frame_offset
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.recipe.clips import clip_options
-from motion_vit.training.step.state import initial_variables
 from motion_vit.visualization import recording
 from motion_vit.visualization.clip_view import place_view
 from motion_vit.visualization.displacement import (
@@ -177,7 +177,7 @@ def compare(trained: TrainedModel, clips: list[Clip], options: ClipOptions) -> l
     view = place_view(clips[0].frames.shape[1:3], numbers, options.size)
     inputs = normalization(trained.config)(np.stack([view.cut(clip.frames[list(numbers)]) for clip in clips]))
     fields = {name: flows(volume) for name, volume in cost_volumes(model, trained.variables, inputs, layers).items()}
-    fresh = jax.jit(lambda key: initial_variables(model, key, model.clip_shape))(jax.random.key(0))
+    fresh = jax.jit(trace_model(model).init)(jax.random.key(0))
     untrained = recording.record(model, fresh, inputs, layers).maps
     fields |= {("EMIM, fresh weights", layer): flows(volume) for layer, volume in untrained.items()}
     rows = []

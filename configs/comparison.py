@@ -65,7 +65,7 @@ def _config(model: str, options: dict[str, Any], **changes: Any) -> ConfigDict:
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup_epochs = 0.6
     config.optimizer.warmup_start = 1e-4
-    config.label_smoothing = 0.0
+    config.loss.label_smoothing = 0.0
     config.evaluation.batch_size = 100
     config.evaluation.every_epochs = 100.0  # at the end alone
     config.checkpoint.every_steps = 100_000  # likewise

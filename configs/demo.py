@@ -37,8 +37,8 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup_epochs = 0.6
     config.optimizer.warmup_start = 4e-4
-    config.label_smoothing = 0.0
-    config.losses.correspondence.photometric = 6.0  # so that motion fields show motion
+    config.loss.label_smoothing = 0.0
+    config.loss.correspondence.photometric = 6.0  # so that motion fields show motion
     config.evaluation.batch_size = 64
     config.evaluation.clips = 2
     config.evaluation.every_epochs = 2.5  # at the end alone

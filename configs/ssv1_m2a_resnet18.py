@@ -61,7 +61,7 @@ def _config(name: str, *, model: str, weights: str) -> ConfigDict:
     config.optimizer.decay_epochs = (20,)
     config.optimizer.decay_factor = 0.1
     config.optimizer.clip_norm = 20.0
-    config.label_smoothing = 0.0
+    config.loss.label_smoothing = 0.0
     config.evaluation.batch_size = 32
     config.evaluation.clips = 1
     config.evaluation.crops = 3

@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
     config.optimizer.betas = (0.9, 0.999)
     config.optimizer.eps = 1e-8
     config.optimizer.clip_norm = 20.0
-    config.label_smoothing = 0.1
+    config.loss.label_smoothing = 0.1
     config.evaluation.batch_size = 32
     config.evaluation.clips = 1
     config.evaluation.crops = 3

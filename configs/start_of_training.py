@@ -25,7 +25,7 @@ def _config(initialization: str, optimizer: str, photometric: float) -> ConfigDi
     config.name = "start_of_training"
     config.model.options.initialization = initialization
     config.optimizer.name = optimizer
-    config.losses.correspondence.photometric = photometric
+    config.loss.correspondence.photometric = photometric
     config.data.train = config.data.validation = ""  # the command renders them
     # As many steps as the demo's, of the 8000 videos that the command renders.
     config.epochs = 1.25

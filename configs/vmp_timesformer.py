@@ -80,7 +80,7 @@ def _config(name: str, *, data: str, crop_scale: tuple[float, float], **options:
     config.optimizer.weight_decay = 1e-4
     config.optimizer.decay_mask = ((r".*", True),)
     config.optimizer.clip_norm = 0.0
-    config.label_smoothing = 0.0
+    config.loss.label_smoothing = 0.0
     config.evaluation.batch_size = 24
     config.evaluation.clips = 1
     config.evaluation.crops = 3

@@ -23,7 +23,7 @@ from motion_vit.training.evaluation.prediction import predict
 from motion_vit.training.logs.curves import CURVES_FILE
 from motion_vit.training.logs.progress import duration
 from motion_vit.training.logs.writers import METRICS_FILE, TENSORBOARD_FOLDER
-from motion_vit.training.loop.train import TrainingResult, train
+from motion_vit.training.loop.loop import TrainingResult, train
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.file import load_config
 from motion_vit.visualization.output_files import write_files

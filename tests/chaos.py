@@ -143,7 +143,7 @@ def read_all(run: pathlib.Path) -> dict[int, Restored]:
 def _template() -> TrainState:
     mesh = meshes.data_mesh(jax.devices()[:1])
     config = load_config(str(training_processes.RECIPE))
-    return build_program(config, mesh, num_classes=_CLASSES, total_steps=1, steps_per_epoch=1).abstract_state()
+    return build_program(config, mesh, clips_of_class=[1] * _CLASSES, total_steps=1, steps_per_epoch=1).abstract_state()
 
 
 def _compare(run: pathlib.Path, undisturbed: pathlib.Path) -> None:

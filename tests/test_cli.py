@@ -43,7 +43,7 @@ import sys
 from motion_vit import cli
 cli._parser().format_help()
 print(*sys.modules)
-import motion_vit.training.loop.train
+import motion_vit.training.loop.loop
 print(*sys.modules)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

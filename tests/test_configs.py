@@ -35,7 +35,7 @@ def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     validate(config)
     mesh = meshes.data_mesh(jax.devices()[:1])
     with jax.numpy_dtype_promotion("standard"):
-        program = build_program(config, mesh, num_classes=10, total_steps=100, steps_per_epoch=10)
+        program = build_program(config, mesh, clips_of_class=[1] * 10, total_steps=100, steps_per_epoch=10)
         state = program.abstract_state()
         after, metrics = jax.eval_shape(program.step, state, program.abstract_batch())
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
@@ -48,7 +48,7 @@ def test_a_recipe_makes_a_training_step(recipe: str) -> None:
 def test_every_row_of_a_comparison_makes_a_model(path: pathlib.Path) -> None:
     rows = load_rows(str(path), ["--config.data.train=unused"])
     compared = {
-        (build_model(config, num_classes=10), str(config.optimizer), str(config.losses)) for config in rows.values()
+        (build_model(config, num_classes=10).model, str(config.optimizer), str(config.loss)) for config in rows.values()
     }
     assert len(compared) == len(rows) > 1, "two rows are the same"
 

@@ -26,7 +26,7 @@ def add_train(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from motion_vit.training.loop.train import train
+    from motion_vit.training.loop.loop import train
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.parallel.processes import exit_on_error, initialize_distributed, is_primary
     from motion_vit.training.recipe.file import load_config

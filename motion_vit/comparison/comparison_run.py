@@ -11,9 +11,8 @@ from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_result import RunResult, read_result
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.errors import UserError
-from motion_vit.models.inspection import measure_costs
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.loop.workdir import CONFIG_FILE, check_continues
 from motion_vit.training.recipe.checks import build_model
 
@@ -99,7 +98,7 @@ class ComparisonRun:
             order: evaluate_checkpoint(self.folder, self.config.data.validation, frame_order=order) for order in orders
         }
         classes = len(evaluations["normal"].label_names)
-        costs = measure_costs(build_model(self.config, classes)).values()
+        costs = build_model(self.config, classes).costs.values()
         result = RunResult(
             row=self.row,
             seed=self.seed,

@@ -14,7 +14,7 @@ _FREE = (
     "name",
     "model.",
     "optimizer.",
-    "losses.",
+    "loss.",
     "initial_weights",
     "accumulation",
     "mesh.",

@@ -1,15 +1,19 @@
 """A model by name that takes the clips it is meant for; whatever it refuses is told as a person's mistake."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import errors as flax_errors
 from flax import linen as nn
+from jax.extend.core import jaxpr_as_fun
+from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
+from motion_vit.models.part_costs import CostRecorder, PartCost
 from motion_vit.models.registry import create_model
 
 # What options that do not go together lead to while a model is traced. JAX raises a RuntimeError where a platform lacks
@@ -21,19 +25,24 @@ _REFUSALS = (TypeError, ValueError, ArithmeticError, RuntimeError, flax_errors.F
 _LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200, "depth": 200}
 
 
-class CheckedModel(NamedTuple):
-    """A model that has been traced.
+@dataclasses.dataclass(frozen=True)
+class TracedModel:
+    """A model, and what tracing its initialisation once has told.
 
     Attributes:
       model: the model.
-      shapes: shapes of its variables, see `variable_shapes`.
+      shapes: shapes of its variables: `params` and `batch_stats`, nested, the latter {} for a model without.
+      costs: what its parts cost for one clip, in the order of the forward pass.
+      init: draws the variables from a key, of the same nesting. It runs what was traced: not a line of the model again.
     """
 
     model: nn.Module
     shapes: dict[str, Any]
+    costs: dict[str, PartCost]
+    init: Callable[[PRNGKeyArray], dict[str, Any]]
 
 
-def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "frames and image_size") -> CheckedModel:
+def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "frames and image_size") -> TracedModel:
     """Builds a model by name and traces it over the clips that it is meant for, without computing anything.
 
     Args:
@@ -42,7 +51,7 @@ def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "fra
       asked_by: what a message calls the fields that decide the shape of the clips.
 
     Returns:
-      The model and the shapes of its variables.
+      The model and what tracing it has told.
 
     Raises:
       UserError: an unknown name or option; a value of another kind than the option's, outside of its choices or too
@@ -51,7 +60,42 @@ def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "fra
     _check_size(options)
     model = create_model(name, **options)
     subject = f"model {name!r} with the options {dict(options)}"
-    return CheckedModel(model, _traced(model, f"{subject} ({asked_by} decide the clips)"))
+    return trace_model(model, subject=f"{subject} ({asked_by} decide the clips)")
+
+
+def trace_model(
+    model: nn.Module, *, clip_shape: tuple[int, int, int, int] | None = None, subject: str = "the model"
+) -> TracedModel:
+    """Traces the initialisation of a model, without computing anything.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      clip_shape: frames, height, width and channels; by default those of the clips that the model is meant for.
+      subject: what a message calls the model.
+
+    Returns:
+      The model and what tracing it has told.
+
+    Raises:
+      UserError: the model's options do not go with each other, or with such clips.
+    """
+    clip_shape = model.clip_shape if clip_shape is None else clip_shape
+    recorder = CostRecorder()
+
+    def init(key: PRNGKeyArray) -> dict[str, Any]:
+        with recorder.recording():
+            variables = model.init(key, jnp.zeros((1, *clip_shape), jnp.float32))
+        return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
+
+    with refusals_told(clip_shape, subject):
+        program, shapes = jax.make_jaxpr(init, return_shape=True)(jax.eval_shape(lambda: jax.random.key(0)))
+    leaves_of, structure = jaxpr_as_fun(program), jax.tree.structure(shapes)
+    return TracedModel(
+        model,
+        shapes,
+        recorder.costs(shapes["params"]),
+        lambda key: jax.tree.unflatten(structure, leaves_of(key)),
+    )
 
 
 def variable_shapes(model: nn.Module) -> dict[str, Any]:
@@ -66,7 +110,7 @@ def variable_shapes(model: nn.Module) -> dict[str, Any]:
     Raises:
       UserError: the model's options do not go with each other, or with the clips that it is meant for.
     """
-    return _traced(model, "the model")
+    return trace_model(model).shapes
 
 
 @contextlib.contextmanager
@@ -87,14 +131,6 @@ def refusals_told(clip_shape: tuple[int, ...], subject: str = "the model") -> It
         raise UserError(
             f"{subject} cannot take clips of {frames} frames of {height} x {width} pixels: {error}"
         ) from error
-
-
-def _traced(model: nn.Module, subject: str) -> dict[str, Any]:
-    clips = jax.ShapeDtypeStruct((1, *model.clip_shape), jnp.float32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    with refusals_told(model.clip_shape, subject):
-        variables = jax.eval_shape(model.init, key, clips)
-    return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
 
 
 def _check_size(options: Mapping[str, Any]) -> None:

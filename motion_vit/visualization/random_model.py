@@ -8,7 +8,6 @@ import jax
 from motion_vit.models.checked_model import checked_model
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.recipe.config import default_config
-from motion_vit.training.step.state import initial_variables
 
 _CLASSES = 10
 
@@ -26,11 +25,12 @@ def random_model(name: str, options: Mapping[str, Any]) -> TrainedModel:
     Raises:
       UserError: an unknown name or option, or options that the model refuses, see `checked_model`.
     """
-    model = checked_model(name, {"num_classes": _CLASSES, **options}).model
+    traced = checked_model(name, {"num_classes": _CLASSES, **options})
+    model = traced.model
     config = default_config()
     config.model.name = name
     config.model.options.update(options)
     config.data.frames, config.data.size = model.frames, model.image_size
-    variables = jax.jit(lambda key: initial_variables(model, key, model.clip_shape))(jax.random.key(0))
+    variables = jax.jit(traced.init)(jax.random.key(0))
     labels = tuple(f"class {number}" for number in range(model.num_classes))
     return TrainedModel(model, variables, labels, config, step=0)

@@ -135,7 +135,7 @@ def _nearly_even(layers: Sequence[str]) -> list[str]:
         return []
     return [
         f"In {', '.join(layers)} displacements are nearly equally likely (confidence near 0). Unless the model was "
-        "trained with losses.correspondence.photometric, such a motion field is hardly more than a guess."
+        "trained with loss.correspondence.photometric, such a motion field is hardly more than a guess."
     ]
 
 

@@ -11,10 +11,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "extending"
-EXAMPLES = ["model", "motion_module", "dataset", "exporter"]
+EXAMPLES = ["model", "motion_module", "loss", "dataset", "exporter"]
 MOST_LINES = 60
 
-_FILE = re.compile(r"^`(motion_vit/[\w/]+\.py)`:\n\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FILE = re.compile(r"^`((?:motion_vit|my_package)/[\w/]+\.py)`:\n\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _DIFF = re.compile(r"^```diff\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PROGRAM = re.compile(r"(?<!`:\n\n)^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -43,6 +43,7 @@ def extended_library(tmp_path_factory):
         page = (PAGES / f"{example}.md").read_text()
         for path, code in _FILE.findall(page):
             assert not (root / path).exists()
+            (root / path).parent.mkdir(exist_ok=True)
             (root / path).write_text(code)
         for diff in _DIFF.findall(page):
             _apply_diff(diff, root)

@@ -13,7 +13,7 @@ from stand_ins import environment
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.models import registry
 from motion_vit.training.logs.writers import read_json_lines
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.file import load_config
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "launch" / "local.sh"

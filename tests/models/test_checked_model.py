@@ -4,7 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import chex
 import jax
+import jax.numpy as jnp
 import pytest
 
 from motion_vit import UserError, list_models
@@ -102,7 +104,18 @@ def test_what_a_model_refuses_is_told_with_its_options(name: str, options: dict[
 
 @pytest.mark.parametrize("name", TINY)
 def test_the_shapes_are_those_of_the_variables(name: str) -> None:
-    model, shapes = checked_model(name, {"frames": 2, "image_size": 32})
+    traced = checked_model(name, {"frames": 2, "image_size": 32})
+    model, shapes = traced.model, traced.shapes
     assert shapes == variable_shapes(model)
     assert shapes["params"]["head"]["kernel"].shape[1] == model.num_classes
     assert bool(shapes["batch_stats"]) == (name != "timesformer_tiny")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) -> None:
+    traced = checked_model(name, {"frames": 2, "image_size": 32})
+    clips = jnp.zeros((1, *traced.model.clip_shape))
+    expected = jax.jit(traced.model.init)(jax.random.key(7), clips)
+    found = jax.jit(traced.init)(jax.random.key(7))
+    chex.assert_trees_all_equal(found["params"], expected["params"])
+    chex.assert_trees_all_equal(found["batch_stats"], expected.get("batch_stats", {}))

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from small_network import register_small_network
 
 from motion_vit.data.embedded.dataset import render_dataset
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.config import default_config
 
 

@@ -53,6 +53,11 @@ class ClipSource(Protocol):
         """
         ...
 
+    @property
+    def clips_of_class(self) -> tuple[int, ...]:
+        """The number of clips of each class, in the order of `label_names`."""
+        ...
+
     def __len__(self) -> int:
         """The number of clips."""
         ...

@@ -36,6 +36,11 @@ class _Relabelled:
     def fingerprint(self) -> str:
         return self.source.fingerprint
 
+    @property
+    def clips_of_class(self) -> tuple[int, ...]:
+        counts = dict(zip(self.numbers.tolist(), self.source.clips_of_class, strict=True))
+        return tuple(counts.get(number, 0) for number in range(len(self.label_names)))
+
     def __len__(self) -> int:
         return len(self.source)
 

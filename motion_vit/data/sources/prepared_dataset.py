@@ -56,6 +56,11 @@ class PreparedSplit:
         """SHA-256 over the label names and every record."""
         return self.manifest.fingerprint
 
+    @property
+    def clips_of_class(self) -> tuple[int, ...]:
+        """The number of clips of each class, in the order of `label_names`."""
+        return tuple(self.manifest.clips_of_class.get(name, 0) for name in self.label_names)
+
     def __len__(self) -> int:
         """The number of clips."""
         return self.manifest.clips

@@ -82,6 +82,11 @@ class VideoList:
             digest.update(json.dumps([clip_id, label, float(self.starts[row]), end, frames]).encode())
         return digest.hexdigest()
 
+    @property
+    def clips_of_class(self) -> tuple[int, ...]:
+        """The number of clips of each class, in the order of `label_names`."""
+        return tuple(np.bincount(self.labels, minlength=len(self.label_names)).tolist())
+
     def __len__(self) -> int:
         """The number of clips."""
         return len(self.paths)

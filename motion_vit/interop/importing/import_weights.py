@@ -107,7 +107,7 @@ def import_weights(
         label_names = _label_names(label_names, options.get("num_classes"), source_classes, where, anew)
         recorded = family.clips(found) | dict(clips or {})
         config = _recipe(model_name, options, recorded, preset.frames, preset.image_size)
-        model = build_model(config, len(label_names))
+        model = build_model(config, len(label_names)).model
         fitting = Fitting(anew, inflation, resize)
         variables, report = load_state_dict(model, state_dict, where, fitting, strict=strict, rng=jax.random.key(seed))
         step = _counted_steps(state_dict.tensors, report.loaded)

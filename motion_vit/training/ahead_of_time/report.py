@@ -124,7 +124,11 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
     try:
         mesh = meshes.make_mesh(**config.mesh, devices=devices)
         program = build_program(
-            config, mesh, num_classes=num_classes, total_steps=_STEPS, steps_per_epoch=_STEPS_PER_EPOCH
+            config,
+            mesh,
+            clips_of_class=[1] * num_classes,
+            total_steps=_STEPS,
+            steps_per_epoch=_STEPS_PER_EPOCH,
         )
     except UserError as error:
         raise UserError(f"for {len(devices)} devices ({topology}): {error}") from error

@@ -175,7 +175,8 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
     for name in ("frames", "image_size"):
         _check_same(name, _field(preprocessing, name, int), _field(options, name, int))
     _field(options, "dtype", str)
-    model, shapes = checked_model(model_name, options)
+    traced = checked_model(model_name, options)
+    model = traced.model
     _check_adapter(preprocessing, options, model)
     if model.num_classes != len(label_names):
         raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
@@ -194,7 +195,7 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
         averaged=_field(values, "averaged", bool),
         evaluation=evaluation,
     )
-    return ModelDescription(trained, weights_dtype, shapes)
+    return ModelDescription(trained, weights_dtype, traced.shapes)
 
 
 def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: nn.Module) -> None:

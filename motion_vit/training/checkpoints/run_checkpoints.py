@@ -182,6 +182,13 @@ class Checkpoints:
             self._deleting.submit(self._remove, _DELETED)
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
 
+    def latest_top1(self) -> float | None:
+        """The latest validation accuracy that was stored with a checkpoint, None without one."""
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            if metrics := self._manager.metrics(step):
+                return float(metrics["top1"])
+        return None
+
     def wait(self) -> None:
         """Waits for the checkpoint that is being written.
 
@@ -273,7 +280,7 @@ def load_for_inference(
         config = config_from_dict(description["config"])
         ema = config.evaluation.ema if ema is None else ema
         # What was fast where it was trained may be slow here, or not run at all.
-        model = with_options(build_model(config, len(label_names)), CHOSEN_BY_PLATFORM)
+        model = with_options(build_model(config, len(label_names)).model, CHOSEN_BY_PLATFORM)
         target = _replicated_shapes(model, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
         if ema:

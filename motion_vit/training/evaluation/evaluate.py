@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
@@ -24,10 +23,9 @@ from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.training.evaluation import metrics
-from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import SharedError, is_primary, shard
-from motion_vit.training.step.train_step import logits_function
+from motion_vit.training.step.train_step import LogitsFunction
 
 # A model that has diverged gives no finite logits for any video: the report holds them all, a message some.
 _NAMED_VIDEOS = 3
@@ -116,11 +114,10 @@ class EvaluationStopped(Exception):
 
 
 def evaluate(
-    model: nn.Module,
+    logits_of: LogitsFunction,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,
-    normalization: Normalization,
     views: ViewOptions,
     *,
     mesh: Mesh,
@@ -129,11 +126,10 @@ def evaluate(
     """Evaluates a model; the logits of a video's views are summed.
 
     Args:
-      model: the model.
-      variables: its variables, on the mesh.
+      logits_of: the model's logits, of `make_logits_function`.
+      variables: the model's variables, on the mesh.
       source: the videos, with the model's label names.
       options: frames, size and sampling of a clip.
-      normalization: pixels to inputs.
       views: views of each video.
       mesh: devices that batches are split over.
       stopped: asked before each batch whether to give up; all processes must get the same answers.
@@ -146,7 +142,7 @@ def evaluate(
       EvaluationStopped: `stopped` has answered True.
     """
     start = time.perf_counter()
-    logits, labels, seen = _summed_logits(model, variables, source, options, normalization, views, mesh, stopped)
+    logits, labels, seen = _summed_logits(logits_of, variables, source, options, views, mesh, stopped)
     seconds = time.perf_counter() - start
     if not seen.any():
         raise SharedError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
@@ -164,11 +160,10 @@ def evaluate(
 
 
 def _summed_logits(
-    model: nn.Module,
+    logits_of: LogitsFunction,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,
-    normalization: Normalization,
     views: ViewOptions,
     mesh: Mesh,
     stopped: Callable[[], bool],
@@ -188,7 +183,6 @@ def _summed_logits(
         frame_order=views.frame_order,
         shard=(number, processes),
     )
-    logits_of = logits_function(model, normalization, mesh)
     logits = np.zeros((len(source), len(source.label_names)), np.float32)
     labels = np.zeros(len(source), np.int32)
     seen = np.zeros(len(source), bool)

@@ -13,6 +13,7 @@ from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.step.train_step import make_logits_function
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,9 +89,8 @@ def evaluate_checkpoint(
         workers=workers,
     )
     options = clip_options(trained.config)
-    result = evaluate(
-        trained.model, trained.variables, source, options, normalization(trained.config), views, mesh=mesh
-    )
+    logits_of = make_logits_function(trained.model, normalization(trained.config), mesh)
+    result = evaluate(logits_of, trained.variables, source, options, views, mesh=mesh)
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return CheckpointEvaluation(
         **fields,

@@ -15,7 +15,7 @@ from motion_vit.training.evaluation.metrics import finite_rows
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.clips import clip_options
-from motion_vit.training.step.train_step import logits_function
+from motion_vit.training.step.train_step import make_logits_function
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: 
       VideoDecodeError: when a file's turn comes and it cannot be decoded.
     """
     config = trained.config
-    logits_of = logits_function(trained.model, normalization(config), mesh)
+    logits_of = make_logits_function(trained.model, normalization(config), mesh)
     for path in paths:
         clip = StoredClip(id=path, label=0, video=path)
         views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)

@@ -1,13 +1,16 @@
 """A run's numbers between two log lines: means of the metrics, throughput, waiting for data and memory."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
 from motion_vit.training.logs.device_memory import memory_use
 from motion_vit.training.logs.throughput import Throughput
+
+StepMetrics = Mapping[str, jax.Array]
+"""The metrics of a step on the devices, where they may not be there yet."""
 
 
 class Meter:
@@ -26,7 +29,8 @@ class Meter:
     def restart(self) -> None:
         """Forgets everything and starts the clock."""
         self._start = time.perf_counter()
-        self._metrics: list[dict[str, float]] = []
+        self._metrics: list[Mapping[str, float]] = []
+        self._pending: list[StepMetrics] = []
         self._clips = 0
         self._waited = 0.0
 
@@ -38,33 +42,39 @@ class Meter:
         """
         self._start += seconds
 
-    def add_batch(self, clips: int, waited: float) -> None:
-        """Counts a batch.
+    def add_step(self, metrics: StepMetrics, clips: int, waited: float) -> None:
+        """Counts a step.
 
         Args:
-          clips: clips in it, of all processes.
-          waited: seconds that the devices had nothing to do before this process's part of it came.
+          metrics: of `train_step.make_train_step`; they stay on the devices until `fetch`.
+          clips: clips of the step, of all processes.
+          waited: seconds that the devices had nothing to do before this process's part of the batch came.
         """
+        self._pending.append(metrics)
         self._clips += clips
         self._waited += waited
 
-    def add_metrics(self, metrics: dict[str, float]) -> None:
-        """Takes the metrics of a step.
+    def fetch(self) -> list[Mapping[str, float]]:
+        """Waits for the metrics of the steps since it was last called, and brings them to the host at once.
 
-        Args:
-          metrics: of `train_step.make_train_step`.
+        Returns:
+          The metrics of each of these steps.
         """
-        self._metrics.append(metrics)
+        fetched = jax.device_get(self._pending)
+        new: list[Mapping[str, float]] = [{name: float(value) for name, value in step.items()} for step in fetched]
+        self._metrics += new
+        self._pending = []
+        return new
 
     def summary(self) -> dict[str, float]:
-        """Sums up the steps since the last `restart`.
+        """Sums up the steps since the last `restart`; waits for them.
 
         Returns:
           `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate` and
-          summaries of the model,
-          `seconds_per_step`, `waiting_for_data` (the share of the time that the devices waited), the rates of
-          `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
+          summaries of the model, `seconds_per_step`, `waiting_for_data` (the share of the time that the devices
+          waited), the rates of `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
         """
+        self.fetch()
         seconds = max(time.perf_counter() - self._start, 1e-9)
         weights = np.array([metrics["weight"] for metrics in self._metrics])
         total = max(float(weights.sum()), 1.0)

@@ -1,9 +1,9 @@
 """A trace of a few training steps, to see what the devices and the host do in them."""
 
-import contextlib
 import pathlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -24,17 +24,12 @@ class Profiler:
     Args:
       workdir: folder of the run; the trace goes to `profile/` in it.
       steps: numbers of the steps to trace, of `profiled_steps`; None to trace none.
-      settle: waits for the steps that the devices still work on, so that the trace has the work of its steps and no
-        other.
       report: prints a line.
     """
 
-    def __init__(
-        self, workdir: pathlib.Path, steps: range | None, settle: Callable[[], None], report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, workdir: pathlib.Path, steps: range | None, report: Callable[[str], None]) -> None:
         self._folder = workdir / PROFILE_FOLDER
         self._steps = steps
-        self._settle = settle
         self._report = report
         self._traced: list[int] = []
 
@@ -51,27 +46,32 @@ class Profiler:
         if self._traced:
             self._stop()
 
-    @contextlib.contextmanager
-    def step(self, number: int) -> Iterator[None]:
-        """Marks a step in the trace, and starts and ends the trace where it is time to.
+    def before_step(self, number: int, running: Any) -> jax.profiler.StepTraceAnnotation:
+        """Starts the trace where it is time to.
 
         Args:
           number: number of the step, from 1.
+          running: outputs of the step before, which a trace waits for, so that it has the work of its steps alone.
 
-        Yields:
-          Nothing; the step is handed to the devices meanwhile.
+        Returns:
+          The mark of the step in the trace: a context manager around handing the step to the devices.
         """
-        if self._steps is None or number not in self._steps:
-            yield
-            return
-        if not self._traced:
-            self._settle()
-            self._start()
-        self._traced.append(number)
-        with jax.profiler.StepTraceAnnotation(STEP_NAME, step_num=number):
-            yield
-        if number == self._steps[-1]:
-            self._settle()
+        if self._steps is not None and number in self._steps:
+            if not self._traced:
+                jax.block_until_ready(running)
+                self._start()
+            self._traced.append(number)
+        return jax.profiler.StepTraceAnnotation(STEP_NAME, step_num=number)
+
+    def after_step(self, number: int, running: Any) -> None:
+        """Ends the trace where it is time to.
+
+        Args:
+          number: number of the step, from 1.
+          running: its outputs, which the trace waits for.
+        """
+        if self._traced and self._steps is not None and number == self._steps[-1]:
+            jax.block_until_ready(running)
             self._stop()
 
     def _start(self) -> None:

@@ -1,18 +1,19 @@
 """How fast a run computes: clips a second, model FLOP/s, and the share of what the devices could do."""
 
 import dataclasses
+from collections.abc import Mapping
 
-from flax import linen as nn
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
-from motion_vit.models.inspection import measure_costs
+from motion_vit.models.part_costs import PartCost
 from motion_vit.training.logs.peak_flops import peak_flops_per_second
 
 # The backward pass computes two products for each of the forward pass: a gradient of the input and one of the weights.
 _TRAINING_PASSES = 3
 
 
-def training_flops(model: nn.Module, clip_shape: tuple[int, int, int, int]) -> int:
+def training_flops(costs: Mapping[str, PartCost]) -> int:
     """Model FLOPs of a training step, for each clip of it.
 
     Two for each multiply-add of linear layers, convolutions and attention, three times for forward and backward pass
@@ -20,14 +21,12 @@ def training_flops(model: nn.Module, clip_shape: tuple[int, int, int, int]) -> i
     overhead. All parameters count as trained; with frozen ones less is computed than this.
 
     Args:
-      model: a model of `motion_vit.create_model`.
-      clip_shape: frames, height, width and channels.
+      costs: of the parts of the model, for one clip.
 
     Returns:
       Floating point operations of one clip.
     """
-    multiply_adds = sum(cost.multiply_adds for cost in measure_costs(model, clip_shape).values())
-    return 2 * _TRAINING_PASSES * multiply_adds
+    return 2 * _TRAINING_PASSES * sum(cost.multiply_adds for cost in costs.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +44,19 @@ class Throughput:
     peak: float | None
 
     @classmethod
-    def of(cls, model: nn.Module, clip_shape: tuple[int, int, int, int], mesh: Mesh) -> "Throughput":
-        """The throughput of a model's training steps.
+    def of(cls, costs: Mapping[str, PartCost], dtype: DTypeLike, mesh: Mesh) -> "Throughput":
+        """Finds out what a model's training steps cost, and what the devices can do.
 
         Args:
-          model: a model of `motion_vit.create_model`; its `dtype` decides which peak counts.
-          clip_shape: frames, height, width and channels.
+          costs: of the parts of the model, for one clip.
+          dtype: dtype of the model's computation, which decides which peak counts.
           mesh: the devices, all of one kind.
 
         Returns:
           The throughput.
         """
         kind = mesh.devices.flat[0].device_kind
-        return cls(training_flops(model, clip_shape), mesh.size, peak_flops_per_second(kind, model.dtype))
+        return cls(training_flops(costs), mesh.size, peak_flops_per_second(kind, dtype))
 
     def rates(self, clips_per_second: float) -> dict[str, float]:
         """The rates of a run.

@@ -1,6 +1,6 @@
 """Training videos that cannot be decoded: named once each, and no more of them than a run may bear."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,7 +13,7 @@ _SHOWN = 10
 class Undecodable:
     """Finds the clips of batches that arrive with weight 0.
 
-    Each of several processes sees its own part of the data; `report` brings together what they have found.
+    Each of several processes sees its own part of the data; `exchange` brings together what they have found.
 
     Args:
       source: the training clips.
@@ -28,10 +28,10 @@ class Undecodable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The clips reported so far, in the order they were met."""
+        """The clips that were told of so far, in the order they were met."""
         return tuple(name for name, _ in self._reasons.values())
 
-    def look_through(self, batch: dict[str, np.ndarray]) -> None:
+    def look_through(self, batch: Mapping[str, np.ndarray]) -> None:
         """Looks through a batch, and at nothing else: it stands between two steps, which must not wait for a video.
 
         Args:
@@ -44,26 +44,33 @@ class Undecodable:
                 self._found[row] = str(batch["failed"][place]), str(batch["reason"][place])
         self._nothing_left |= len(self._found) > met and not batch["weight"].any()
 
-    def report(self, say: Callable[[str], None]) -> None:
-        """Tells of the clips met for the first time, by any process; every process must call it.
+    def exchange(self) -> list[str]:
+        """Brings together what all processes have found; every process must call it.
 
-        Args:
-          say: takes a line for each: its name and what is wrong with it.
+        Returns:
+          A line for each clip that no process had met before: its name and what is wrong with it.
+        """
+        lines = []
+        reports = gather([list(self._found.items()), self._nothing_left])
+        self._found = {}
+        self._nothing_left = any(nothing_left for _, nothing_left in reports)
+        for found, _ in reports:
+            for row, (name, reason) in found:
+                if row not in self._reasons:
+                    self._reasons[row] = name, reason
+                    lines.append(f"cannot be decoded, does not count: {name}: {reason}")
+        return lines
+
+    def check(self) -> None:
+        """Checks that not too many clips have failed, of those that `exchange` has brought together.
 
         Raises:
           UserError: more than the bearable share of all clips has failed, or every clip of a batch; they are named. All
             processes raise it.
         """
-        reports = gather([list(self._found.items()), self._nothing_left])
-        self._found = {}
-        for found, _ in reports:
-            for row, (name, reason) in found:
-                if row not in self._reasons:
-                    self._reasons[row] = name, reason
-                    say(f"cannot be decoded, does not count: {name}: {reason}")
         if len(self._reasons) > self._most * len(self._source):
             raise SharedError(self._message(f"more than data.max_undecodable, {self._most:g}, allows"))
-        if any(nothing_left for _, nothing_left in reports):
+        if self._nothing_left:
             raise SharedError(self._message("and of the last batch not a single one"))
 
     def _message(self, what: str) -> str:

@@ -86,12 +86,12 @@ def correspondence_losses(config: ConfigDict, model: nn.Module) -> Correspondenc
     Raises:
       UserError: the model has no cost volumes.
     """
-    losses = CorrespondenceLosses(**config.losses.correspondence.to_dict())
+    losses = CorrespondenceLosses(**config.loss.correspondence.to_dict())
     if not losses.photometric and not losses.walk:
         return None
     if not (hasattr(model, "cost_volume_stages") and model.cost_volume_stages()):
         raise UserError(
-            f"config fields losses.correspondence.* ask for losses on cost volumes, but {config.model.name!r} with its "
+            f"config fields loss.correspondence.* ask for losses on cost volumes, but {config.model.name!r} with its "
             f"options has none. There are some in {MODELS_WITH_COST_VOLUMES}. Take one, or set the weights to 0."
         )
     return losses

@@ -10,13 +10,14 @@ from ml_collections import ConfigDict
 import motion_vit
 from motion_vit.data.batches.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
-from motion_vit.models.checked_model import checked_model
+from motion_vit.models.checked_model import TracedModel, checked_model
 from motion_vit.models.options import extra_frames, model_options
 from motion_vit.modules.motion_prompt import ChannelOrder
+from motion_vit.training.losses.registry import check_loss
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.recipe.config import OptimizerName, flatten
 
-# The number of classes is known only when the list file is read; the other options are checked before.
+# The number of classes is known only when the list file is read; the other options can be checked before.
 _SOME_CLASSES = 2
 
 # Options of the model that other fields of the recipe decide.
@@ -36,7 +37,7 @@ _COMPILATION_OPTIONS = {"remat": "none", "scan_blocks": False}
 
 
 def validate(config: ConfigDict) -> None:
-    """Checks all values of a recipe and builds its model's shapes, without computing anything.
+    """Checks all values of a recipe and traces its model, before any data is opened.
 
     Args:
       config: the recipe.
@@ -44,13 +45,8 @@ def validate(config: ConfigDict) -> None:
     Raises:
       UserError: naming the field, its value and what was expected.
     """
-    if not config.data.train:
-        raise UserError("config field data.train is '', but must be the path of a prepared folder or of a list file.")
     validate_fields(config)
-    if config.model.options.get("num_classes") is None:
-        build_model(config, _SOME_CLASSES)
-    else:
-        build_model(config, config.model.options.num_classes)
+    build_model(config, config.model.options.get("num_classes") or _SOME_CLASSES)
 
 
 def validate_fields(config: ConfigDict) -> None:
@@ -73,6 +69,7 @@ def validate_fields(config: ConfigDict) -> None:
         )
     _check_learning_rates(config)
     _check_mesh(config)
+    check_loss(config.loss.name, config.loss.options)
     clip_options(config)
 
 
@@ -88,15 +85,15 @@ def is_set_elsewhere(name: str) -> bool:
     return name == "num_classes" or name in _SET_ELSEWHERE
 
 
-def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
-    """The recipe's model for clips of the recipe's shape.
+def build_model(config: ConfigDict, num_classes: int) -> TracedModel:
+    """Builds and traces the recipe's model for clips of the recipe's shape, without computing anything.
 
     Args:
       config: the recipe.
       num_classes: classes of the list file.
 
     Returns:
-      The model.
+      The model and what tracing it has told.
 
     Raises:
       UserError: unknown or unusable options, or a different number of classes in them.
@@ -116,7 +113,7 @@ def build_model(config: ConfigDict, num_classes: int) -> nn.Module:
     if extra_frames(options):  # an input adapter, which reads the pixels behind the clips
         options |= {"pixel_mean": tuple(data.mean), "pixel_std": tuple(data.std), "channel_order": data.channel_order}
     options |= _compilation_options(config, motion_vit.create_model(config.model.name, **options))
-    return checked_model(config.model.name, options, asked_by="data.frames and data.size").model
+    return checked_model(config.model.name, options, asked_by="data.frames and data.size")
 
 
 def _compilation_options(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
@@ -291,12 +288,12 @@ _EXPECTATIONS: dict[str, Expectation] = {
         "pairs of a regular expression and a factor of 0 or more",
     ),
     "optimizer.frozen": _MASK,
-    "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
-    "losses.classification": _NOT_NEGATIVE,
-    "losses.correspondence.photometric": _NOT_NEGATIVE,
-    "losses.correspondence.smoothness": _NOT_NEGATIVE,
-    "losses.correspondence.walk": _NOT_NEGATIVE,
-    "losses.correspondence.edge_dropout": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "loss.label_smoothing": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "loss.classification": _NOT_NEGATIVE,
+    "loss.correspondence.photometric": _NOT_NEGATIVE,
+    "loss.correspondence.smoothness": _NOT_NEGATIVE,
+    "loss.correspondence.walk": _NOT_NEGATIVE,
+    "loss.correspondence.edge_dropout": (lambda value: 0 <= value < 1, "from 0 to below 1"),
     "evaluation.batch_size": _POSITIVE,
     "evaluation.clips": _POSITIVE,
     "evaluation.crops": (lambda value: value in (1, 3), "1 or 3"),

@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.data.sources.open_source import open_source
+from motion_vit.errors import UserError
 from motion_vit.models.options import extra_frames
 
 
@@ -50,6 +51,8 @@ def open_sources(config: ConfigDict) -> tuple[ClipSource, ClipSource | None]:
     Raises:
       UserError: they are missing or malformed, or the validation clips have labels that the training clips do not.
     """
+    if not config.data.train:
+        raise UserError("config field data.train is '', but must be the path of a prepared folder or of a list file.")
     training = open_source(config.data.train, default_split="train")
     if not config.data.validation:
         return training, None

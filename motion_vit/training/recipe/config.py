@@ -13,8 +13,8 @@ from motion_vit.errors import UserError, did_you_mean
 
 OptimizerName: TypeAlias = Literal["adamw", "sgd", "muon"]
 
-# Takes whatever the model takes: these fields are checked by `create_model`, not by the default recipe.
-_FREE_FIELD = "model.options"
+# Take whatever the model and the loss take, which check these fields themselves.
+_FREE_FIELDS = ("model.options", "loss.options")
 
 # A run may be continued with these changed, because the parameters that it arrives at do not depend on them.
 _CHANGEABLE = (
@@ -38,7 +38,7 @@ def default_config() -> ConfigDict:
     """The recipe with the defaults of every field; types are fixed, unknown fields are refused.
 
     Returns:
-      A `ConfigDict`, locked but for `model.options`.
+      A `ConfigDict`, locked but for `model.options` and `loss.options`.
     """
     config = ConfigDict(
         {
@@ -142,9 +142,12 @@ def default_config() -> ConfigDict:
                 # pattern matches is trained. BatchNorm's running statistics follow the data in any case.
                 "frozen": (),
             },
-            "label_smoothing": 0.1,
-            "losses": {
-                "classification": 1.0,  # weight of the cross entropy; 0 trains without labels, on what follows alone
+            "loss": {
+                # Of the labels: "cross_entropy", "class_weighted" or "focal", or one that was registered.
+                "name": "cross_entropy",
+                "options": ConfigDict(),  # of that loss, such as {"gamma": 2.0} of "focal"
+                "label_smoothing": 0.1,  # share of the target that is spread over all classes
+                "classification": 1.0,  # weight of that loss; 0 trains without labels, on what follows alone
                 # On the cost volumes of the model, without labels: see docs/motion_losses.md.
                 "correspondence": {
                     # Weight of the difference in colour between a frame and what its motion field finds in the next.
@@ -170,6 +173,7 @@ def default_config() -> ConfigDict:
     )
     config.lock()
     config.model.options.unlock()
+    config.loss.options.unlock()
     return config
 
 
@@ -192,7 +196,7 @@ def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
 
 
 def flatten(values: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
-    """The fields of a recipe under dotted names; `model.options` stays one mapping of free keys.
+    """The fields of a recipe under dotted names; `model.options` and `loss.options` stay mappings of free keys.
 
     Args:
       values: a recipe or its nested mapping.
@@ -206,7 +210,7 @@ def flatten(values: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
     def visit(prefix: str, node: Mapping[str, Any]) -> None:
         for key, value in node.items():
             name = prefix + key
-            if isinstance(value, Mapping) and name != _FREE_FIELD:
+            if isinstance(value, Mapping) and name not in _FREE_FIELDS:
                 visit(name + ".", value)
             else:
                 flat[name] = value
@@ -262,16 +266,17 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
       UserError: there is no such field, or the value has the wrong type.
     """
     known = flatten(config)
-    if key.startswith(_FREE_FIELD + "."):
-        _merge_options(config, {key.removeprefix(_FREE_FIELD + "."): value})
-        return
+    for field in _FREE_FIELDS:
+        if key.startswith(field + "."):
+            _merge_options(config, field, {key.removeprefix(field + "."): value})
+            return
     if key not in known:
         hint = did_you_mean(key, known) or f" The fields are: {', '.join(sorted(known))}."
         raise UserError(f"unknown config field {key!r}.{hint}")
-    if key == _FREE_FIELD:
+    if key in _FREE_FIELDS:
         if not isinstance(value, Mapping):
             raise UserError(f"config field {key} is {value!r}, but must be a mapping of option names to values.")
-        _merge_options(config, value)
+        _merge_options(config, key, value)
         return
     expected = type(known[key])
     # ConfigDict takes a bool for an int, because Python does.
@@ -291,7 +296,9 @@ def _wrong_type(key: str, value: Any, expected: type) -> UserError:
     )
 
 
-def _merge_options(config: ConfigDict, options: Mapping[str, Any]) -> None:
-    with config.model.options.ignore_type():
-        for name, value in options.items():
-            config.model.options[name] = value
+def _merge_options(config: ConfigDict, field: str, options: Mapping[str, Any]) -> None:
+    parent, _, name = field.rpartition(".")
+    free = config[parent][name]
+    with free.ignore_type():
+        for option, value in options.items():
+            free[option] = value

@@ -1,7 +1,7 @@
 """Everything that a recipe compiles, in one place: for the training loop, the scaling report and benchmarks."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +13,29 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.checked_model import TracedModel
 from motion_vit.models.options import CHOSEN_BY_PLATFORM
+from motion_vit.models.part_costs import PartCost
 from motion_vit.training.inputs.clip_augmentation import clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
 from motion_vit.training.losses.correspondence import correspondence_losses
+from motion_vit.training.losses.registry import make_loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.step.ema import ema_decays
 from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.sharding_table import sharding_table
-from motion_vit.training.step.state import TrainState, initial_state, initial_variables
-from motion_vit.training.step.train_step import BATCH_ENTRIES, StepSettings, TrainStep, batch_shardings, make_train_step
+from motion_vit.training.step.state import TrainState, initial_state
+from motion_vit.training.step.train_step import (
+    BATCH_ENTRIES,
+    LogitsFunction,
+    StepSettings,
+    TrainStep,
+    batch_shardings,
+    make_logits_function,
+    make_train_step,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +44,7 @@ class TrainingProgram:
 
     Attributes:
       config: the recipe.
-      model: the model.
+      traced: the model, and what tracing it has told.
       optimizer: the optimizer.
       schedule: the learning rate of every step.
       normalization: pixels to inputs.
@@ -41,10 +52,11 @@ class TrainingProgram:
       state_sharding: `NamedSharding` of every array of the state.
       state_shapes: shape and dtype of every array of the state.
       step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
+      logits: the compiled evaluation, see `make_logits_function`.
     """
 
     config: ConfigDict
-    model: nn.Module
+    traced: TracedModel
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     normalization: Normalization
@@ -52,6 +64,17 @@ class TrainingProgram:
     state_sharding: TrainState
     state_shapes: TrainState
     step: TrainStep
+    logits: LogitsFunction
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        return self.traced.model
+
+    @property
+    def costs(self) -> dict[str, PartCost]:
+        """What the parts of the model cost for one clip."""
+        return self.traced.costs
 
     def initial_state(self) -> TrainState:
         """The state before the first step, drawn from the recipe's seed, on the devices."""
@@ -99,19 +122,18 @@ class TrainingProgram:
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
-        variables = initial_variables(self.model, initial_key, self.model.clip_shape)
-        return initial_state(variables, self.optimizer, step_key, averaged=bool(self.config.ema))
+        return initial_state(self.traced.init(initial_key), self.optimizer, step_key, averaged=bool(self.config.ema))
 
 
 def build_program(
-    config: ConfigDict, mesh: Mesh, *, num_classes: int, total_steps: int, steps_per_epoch: float
+    config: ConfigDict, mesh: Mesh, *, clips_of_class: Sequence[int], total_steps: int, steps_per_epoch: float
 ) -> TrainingProgram:
     """Makes a recipe's program for some devices. Nothing is compiled yet.
 
     Args:
       config: the recipe.
       mesh: the devices, of `make_mesh(**config.mesh)`.
-      num_classes: classes of the training data.
+      clips_of_class: training clips of each class, which some losses weigh by.
       total_steps: steps of the whole run.
       steps_per_epoch: steps of an epoch.
 
@@ -122,10 +144,8 @@ def build_program(
       UserError: the recipe does not fit the devices, or a pattern of it matches no parameter.
     """
     _check_fits(config, mesh)
-    model = build_model(config, num_classes)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    variables = jax.eval_shape(lambda key: initial_variables(model, key, model.clip_shape), key)
-    params = variables["params"]
+    traced = build_model(config, len(clips_of_class))
+    model, params = traced.model, traced.shapes["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     frozen_patterns = _patterns(model, "frozen_patterns")
     optimizer = make_optimizer(
@@ -136,16 +156,18 @@ def build_program(
         frozen_patterns=frozen_patterns,
     )
     shapes = jax.eval_shape(
-        lambda variables, key: initial_state(variables, optimizer, key, averaged=bool(config.ema)), variables, key
+        lambda variables: initial_state(variables, optimizer, jax.random.key(0), averaged=bool(config.ema)),
+        traced.shapes,
     )
     sharding = state_sharding(shapes, optimizer, config.sharding_rules, mesh)
     settings = StepSettings(
-        optimizer,
-        schedule,
-        normalization(config),
-        clip_augmentation(config),
-        label_smoothing=config.label_smoothing,
-        classification=config.losses.classification,
+        optimizer=optimizer,
+        schedule=schedule,
+        normalization=normalization(config),
+        loss=make_loss(config.loss.name, config.loss.options.to_dict(), clips_of_class),
+        augmentation=clip_augmentation(config),
+        label_smoothing=config.loss.label_smoothing,
+        classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
@@ -153,7 +175,7 @@ def build_program(
     )
     return TrainingProgram(
         config=config,
-        model=model,
+        traced=traced,
         optimizer=optimizer,
         schedule=schedule,
         normalization=settings.normalization,
@@ -161,6 +183,7 @@ def build_program(
         state_sharding=sharding,
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh),
+        logits=make_logits_function(model, settings.normalization, mesh),
     )
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
@@ -54,28 +53,13 @@ class TrainState:
         return {"params": self.ema, "batch_stats": self.batch_stats}
 
 
-def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int, int, int, int]) -> dict[str, Any]:
-    """Fresh variables of a model; also under `jax.eval_shape`, for their shapes alone.
-
-    Args:
-      model: the model.
-      key: random key of the initialisation.
-      clip_shape: frames, height, width and channels of a clip.
-
-    Returns:
-      `params` and `batch_stats`, the latter {} for a model without.
-    """
-    variables = model.init(key, jnp.zeros((1, *clip_shape), jnp.float32), train=False)
-    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-
-
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
 ) -> TrainState:
     """The state before the first step; also under `jax.eval_shape`.
 
     Args:
-      variables: of `initial_variables`.
+      variables: `params` and `batch_stats` of the model, or their shapes.
       optimizer: the optimizer.
       key: what the steps draw from.
       averaged: whether averages of the parameters are kept; they start at the parameters.

@@ -1,7 +1,6 @@
 """One training step, and the logits of a batch, as compiled functions."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,9 @@ from motion_vit.errors import UserError
 from motion_vit.modules.emim import COST_VOLUMES
 from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
 from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
-from motion_vit.training.losses.cross_entropy import soft_target_cross_entropy
+from motion_vit.training.losses.registry import Loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
@@ -43,9 +43,10 @@ class StepSettings:
       optimizer: the optimizer.
       schedule: the learning rate of every step, to report it.
       normalization: pixels to inputs.
+      loss: of the labels, see `motion_vit.training.losses.registry`.
       augmentation: what is done to the clips on the device, after normalisation.
       label_smoothing: see `smoothed_targets`.
-      classification: weight of the cross entropy.
+      classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
@@ -56,6 +57,7 @@ class StepSettings:
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     normalization: Normalization
+    loss: Loss
     augmentation: ClipAugmentation = NO_AUGMENTATION
     label_smoothing: float = 0.0
     classification: float = 1.0
@@ -106,7 +108,7 @@ def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainSta
       with `accumulation` above 1 each with a leading axis of so many parts) that returns the next state and the
       metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the weights), each a float32 scalar,
       and whatever the model stores in its collection `summaries`, by its path. What it stores in `losses`, a loss of
-      each example, is added to that example's cross entropy, and so are the losses of `correspondence`, of which the
+      each example, is added to that example's loss, and so are the losses of `correspondence`, of which the
       means before their weights are metrics, too.
       `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
       with the larger share. A clip with NaN or infinite logits counts as wrong.
@@ -197,7 +199,8 @@ def _make_outcome(
             of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
             added += [loss.weighted for loss in of_clips.values()]
             summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        loss = soft_target_cross_entropy(logits, targets, weights, total, added, settings.classification)
+        of_labels = settings.loss(logits.astype(jnp.float32), targets)
+        loss = clip_mean(sum(added, start=settings.classification * of_labels), weights, total)
         return loss, (updates.get("batch_stats", {}), logits, summaries)
 
     def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome:
@@ -277,9 +280,8 @@ def _gathered(variables: Tree, mesh: Mesh) -> Tree:
     return jax.lax.with_sharding_constraint(variables, meshes.replicated(mesh))
 
 
-@functools.lru_cache(maxsize=8)
-def logits_function(model: nn.Module, normalization: Normalization, mesh: Mesh) -> LogitsFunction:
-    """The compiled evaluation of a model; the same function for the same arguments, so that it is compiled once.
+def make_logits_function(model: nn.Module, normalization: Normalization, mesh: Mesh) -> LogitsFunction:
+    """Compiles the evaluation of a model, when it is first called.
 
     Args:
       model: the model.

@@ -29,7 +29,7 @@ def small_config(small_config: ConfigDict) -> ConfigDict:
 
 def program_of(config: ConfigDict, devices: int = 1, classes: int = 10, **axes: int) -> TrainingProgram:
     mesh = meshes.make_mesh(**axes, devices=jax.devices()[:devices])
-    return build_program(config, mesh, num_classes=classes, total_steps=6, steps_per_epoch=3)
+    return build_program(config, mesh, clips_of_class=[1] * classes, total_steps=6, steps_per_epoch=3)
 
 
 @pytest.fixture

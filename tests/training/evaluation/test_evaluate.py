@@ -17,10 +17,11 @@ from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, eva
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.recipe.file import load_config
+from motion_vit.training.step.train_step import make_logits_function
 
 
 def example() -> Evaluation:
@@ -123,11 +124,10 @@ def test_videos_with_logits_that_are_not_finite_count_as_wrong_and_are_named(
     trained.variables["params"]["head"]["bias"] = trained.variables["params"]["head"]["bias"].at[0].set(value)
     source = open_source(lists["validation"], default_split="validation", label_names=trained.label_names)
     result = evaluate(
-        trained.model,
+        make_logits_function(trained.model, normalization(trained.config), mesh),
         trained.variables,
         source,
         clip_options(trained.config),
-        normalization(trained.config),
         ViewOptions(clips=2),
         mesh=mesh,
     )

@@ -25,8 +25,7 @@ def metrics(loss: float, weight: float) -> dict[str, float]:
 def test_means_are_over_the_examples_that_count() -> None:
     meter = Meter(THROUGHPUT, jax.local_devices())
     for loss, weight in ((1.0, 6.0), (4.0, 2.0)):
-        meter.add_batch(8, waited=0.0)
-        meter.add_metrics(metrics(loss, weight))
+        meter.add_step(metrics(loss, weight), clips=8, waited=0.0)
     summary = meter.summary()
     assert summary["loss"] == pytest.approx((6 * 1 + 2 * 4) / 8)
     assert summary["grad_norm"] == pytest.approx(2.5)
@@ -37,19 +36,17 @@ def test_means_are_over_the_examples_that_count() -> None:
 def test_numbers_of_the_model_are_the_latest() -> None:
     meter = Meter(THROUGHPUT, jax.local_devices())
     for slope in (9.0, 8.0):
-        meter.add_batch(8, waited=0.0)
-        meter.add_metrics({**metrics(1.0, 8.0), "prompt/slope": slope})
+        meter.add_step({**metrics(1.0, 8.0), "prompt/slope": slope}, clips=8, waited=0.0)
     assert meter.summary()["prompt/slope"] == 8.0
 
 
 def test_rates_count_the_time_since_the_last_line(clock: list[float]) -> None:
     meter = Meter(THROUGHPUT, jax.local_devices())
-    meter.add_batch(1000, waited=50.0)
+    meter.add_step(metrics(1.0, 8.0), clips=1000, waited=50.0)
     clock[0] += 60
     meter.restart()
     for waited in (0.0, 1.0, 0.5):
-        meter.add_batch(8, waited)
-        meter.add_metrics(metrics(1.0, 8.0))
+        meter.add_step(metrics(1.0, 8.0), clips=8, waited=waited)
     clock[0] += 6
     summary = meter.summary()
     assert summary["clips_per_second"] == pytest.approx(4.0)
@@ -62,8 +59,7 @@ def test_rates_count_the_time_since_the_last_line(clock: list[float]) -> None:
 
 def test_a_summary_says_what_memory_is_used_and_is_strict_json() -> None:
     meter = Meter(THROUGHPUT, jax.local_devices())
-    meter.add_batch(8, waited=0.0)
-    meter.add_metrics(metrics(1.0, 0.0))
+    meter.add_step(metrics(1.0, 0.0), clips=8, waited=0.0)
     summary = meter.summary()
     assert 0.01 < summary["process_peak_memory_gb"] < 1000
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary

@@ -8,25 +8,37 @@ import pytest
 from ml_collections import ConfigDict
 
 from motion_vit.training.logs.profiling import Profiler, profiled_steps
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
+
+
+class Output:
+    """What a step has computed: notes that it is waited for, as JAX does with whatever has this method."""
+
+    def __init__(self, step: int, awaited: list[int]) -> None:
+        self._step, self._awaited = step, awaited
+
+    def block_until_ready(self) -> "Output":
+        self._awaited.append(self._step)
+        return self
 
 
 def run(
     folder: pathlib.Path, steps: range | None, last: int, fail_at: int | None = None
 ) -> tuple[list[str], list[int]]:
-    """Runs a loop of tiny steps; returns the lines it printed, and after which steps it settled."""
+    """Runs a loop of tiny steps; returns the lines it printed, and the steps whose outputs were waited for."""
     lines: list[str] = []
-    settled: list[int] = []
+    awaited: list[int] = []
     compute = jax.jit(lambda x: x @ x)
-    done = 0
-    with Profiler(folder, steps, lambda: settled.append(done), lines.append) as profiler:
+    output = Output(0, awaited)
+    with Profiler(folder, steps, lines.append) as profiler:
         for number in range(1, last + 1):
-            with profiler.step(number):
+            with profiler.before_step(number, output):
                 compute(jnp.ones((8, 8))).block_until_ready()
+            output = Output(number, awaited)
+            profiler.after_step(number, output)
             if number == fail_at:
                 raise KeyboardInterrupt
-            done = number
-    return lines, settled
+    return lines, awaited
 
 
 def traced_steps(folder: pathlib.Path) -> list[int]:
@@ -37,10 +49,10 @@ def traced_steps(folder: pathlib.Path) -> list[int]:
 
 
 def test_a_trace_has_the_steps_that_were_asked_for_and_says_where_it_is(tmp_path: pathlib.Path) -> None:
-    lines, settled = run(tmp_path, range(3, 6), last=7)
+    lines, awaited = run(tmp_path, range(3, 6), last=7)
     assert traced_steps(tmp_path) == [3, 4, 5]
     # Nothing of the step before is in the trace, and all of the last one.
-    assert settled == [2, 4]
+    assert awaited == [2, 5]
     assert "steps 3 to 5" in lines[0]
     trace = lines[-1].split()[2]
     assert trace.endswith(".trace.json.gz")
@@ -55,9 +67,9 @@ def test_a_trace_that_the_end_of_the_run_cuts_short_is_kept(tmp_path: pathlib.Pa
 
 def test_a_run_without_steps_to_trace_writes_nothing(tmp_path: pathlib.Path) -> None:
     assert run(tmp_path, None, last=3) == ([], [])
-    lines, settled = run(tmp_path, range(0), last=3)
+    lines, awaited = run(tmp_path, range(0), last=3)
     assert "no profile" in lines[0]
-    assert settled == []
+    assert awaited == []
     assert list(tmp_path.iterdir()) == []
 
 

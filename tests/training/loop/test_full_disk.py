@@ -2,7 +2,7 @@ import pathlib
 
 import training_processes
 
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.file import load_config
 
 

@@ -16,7 +16,7 @@ from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 from motion_vit.training.loop.initial_weights import start_from_weights
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.config import differing_fields
 from motion_vit.training.recipe.file import load_config
@@ -44,7 +44,7 @@ def recipe(weights: pathlib.Path, **fields: object) -> ConfigDict:
 
 def program_of(config: ConfigDict, classes: int = 10) -> TrainingProgram:
     mesh = meshes.make_mesh(data=2, fsdp=4)
-    return build_program(config, mesh, num_classes=classes, total_steps=6, steps_per_epoch=3)
+    return build_program(config, mesh, clips_of_class=[1] * classes, total_steps=6, steps_per_epoch=3)
 
 
 def flat(variables: object) -> dict[str, np.ndarray]:

@@ -12,13 +12,15 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from motion_vit import UserError, create_model
+from motion_vit.models.checked_model import trace_model
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.correspondence import CorrespondenceLosses, correspondence_losses
+from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.recipe.config import default_config
 from motion_vit.training.step.sharding import state_sharding
-from motion_vit.training.step.state import TrainState, initial_state, initial_variables
+from motion_vit.training.step.state import TrainState, initial_state
 from motion_vit.training.step.train_step import Metrics, StepSettings, make_train_step
 
 BOTH = CorrespondenceLosses(photometric=2.0, walk=0.5)
@@ -26,6 +28,7 @@ SETTINGS = StepSettings(
     optax.sgd(0.1),
     optax.schedules.constant_schedule(0.1),
     Normalization((0.45,) * 3, (0.225,) * 3),
+    cross_entropy(()),
     classification=0.0,
     correspondence=BOTH,
 )
@@ -58,7 +61,7 @@ def run(
         "label": random.integers(0, 5, CLIPS, dtype=np.int32),
         "weight": np.ones(CLIPS, np.float32),
     }
-    variables = initial_variables(model, jax.random.key(3), model.clip_shape)
+    variables = trace_model(model).init(jax.random.key(3))
     state = initial_state(variables, settings.optimizer, jax.random.key(1), averaged=False)
     sharding = state_sharding(state, settings.optimizer, (), mesh)
     step = make_train_step(model, settings, sharding, mesh)
@@ -125,7 +128,7 @@ def test_it_is_the_same_however_blocks_are_compiled(option: dict[str, Any]) -> N
 
 def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
     model = small_model(neighbours="both")
-    variables = initial_variables(model, jax.random.key(0), model.clip_shape)
+    variables = trace_model(model).init(jax.random.key(0))
     clips = jax.random.normal(jax.random.key(1), (2, *model.clip_shape))
     _, found = model.apply(variables, clips, mutable=["cost_volumes"])
     losses = CorrespondenceLosses(photometric=3.0)
@@ -154,13 +157,13 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
 )
 def test_every_model_with_cost_volumes_has_the_losses(name: str, options: dict[str, Any]) -> None:
     config = recipe(name, options)
-    model = build_model(config, 5)
-    config.losses.correspondence.update({"photometric": 1.0, "walk": 1.0})
+    model = build_model(config, 5).model
+    config.loss.correspondence.update({"photometric": 1.0, "walk": 1.0})
     losses = correspondence_losses(config, model)
     assert losses is not None
 
     def losses_of(clips: jax.Array) -> dict[str, jax.Array]:
-        variables = initial_variables(model, jax.random.key(0), model.clip_shape)
+        variables = trace_model(model).init(jax.random.key(0))
         _, found = model.apply(variables, clips, mutable=["cost_volumes"])
         of_clips = losses(model, found["cost_volumes"], clips, jax.random.key(2))
         return {name: loss.plain for name, loss in of_clips.items()}
@@ -181,7 +184,7 @@ def recipe(name: str, options: dict[str, Any]) -> ConfigDict:
 
 def test_no_weight_no_losses() -> None:
     config = recipe("uniformer_emim_tiny", {})
-    assert correspondence_losses(config, build_model(config, 5)) is None
+    assert correspondence_losses(config, build_model(config, 5).model) is None
 
 
 @pytest.mark.parametrize(
@@ -191,6 +194,6 @@ def test_no_weight_no_losses() -> None:
 @pytest.mark.parametrize("loss", ["photometric", "walk"])
 def test_models_without_cost_volumes_are_refused(name: str, options: dict[str, Any], loss: str) -> None:
     config = recipe(name, options)
-    config.losses.correspondence[loss] = 1.0
-    with pytest.raises(UserError, match=rf"losses\.correspondence.*'{name}'.*has none.*uniformer_emim_s"):
-        correspondence_losses(config, build_model(config, 5))
+    config.loss.correspondence[loss] = 1.0
+    with pytest.raises(UserError, match=rf"loss\.correspondence.*'{name}'.*has none.*uniformer_emim_s"):
+        correspondence_losses(config, build_model(config, 5).model)

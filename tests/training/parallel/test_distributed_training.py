@@ -14,7 +14,7 @@ from flax import traverse_util
 from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
-from motion_vit.training.loop.train import train
+from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.file import load_config
 
 SPLIT = {"mesh.fsdp": 2}

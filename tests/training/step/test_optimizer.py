@@ -89,7 +89,7 @@ def test_a_run_of_one_step_takes_the_full_learning_rate(tiny_config: ConfigDict)
 def test_biases_and_one_dimensional_parameters_are_not_decayed_but_the_position_bias_is(
     tiny_config: ConfigDict,
 ) -> None:
-    model = build_model(tiny_config, 10)
+    model = build_model(tiny_config, 10).model
     params = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, 4, 32, 32, 3))), jax.random.key(0))["params"]
     mask = traverse_util.flatten_dict(decay_mask(tiny_config, params), sep="/")
     kinds = {name.rsplit("/", 1)[-1] for name in mask}
@@ -154,7 +154,7 @@ def test_layer_decay_slows_each_layer_below_the_last(tiny_config: ConfigDict) ->
 
 
 def test_every_parameter_of_a_model_belongs_to_one_of_its_layers(tiny_config: ConfigDict) -> None:
-    model = build_model(tiny_config, 10)
+    model = build_model(tiny_config, 10).model
     clips = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
     params = jax.eval_shape(model.init, jax.random.key(0), clips)["params"]
     layers = matches("layers", model.layer_patterns(), params)

@@ -16,8 +16,7 @@ from motion_vit import UserError
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.config import default_config
 from motion_vit.training.step.program import TrainingProgram, build_program
-from motion_vit.training.step.state import TrainState, initial_variables
-from motion_vit.training.step.train_step import logits_function
+from motion_vit.training.step.state import TrainState
 
 STEPS = 20
 OPTIONS = {
@@ -48,7 +47,7 @@ def make_recipe(**options: object) -> ConfigDict:
 
 def make_program(config: ConfigDict, shape: tuple[int, int, int] = (1, 1, 1)) -> TrainingProgram:
     mesh = meshes.make_mesh(*shape, devices=jax.devices()[: int(np.prod(shape))])
-    return build_program(config, mesh, num_classes=5, total_steps=STEPS, steps_per_epoch=STEPS)
+    return build_program(config, mesh, clips_of_class=[1] * 5, total_steps=STEPS, steps_per_epoch=STEPS)
 
 
 def host_batch(step: int) -> dict[str, np.ndarray]:
@@ -164,12 +163,11 @@ def test_a_split_state_is_evaluated_where_it_lies() -> None:
     run = train((1, 2, 4))
     clips = host_batch(0)["clip"]
     outputs = []
-    for mesh, variables in (
-        (run.program.mesh, run.state.averaged_variables),
-        (train().program.mesh, jax.device_get(run.state.averaged_variables)),
+    for program, variables in (
+        (run.program, run.state.averaged_variables),
+        (train().program, jax.device_get(run.state.averaged_variables)),
     ):
-        logits = logits_function(run.program.model, run.program.normalization, mesh)
-        found = logits(variables, meshes.to_devices({"clip": clips}, mesh)["clip"])
+        found = program.logits(variables, meshes.to_devices({"clip": clips}, program.mesh)["clip"])
         assert found.is_fully_replicated
         outputs.append(np.asarray(found))
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
@@ -182,7 +180,7 @@ def test_a_fresh_state_is_split_and_the_same_on_any_mesh() -> None:
     jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
     # One parameter alone compiles fast.
     key, _ = jax.random.split(jax.random.key(program.config.seed))
-    variables = jax.jit(lambda key: initial_variables(program.model, key, (4, 32, 32, 3))["params"]["head"])(key)
+    variables = jax.jit(lambda key: program.traced.init(key)["params"]["head"])(key)
     np.testing.assert_allclose(state.params["head"]["kernel"], variables["kernel"], rtol=1e-6)
 
 

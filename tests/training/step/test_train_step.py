@@ -13,17 +13,21 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from motion_vit import UserError
+from motion_vit.models.checked_model import trace_model
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.training.inputs.clip_augmentation import ClipAugmentation
 from motion_vit.training.inputs.normalization import Normalization
+from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.sharding import state_sharding
-from motion_vit.training.step.state import TrainState, initial_state, initial_variables
+from motion_vit.training.step.state import TrainState, initial_state
 from motion_vit.training.step.train_step import Metrics, StepSettings, TrainStep, make_train_step
 
 NORMALIZATION = Normalization((0.45, 0.4, 0.5), (0.2, 0.25, 0.3))
 # Plain gradient descent: its updates are the gradient itself.
-SETTINGS = StepSettings(optax.sgd(0.1), optax.schedules.constant_schedule(0.1), NORMALIZATION, label_smoothing=0.1)
+SETTINGS = StepSettings(
+    optax.sgd(0.1), optax.schedules.constant_schedule(0.1), NORMALIZATION, cross_entropy(()), label_smoothing=0.1
+)
 ALL_AUGMENTATION = ClipAugmentation(erasing_probability=0.5, mixup_alpha=0.8, cutmix_alpha=1.0)
 SHAPE = (4, 32, 32, 3)
 DIMENSIONS = re.compile(r"\[([\d,]+)\]")
@@ -36,7 +40,7 @@ class FrameMeans(nn.Module):
     batch_norm_groups: int = 1
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, clips: jax.Array, *, train: bool = False) -> jax.Array:
         colours = BatchNorm(groups=self.batch_norm_groups, name="norm")(clips.mean(axis=(1, 2, 3)), train=train)
         return nn.Dense(self.num_classes, name="head")(jnp.tanh(nn.Dense(8, name="hidden")(colours)))
 
@@ -45,7 +49,7 @@ class Regularised(FrameMeans):
     """The same with a loss of its own for each clip, its mean colour, and a number to report."""
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, clips: jax.Array, *, train: bool = False) -> jax.Array:
         strength = self.param("strength", nn.initializers.constant(2.0), ())
         if not self.is_initializing():
             self.sow("losses", "colour", strength * clips.mean(axis=(1, 2, 3, 4)))
@@ -68,7 +72,7 @@ def make_batch(clips: int = 8) -> dict[str, np.ndarray]:
 
 
 def make_state(settings: StepSettings = SETTINGS) -> TrainState:
-    variables = initial_variables(FrameMeans(), jax.random.key(3), SHAPE)
+    variables = trace_model(FrameMeans(), clip_shape=SHAPE).init(jax.random.key(3))
     return initial_state(variables, settings.optimizer, jax.random.key(1), averaged=bool(settings.ema_decays))
 
 
@@ -125,7 +129,7 @@ def test_a_loss_that_is_not_finite_leaves_the_state_as_it_was() -> None:
 
 
 def test_what_a_model_stores_as_losses_and_summaries_is_added_and_reported() -> None:
-    variables = initial_variables(Regularised(), jax.random.key(3), SHAPE)
+    variables = trace_model(Regularised(), clip_shape=SHAPE).init(jax.random.key(3))
     batch = make_batch()
     colours = np.asarray(NORMALIZATION(jnp.asarray(batch["clip"]))).mean(axis=(1, 2, 3, 4))
     added = float(np.average(colours, weights=batch["weight"]))

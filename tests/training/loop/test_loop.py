@@ -2,6 +2,7 @@ import json
 import pathlib
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,9 +19,10 @@ from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
 from motion_vit.training.evaluation import evaluate as evaluation
 from motion_vit.training.logs.progress import Progress
 from motion_vit.training.logs.writers import Writers, read_json_lines
-from motion_vit.training.loop import loop as run_module
-from motion_vit.training.loop.train import TrainingResult, train
+from motion_vit.training.loop import loop
+from motion_vit.training.loop.loop import TrainingResult, train
 from motion_vit.training.step.program import TrainingProgram
+from motion_vit.training.step.train_step import LogitsFunction
 
 
 def run(config: ConfigDict, folder: pathlib.Path, max_steps: int | None = None) -> TrainingResult:
@@ -95,9 +97,7 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(
     small_config.optimizer.clip_norm = 0.0
     small_config.checkpoint.every_steps = 1
     small_config.data.validation = ""
-    with pytest.raises(
-        UserError, match=r"the loss is .*(nan|inf).* near step \d.*last good checkpoint is that of step"
-    ):
+    with pytest.raises(UserError, match=r"the loss is .*(nan|inf).* at step \d.*last good checkpoint is that of step"):
         run(small_config, tmp_path)
     assert all(np.isfinite(value).all() for value in variables_of(tmp_path).values())
 
@@ -203,14 +203,14 @@ def test_a_signal_in_an_evaluation_ends_it_and_the_run_saves(
 def test_a_signal_in_the_last_evaluation_lets_it_end(
     small_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate = run_module.evaluate
+    evaluate = loop.evaluate
 
     def preempted(*arguments: object, **options: object) -> evaluation.Evaluation:
         signal.raise_signal(signal.SIGTERM)
         return evaluate(*arguments, **options)
 
     small_config.evaluation.every_epochs = 2
-    monkeypatch.setattr(run_module, "evaluate", preempted)
+    monkeypatch.setattr(loop, "evaluate", preempted)
     result = run(small_config, tmp_path)
     assert result.completed
     assert result.top1 is not None
@@ -222,13 +222,15 @@ def test_a_run_says_how_many_validation_videos_have_logits_that_are_not_finite(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    evaluate = run_module.evaluate
+    evaluate = loop.evaluate
 
-    def spoiled(model: nn.Module, variables: dict, *arguments: object, **options: object) -> evaluation.Evaluation:
-        return evaluate(model, jax.tree.map(lambda leaf: leaf * np.nan, variables), *arguments, **options)
+    def spoiled(
+        logits_of: LogitsFunction, variables: dict, *arguments: object, **options: object
+    ) -> evaluation.Evaluation:
+        return evaluate(logits_of, jax.tree.map(lambda leaf: leaf * np.nan, variables), *arguments, **options)
 
     small_config.evaluation.every_epochs = 2
-    monkeypatch.setattr(run_module, "evaluate", spoiled)
+    monkeypatch.setattr(loop, "evaluate", spoiled)
     assert run(small_config, tmp_path).top1 == 0
     assert "11 of 11 videos have NaN or infinite logits and count as wrong: " in capsys.readouterr().out
 
@@ -262,3 +264,38 @@ def test_averages_that_the_run_does_not_keep_cannot_be_evaluated(
     with pytest.raises(UserError, match="but the run keeps no averages: config field ema is empty"):
         run(small_config, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_model_is_built_once_and_traced_once_before_the_first_step(
+    small_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    """Once for its shapes, costs and initial weights; then in the compiled step, and in the evaluation."""
+    calls: list[bool] = []
+
+    def count(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "__call__" and context.module.path == ():
+            calls.append(kwargs.get("train", False))
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(count):
+        run(small_config, tmp_path, max_steps=2)
+        assert calls == [False, True]
+        run(small_config, tmp_path)
+    assert calls == [False, True, False, True, False]
+
+
+def test_metrics_stay_on_the_devices_until_a_line_is_due(
+    small_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[int] = []
+    device_get = jax.device_get
+    monkeypatch.setattr(
+        jax, "device_get", lambda tree: (fetched.append(len(jax.tree.leaves(tree))), device_get(tree))[1]
+    )
+    small_config.data.validation = ""
+    small_config.log.every_steps = 3
+    small_config.epochs = 4.0
+    run(small_config, tmp_path)
+    metrics_of_a_step = fetched[0]
+    # The first step, whose time is told, then the rest of each epoch at once; nothing is left in between.
+    assert [count // metrics_of_a_step for count in fetched if count] == [1, 2, 3, 3, 3]

@@ -1,0 +1,134 @@
+"""Everything that a run reports while it trains: lines on the console, metrics in files, and its pace."""
+
+import contextlib
+import pathlib
+import statistics
+import types
+from collections.abc import Mapping, Sequence
+
+import jax
+
+from motion_vit.training.logs.meter import Meter, StepMetrics
+from motion_vit.training.logs.progress import Progress, step_line
+from motion_vit.training.logs.throughput import Throughput
+from motion_vit.training.logs.writers import Writers
+
+
+class RunLog:
+    """The log of a run; a context manager around its steps.
+
+    Args:
+      workdir: folder of the run, for the metrics.
+      first: steps done before.
+      total: steps of the whole run.
+      throughput: what a clip costs, and the devices of all processes.
+      local_devices: devices of this process, whose memory is reported.
+      active: whether anything is printed and written: in a run of many processes, only by one of them.
+
+    Raises:
+      UserError: the files cannot be written.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        first: int,
+        total: int,
+        throughput: Throughput,
+        local_devices: Sequence[jax.Device],
+        *,
+        active: bool = True,
+    ) -> None:
+        self._total = total
+        self._paces: list[float] = []
+        with contextlib.ExitStack() as opened:
+            self._writers = opened.enter_context(Writers(workdir, first, active=active))
+            self._progress = opened.enter_context(Progress(first, total, shown=active))
+            self._opened = opened.pop_all()
+        self._meter = Meter(throughput, local_devices)
+
+    def __enter__(self) -> "RunLog":
+        """Nothing: the files are open and the bar is drawn."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
+    ) -> None:
+        """Closes the files and ends the bar."""
+        self._opened.close()
+
+    @property
+    def clips_per_second(self) -> float | None:
+        """The median over the log lines so far, None without one."""
+        return statistics.median(self._paces) if self._paces else None
+
+    def line(self, text: str) -> None:
+        """Prints a line.
+
+        Args:
+          text: the line.
+        """
+        self._progress.line(text)
+
+    def add_step(self, metrics: StepMetrics, clips: int, waited: float) -> None:
+        """Counts a step that was handed to the devices.
+
+        Args:
+          metrics: of `make_train_step`, on the devices; they need not be there yet.
+          clips: clips of the step, of all processes.
+          waited: seconds that the devices had nothing to do before this process's part of the batch came.
+        """
+        self._meter.add_step(metrics, clips, waited)
+        self._progress.advance()
+
+    def fetch(self) -> list[Mapping[str, float]]:
+        """Waits for the metrics of the steps since it was last called, and brings them to the host at once.
+
+        Returns:
+          The metrics of each of these steps.
+        """
+        return self._meter.fetch()
+
+    def start_clock(self) -> None:
+        """Measures the pace from here on, without what was before, such as compilation."""
+        self._progress.start_clock()
+        self._meter.restart()
+
+    def leave_out(self, seconds: float) -> None:
+        """Takes time that was spent on something else, such as evaluation, out of the pace.
+
+        Args:
+          seconds: how much, just now.
+        """
+        self._meter.leave_out(seconds)
+
+    def write_steps(self, step: int, undecodable: int) -> None:
+        """Logs the steps since the last such line.
+
+        Args:
+          step: steps done.
+          undecodable: videos that could not be decoded so far.
+
+        Raises:
+          UserError: the files cannot be written.
+        """
+        summary = self._meter.summary()
+        self._paces.append(summary["clips_per_second"])
+        self._writers.write(step, "train", {**summary, "undecodable": float(undecodable)})
+        self.line(step_line(step, self._total, summary, self._progress.time_left()))
+        self._meter.restart()
+
+    def write_validation(self, step: int, top1: float, top5: float, remark: str) -> None:
+        """Logs an evaluation.
+
+        Args:
+          step: steps done.
+          top1: accuracy, from 0 to 1.
+          top5: the same of the five most probable classes.
+          remark: the end of the line.
+
+        Raises:
+          UserError: the files cannot be written.
+        """
+        self._writers.write(step, "validation", {"top1": top1, "top5": top5})
+        self.line(f"step {step}/{self._total}  validation top-1 {100 * top1:.1f} %  top-5 {100 * top5:.1f} %{remark}")

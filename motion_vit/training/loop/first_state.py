@@ -1,0 +1,36 @@
+"""The state that a call of `train` starts from."""
+
+from collections.abc import Sequence
+
+from motion_vit.data.batches.training_batches import TrainingBatches
+from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
+from motion_vit.training.loop.initial_weights import start_from_weights
+from motion_vit.training.step.program import TrainingProgram
+from motion_vit.training.step.state import TrainState
+
+
+def first_state(
+    program: TrainingProgram, checkpoints: Checkpoints, batches: TrainingBatches, label_names: Sequence[str]
+) -> tuple[TrainState, str]:
+    """Restores the latest checkpoint, or makes the state before the first step; every process must call it.
+
+    Args:
+      program: what the recipe compiles.
+      checkpoints: the checkpoints of the run.
+      batches: the training data, which is put to the place where the checkpoint left it.
+      label_names: classes of the training data.
+
+    Returns:
+      The state on the devices, and a line on the weights that it starts from, "" for the log to say nothing.
+
+    Raises:
+      UserError: a checkpoint or the initial weights cannot be read, or are of another model or of other data.
+    """
+    step = checkpoints.agree_on_latest_step()
+    if step is not None:
+        restored = checkpoints.restore(program.abstract_state(), step)
+        batches.set_state(restored.data_state)
+        return restored.state, ""
+    if program.config.initial_weights:
+        return start_from_weights(program, label_names)
+    return program.initial_state(), ""

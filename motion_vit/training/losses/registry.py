@@ -1,0 +1,103 @@
+"""The classification losses, by the name that the recipe field `loss.name` takes.
+
+A loss is a function of logits and targets that gives a number for each clip. It is made, once for a run, by a function
+that is registered here. Losses of a package of one's own are registered by importing it, for example in a recipe file.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError, did_you_mean
+from motion_vit.training.losses.class_weighted import class_weighted
+from motion_vit.training.losses.cross_entropy import cross_entropy
+from motion_vit.training.losses.focal import focal
+
+Loss = Callable[[Float[Array, "b classes"], Float[Array, "b classes"]], Float[Array, " b"]]
+"""Logits in float32 and target probabilities, which sum to 1, to the loss of each clip."""
+
+
+LossFactory = Callable[..., Loss]
+"""Makes a loss for a run: `factory(clips_of_class, **options)`.
+
+`clips_of_class` are the training clips of each class, in the order of the logits. The options are the recipe field
+`loss.options`; each is a keyword argument with a default. A value that it cannot have raises `ValueError`.
+"""
+
+_LOSSES: dict[str, LossFactory] = {"cross_entropy": cross_entropy, "class_weighted": class_weighted, "focal": focal}
+
+
+def register_loss(name: str, factory: LossFactory) -> None:
+    """Makes a loss known by a name, which the recipe field `loss.name` then takes.
+
+    Args:
+      name: the name.
+      factory: makes the loss.
+
+    Raises:
+      ValueError: another loss has the name, or an option of the factory has no default.
+    """
+    if _LOSSES.get(name, factory) is not factory:
+        raise ValueError(f"there is another loss called {name!r}: choose another name.")
+    without = [option for option, default in _options_of(factory).items() if default is inspect.Parameter.empty]
+    if without:
+        raise ValueError(f"the option {without[0]!r} of the loss {name!r} has no default: give it one.")
+    _LOSSES[name] = factory
+
+
+def list_losses() -> tuple[str, ...]:
+    """Lists the names that the recipe field `loss.name` takes."""
+    return tuple(_LOSSES)
+
+
+def make_loss(name: str, options: Mapping[str, Any], clips_of_class: Sequence[int]) -> Loss:
+    """Makes a loss by its name.
+
+    Args:
+      name: one of `list_losses()`.
+      options: options of the loss that differ from their defaults.
+      clips_of_class: training clips of each class, in the order of the logits.
+
+    Returns:
+      The loss.
+
+    Raises:
+      UserError: there is no such loss or option, or an option has a value that it cannot have.
+    """
+    check_loss(name, options)
+    try:
+        return _LOSSES[name](clips_of_class, **options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the loss {name!r} with loss.options {dict(options)} cannot be made: {error}.") from error
+
+
+def check_loss(name: str, options: Iterable[str]) -> None:
+    """Checks that there is a loss of a name with such options.
+
+    Args:
+      name: one of `list_losses()`.
+      options: names of options.
+
+    Raises:
+      UserError: there is no such loss or option.
+    """
+    if name not in _LOSSES:
+        raise UserError(
+            f"config field loss.name is {name!r}, but must be one of {', '.join(_LOSSES)}."
+            f"{did_you_mean(name, _LOSSES)} "
+            "A loss of your own is known once the module that registers it is imported, for example by the recipe file."
+        )
+    known = _options_of(_LOSSES[name])
+    if unknown := [option for option in options if option not in known]:
+        raise UserError(
+            f"config field loss.options.{unknown[0]} is no option of the loss {name!r}."
+            f"{did_you_mean(unknown[0], known)} Its options are: {', '.join(known) or 'none'}."
+        )
+
+
+def _options_of(factory: LossFactory) -> dict[str, Any]:
+    """The options of a loss and their defaults: all parameters but the first."""
+    _, *options = inspect.signature(factory).parameters.values()
+    return {option.name: option.default for option in options}
