@@ -123,7 +123,7 @@ def test_short_floats_are_rounded_as_in_every_other_export(dtype, tmp_path):
 def test_what_a_state_dict_cannot_hold_is_refused(tmp_path):
     with pytest.raises(UserError, match="no place for the scales of int8-weights"):
         exported(trained_model("uniformer_tiny"), tmp_path, "int8-weights")
-    with pytest.raises(UserError, match="no PyTorch naming is known for SmallNetwork"):
+    with pytest.raises(UserError, match="SmallNetwork, and no names for its weights in PyTorch"):
         exported(small_trained_model(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
