@@ -57,6 +57,21 @@ def load_trained(
     return _with_evaluation(trained, path)
 
 
+def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
+    """Takes a trained model as it is, or reads it from where it is.
+
+    Args:
+      model: a trained model, or a folder or name as `load_trained` takes it.
+
+    Returns:
+      The model, with the last checkpoint of a run.
+
+    Raises:
+      UserError: as `load_trained`.
+    """
+    return model if isinstance(model, TrainedModel) else load_trained(model)
+
+
 def _is_checkpoint(path: pathlib.Path) -> bool:
     """Whether a folder holds a run or weights, complete or not."""
     return (path / CHECKPOINTS_FOLDER).is_dir() or is_description(path / CONFIG_FILE) or (path / WEIGHTS_FILE).exists()
