@@ -1,38 +1,77 @@
 """Video transformers that see motion: EMIM and its kin in JAX/Flax."""
 
-import os
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from motion_vit.errors import UserError
-from motion_vit.models.intermediates import apply_with_intermediates
-from motion_vit.models.registry import create_model, list_models
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
+    from motion_vit.interop.families.registry import register_family
+    from motion_vit.models.intermediates import apply_with_intermediates
+    from motion_vit.models.registry import create_model, list_models
+    from motion_vit.modules.emim import Emim
+    from motion_vit.modules.m2a import M2A
+    from motion_vit.modules.motion_prompt import MotionPrompt
+    from motion_vit.ops.cost_volume import cost_volume_attention
+    from motion_vit.training.checkpoints.load_trained import load_trained as load
     from motion_vit.training.checkpoints.trained_model import TrainedModel
+    from motion_vit.training.evaluation.prediction import predict
+    from motion_vit.training.losses.registry import register_loss
+    from motion_vit.visualization.visualize_video import visualize_video as visualize
 
-__all__ = ["UserError", "apply_with_intermediates", "create_model", "list_models", "load"]
+    __version__: str
+
+__all__ = [
+    "M2A",
+    "Emim",
+    "MotionPrompt",
+    "TrainedModel",
+    "UserError",
+    "__version__",
+    "apply_with_intermediates",
+    "cost_volume_attention",
+    "create_model",
+    "list_models",
+    "load",
+    "predict",
+    "register_family",
+    "register_loss",
+    "visualize",
+]
+
+# Where each name comes from. It is imported when it is first asked for: those who take an operator need not wait for
+# Flax, nor those who build a model for what trains it.
+_PLACES = {
+    "M2A": "motion_vit.modules.m2a:M2A",
+    "Emim": "motion_vit.modules.emim:Emim",
+    "MotionPrompt": "motion_vit.modules.motion_prompt:MotionPrompt",
+    "TrainedModel": "motion_vit.training.checkpoints.trained_model:TrainedModel",
+    "apply_with_intermediates": "motion_vit.models.intermediates:apply_with_intermediates",
+    "cost_volume_attention": "motion_vit.ops.cost_volume:cost_volume_attention",
+    "create_model": "motion_vit.models.registry:create_model",
+    "list_models": "motion_vit.models.registry:list_models",
+    "load": "motion_vit.training.checkpoints.load_trained:load_trained",
+    "predict": "motion_vit.training.evaluation.prediction:predict",
+    "register_family": "motion_vit.interop.families.registry:register_family",
+    "register_loss": "motion_vit.training.losses.registry:register_loss",
+    "visualize": "motion_vit.visualization.visualize_video:visualize_video",
+}
 
 
-def load(folder: str | os.PathLike[str], *, mesh: "Mesh | None" = None) -> "TrainedModel":
-    """Loads a trained model: `trained.model.apply(trained.variables, clips)` gives the logits of `trained.label_names`.
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-    Clips are normalised as `motion_vit.training.inputs.normalization.normalization(trained.config)` does it.
-    `motion_vit.training.checkpoints.load_trained` says more, and takes the best checkpoint or averages of a run.
+        return version(__name__)
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
 
-    Args:
-      folder: a weights folder, as `motion-vit export --format safetensors` or `huggingface` and `motion-vit import`
-        write it, the workdir of a `motion-vit train` run, or "demo" for the small model that is installed.
-      mesh: devices that hold the variables, all by default.
 
-    Returns:
-      Model, variables, label names and recipe.
-
-    Raises:
-      UserError: the folder is neither, or is damaged.
-    """
-    # Those who build models alone need not wait for the training code to be imported.
-    from motion_vit.training.checkpoints.load_trained import load_trained
-
-    return load_trained(folder, mesh=mesh)
+def __dir__() -> list[str]:
+    """Lists what is there, imported or not."""
+    return sorted({*globals(), *__all__})

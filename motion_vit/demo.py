@@ -19,7 +19,6 @@ from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, 
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.evaluation.evaluate import Evaluation, write_report
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.evaluation.prediction import predict
 from motion_vit.training.logs.curves import CURVES_FILE
 from motion_vit.training.logs.progress import duration
 from motion_vit.training.logs.writers import METRICS_FILE, TENSORBOARD_FOLDER
@@ -124,7 +123,7 @@ def _evaluate(config: ConfigDict, run: pathlib.Path, data: pathlib.Path) -> dict
 def _predict_one(trained: TrainedModel, data: pathlib.Path) -> str:
     """Predicts the first video of a list, and returns its path."""
     videos = read_video_list(data, label_names=trained.label_names)
-    (prediction,) = predict(trained, videos.paths[:1], mesh=meshes.data_mesh())
+    (prediction,) = trained.predict(videos.paths[:1])
     print(f"  {os.path.relpath(prediction.path)}, which shows {videos.label_names[videos.labels[0]]}:")
     for name, probability in prediction.classes:
         print(f"  {100 * probability:5.1f} %  {name}")

@@ -3,6 +3,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 
 import jax
@@ -15,7 +16,7 @@ from motion_vit import cli
 from motion_vit.data.datasets.registry import DATASETS
 from motion_vit.training.checkpoints.run_checkpoints import Which
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
-from motion_vit.training.evaluation.prediction import Prediction
+from motion_vit.training.inference.prediction import Prediction
 
 RECIPE = str(pathlib.Path(__file__).resolve().parents[1] / "configs" / "my_videos.py")
 
@@ -219,10 +220,8 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
 def test_a_video_whose_logits_are_not_finite_is_said_to_show_no_class(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: None)
-    monkeypatch.setattr(
-        "motion_vit.training.evaluation.prediction.predict", lambda *_, **__: iter([Prediction("x.mp4", ())])
-    )
+    trained = types.SimpleNamespace(predict=lambda *_, **__: [Prediction("x.mp4", ())])
+    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
     assert cli.main(["predict", "x.mp4", "--checkpoint", "run"]) == 0
     assert capsys.readouterr().out == "x.mp4\n  no class: the logits are NaN or infinite\n"
 

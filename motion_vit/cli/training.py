@@ -154,21 +154,16 @@ def add_predict(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from motion_vit.training.checkpoints.load_trained import load_trained
-    from motion_vit.training.evaluation.prediction import predict
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.parallel.mesh import data_mesh
 
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
-    predictions = predict(trained, options.videos, top=options.top, mesh=mesh)
+    predictions = (trained.predict(video, top=options.top, mesh=mesh)[0] for video in options.videos)
     if options.json:
         print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))
         return 0
     for prediction in predictions:
-        print(prediction.path)
-        if not prediction.classes:
-            print("  no class: the logits are NaN or infinite")
-        for name, probability in prediction.classes:
-            print(f"  {100 * probability:5.1f} %  {name}")
+        print(prediction)
     return 0

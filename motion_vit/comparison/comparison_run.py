@@ -13,7 +13,7 @@ from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.errors import UserError
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.loop.loop import train
-from motion_vit.training.loop.workdir import CONFIG_FILE, check_continues
+from motion_vit.training.loop.workdir import RECIPE_FILE, check_continues
 from motion_vit.training.recipe.checks import build_model
 
 LOG_FILE = "log.txt"
@@ -52,7 +52,7 @@ class ComparisonRun:
           UserError: the folder holds a run that was trained with another recipe, or its files are damaged.
         """
         known = read_result(self.folder)
-        if known is None or not (self.folder / CONFIG_FILE).exists():
+        if known is None or not (self.folder / RECIPE_FILE).exists():
             return None
         try:
             check_continues(self.folder, self.config)

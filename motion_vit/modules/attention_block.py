@@ -40,7 +40,7 @@ class AttentionBlock(nn.Module):
     depthwise_implementation: str | None = None
 
     @nn.compact
-    def __call__(self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool) -> Clips:
+    def __call__(self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool = False) -> Clips:
         """Applies the block; random draws come from the RNG `dropout`.
 
         Args:

@@ -35,7 +35,7 @@ class BatchNorm(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *space c"], *, train: bool) -> Float[Array, "b *space c"]:
+    def __call__(self, x: Float[Array, "b *space c"], *, train: bool = False) -> Float[Array, "b *space c"]:
         """Normalises `x`, with the statistics of `x` when `train` and with the running ones otherwise.
 
         The running statistics live in the collection `batch_stats` (`mean`, `var`), which must be mutable when `train`.

@@ -35,7 +35,7 @@ class ConvolutionBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t h w c"], stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool
+        self, x: Float[Array, "b t h w c"], stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool = False
     ) -> Float[Array, "b t h w c"]:
         """Applies the block; random draws come from the RNG `dropout`.
 

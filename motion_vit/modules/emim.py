@@ -95,7 +95,7 @@ class Emim(nn.Module):
     implementation: str | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b t h w c"]:
+    def __call__(self, x: Float[Array, "b t h w c"], *, train: bool = False) -> Float[Array, "b t h w c"]:
         """Attends; the output projection is included, the residual is not.
 
         Raises:

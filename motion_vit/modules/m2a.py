@@ -97,7 +97,7 @@ class M2A(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
+    def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Gates `x`; the residual is included.
 
         Args:
@@ -160,7 +160,7 @@ class M2A(nn.Module):
 class _NoMotion(nn.Module):
     """Leaves features as they are."""
 
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
+    def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Returns `x`."""
         return x
 

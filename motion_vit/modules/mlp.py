@@ -26,7 +26,7 @@ class Mlp(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*batch c"], *, train: bool) -> Float[Array, "*batch c"]:
+    def __call__(self, x: Float[Array, "*batch c"], *, train: bool = False) -> Float[Array, "*batch c"]:
         """Applies the perceptron; dropout draws from the RNG `dropout` when `train`."""
         features = x.shape[-1]
         x = Linear(self.hidden_features, self.kernel_init, self.dtype, name="fc1")(x)

@@ -57,7 +57,7 @@ class MotionExcitation(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
+    def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Gives the motion at every frame; `train` as for BatchNorm."""
         channels = x.shape[-1]
         norm = {"groups": self.batch_norm_groups, "dtype": self.dtype}
@@ -87,7 +87,7 @@ class TemporalDifference(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
+    def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Gives the motion at every frame; `train` as for BatchNorm.
 
         Raises:

@@ -49,7 +49,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool
+        self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool = False
     ) -> Float[Array, "b t h2 w2 c2"]:
         """Applies the block; random draws come from the RNG `dropout`.
 
@@ -105,7 +105,7 @@ class ResidualStem(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool) -> Float[Array, "b t h4 w4 c"]:
+    def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool = False) -> Float[Array, "b t h4 w4 c"]:
         """Applies the layers to every frame."""
         shared: dict[str, Any] = {"dtype": self.dtype}
         init = initializers.residual_kernel

@@ -44,7 +44,7 @@ class JointAttentionBlock(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool) -> Tokens:
+    def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Tokens:
         """Applies the block; random draws come from the RNG `dropout`.
 
         Args:
@@ -102,7 +102,7 @@ class DividedAttentionBlock(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool) -> Tokens:
+    def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Tokens:
         """Applies the block; random draws come from the RNG `dropout`.
 
         Args:

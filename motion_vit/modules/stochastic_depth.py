@@ -15,7 +15,7 @@ class StochasticDepth(nn.Module):
 
     @nn.compact
     def __call__(
-        self, branch: Float[Array, "b *rest"], rate: float | Float[Array, ""], *, train: bool
+        self, branch: Float[Array, "b *rest"], rate: float | Float[Array, ""], *, train: bool = False
     ) -> Float[Array, "b *rest"]:
         """Drops the branch of each example with probability `rate` when `train`; draws from the RNG `dropout`.
 

@@ -35,7 +35,7 @@ class TemporalAdaptive(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
+    def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Aggregates; `train` as for BatchNorm.
 
         Raises:

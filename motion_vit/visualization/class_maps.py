@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motion_vit.errors import UserError
-from motion_vit.training.evaluation.metrics import finite_rows
+from motion_vit.training.inference.ranking import finite_rows
 from motion_vit.visualization import recording
 from motion_vit.visualization.class_activation import activation_layer, class_numbers, classifier_weights, grad_cam
 from motion_vit.visualization.clip_recording import ClipRecording, Subject

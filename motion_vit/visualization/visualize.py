@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.evaluation.prediction import ranked_classes
+from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.visualization.attention_layers import attention_layers

@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 import motion_vit
-from motion_vit.interop.families import uniformer_names
+from motion_vit.interop.families import uniformer
 from motion_vit.interop.families.name_rules import torch_entry
 from motion_vit.interop.importing.state_dict import load_torch
 
@@ -33,7 +33,7 @@ def build(name):
 def to_torch(tree):
     """Arrays of a params or batch_stats tree under PyTorch's names, in its layouts."""
     flat = {path: np.asarray(value) for path, value in traverse_util.flatten_dict(tree, sep="/").items()}
-    entries = {path: torch_entry(uniformer_names.RULES, path) for path in flat}
+    entries = {path: torch_entry(uniformer.RULES, path) for path in flat}
     return {entries[path].name: entries[path].layout.to_torch(value) for path, value in flat.items()}
 
 

@@ -9,7 +9,7 @@ from flax import traverse_util
 
 import motion_vit
 from motion_vit.interop.families.name_rules import torch_entry
-from motion_vit.interop.families.resnet_names import resnet_rules
+from motion_vit.interop.families.resnet import resnet_rules
 
 AUTHORS_NAMES = {
     "resnet18_tsn": "tsn_resnet18",

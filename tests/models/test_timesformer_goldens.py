@@ -8,7 +8,7 @@ import pytest
 from flax import traverse_util
 
 import motion_vit
-from motion_vit.interop.families import timesformer_names
+from motion_vit.interop.families import timesformer
 from motion_vit.interop.families.name_rules import torch_entry
 
 
@@ -17,7 +17,7 @@ def build(scheme):
     model = motion_vit.create_model("timesformer_tiny", attention=scheme)
     weights = goldens.state_dict(f"timesformer_tiny_{scheme}")
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.clip_shape)))
-    entries = {path: torch_entry(timesformer_names.RULES, path) for path in traverse_util.flatten_dict(shapes, sep="/")}
+    entries = {path: torch_entry(timesformer.RULES, path) for path in traverse_util.flatten_dict(shapes, sep="/")}
     assert {entry.name for entry in entries.values()} == set(weights)
     flat = {path: entry.layout.to_flax(weights[entry.name]) for path, entry in entries.items()}
     return model, traverse_util.unflatten_dict(flat, sep="/")
@@ -34,7 +34,7 @@ def test_evaluation_logits_are_those_of_the_authors(scheme):
 def test_layouts_undo_each_other():
     _, variables = build("divided_space_time")
     for path, value in traverse_util.flatten_dict(variables, sep="/").items():
-        layout = torch_entry(timesformer_names.RULES, path).layout
+        layout = torch_entry(timesformer.RULES, path).layout
         np.testing.assert_array_equal(layout.to_flax(layout.to_torch(value)), value, err_msg=path)
 
 

@@ -10,7 +10,7 @@ import pytest
 from flax import traverse_util
 
 import motion_vit
-from motion_vit.interop.families.weight_names import torch_entries
+from motion_vit.interop.families.registry import torch_entries
 
 # Of 32 x 32 pixels a single token would be left in stage 4, and the rounding of a pixel's last bit would move gradients
 # behind its normalisations by as much as the comparison below allows.

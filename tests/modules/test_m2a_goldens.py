@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from motion_vit.interop.families.m2a_names import m2a_rules
-from motion_vit.interop.families.name_rules import torch_entry
+from motion_vit.interop.families.motion_modules import motion_module_rules
+from motion_vit.interop.families.name_rules import Scope, torch_entry
 from motion_vit.modules.m2a import make_motion_module
 
 AUTHORS_NAMES = {
@@ -40,7 +40,7 @@ def test_output_and_every_gradient_are_those_of_the_authors(kind):
     x, cotangent = (jnp.asarray(golden[name]) for name in ("x", "cotangent"))
     shapes = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), x)
     shapes = traverse_util.flatten_dict(shapes, sep="/")
-    entries = {path: torch_entry(m2a_rules(kind, "", "", {}), path) for path in shapes}
+    entries = {path: torch_entry(motion_module_rules(kind, Scope()), path) for path in shapes}
     values = {}
     for path, entry in entries.items():
         weight = goldens.weight(entry.name, entry.layout.torch_shape(shapes[path].shape))

@@ -8,7 +8,7 @@ from torch.nn.functional import batch_norm, conv2d
 
 import motion_vit
 from motion_vit.interop.families.name_rules import torch_entry
-from motion_vit.interop.families.resnet_names import resnet_rules
+from motion_vit.interop.families.resnet import resnet_rules
 from motion_vit.modules.residual_block import ResidualBlock
 
 RNG = np.random.default_rng(0)

@@ -106,7 +106,9 @@ def test_a_model_whose_logits_are_not_finite_is_shown_with_no_class(trained, vid
     model = trained("uniformer")
     head = model.variables["params"]["head"]
     spoiled = {**head, "bias": np.full_like(head["bias"], np.nan)}
-    model = model._replace(variables={**model.variables, "params": {**model.variables["params"], "head": spoiled}})
+    model = dataclasses.replace(
+        model, variables={**model.variables, "params": {**model.variables["params"], "head": spoiled}}
+    )
     seen = visualize(model, video, what=["motion", "cam", "grad-cam"])
     assert seen.predictions == ()
     assert "The logits of this clip are NaN or infinite: no class is more probable than another." in seen.notes

@@ -15,7 +15,8 @@ from flax import linen as nn
 
 from motion_vit.errors import UserError
 from motion_vit.interop.exporting.missing_package import missing_package
-from motion_vit.interop.families.weight_names import RUNNING_MEAN, STEP_COUNTER, torch_entries
+from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
+from motion_vit.interop.families.registry import torch_entries
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
 

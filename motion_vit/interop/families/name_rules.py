@@ -1,50 +1,16 @@
-"""How weights are called and laid out here and in PyTorch, as tables that read in both directions."""
+"""How weights are called here and in PyTorch, as tables of rules that read in both directions."""
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+from motion_vit.interop.families.layouts import LINEAR, SAME, Layout
 
-from motion_vit.interop.files.stored_tensor import Shape
+STEP_COUNTER = "num_batches_tracked"
+"""PyTorch's count of BatchNorm updates. It is used only without a momentum, which no model here does."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """The order of a weight's axes in PyTorch and here, as a pair of functions that undo each other.
-
-    Attributes:
-      description: the axes in PyTorch and here.
-      to_flax: takes an array from PyTorch's layout to ours.
-      to_torch: takes an array from our layout to PyTorch's.
-    """
-
-    description: str
-    to_flax: Callable[[np.ndarray], np.ndarray]
-    to_torch: Callable[[np.ndarray], np.ndarray]
-
-    def torch_shape(self, shape: Shape) -> Shape:
-        """The shape in PyTorch of a weight that has this shape here."""
-        return self.to_torch(np.broadcast_to(np.float32(0), shape)).shape
-
-
-SAME = Layout("the same in both", lambda x: x, lambda x: x)
-LINEAR = Layout("[out, in] to [in, out]", lambda x: x.transpose(1, 0), lambda x: x.transpose(1, 0))
-POINTWISE = Layout(
-    "[out, in, 1, 1, 1] to [in, out]",
-    lambda x: x[:, :, 0, 0, 0].transpose(1, 0),
-    lambda x: x.transpose(1, 0)[:, :, None, None, None],
-)
-CONVOLUTION = Layout(
-    "[out, in, t, h, w] to [t, h, w, in, out]",
-    lambda x: x.transpose(2, 3, 4, 1, 0),
-    lambda x: x.transpose(4, 3, 0, 1, 2),
-)
-DEPTHWISE = Layout(
-    "[channels, 1, t, h, w] to [t, h, w, channels]",
-    lambda x: x[:, 0].transpose(1, 2, 3, 0),
-    lambda x: x.transpose(3, 0, 1, 2)[:, None],
-)
+RUNNING_MEAN = "running_mean"
+"""What lies beside a step counter, in every BatchNorm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +30,104 @@ class Rule:
     fields: Mapping[str, str]
 
     def torch_name(self, path: str) -> str | None:
-        """The name in PyTorch of the weight at a path here, or None if the rule is about other weights."""
+        """Names the weight at a path in PyTorch.
+
+        Args:
+          path: a path here, beginning with the collection.
+
+        Returns:
+          None if the rule is about other weights.
+        """
         pattern = re.escape(self.path)
         for field, values in self.fields.items():
             pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{field}>{values})")
         match = re.fullmatch(pattern, path)
         return self.name.format(**match.groupdict()) if match else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """A module under both names, and the rules of the layers in it.
+
+    Attributes:
+      path: path here, without the collection, with "/" at the end unless it is empty.
+      name: name in PyTorch, with "." at the end unless it is empty.
+      fields: pattern of each field in braces, of the module and of the layers in it.
+    """
+
+    path: str = ""
+    name: str = ""
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def inner(self, path: str, name: str) -> "Scope":
+        """Names a module inside of this one.
+
+        Args:
+          path: path from here, with "/" at the end unless it is empty.
+          name: name from here, with "." at the end unless it is empty.
+        """
+        return Scope(self.path + path, self.name + name, self.fields)
+
+    def weight(self, path: str, name: str, layout: Layout = SAME) -> Rule:
+        """Makes the rule of one parameter.
+
+        Args:
+          path: path of the parameter in this module.
+          name: name of the parameter in this module.
+          layout: the order of axes in both.
+        """
+        return self._rule("params", path, name, layout)
+
+    def kernel(self, path: str, name: str, layout: Layout = LINEAR) -> Rule:
+        """Makes the rule of a layer that has a kernel and no bias.
+
+        Args:
+          path: path of the layer.
+          name: name of the layer.
+          layout: the order of the kernel's axes in both.
+        """
+        return self.weight(f"{path}/kernel", f"{name}.weight", layout)
+
+    def layer(self, path: str, name: str, layout: Layout = LINEAR) -> tuple[Rule, Rule]:
+        """Makes the rules of a layer: its kernel and its bias.
+
+        Args:
+          path: path of the layer.
+          name: name of the layer.
+          layout: the order of the kernel's axes in both.
+        """
+        return self.kernel(path, name, layout), self.weight(f"{path}/bias", f"{name}.bias")
+
+    def norm(self, path: str, name: str) -> tuple[Rule, Rule]:
+        """Makes the rules of a normalisation: its scale and its bias.
+
+        Args:
+          path: path of the layer.
+          name: name of the layer.
+        """
+        return self.weight(f"{path}/scale", f"{name}.weight"), self.weight(f"{path}/bias", f"{name}.bias")
+
+    def statistics(self, path: str, name: str) -> tuple[Rule, Rule]:
+        """Makes the rules of what a BatchNorm counts: its running mean and variance.
+
+        Args:
+          path: path of the layer.
+          name: name of the layer.
+        """
+        mean = self._rule("batch_stats", f"{path}/mean", f"{name}.{RUNNING_MEAN}", SAME)
+        return mean, self._rule("batch_stats", f"{path}/var", f"{name}.running_var", SAME)
+
+    def batch_norm(self, path: str, name: str) -> tuple[Rule, ...]:
+        """Makes the rules of a BatchNorm: scale, bias and running statistics.
+
+        Args:
+          path: path of the layer.
+          name: name of the layer.
+        """
+        return *self.norm(path, name), *self.statistics(path, name)
+
+    def _rule(self, collection: str, path: str, name: str, layout: Layout) -> Rule:
+        return Rule(f"{collection}/{self.path}{path}", f"{self.name}{name}", layout, self.fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +144,7 @@ class TorchEntry:
 
 
 def torch_entry(rules: Sequence[Rule], path: str) -> TorchEntry:
-    """The PyTorch name and layout of the weight at a path, from the first rule that matches.
+    """Looks up the PyTorch name and layout of the weight at a path: those of the first rule that matches.
 
     Args:
       rules: the table of the model.

@@ -11,8 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
 from motion_vit.interop.families.registry import model_family
-from motion_vit.interop.families.weight_names import RUNNING_MEAN, STEP_COUNTER
 from motion_vit.interop.files.stored_tensor import StoredTensor
 from motion_vit.interop.files.torch_files import Source, describe_source, open_state_dict
 from motion_vit.interop.importing.inflation import Inflation

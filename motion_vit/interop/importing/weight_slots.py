@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 from flax import linen as nn
 
-from motion_vit.interop.families.name_rules import SAME, TorchEntry
-from motion_vit.interop.families.registry import model_family
+from motion_vit.interop.families.layouts import SAME
+from motion_vit.interop.families.motion_prompt import PROMPTED_BACKBONE
+from motion_vit.interop.families.name_rules import STEP_COUNTER, TorchEntry
+from motion_vit.interop.families.registry import model_family, torch_entries
 from motion_vit.interop.families.state_dict_shapes import has_own_names
-from motion_vit.interop.families.weight_names import PROMPTED_BACKBONE, STEP_COUNTER, torch_entries
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.importing.inflation import Inflation, inflate, inflates
 from motion_vit.interop.importing.report import ImportReport

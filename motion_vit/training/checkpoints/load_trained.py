@@ -1,5 +1,6 @@
 """Reads a trained model from where it is: the workdir of a run, a weights folder, or the installed library."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -57,6 +58,21 @@ def load_trained(
     return _with_evaluation(trained, path)
 
 
+def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
+    """Takes a trained model as it is, or reads it from where it is.
+
+    Args:
+      model: a trained model, or a folder or name as `load_trained` takes it.
+
+    Returns:
+      The model, with the last checkpoint of a run.
+
+    Raises:
+      UserError: as `load_trained`.
+    """
+    return model if isinstance(model, TrainedModel) else load_trained(model)
+
+
 def _is_checkpoint(path: pathlib.Path) -> bool:
     """Whether a folder holds a run or weights, complete or not."""
     return (path / CHECKPOINTS_FOLDER).is_dir() or is_description(path / CONFIG_FILE) or (path / WEIGHTS_FILE).exists()
@@ -64,7 +80,7 @@ def _is_checkpoint(path: pathlib.Path) -> bool:
 
 def _with_evaluation(trained: TrainedModel, path: pathlib.Path) -> TrainedModel:
     """Adds what was reported since the weights were written."""
-    return trained._replace(evaluation=reported_evaluation(path, trained) or trained.evaluation)
+    return dataclasses.replace(trained, evaluation=reported_evaluation(path, trained) or trained.evaluation)
 
 
 def _not_found(path: pathlib.Path) -> str:

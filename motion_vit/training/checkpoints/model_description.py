@@ -100,7 +100,7 @@ def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
 
 
 def is_description(path: pathlib.Path) -> bool:
-    """Whether a file is a `config.json` of this library, and not a run's recipe or another library's.
+    """Whether a file is a `config.json` of this library, and not of another library.
 
     Args:
       path: the file.

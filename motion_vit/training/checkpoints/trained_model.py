@@ -1,24 +1,39 @@
 """A trained model: a network, its weights, and what one must know to use them."""
 
+import dataclasses
+import os
 import types
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+import numpy as np
 from flax import linen as nn
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
+
+from motion_vit.errors import UserError
+from motion_vit.training.inference.prediction import Prediction, predict_videos
+from motion_vit.training.inputs.normalization import check_pixels, normalization
+from motion_vit.training.parallel.mesh import data_mesh
+from motion_vit.training.step.train_step import LogitsFunction, make_logits_function
 
 Which = Literal["last", "best"]
 """The last checkpoint of a run, or the one of best validation accuracy."""
 
 
-class TrainedModel(NamedTuple):
-    """A model with its weights, read for inference. `motion_vit.training.checkpoints.load_trained` reads one.
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A model with its weights, read for inference. `motion_vit.load` reads one.
+
+    `trained.predict("video.mp4")` classifies files; of clips in memory,
+    `trained.model.apply(trained.variables, trained.preprocess(clips))` gives the logits.
 
     Attributes:
       model: the model.
       variables: its parameters, or their averages, and running statistics.
       label_names: the name of each class, in the order of the logits.
-      config: the recipe that it was trained with; `clip_options` and `normalization` of it make the model's inputs.
+      config: the recipe that it was trained with.
       step: training steps behind it.
       averaged: whether the parameters are averages over the steps (the recipe's `ema`).
       evaluation: the accuracy that was last reported for these weights (`top1`, `top5` and, where known, `videos`,
@@ -32,3 +47,70 @@ class TrainedModel(NamedTuple):
     step: int
     averaged: bool = False
     evaluation: Mapping[str, Any] = types.MappingProxyType({})
+    _compiled: dict[Mesh, LogitsFunction] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    def logits_function(self, mesh: Mesh) -> LogitsFunction:
+        """Gives the compiled logits of pixels; it is compiled once for each mesh and shape of clips.
+
+        Args:
+          mesh: devices that hold the variables.
+
+        Returns:
+          A function of the variables and uint8 clips, see `make_logits_function`.
+        """
+        if mesh not in self._compiled:
+            self._compiled[mesh] = make_logits_function(self.model, normalization(self.config), mesh)
+        return self._compiled[mesh]
+
+    def predict(
+        self,
+        videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        top: int = 5,
+        mesh: Mesh | None = None,
+    ) -> list[Prediction]:
+        """Classifies video files, with the views that the recipe evaluates with.
+
+        Args:
+          videos: a video file, or several.
+          top: how many classes to name.
+          mesh: devices that hold the variables, all by default.
+
+        Returns:
+          The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views.
+
+        Raises:
+          VideoDecodeError: a file cannot be decoded.
+          UserError: what is given are no files.
+        """
+        paths = _paths(videos)
+        mesh = data_mesh() if mesh is None else mesh
+        logits_of = self.logits_function(mesh)
+        return list(predict_videos(logits_of, self.variables, self.config, self.label_names, paths, top=top, mesh=mesh))
+
+    def preprocess(self, clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
+        """Makes the model's input of clips in memory.
+
+        Frames are neither chosen nor resized: `trained.model.clip_shape` says how many there should be, and their size.
+
+        Args:
+          clips: RGB from 0 to 255.
+
+        Returns:
+          Normalised clips in float32, with the mean, the standard deviation and the order of channels of the recipe.
+
+        Raises:
+          UserError: clips of another rank, or that are not uint8.
+        """
+        return normalization(self.config)(check_pixels(clips))
+
+
+def _paths(videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Lists the paths of one or several videos."""
+    chosen = [videos] if isinstance(videos, str | os.PathLike) else list(videos)
+    if wrong := [video for video in chosen if not isinstance(video, str | os.PathLike)]:
+        raise UserError(
+            f"predict takes the path of a video file, or a list of them; given {type(wrong[0]).__name__}. Of clips in "
+            "memory, trained.model.apply(trained.variables, trained.preprocess(clips)) gives the logits."
+        )
+    return [os.fspath(video) for video in chosen]

@@ -5,6 +5,7 @@ safetensors. Tensors are called by their "/"-joined path, which begins with the 
 `batch_stats/norm/mean`. Nothing in it can be executed, and sizes are compared with the model's before anything is read.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -114,7 +115,7 @@ def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = N
     variables = jax.tree.map(
         lambda array: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]), expand(stored)
     )
-    return described.trained._replace(variables=variables)
+    return dataclasses.replace(described.trained, variables=variables)
 
 
 def _read_tensors(path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:

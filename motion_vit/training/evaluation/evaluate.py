@@ -23,6 +23,7 @@ from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.training.evaluation import metrics
+from motion_vit.training.inference.ranking import finite_rows
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import SharedError, is_primary, shard
 from motion_vit.training.step.train_step import LogitsFunction
@@ -153,7 +154,7 @@ def evaluate(
         top1=metrics.top_k_accuracy(logits[seen], labels[seen], 1),
         top5=metrics.top_k_accuracy(logits[seen], labels[seen], 5),
         skipped=tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen)),
-        not_finite=tuple(clip_name(source, int(row)) for row in np.flatnonzero(seen & ~metrics.finite_rows(logits))),
+        not_finite=tuple(clip_name(source, int(row)) for row in np.flatnonzero(seen & ~finite_rows(logits))),
         seconds=seconds,
         clips_per_second=int(seen.sum()) * views.clips * views.crops / seconds,
     )

@@ -9,11 +9,9 @@ from motion_vit.data.sources.open_source import open_source
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import Which
 from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, evaluate
-from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.clips import clip_options
-from motion_vit.training.step.train_step import make_logits_function
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,8 +87,7 @@ def evaluate_checkpoint(
         workers=workers,
     )
     options = clip_options(trained.config)
-    logits_of = make_logits_function(trained.model, normalization(trained.config), mesh)
-    result = evaluate(logits_of, trained.variables, source, options, views, mesh=mesh)
+    result = evaluate(trained.logits_function(mesh), trained.variables, source, options, views, mesh=mesh)
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return CheckpointEvaluation(
         **fields,

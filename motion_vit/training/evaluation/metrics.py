@@ -5,16 +5,12 @@ largest. Such an example is taken for no class, and so is never right.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+
+from motion_vit.training.inference.ranking import finite_rows
 
 NO_CLASS = -1
 """What `predicted_classes` gives where logits are not finite."""
-
-
-def finite_rows(logits: Float[np.ndarray, "*batch classes"]) -> Bool[np.ndarray, " *batch"]:
-    """Whether all logits of an example are finite numbers."""
-    finite: np.ndarray = np.isfinite(logits).all(axis=-1)
-    return finite
 
 
 def predicted_classes(logits: Float[np.ndarray, "*batch classes"]) -> Int[np.ndarray, " *batch"]:

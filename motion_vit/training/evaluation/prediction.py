@@ -1,83 +1,33 @@
-"""What a trained model sees in a video file."""
+"""Classifies video files with a model, or with what is in a folder."""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 
-import jax
-import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Float
-
-from motion_vit.data.batches.evaluation_batches import clip_views
-from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.evaluation.metrics import finite_rows
-from motion_vit.training.inputs.normalization import normalization
-from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.recipe.clips import clip_options
-from motion_vit.training.step.train_step import make_logits_function
+from motion_vit.training.inference.prediction import Prediction
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The most probable classes of a video.
+def predict(
+    videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    model: TrainedModel | str | os.PathLike[str],
+    *,
+    top: int = 5,
+) -> list[Prediction]:
+    """Classifies video files.
 
-    Attributes:
-      path: the video file.
-      classes: (label name, probability) pairs, the most probable first; () where logits are NaN or infinite, which say
-        of no class that it is more probable than another.
-    """
-
-    path: str
-    classes: tuple[tuple[str, float], ...]
-
-    def to_dict(self) -> dict[str, object]:
-        """The prediction as JSON."""
-        ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
-        return {"video": self.path, "predictions": ranking}
-
-
-def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: Mesh) -> Iterator[Prediction]:
-    """Classifies video files, with the views that the recipe evaluates with.
+        motion_vit.predict("my_video.mp4", "runs/my_videos")[0].classes  # (("opening", 0.93), ("closing", 0.07))
 
     Args:
-      trained: a checkpoint.
-      paths: video files.
-      top: how many classes to name.
-      mesh: devices that hold the variables.
-
-    Yields:
-      The prediction of each file. Probabilities are the softmax of the mean logits of its views.
-
-    Raises:
-      VideoDecodeError: when a file's turn comes and it cannot be decoded.
-    """
-    config = trained.config
-    logits_of = make_logits_function(trained.model, normalization(config), mesh)
-    for path in paths:
-        clip = StoredClip(id=path, label=0, video=path)
-        views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
-        padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
-        clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
-        logits = np.asarray(logits_of(trained.variables, clips))[: len(views)].mean(axis=0)
-        yield Prediction(path, ranked_classes(logits, trained.label_names, top))
-
-
-def ranked_classes(
-    logits: Float[np.ndarray, " classes"], label_names: Sequence[str], top: int
-) -> tuple[tuple[str, float], ...]:
-    """Ranks classes by their probability.
-
-    Args:
-      logits: of one clip or video.
-      label_names: name of each class.
+      videos: a video file, or several.
+      model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
       top: how many classes to name.
 
     Returns:
-      Names and probabilities, the most probable first; () where logits are NaN or infinite.
+      The prediction of each video, in order: its most probable classes with their probabilities.
+
+    Raises:
+      VideoDecodeError: a file cannot be decoded.
+      UserError: there is no model in the folder, or no video file was given.
     """
-    if not finite_rows(logits):
-        return ()
-    probabilities = np.asarray(jax.nn.softmax(logits))
-    ranking = np.argsort(-probabilities, kind="stable")[:top]
-    return tuple((label_names[number], float(probabilities[number])) for number in ranking)
+    return as_trained(model).predict(videos, top=top)

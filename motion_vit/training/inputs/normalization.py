@@ -3,9 +3,11 @@
 import dataclasses
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
+from motion_vit.errors import UserError
 from motion_vit.modules.motion_prompt import ChannelOrder
 
 
@@ -69,3 +71,29 @@ def normalization(config: ConfigDict) -> Normalization:
       The normalisation.
     """
     return Normalization(tuple(config.data.mean), tuple(config.data.std), config.data.channel_order)
+
+
+def check_pixels(clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> UInt8[Array, "b t h w 3"]:
+    """Refuses clips that are not pixels.
+
+    Args:
+      clips: RGB from 0 to 255.
+
+    Returns:
+      The clips on the device.
+
+    Raises:
+      UserError: clips of another rank, or that are not uint8.
+    """
+    if clips.ndim != 5 or clips.shape[-1] != 3:
+        advice = " clips[None] makes a batch of a single clip." if clips.ndim == 4 else ""
+        raise UserError(
+            f"clips have the shape {clips.shape}, but [batch, frames, height, width, 3] is expected.{advice}"
+        )
+    if clips.dtype != jnp.uint8:
+        raise UserError(
+            f"clips are {clips.dtype}, but uint8 from 0 to 255 is expected, which is normalised here. Of values in "
+            "[0, 1] make them with (255 * clips).round().astype('uint8'); clips that are normalised already go to "
+            "model.apply as they are."
+        )
+    return jnp.asarray(clips)

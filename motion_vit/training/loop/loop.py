@@ -67,7 +67,7 @@ def train(
 ) -> TrainingResult:
     """Trains the recipe's model, or continues the run that `workdir` holds.
 
-    The workdir receives `config.json` (the whole recipe), `metrics.jsonl`, `tensorboard/`, `checkpoints/` and
+    The workdir receives `recipe.json` (the whole recipe), `metrics.jsonl`, `tensorboard/`, `checkpoints/` and
     `curves.png`. Ctrl-C or SIGTERM saves a checkpoint and stops; the same call continues with the next batch.
 
     Where several processes train together (see `motion_vit.training.parallel.processes`), all of them make the same

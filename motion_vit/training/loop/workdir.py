@@ -13,7 +13,7 @@ from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
 from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
 
-CONFIG_FILE = "config.json"
+RECIPE_FILE = "recipe.json"
 
 
 def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -27,7 +27,7 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
       UserError: it is a file, cannot be read or written, or holds checkpoints of a run that was trained with another
         recipe.
     """
-    path = workdir / CONFIG_FILE
+    path = workdir / RECIPE_FILE
     try:
         if workdir.exists() and not workdir.is_dir():
             raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
@@ -54,11 +54,11 @@ def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Refuses a recipe that would train otherwise than that of the run in a folder.
 
     Args:
-      workdir: folder of the run, with its `config.json`.
+      workdir: folder of the run, with its `recipe.json`.
       config: the recipe.
 
     Raises:
-      UserError: they differ, or `config.json` is damaged.
+      UserError: they differ, or `recipe.json` is damaged.
     """
     differences = differing_fields(_read_recipe(workdir), config)
     if differences:
@@ -71,12 +71,12 @@ def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 def _read_recipe(workdir: pathlib.Path) -> ConfigDict:
     try:
-        values = json.loads((workdir / CONFIG_FILE).read_text(encoding="utf-8"))
+        values = json.loads((workdir / RECIPE_FILE).read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError(f"it holds a {type(values).__name__} in place of the recipe's fields")
     except ValueError as error:
         raise UserError(
-            f"{CONFIG_FILE} of {workdir} is damaged: {error}; remove it to continue with this recipe."
+            f"{RECIPE_FILE} of {workdir} is damaged: {error}; remove it to continue with this recipe."
         ) from error
     return config_from_dict(values)
 
@@ -132,7 +132,7 @@ def wait_for_workdir(workdir: pathlib.Path, seconds: float = VISIBLE_SECONDS) ->
       UserError: it cannot.
     """
     end = time.monotonic() + seconds
-    while not (workdir / CONFIG_FILE).exists():
+    while not (workdir / RECIPE_FILE).exists():
         if time.monotonic() > end:
             raise UserError(
                 f"the workdir {workdir.absolute()} that process 0 has made is not seen here. Give a folder of a file "

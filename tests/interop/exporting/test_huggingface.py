@@ -1,5 +1,6 @@
 """Hugging Face folders and weights folders as exports: read back by the library, and described for people."""
 
+import dataclasses
 import json
 
 import jax
@@ -26,7 +27,7 @@ def front_matter(card):
 @pytest.mark.parametrize("export", [export_safetensors, export_huggingface])
 @pytest.mark.parametrize("dtype", ["float32", "int8-weights"])
 def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
-    trained = small_trained_model(name="uniformer_tiny")._replace(evaluation=EVALUATION)
+    trained = dataclasses.replace(small_trained_model(name="uniformer_tiny"), evaluation=EVALUATION)
     entry = export(trained, tmp_path, dtype=dtype)
     write_config(tmp_path, {**description_of(trained, dtype), "export": entry})
     assert (tmp_path / entry["file"]).is_file()
@@ -38,7 +39,7 @@ def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
 
 
 def test_the_card_tells_the_hub_what_the_model_is_and_how_well_it_does():
-    metadata = front_matter(model_card(small_trained_model()._replace(evaluation=EVALUATION)))
+    metadata = front_matter(model_card(dataclasses.replace(small_trained_model(), evaluation=EVALUATION)))
     assert metadata["pipeline_tag"] == "video-classification"
     assert metadata["library_name"] == "motion_vit"
     assert metadata["license"] == "unknown"
@@ -52,7 +53,7 @@ def test_the_card_tells_the_hub_what_the_model_is_and_how_well_it_does():
 
 
 def test_the_card_tells_people_how_to_use_the_model():
-    trained = small_trained_model()._replace(evaluation=EVALUATION)
+    trained = dataclasses.replace(small_trained_model(), evaluation=EVALUATION)
     trained.config.data.channel_order = "bgr"
     card = model_card(trained, "float16")
     assert "| top-1 accuracy | 91.25 % |" in card

@@ -1,5 +1,6 @@
 """The PyTorch exporter: the file loads strictly into the official structure, and nothing changes on the way."""
 
+import dataclasses
 import functools
 import sys
 
@@ -33,7 +34,7 @@ def trained_model(golden):
     name, options = GOLDENS[golden]
     trained = small_trained_model(name=name, size=64, **options)
     variables, _ = load_torch(trained.model, goldens.state_dict(golden))
-    return trained._replace(variables=variables, step=0)
+    return dataclasses.replace(trained, variables=variables, step=0)
 
 
 def exported(trained, folder, dtype="float32"):
@@ -81,7 +82,7 @@ def test_it_loads_strictly_into_the_official_structure_and_gives_the_authors_log
 def test_a_timesformer_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(tmp_path):
     model = motion_vit.create_model("timesformer_tiny")
     variables, _ = load_torch(model, goldens.state_dict("timesformer_tiny_divided_space_time"))
-    trained = small_trained_model()._replace(model=model, variables=variables)
+    trained = dataclasses.replace(small_trained_model(), model=model, variables=variables)
     twin = torch_networks.TimeSformer(frames=8, size=64, patch=16, width=96, depth=2, heads=3, classes=10)
     golden = goldens.load("timesformer_tiny_divided_space_time")["logits"]
     assert_twin_gives(twin, exported(trained, tmp_path), goldens.timesformer_video(), golden)
@@ -90,7 +91,7 @@ def test_a_timesformer_loads_strictly_into_the_official_structure_and_gives_the_
 def test_a_resnet_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(tmp_path):
     model = motion_vit.create_model("resnet18_m2a_tsm", num_classes=10, image_size=64)
     variables, _ = load_torch(model, goldens.state_dict("m2a_tsm_resnet18"))
-    trained = small_trained_model()._replace(model=model, variables=variables)
+    trained = dataclasses.replace(small_trained_model(), model=model, variables=variables)
     twin = torch_networks.ResNet18(frames=8, classes=10)
     golden = goldens.load("resnet_tsn")["m2a_tsm_resnet18/logits"]
     assert_twin_gives(twin, exported(trained, tmp_path), goldens.resnet_video(), golden)
@@ -104,7 +105,7 @@ def assert_twin_gives(twin, content, video, logits):
 
 
 def test_step_counters_count_the_training_steps(tmp_path):
-    state_dict = exported(trained_model("uniformer_tiny")._replace(step=1234), tmp_path)["model_state"]
+    state_dict = exported(dataclasses.replace(trained_model("uniformer_tiny"), step=1234), tmp_path)["model_state"]
     counters = {name: tensor for name, tensor in state_dict.items() if name.endswith("num_batches_tracked")}
     assert len(counters) == sum(name.endswith("running_mean") for name in state_dict) == 5
     assert all(counter.dtype == torch.int64 and counter.item() == 1234 for counter in counters.values())
@@ -123,7 +124,7 @@ def test_short_floats_are_rounded_as_in_every_other_export(dtype, tmp_path):
 def test_what_a_state_dict_cannot_hold_is_refused(tmp_path):
     with pytest.raises(UserError, match="no place for the scales of int8-weights"):
         exported(trained_model("uniformer_tiny"), tmp_path, "int8-weights")
-    with pytest.raises(UserError, match="no PyTorch naming is known for SmallNetwork"):
+    with pytest.raises(UserError, match="SmallNetwork, and no names for its weights in PyTorch"):
         exported(small_trained_model(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

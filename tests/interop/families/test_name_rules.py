@@ -1,68 +1,26 @@
-"""The naming tables: complete, unambiguous, and the same in both directions."""
+"""Rules of names: of the layers in a module, and what happens without one."""
 
-import goldens
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from flax import traverse_util
 
-import motion_vit
-from motion_vit.interop.families import name_rules as torch_names
-from motion_vit.interop.families import uniformer_names
+from motion_vit.interop.families.layouts import LINEAR, SAME
+from motion_vit.interop.families.name_rules import Scope, TorchEntry, torch_entry
 
-
-def variable_shapes(name, **options):
-    model = motion_vit.create_model(name, **options)
-    clips = jax.ShapeDtypeStruct((1, 16, model.image_size, model.image_size, 3), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), clips)
-    return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
+BLOCK = Scope("stage{stage}/", "layer{stage}.", {"stage": "[1-4]", "number": r"\d+"}).inner("block/", "0.")
 
 
-@pytest.mark.parametrize(
-    ("layout", "shape"),
-    [
-        (torch_names.SAME, (2, 3, 5)),
-        (torch_names.LINEAR, (2, 3)),
-        (torch_names.POINTWISE, (2, 3)),
-        (torch_names.CONVOLUTION, (2, 3, 5, 7, 11)),
-        (torch_names.DEPTHWISE, (2, 3, 5, 7)),
-    ],
-    ids=lambda value: getattr(value, "description", None),
-)
-def test_both_directions_of_a_layout_undo_each_other(layout, shape):
-    weight = np.arange(np.prod(shape)).reshape(shape)
-    there = layout.to_torch(weight)
-    assert there.shape == layout.torch_shape(shape)
-    np.testing.assert_array_equal(layout.to_flax(there), weight)
-    np.testing.assert_array_equal(layout.to_torch(layout.to_flax(there)), there)
-
-
-@pytest.mark.parametrize(
-    ("golden", "preset", "options"),
-    [
-        ("uniformer_emim_s", "uniformer_emim_s", {"num_classes": 174}),
-        ("uniformer_emim_tiny", "uniformer_emim_tiny", {}),
-        ("uniformer_tiny", "uniformer_tiny", {}),
-        ("uniformer_emim_tiny_layerscale", "uniformer_emim_tiny", {"layer_scale": 1e-5}),
-    ],
-)
-def test_the_table_gives_exactly_the_authors_names_and_shapes(golden, preset, options):
-    found = {}
-    for path, shape in variable_shapes(preset, **options).items():
-        entry = torch_names.torch_entry(uniformer_names.RULES, path)
-        assert entry.name not in found, f"{path} shares its name"
-        found[entry.name] = entry.layout.torch_shape(shape)
-    weights = goldens.state_dict(golden)
-    assert found == {name: value.shape for name, value in weights.items() if not name.endswith("num_batches_tracked")}
-
-
-def test_no_two_rules_of_a_table_claim_the_same_weight():
-    for path in variable_shapes("uniformer_emim_b", layer_scale=1e-5):
-        names = [rule.torch_name(path) for rule in uniformer_names.RULES]
-        assert sum(name is not None for name in names) == 1, path
+def test_the_rules_of_a_module_name_the_weights_of_the_layers_in_it():
+    rules = (*BLOCK.layer("fc{number}", "mlp.{number}"), *BLOCK.batch_norm("norm", "bn"))
+    names = {
+        "params/stage2/block/fc12/kernel": TorchEntry("layer2.0.mlp.12.weight", LINEAR),
+        "params/stage2/block/fc12/bias": TorchEntry("layer2.0.mlp.12.bias", SAME),
+        "params/stage4/block/norm/scale": TorchEntry("layer4.0.bn.weight", SAME),
+        "params/stage4/block/norm/bias": TorchEntry("layer4.0.bn.bias", SAME),
+        "batch_stats/stage4/block/norm/mean": TorchEntry("layer4.0.bn.running_mean", SAME),
+        "batch_stats/stage4/block/norm/var": TorchEntry("layer4.0.bn.running_var", SAME),
+    }
+    assert {path: torch_entry(rules, path) for path in names} == names
 
 
 def test_a_weight_without_a_rule_is_named():
-    with pytest.raises(KeyError, match="params/stage5/block0"):
-        torch_names.torch_entry(uniformer_names.RULES, "params/stage5/block0/norm1/scale")
+    with pytest.raises(KeyError, match="params/stage5/block/norm/scale"):
+        torch_entry(BLOCK.norm("norm", "bn"), "params/stage5/block/norm/scale")

@@ -9,7 +9,7 @@ import pytest
 
 import motion_vit
 from motion_vit.interop.exporting.pytorch import torch_state_dict
-from motion_vit.interop.families.uniformer_options import uniformer_clips
+from motion_vit.interop.families.uniformer import uniformer_clips
 from motion_vit.interop.importing.import_weights import import_weights
 from motion_vit.interop.importing.label_file import read_label_file
 from motion_vit.interop.importing.report import CheckpointImportError

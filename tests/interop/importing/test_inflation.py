@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import motion_vit
-from motion_vit.interop.families.name_rules import CONVOLUTION, DEPTHWISE
+from motion_vit.interop.families.layouts import CONVOLUTION, DEPTHWISE
 from motion_vit.interop.importing.inflation import inflate, inflates
 from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch

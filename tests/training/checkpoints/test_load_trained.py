@@ -15,7 +15,6 @@ from motion_vit import UserError, cli
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
-from motion_vit.training.evaluation.prediction import predict
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 from motion_vit.training.parallel import mesh as meshes
 
@@ -104,9 +103,9 @@ def test_a_model_of_bgr_predicts_what_its_mirror_image_of_rgb_does(
     turned.config.data.channel_order = "bgr"
     first = turned.variables["params"]["hidden"]
     videos = [str(next((lists["train"].parent / "videos" / "train").iterdir()))]
-    (expected,), (without_turning,) = (list(predict(model, videos, mesh=mesh)) for model in (trained, turned))
+    (expected,), (without_turning,) = (model.predict(videos, mesh=mesh) for model in (trained, turned))
     first["kernel"] = first["kernel"].reshape(-1, 3, 128)[:, ::-1].reshape(-1, 128)  # 3 channels of each pixel
-    (found,) = predict(turned, videos, mesh=mesh)
+    (found,) = turned.predict(videos, mesh=mesh)
     assert [name for name, _ in found.classes] == [name for name, _ in expected.classes]
     probabilities = [[probability for _, probability in each.classes] for each in (found, expected, without_turning)]
     np.testing.assert_allclose(probabilities[0], probabilities[1], rtol=1e-4)

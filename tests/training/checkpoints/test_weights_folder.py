@@ -1,5 +1,6 @@
 """Weights folders: nothing is lost in them, and nothing that is wrong with one passes."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -64,7 +65,9 @@ def change_weights(folder: pathlib.Path, change: Callable[[dict[str, np.ndarray]
 
 
 def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path) -> None:
-    trained = small_trained_model()._replace(averaged=True, evaluation={"top1": 0.5, "data": "validation.csv"})
+    trained = dataclasses.replace(
+        small_trained_model(), averaged=True, evaluation={"top1": 0.5, "data": "validation.csv"}
+    )
     trained.config.data.channel_order = "bgr"
     write_weights_folder(tmp_path / "folder", trained)
     read = read_weights_folder(tmp_path / "folder")
@@ -290,7 +293,7 @@ def test_weights_that_are_not_finite_are_not_written(trained: TrainedModel, tmp_
     broken = jax.tree.map(np.copy, trained.variables)
     broken["params"]["head"]["bias"][3] = np.nan
     with pytest.raises(UserError, match="NaN or infinite: params/head/bias"):
-        write_weights_folder(tmp_path / "folder", trained._replace(variables=broken))
+        write_weights_folder(tmp_path / "folder", dataclasses.replace(trained, variables=broken))
     assert os.listdir(tmp_path) == []
 
 

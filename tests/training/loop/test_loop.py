@@ -35,8 +35,8 @@ def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def test_a_run_leaves_recipe_logs_curves_and_checkpoints(finished_run: pathlib.Path) -> None:
     names = {path.name for path in finished_run.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints"}
-    assert json.loads((finished_run / "config.json").read_text())["optimizer"]["weight_decay"] == 0.05
+    assert names == {"recipe.json", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints"}
+    assert json.loads((finished_run / "recipe.json").read_text())["optimizer"]["weight_decay"] == 0.05
     records = read_json_lines(finished_run / "metrics.jsonl")
     assert [record["step"] for record in records if record["split"] == "train"] == [2, 4, 6]
     assert [record["step"] for record in records if record["split"] == "validation"] == [3, 6]

@@ -17,8 +17,8 @@ def config() -> ConfigDict:
 def test_the_whole_recipe_is_written(config: ConfigDict, tmp_path: pathlib.Path) -> None:
     prepare_workdir(config, tmp_path / "runs" / "first")
     wait_for_workdir(tmp_path / "runs" / "first")
-    assert [path.name for path in (tmp_path / "runs" / "first").iterdir()] == ["config.json"]
-    assert json.loads((tmp_path / "runs" / "first" / "config.json").read_text())["batch_size"] == config.batch_size
+    assert [path.name for path in (tmp_path / "runs" / "first").iterdir()] == ["recipe.json"]
+    assert json.loads((tmp_path / "runs" / "first" / "recipe.json").read_text())["batch_size"] == config.batch_size
 
 
 def test_a_workdir_that_cannot_be_written_is_named_with_the_reason(config: ConfigDict, tmp_path: pathlib.Path) -> None:
@@ -38,12 +38,12 @@ def test_a_damaged_recipe_of_a_run_is_named_and_may_be_removed(
     content: str, config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(UserError, match=r"config.json of .* is damaged: .*; remove it to continue with this recipe"):
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(UserError, match=r"recipe.json of .* is damaged: .*; remove it to continue with this recipe"):
         prepare_workdir(config, tmp_path)
-    (tmp_path / "config.json").unlink()
+    (tmp_path / "recipe.json").unlink()
     prepare_workdir(config, tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["seed"] == config.seed
+    assert json.loads((tmp_path / "recipe.json").read_text())["seed"] == config.seed
 
 
 def test_a_run_that_failed_before_its_first_checkpoint_may_take_another_recipe(
@@ -53,7 +53,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_may_take_another_recipe(
     (tmp_path / "checkpoints" / "1.orbax-checkpoint-tmp").mkdir(parents=True)
     config.seed = 1
     prepare_workdir(config, tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 1
+    assert json.loads((tmp_path / "recipe.json").read_text())["seed"] == 1
 
 
 def test_a_run_may_go_on_with_another_mesh_but_not_another_seed(config: ConfigDict, tmp_path: pathlib.Path) -> None:

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
-from motion_vit import UserError
+from motion_vit import UserError, register_loss
 from motion_vit.training.logs.writers import read_json_lines
 from motion_vit.training.loop.loop import train
 from motion_vit.training.losses import registry
-from motion_vit.training.losses.registry import list_losses, make_loss, register_loss
+from motion_vit.training.losses.registry import list_losses, make_loss
 from motion_vit.training.recipe.checks import validate
 
 

@@ -1,11 +1,21 @@
-"""What ResNet weights of torchvision, TSN, TSM and M2A tell about the model they are of, and how they are called."""
+"""ResNet's weights in torchvision, TSN, TSM and M2A, which wrap its first convolutions.
 
+Sources: torchvision's `resnet.py`; `make_temporal_shift` in `ops/temporal_shift.py` of gebob19/M2A. TSM wraps `conv1`
+of a block as `conv1.net`; a motion module makes it a sequence: itself, TSM's shift where that is on, the convolution.
+"""
+
+import dataclasses
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from motion_vit.interop.families.family import HEAD, ModelFamily, Part
+from motion_vit.interop.families.layouts import FRAME_CONVOLUTION
+from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, motion_module_rules
+from motion_vit.interop.families.name_rules import Rule, Scope
 from motion_vit.interop.families.state_dict_shapes import blocks, first_size, has_own_names, known, of_all_stages
 from motion_vit.interop.files.stored_tensor import Shape
+from motion_vit.models.resnet import ResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -16,6 +26,49 @@ _FIRST_CONVOLUTION = re.compile(r"(layer\d+\.\d+\.conv1)(\.net|\.[12])?\.weight"
 _SHIFTED = (".net", ".2")
 _CLASSIFIER_BESIDE = "new_fc."
 """What the TSN class of TSM's and M2A's code calls its classifier, where there is dropout before it."""
+
+_FIELDS = {"stage": "[1-4]", "block": r"\d+", "layer": "[1-3]"}
+_ROOT = Scope(fields=_FIELDS)
+_BLOCK = Scope("stage{stage}/block{block}/", "layer{stage}.{block}.", _FIELDS)
+
+
+def resnet_rules(model: ResNet) -> tuple[Rule, ...]:
+    """Makes the table of a ResNet, from the path here to the name there; it depends on the model's options.
+
+    Args:
+      model: the model.
+
+    Returns:
+      Rules for all its weights and running statistics.
+    """
+    # Before the rule of all first convolutions, that of the blocks that mix frames.
+    mixing = dataclasses.replace(_BLOCK, fields=_FIELDS | {"block": _mixing_blocks(model)})
+    motion: tuple[Rule, ...] = ()
+    if model.motion_module != "none":
+        motion = motion_module_rules(model.motion_module, _BLOCK.inner("motion/", "conv1.0."))
+    return (
+        _ROOT.kernel("stem/conv", "conv1", FRAME_CONVOLUTION),
+        *_ROOT.batch_norm("stem/norm", "bn1"),
+        mixing.kernel("conv1", _first_convolution(model), FRAME_CONVOLUTION),
+        *motion,
+        _BLOCK.kernel("conv{layer}", "conv{layer}", FRAME_CONVOLUTION),
+        *_BLOCK.batch_norm("norm{layer}", "bn{layer}"),
+        _BLOCK.kernel("shortcut_conv", "downsample.0", FRAME_CONVOLUTION),
+        *_BLOCK.batch_norm("shortcut_norm", "downsample.1"),
+        *_ROOT.layer("head", "fc"),
+    )
+
+
+def _mixing_blocks(model: ResNet) -> str:
+    """Gives a pattern of the numbers of the blocks that have the motion module and the shift."""
+    return r"\d+" if model.mixes_frames(1) else r"\d*[02468]"
+
+
+def _first_convolution(model: ResNet) -> str:
+    """Names the first convolution of a block that mixes frames."""
+    if model.motion_module != "none":
+        return "conv1.2" if model.temporal_shift else "conv1.1"
+    return "conv1.net" if model.temporal_shift else "conv1"
 
 
 def resnet_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
@@ -119,3 +172,15 @@ def _name_in_model(name: str, own: Mapping[str, str]) -> str:
     assert place is not None
     alike = found[2] is None or (found[2] in _SHIFTED) == (place[2] in _SHIFTED)
     return own[found[1]] if alike else name
+
+
+RESNET = ModelFamily(
+    rules=resnet_rules,
+    parts={"head": HEAD, "motion": Part("the motion modules", MOTION_MODULE_WEIGHTS, ("motion_module",))},
+    structure=("widths", "depths", "bottleneck"),
+    read_options=resnet_options,
+    clips=resnet_clips,
+    notes=resnet_notes,
+    names=resnet_names,
+)
+"""ResNet with temporal shift, with M2A, and without either, as of images."""

@@ -1,14 +1,65 @@
-"""What UniFormer weights tell about the model they are of, and about the clips it was trained on."""
+"""UniFormer's weights in the authors' PyTorch code, with and without EMIM.
+
+Sources: `slowfast/models/uniformer.py` of Sense-X/UniFormer and of PeiqinZhuang/EMIM. The outputs of `qkv` are ordered
+query/key/value, head, channel in both.
+"""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from motion_vit.interop.families.cost_volumes import COST_VOLUME_OPTIONS, COST_VOLUME_WEIGHTS, cost_volume_rules
+from motion_vit.interop.families.family import HEAD, ModelFamily, Part
+from motion_vit.interop.families.layouts import CONVOLUTION, DEPTHWISE, POINTWISE
+from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, motion_module_rules
+from motion_vit.interop.families.name_rules import Rule, Scope
+from motion_vit.interop.families.slowfast_clips import slowfast_clips
 from motion_vit.interop.families.state_dict_shapes import blocks, known, of_all_stages, size
 from motion_vit.interop.files.stored_tensor import Shape
+from motion_vit.models.uniformer import UniFormer
 
-_SOMETHING_SOMETHING_CLASSES = 174
-_KINETICS_CLASSES = (400, 600, 700)
+_FIELDS = {
+    "stage": "[1-4]",
+    "convolution_stage": "[12]",
+    "attention_stage": "[34]",
+    "block": r"\d+",
+    "norm": "[12]",
+    "layer": "[12]",
+}
+_ROOT = Scope(fields=_FIELDS)
+_BLOCK = Scope("stage{stage}/block{block}/", "blocks{stage}.{block}.", _FIELDS)
+_CONVOLUTION_BLOCK = Scope("stage{convolution_stage}/block{block}/", "blocks{convolution_stage}.{block}.", _FIELDS)
+_ATTENTION_BLOCK = Scope("stage{attention_stage}/block{block}/", "blocks{attention_stage}.{block}.", _FIELDS)
+
+RULES: tuple[Rule, ...] = (
+    *_ROOT.layer("patch_embed{stage}/proj", "patch_embed{stage}.proj", CONVOLUTION),
+    *_ROOT.norm("patch_embed{stage}/norm", "patch_embed{stage}.norm"),
+    *_BLOCK.layer("position", "pos_embed", DEPTHWISE),
+    *_BLOCK.norm("norm{norm}", "norm{norm}"),
+    *_CONVOLUTION_BLOCK.statistics("norm{norm}", "norm{norm}"),
+    *_CONVOLUTION_BLOCK.layer("conv{layer}", "conv{layer}", POINTWISE),
+    *_CONVOLUTION_BLOCK.layer("depthwise", "attn", DEPTHWISE),
+    *_CONVOLUTION_BLOCK.layer("mlp/fc{layer}", "mlp.fc{layer}", POINTWISE),
+    *_ATTENTION_BLOCK.layer("mlp/fc{layer}", "mlp.fc{layer}"),
+    *_ATTENTION_BLOCK.layer("attention/qkv", "attn.qkv"),
+    *_ATTENTION_BLOCK.layer("attention/proj", "attn.proj"),
+    *cost_volume_rules(_ATTENTION_BLOCK.inner("attention/", "attn.")),
+    _ATTENTION_BLOCK.weight("layer_scale{layer}", "gamma_{layer}"),
+    *_ROOT.batch_norm("norm", "norm"),
+    *_ROOT.layer("head", "head"),
+)
+"""The names of everything but motion modules, from the path here to the name there."""
+
+
+def uniformer_rules(model: UniFormer) -> tuple[Rule, ...]:
+    """Makes the table of a UniFormer.
+
+    Motion modules in UniFormer are this library's, and so are the names of their places.
+
+    Args:
+      model: the model.
+    """
+    return (*RULES, *motion_module_rules(model.motion_module, _BLOCK.inner("motion/", "motion.")))
 
 
 def uniformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
@@ -69,11 +120,11 @@ def _placement(shapes: Mapping[str, Shape]) -> str | None:
 
 
 def uniformer_clips(found: Mapping[str, Any]) -> dict[str, Any]:
-    """How the released weights took their clips, which the number of classes tells.
+    """Tells how the released weights took their clips, from the number of classes.
 
-    `slowfast/datasets/sth.py`, which both UniFormer and EMIM train on Something-Something with, reads frames with
-    OpenCV, and so as blue, green, red; `REVERSE_INPUT_CHANNEL` is left at False, so that nothing turns them.
-    `slowfast/datasets/decoder.py`, used for Kinetics, decodes with PyAV and `to_rgb()`; ImageNet is read with PIL.
+    `slowfast/datasets/sth.py`, which both UniFormer and EMIM train on Something-Something with, leaves
+    `REVERSE_INPUT_CHANNEL` at False; `slowfast/datasets/decoder.py`, used for Kinetics, decodes with PyAV and
+    `to_rgb()`.
 
     Args:
       found: of `uniformer_options`.
@@ -81,9 +132,7 @@ def uniformer_clips(found: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
       `channel_order`, and where it is known `sampling`.
     """
-    if found.get("num_classes") == _SOMETHING_SOMETHING_CLASSES:
-        return {"channel_order": "bgr", "sampling": "segment"}
-    return {"channel_order": "rgb"} | ({"sampling": "dense"} if found.get("num_classes") in _KINETICS_CLASSES else {})
+    return slowfast_clips(found.get("num_classes"))
 
 
 def uniformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[str]:
@@ -103,3 +152,21 @@ def uniformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> 
             "does, too; this model keeps them all, as EMIM does when it starts from such weights"
         ]
     return []
+
+
+UNIFORMER = ModelFamily(
+    rules=uniformer_rules,
+    parts={
+        "head": HEAD,
+        "motion": Part(
+            "the weights that only EMIM and motion modules have",
+            rf".*/attention/{COST_VOLUME_WEIGHTS}|{MOTION_MODULE_WEIGHTS}",
+            ("placement", "head_channels", "motion_module", *COST_VOLUME_OPTIONS),
+        ),
+    },
+    structure=("widths", "depths", "patch_sizes"),
+    read_options=uniformer_options,
+    clips=uniformer_clips,
+    notes=uniformer_notes,
+)
+"""UniFormer and UniFormer with EMIM."""

@@ -1,0 +1,6 @@
+"""What a model makes of video files: views, logits and ranked classes.
+
+In: a model, its variables, a recipe and videos.
+Out: predictions.
+Imports: `training.{parallel,recipe,inputs,step}` and `data`.
+"""

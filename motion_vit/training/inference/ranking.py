@@ -1,0 +1,37 @@
+"""Ranks classes by their logits."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+def finite_rows(logits: Float[np.ndarray, "*batch classes"]) -> Bool[np.ndarray, " *batch"]:
+    """Tells of each example whether all its logits are finite numbers.
+
+    Args:
+      logits: one row an example.
+    """
+    finite: np.ndarray = np.isfinite(logits).all(axis=-1)
+    return finite
+
+
+def ranked_classes(
+    logits: Float[np.ndarray, " classes"], label_names: Sequence[str], top: int
+) -> tuple[tuple[str, float], ...]:
+    """Ranks classes by their probability.
+
+    Args:
+      logits: of one clip or video.
+      label_names: name of each class.
+      top: how many classes to name.
+
+    Returns:
+      Names and probabilities, the most probable first; () where logits are NaN or infinite.
+    """
+    if not finite_rows(logits):
+        return ()
+    probabilities = np.asarray(jax.nn.softmax(logits))
+    ranking = np.argsort(-probabilities, kind="stable")[:top]
+    return tuple((label_names[number], float(probabilities[number])) for number in ranking)
