@@ -53,12 +53,12 @@ class Material:
     """A kind of files.
 
     Attributes:
-      name: What the table calls it.
-      codec: How it is prepared.
-      sampling: Which frames of a clip are drawn.
-      write: Writes one clip of it, given its frames and where to, and returns the path.
-      frames: Frames of a clip.
-      size: Height and width of a clip.
+      name: what the table calls it.
+      codec: how it is prepared.
+      sampling: which frames of a clip are drawn.
+      write: writes one clip of it, given its frames and where to, and returns the path.
+      frames: frames of a clip.
+      size: height and width of a clip.
     """
 
     name: str

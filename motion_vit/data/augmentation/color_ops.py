@@ -56,7 +56,7 @@ def autocontrast(clip: Clip) -> Clip:
     """Stretches every channel of every frame to the whole range, as `ImageOps.autocontrast`.
 
     Args:
-      clip: The frames.
+      clip: the frames.
 
     Returns:
       A new clip. A channel of one level stays as it is.
@@ -77,7 +77,7 @@ def equalize(clip: Clip) -> Clip:
     """Flattens the histogram of every channel of every frame, as `ImageOps.equalize`.
 
     Args:
-      clip: The frames.
+      clip: the frames.
 
     Returns:
       A new clip. A channel with fewer than 255 pixels of other levels than its brightest stays as it is.
@@ -100,7 +100,7 @@ def invert(clip: Clip) -> Clip:
     """The negative, as `ImageOps.invert`.
 
     Args:
-      clip: The frames.
+      clip: the frames.
 
     Returns:
       A new clip.
@@ -112,8 +112,8 @@ def posterize(clip: Clip, bits: int) -> Clip:
     """Keeps the highest bits of every level, as `ImageOps.posterize`.
 
     Args:
-      clip: The frames.
-      bits: How many of the 8 bits to keep. At 0 and below the clip is black, as in the versions of Pillow that the
+      clip: the frames.
+      bits: how many of the 8 bits to keep. At 0 and below the clip is black, as in the versions of Pillow that the
         recipes were made with (today's refuses 0).
 
     Returns:
@@ -126,8 +126,8 @@ def solarize(clip: Clip, threshold: int) -> Clip:
     """Inverts the levels from a threshold on, as `ImageOps.solarize`.
 
     Args:
-      clip: The frames.
-      threshold: The least level that is inverted; from 256 on none is.
+      clip: the frames.
+      threshold: the least level that is inverted; from 256 on none is.
 
     Returns:
       A new clip.
@@ -139,8 +139,8 @@ def solarize_add(clip: Clip, amount: int) -> Clip:
     """Brightens the darker half of the levels, as `solarize_add` in timm's auto_augment.py.
 
     Args:
-      clip: The frames.
-      amount: What is added to the levels below 128; at least 0.
+      clip: the frames.
+      amount: what is added to the levels below 128; at least 0.
 
     Returns:
       A new clip.
@@ -152,8 +152,8 @@ def brightness(clip: Clip, factor: float) -> Clip:
     """Blends from black (factor 0) to the clip (1) and beyond, as `ImageEnhance.Brightness`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip.
@@ -165,8 +165,8 @@ def contrast(clip: Clip, factor: float) -> Clip:
     """Blends from each frame's mean grey (factor 0) to the frame (1) and beyond, as `ImageEnhance.Contrast`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip.
@@ -180,8 +180,8 @@ def color(clip: Clip, factor: float) -> Clip:
     """Blends from the grey clip (factor 0) to the clip (1) and beyond, as `ImageEnhance.Color`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip.
@@ -195,8 +195,8 @@ def sharpness(clip: Clip, factor: float) -> Clip:
     """Blends from the smoothed clip (factor 0) to the clip (1) and beyond, as `ImageEnhance.Sharpness`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip. The outermost pixels of the frames stay as they are, as Pillow does not smooth them.

@@ -66,8 +66,8 @@ def shear_x(clip: Clip, factor: float) -> Clip:
     """Shears every frame along its rows.
 
     Args:
-      clip: The frames.
-      factor: Pixels that a row's content moves left for every row that it lies lower.
+      clip: the frames.
+      factor: pixels that a row's content moves left for every row that it lies lower.
 
     Returns:
       A new clip.
@@ -79,8 +79,8 @@ def shear_y(clip: Clip, factor: float) -> Clip:
     """Shears every frame along its columns.
 
     Args:
-      clip: The frames.
-      factor: Pixels that a column's content moves up for every column that it lies further right.
+      clip: the frames.
+      factor: pixels that a column's content moves up for every column that it lies further right.
 
     Returns:
       A new clip.
@@ -92,8 +92,8 @@ def translate_x(clip: Clip, share: float) -> Clip:
     """Moves the content of every frame left.
 
     Args:
-      clip: The frames.
-      share: How far, as a share of the width; less than 0 moves it right.
+      clip: the frames.
+      share: how far, as a share of the width; less than 0 moves it right.
 
     Returns:
       A new clip.
@@ -108,8 +108,8 @@ def translate_y(clip: Clip, share: float) -> Clip:
     """Moves the content of every frame up.
 
     Args:
-      clip: The frames.
-      share: How far, as a share of the height; less than 0 moves it down.
+      clip: the frames.
+      share: how far, as a share of the height; less than 0 moves it down.
 
     Returns:
       A new clip.
@@ -121,8 +121,8 @@ def rotate(clip: Clip, degrees: float) -> Clip:
     """Turns the content of every frame counterclockwise around the frame's centre.
 
     Args:
-      clip: The frames.
-      degrees: How far; less than 0 turns it clockwise.
+      clip: the frames.
+      degrees: how far; less than 0 turns it clockwise.
 
     Returns:
       A new clip.

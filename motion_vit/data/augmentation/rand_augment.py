@@ -30,11 +30,11 @@ class _Section:
     """A section of a RandAugment string.
 
     Attributes:
-      field: The field of `RandAugment` that it sets.
-      kind: What its number is read as.
-      least: The least number.
-      greatest: The greatest number.
-      meaning: Its description in messages.
+      field: the field of `RandAugment` that it sets.
+      kind: what its number is read as.
+      least: the least number.
+      greatest: the greatest number.
+      meaning: its description in messages.
     """
 
     field: str
@@ -58,8 +58,8 @@ class Operation(NamedTuple):
     """An operation with its strength.
 
     Attributes:
-      name: Its name in timm, such as "ShearX" or "ColorIncreasing".
-      arguments: What its function in `color_ops` or `geometric_ops` takes beside the clip.
+      name: its name in timm, such as "ShearX" or "ColorIncreasing".
+      arguments: what its function in `color_ops` or `geometric_ops` takes beside the clip.
     """
 
     name: str
@@ -139,12 +139,12 @@ class RandAugment:
     """Random operations on a clip, the same with the same strength on all its frames.
 
     Attributes:
-      magnitude: Strength of the operations; 10 is their full range.
-      layers: Operations drawn for a clip.
-      probability: With which each of them is applied.
-      magnitude_std: Standard deviation of the magnitude; infinity draws it uniformly from 0 to `magnitude`.
-      max_magnitude: Drawn magnitudes are clipped to the range from 0 to this.
-      increasing: Whether the operations are those that grow stronger with the magnitude.
+      magnitude: strength of the operations; 10 is their full range.
+      layers: operations drawn for a clip.
+      probability: with which each of them is applied.
+      magnitude_std: standard deviation of the magnitude; infinity draws it uniformly from 0 to `magnitude`.
+      max_magnitude: drawn magnitudes are clipped to the range from 0 to this.
+      increasing: whether the operations are those that grow stronger with the magnitude.
     """
 
     magnitude: float = 10.0
@@ -158,7 +158,7 @@ class RandAugment:
         """Draws the operations for a clip.
 
         Args:
-          rng: Source of the draw.
+          rng: source of the draw.
 
         Returns:
           What to apply, in this order; at most `layers` operations, and none at times.
@@ -186,8 +186,8 @@ class RandAugment:
         """Augments a clip.
 
         Args:
-          clip: The frames, RGB; not written to.
-          rng: Source of the draw.
+          clip: the frames, RGB; not written to.
+          rng: source of the draw.
 
         Returns:
           The augmented clip; the given one where no operation was drawn.
@@ -201,8 +201,8 @@ def apply_operations(
     """Applies drawn operations to all frames of a clip.
 
     Args:
-      clip: The frames, RGB; not written to.
-      operations: What to apply, in this order, from `RandAugment.draw`.
+      clip: the frames, RGB; not written to.
+      operations: what to apply, in this order, from `RandAugment.draw`.
 
     Returns:
       The changed clip; the given one for no operations.
@@ -222,13 +222,13 @@ def parse_rand_augment(spec: str) -> RandAugment:
     Unlike timm, `inc0` is what it says (timm takes any `inc` for `inc1`) and unknown sections are refused.
 
     Args:
-      spec: The string.
+      spec: the string.
 
     Returns:
       The transform.
 
     Raises:
-      UserError: The string is not of this form, or a value is out of range.
+      UserError: the string is not of this form, or a value is out of range.
     """
     start, *sections = spec.split("-")
     if start != "rand":

@@ -37,10 +37,10 @@ def example(label: int, row: int, clip: np.ndarray | None, empty_shape: tuple[in
     """One clip's entry of a batch.
 
     Args:
-      label: Its class.
-      row: Its row in the source.
-      clip: Its frames, or None if it cannot be decoded.
-      empty_shape: The shape of the black frames that stand for None.
+      label: its class.
+      row: its row in the source.
+      clip: its frames, or None if it cannot be decoded.
+      empty_shape: the shape of the black frames that stand for None.
 
     Returns:
       The entry.
@@ -57,7 +57,7 @@ def padding(shape: tuple[int, ...]) -> Example:
     """An entry of a batch that counts for nothing.
 
     Args:
-      shape: Shape of its black frames.
+      shape: shape of its black frames.
 
     Returns:
       The entry.
@@ -78,8 +78,8 @@ def read_options(workers: int, threads: int) -> grain.ReadOptions:
     """Threads and buffers of a process that reads, set explicitly: Grain's defaults hold 500 batches in memory.
 
     Args:
-      workers: Worker processes; each reads in its only thread, its queue holds what is ready.
-      threads: Threads of this process where there are no workers; 0 for as many as cores.
+      workers: worker processes; each reads in its only thread, its queue holds what is ready.
+      threads: threads of this process where there are no workers; 0 for as many as cores.
 
     Returns:
       The options.
@@ -94,7 +94,7 @@ def process_options(workers: int) -> grain.MultiprocessingOptions:
     """Worker processes.
 
     Args:
-      workers: How many.
+      workers: how many.
 
     Returns:
       The options.
@@ -109,13 +109,13 @@ def check_sizes(batch_size: int, workers: int, threads: int, shard: tuple[int, i
     """Refuses sizes that no stream of batches can have.
 
     Args:
-      batch_size: Clips or videos of a batch.
-      workers: Worker processes.
-      threads: Threads.
+      batch_size: clips or videos of a batch.
+      workers: worker processes.
+      threads: threads.
       shard: A host's number and the number of hosts.
 
     Raises:
-      UserError: One of them is out of range.
+      UserError: one of them is out of range.
     """
     if batch_size < 1:
         raise UserError(f"the batch size must be at least 1; given {batch_size}")

@@ -29,9 +29,9 @@ def segment_indices(num_frames: int, clip_frames: int, rng: np.random.Generator)
     included. A video shorter than the clip repeats frames.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      rng: Source of the draw.
+      num_frames: frames of the video.
+      clip_frames: frames of the clip.
+      rng: source of the draw.
 
     Returns:
       Frame numbers, never decreasing.
@@ -47,10 +47,10 @@ def segment_view_indices(num_frames: int, clip_frames: int, clip: int, clips: in
     Frame `i` is `round(seg*i) + int(seg/(clips+1)*(clip+1))` with `seg = (num_frames - 1) / clip_frames`.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      clip: Which clip, from 0.
-      clips: How many clips the video is tested with.
+      num_frames: frames of the video.
+      clip_frames: frames of the clip.
+      clip: which clip, from 0.
+      clips: how many clips the video is tested with.
 
     Returns:
       Frame numbers, never decreasing.
@@ -80,10 +80,10 @@ def dense_indices(num_frames: int, clip_frames: int, stride: int, rng: np.random
     A video shorter than the clip starts at its first frame and repeats its last one.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      stride: Distance of neighbouring frames of the clip, in frames of the video.
-      rng: Source of the draw.
+      num_frames: frames of the video.
+      clip_frames: frames of the clip.
+      stride: distance of neighbouring frames of the clip, in frames of the video.
+      rng: source of the draw.
 
     Returns:
       Frame numbers, never decreasing.
@@ -98,11 +98,11 @@ def dense_view_indices(num_frames: int, clip_frames: int, stride: int, clip: int
     The first clip starts with the video and the last ends with it; a single clip lies in the middle.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      stride: Distance of neighbouring frames of the clip, in frames of the video.
-      clip: Which clip, from 0.
-      clips: How many clips the video is tested with.
+      num_frames: frames of the video.
+      clip_frames: frames of the clip.
+      stride: distance of neighbouring frames of the clip, in frames of the video.
+      clip: which clip, from 0.
+      clips: how many clips the video is tested with.
 
     Returns:
       Frame numbers, never decreasing.
@@ -119,16 +119,16 @@ def order_frames(
     """Control experiments at evaluation: what is left of the accuracy when the motion is taken out or undone.
 
     Args:
-      indices: The frame numbers of a clip.
+      indices: the frame numbers of a clip.
       frame_order: "normal" changes nothing, "frozen" repeats the middle frame, "shuffled" permutes the frames,
         "reversed" plays them backwards.
-      rng: Source of the permutation; unused by the other orders.
+      rng: source of the permutation; unused by the other orders.
 
     Returns:
       As many frame numbers as were given.
 
     Raises:
-      ValueError: An unknown order.
+      ValueError: an unknown order.
     """
     if frame_order == "normal":
         return indices

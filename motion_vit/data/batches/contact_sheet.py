@@ -26,8 +26,8 @@ class CaptionedClip:
     """A clip and the line above it.
 
     Attributes:
-      caption: The line.
-      clip: The frames, RGB.
+      caption: the line.
+      clip: the frames, RGB.
     """
 
     caption: str
@@ -38,13 +38,13 @@ def draw_sheet(rows: Sequence[Sequence[CaptionedClip]], path: pathlib.Path, *, h
     """Draws clips.
 
     Args:
-      rows: For each sample its clips, such as before and after augmentation. A PNG has a line of frames for each clip,
+      rows: for each sample its clips, such as before and after augmentation. A PNG has a line of frames for each clip,
         a GIF a line for each sample, with its clips side by side.
-      path: The file to write, `.png` or `.gif`.
-      height: Pixels of a frame; its width follows.
+      path: the file to write, `.png` or `.gif`.
+      height: pixels of a frame; its width follows.
 
     Raises:
-      UserError: The name has another ending, or the file cannot be written.
+      UserError: the name has another ending, or the file cannot be written.
     """
     if path.suffix not in (".png", ".gif"):
         raise UserError(f"cannot draw {path}: the name of the picture must end in .png or .gif")

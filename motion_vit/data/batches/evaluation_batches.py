@@ -31,10 +31,10 @@ def view_frames(frames: int, options: ClipOptions, clip: int = 0, clips: int = 1
     """The frames of one of the views that testing spreads over the time of a video.
 
     Args:
-      frames: Frames of the video.
-      options: Frames, sampling and stride.
-      clip: Which view, from 0.
-      clips: How many there are.
+      frames: frames of the video.
+      options: frames, sampling and stride.
+      clip: which view, from 0.
+      clips: how many there are.
 
     Returns:
       Frame numbers, never decreasing.
@@ -56,18 +56,18 @@ def clip_views(
     """Cuts the views of one clip for testing, decoding its video once.
 
     Args:
-      clip: The clip.
-      options: Frames, size, sampling and stride; the augmentations play no part.
-      clips: Views spread over time.
-      crops: Crops of each of them, 1 or 3.
+      clip: the clip.
+      options: frames, size, sampling and stride; the augmentations play no part.
+      clips: views spread over time.
+      crops: crops of each of them, 1 or 3.
       frame_order: A control experiment, see `clip_sampling.order_frames`.
-      seed: Fixes the permutation of "shuffled".
+      seed: fixes the permutation of "shuffled".
 
     Returns:
       The views, the crop changing fastest.
 
     Raises:
-      VideoDecodeError: The video cannot be decoded.
+      VideoDecodeError: the video cannot be decoded.
     """
     first, frames = clip_frames(clip)
     rng = np.random.default_rng(seed)
@@ -150,15 +150,15 @@ def evaluation_batches(
     A video is decoded once for all its views. The last batch is filled up with weight 0 and index -1.
 
     Args:
-      source: The clips.
-      options: Frames, size, sampling and stride; the augmentations play no part.
-      batch_size: Views in each batch of this host.
-      clips: Views spread over the time of a clip.
-      crops: Crops of each of them, 1 or 3.
-      workers: Worker processes; 0 decodes in threads of this one.
-      threads: Those threads; 0 for as many as cores.
+      source: the clips.
+      options: frames, size, sampling and stride; the augmentations play no part.
+      batch_size: views in each batch of this host.
+      clips: views spread over the time of a clip.
+      crops: crops of each of them, 1 or 3.
+      workers: worker processes; 0 decodes in threads of this one.
+      threads: those threads; 0 for as many as cores.
       frame_order: A control experiment: "normal", "frozen", "shuffled" or "reversed".
-      shard: This host's number and the number of hosts. Every host gets the same number of batches.
+      shard: this host's number and the number of hosts. Every host gets the same number of batches.
 
     Returns:
       The batches.

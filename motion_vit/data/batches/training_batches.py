@@ -40,15 +40,15 @@ def decode_training_clip(
     """Draws the frames of a clip and decodes them.
 
     Args:
-      clip: The clip.
-      options: How many frames, and which.
-      rng: Source of the draw.
+      clip: the clip.
+      options: how many frames, and which.
+      rng: source of the draw.
 
     Returns:
       The whole frames, RGB, not larger than training crops need.
 
     Raises:
-      VideoDecodeError: The video cannot be decoded.
+      VideoDecodeError: the video cannot be decoded.
     """
     first, frames = clip_frames(clip)
     if options.sampling == "segment":
@@ -62,8 +62,8 @@ class ClipAugmenter:
     """Decoded frames -> a training clip, by the augmentations that run on the host.
 
     Args:
-      options: Which augmentations.
-      label_names: The names of the classes, which "label_aware" flips look for mirror images among.
+      options: which augmentations.
+      label_names: the names of the classes, which "label_aware" flips look for mirror images among.
 
     Raises:
       UserError: "label_aware" is asked for, and no name of a class says left or right.
@@ -89,9 +89,9 @@ class ClipAugmenter:
         """Augments a clip.
 
         Args:
-          clip: The decoded frames.
-          label: Its class.
-          rng: Source of every draw.
+          clip: the decoded frames.
+          label: its class.
+          rng: source of every draw.
 
         Returns:
           The square clip, and its class, which a label-aware flip may change.
@@ -170,18 +170,18 @@ class TrainingBatches:
     another number of threads, workers or hosts.
 
     Args:
-      source: The clips.
-      options: How they are cut and augmented.
-      batch_size: Videos a step, over all hosts together; each becomes `options.repeats` clips.
-      seed: Fixes the order and every draw.
-      workers: Worker processes; 0 decodes in threads of this one.
-      threads: Those threads; 0 for as many as cores.
-      shard: This host's number and the number of hosts.
-      parts: Into so many parts, one after the other, hosts divide their own rows. The parts of all hosts together have
+      source: the clips.
+      options: how they are cut and augmented.
+      batch_size: videos a step, over all hosts together; each becomes `options.repeats` clips.
+      seed: fixes the order and every draw.
+      workers: worker processes; 0 decodes in threads of this one.
+      threads: those threads; 0 for as many as cores.
+      shard: this host's number and the number of hosts.
+      parts: into so many parts, one after the other, hosts divide their own rows. The parts of all hosts together have
         the same rows for any number of hosts, if each host's rows divide into them.
 
     Raises:
-      UserError: The batch does not divide among the hosts, or a number is out of range.
+      UserError: the batch does not divide among the hosts, or a number is out of range.
     """
 
     def __init__(
@@ -238,10 +238,10 @@ class TrainingBatches:
         """Goes to a place in the stream.
 
         Args:
-          state: What `get_state` returned, here or in another process.
+          state: what `get_state` returned, here or in another process.
 
         Raises:
-          UserError: It is of a stream with other clips or another seed.
+          UserError: it is of a stream with other clips or another seed.
         """
         position = dict(state)
         fingerprint, seed = position.pop("fingerprint"), position.pop("seed")

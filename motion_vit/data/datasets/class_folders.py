@@ -21,8 +21,8 @@ class ClassFolders(NamedTuple):
     """What was found.
 
     Attributes:
-      splits: Split -> its clips, sorted by class and name; all are `train` where there are no folders of splits.
-      left_out: What was left out, in words.
+      splits: split -> its clips, sorted by class and name; all are `train` where there are no folders of splits.
+      left_out: what was left out, in words.
     """
 
     splits: dict[str, tuple[SourceClip, ...]]
@@ -33,7 +33,7 @@ def visible_folders(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """The folders in a folder, sorted, without hidden ones.
 
     Args:
-      folder: The folder.
+      folder: the folder.
 
     Yields:
       Each folder in it.
@@ -45,8 +45,8 @@ def read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolders
     """Finds the clips: video files, told by their ending, and folders of frames `*.jpg`.
 
     Args:
-      source: The folder, absolute.
-      split_of_name: The name of a folder, in lower case -> the split that it holds.
+      source: the folder, absolute.
+      split_of_name: the name of a folder, in lower case -> the split that it holds.
 
     Returns:
       The clips, each with its path relative to `source` as its id and the name of its class folder as its label.

@@ -36,7 +36,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of Diving48, judged by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -70,7 +70,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     from.
 
     Args:
-      source: The folder with `rgb/<vid_name>.mp4` and the label files.
+      source: the folder with `rgb/<vid_name>.mp4` and the label files.
 
     Returns:
       48 classes, named like "Back+15som+05Twis+FREE", in the order of Diving48_vocab.json, and the splits `train`

@@ -41,7 +41,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of Epic-Kitchens-100, judged by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -104,7 +104,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     """Reads a download of Epic-Kitchens-100, with the class of the verb as the label.
 
     Args:
-      source: The folder with the videos as the official downloader lays them out
+      source: the folder with the videos as the official downloader lays them out
         (`EPIC-KITCHENS/P01/videos/P01_01.MP4`), or without the outer folder, or all in one folder, and with
         `EPIC_100_train.csv`, `EPIC_100_validation.csv` and `EPIC_100_verb_classes.csv` beside them, or in
         `annotations` or `epic-kitchens-100-annotations`.

@@ -53,7 +53,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of FineGym, judged by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -127,7 +127,7 @@ def read(source: pathlib.Path, subset: str = "gym99") -> SourceDataset:
     for videos from YouTube, leaves its elements in their split, with the path at which it should be.
 
     Args:
-      source: The folder with the long videos, `videos/<YouTube id>.mp4` (or .mkv, .webm), and the label files, beside
+      source: the folder with the long videos, `videos/<YouTube id>.mp4` (or .mkv, .webm), and the label files, beside
         them or in `annotations` and `categories`.
       subset: "gym99", the balanced elements, or "gym288", the natural, long-tailed ones.
 
@@ -138,7 +138,7 @@ def read(source: pathlib.Path, subset: str = "gym99") -> SourceDataset:
       to the end of its last stage.
 
     Raises:
-      UserError: There is no such subset, or a label file is missing or malformed.
+      UserError: there is no such subset, or a label file is missing or malformed.
     """
     if subset not in ("gym99", "gym288"):
         raise UserError(f"FineGym has the subsets gym99 and gym288; given {subset!r}")

@@ -31,13 +31,13 @@ class FrameFolderLayout:
     """What distinguishes the datasets of this layout.
 
     Attributes:
-      name: The dataset's name in `motion-vit prepare NAME`.
-      title: What people call it.
-      label_stem: The official label files are called `<label_stem>-labels.csv` and so on.
-      frame_folder: The folder that the official archives unpack into.
-      author_lists: Split -> names of the lists `path frames number` that authors of methods publish.
+      name: the dataset's name in `motion-vit prepare NAME`.
+      title: what people call it.
+      label_stem: the official label files are called `<label_stem>-labels.csv` and so on.
+      frame_folder: the folder that the official archives unpack into.
+      author_lists: split -> names of the lists `path frames number` that authors of methods publish.
       obtain: A clause that says where to get it.
-      official: The official counts.
+      official: the official counts.
     """
 
     name: str
@@ -53,7 +53,7 @@ def label_file_names(stem: str, part: str, ending: str) -> tuple[str, ...]:
     """The paths at which a 20BN label file is looked for.
 
     Args:
-      stem: The beginning of the name in the older downloads, such as `jester-v1`.
+      stem: the beginning of the name in the older downloads, such as `jester-v1`.
       part: `labels`, `train` or `validation`, which is the whole name in the newer downloads.
       ending: `.csv` or `.json`.
 
@@ -68,7 +68,7 @@ def template_name(template: str) -> str:
     """The class that a template of the Something-Something datasets stands for.
 
     Args:
-      template: The template, with or without brackets round its placeholders.
+      template: the template, with or without brackets round its placeholders.
 
     Returns:
       The template without brackets, as the official lists of classes write it.
@@ -80,8 +80,8 @@ def looks_like(source: pathlib.Path, layout: FrameFolderLayout) -> bool:
     """Whether a folder holds a download of the dataset, judged by the names of its files.
 
     Args:
-      source: The folder.
-      layout: The dataset.
+      source: the folder.
+      layout: the dataset.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -150,8 +150,8 @@ def read(source: pathlib.Path, layout: FrameFolderLayout) -> SourceDataset:
     category.txt; of these only the last part of the path is used, since the rest is their authors' disk.
 
     Args:
-      source: The folder that the dataset was downloaded to.
-      layout: The dataset.
+      source: the folder that the dataset was downloaded to.
+      layout: the dataset.
 
     Returns:
       The splits `train` and `validation`. The test split is published without labels and is left out.

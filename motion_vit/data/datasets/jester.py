@@ -25,7 +25,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of Jester, judged by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -40,7 +40,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     the newer download. The order of the classes is that of the first.
 
     Args:
-      source: The folder with `20bn-jester-v1/1/00001.jpg` and the label files.
+      source: the folder with `20bn-jester-v1/1/00001.jpg` and the label files.
 
     Returns:
       27 classes, and the splits `train` (118,562) and `validation` (14,787). The 14,743 clips of the test split were

@@ -79,7 +79,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of one of the Kinetics datasets.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether one of its lists has the column `youtube_id`, as those of no other dataset do.
@@ -203,7 +203,7 @@ def read(source: pathlib.Path, classes: int = 400) -> SourceDataset:
     corrupted files of Kinetics-400 are used where they are.
 
     Args:
-      source: The folder with the lists (or with them in `annotations`) and the folders of the splits.
+      source: the folder with the lists (or with them in `annotations`) and the folders of the splits.
       classes: 400, 600 or 700.
 
     Returns:

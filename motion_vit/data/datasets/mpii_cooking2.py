@@ -68,7 +68,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of MPII Cooking 2, judged by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -174,7 +174,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     includes its last frame.
 
     Args:
-      source: The folder with the long videos, `videos/s07-d72-cam-002.avi`, the file
+      source: the folder with the long videos, `videos/s07-d72-cam-002.avi`, the file
         `attributesAnnotations_MPII-Cooking-2.mat`, and the lists of the splits in `experimentalSetup`.
 
     Returns:

@@ -11,8 +11,8 @@ class OfficialCounts:
     """What the authors of a dataset say that it holds.
 
     Attributes:
-      classes: The number of classes.
-      clips: Split (`train`, `validation`, `test`) -> the number of clips in its official list.
+      classes: the number of classes.
+      clips: split (`train`, `validation`, `test`) -> the number of clips in its official list.
     """
 
     classes: int
@@ -22,8 +22,8 @@ class OfficialCounts:
         """Says what differs, for `SourceDataset.mismatches`.
 
         Args:
-          label_names: The classes of the download.
-          splits: Split -> its clips in the download. A split without an official count is not compared.
+          label_names: the classes of the download.
+          splits: split -> its clips in the download. A split without an official count is not compared.
 
         Returns:
           One sentence a difference, such as "train: 3 clips, the official list has 168,913"; empty if all agrees.

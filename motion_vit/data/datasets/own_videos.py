@@ -30,7 +30,7 @@ def looks_like(source: pathlib.Path) -> bool:
     Published datasets may look the same, so their modules are to be asked first.
 
     Args:
-      source: The file or folder.
+      source: the file or folder.
 
     Returns:
       Whether there is something that `read` would try to read.
@@ -62,15 +62,15 @@ def read(source: pathlib.Path, validation_share: float = 0.1) -> SourceDataset:
     for it. The classes are in the order of `labels.txt` in the folder, else sorted.
 
     Args:
-      source: The file or folder.
-      validation_share: The share of each class's training videos to hold out, at least 0 and below 1; 0 for none.
+      source: the file or folder.
+      validation_share: the share of each class's training videos to hold out, at least 0 and below 1; 0 for none.
 
     Returns:
       The classes and the splits. `mismatches` counts the files that were left out, and names videos that are in two
       splits and classes without training videos.
 
     Raises:
-      UserError: Nothing is there, the layout is another one, a list is malformed, a label is not in `labels.txt`, or
+      UserError: nothing is there, the layout is another one, a list is malformed, a label is not in `labels.txt`, or
         the share is out of range.
     """
     if not 0 <= validation_share < 1:

@@ -29,10 +29,10 @@ class DatasetLayout:
     """How a dataset's download is laid out.
 
     Attributes:
-      summary: The dataset in a line.
-      read: Reads its label files: the folder of the download, and the options as keyword arguments.
-      looks_like: Whether a folder seems to hold this dataset, told without reading much.
-      options: The keyword arguments that `read` takes.
+      summary: the dataset in a line.
+      read: reads its label files: the folder of the download, and the options as keyword arguments.
+      looks_like: whether a folder seems to hold this dataset, told without reading much.
+      options: the keyword arguments that `read` takes.
     """
 
     summary: str
@@ -85,15 +85,15 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
     """Reads the label files of a downloaded dataset.
 
     Args:
-      name: One of `DATASETS`.
-      source: The folder of the download.
-      options: Keyword arguments for the dataset's own `read`; those with the value None are left at their default.
+      name: one of `DATASETS`.
+      source: the folder of the download.
+      options: keyword arguments for the dataset's own `read`; those with the value None are left at their default.
 
     Returns:
       Its clips and labels.
 
     Raises:
-      UserError: An unknown name or option, a folder that does not exist or holds another dataset, or label files that
+      UserError: an unknown name or option, a folder that does not exist or holds another dataset, or label files that
         are missing or malformed.
     """
     if name not in DATASETS:

@@ -32,7 +32,7 @@ def looks_like(source: pathlib.Path) -> bool:
     """Whether a folder holds a download of Something-Something V2, judged by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether a name is there that only this dataset has.
@@ -68,7 +68,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     objects, is not used.
 
     Args:
-      source: The folder with `20bn-something-something-v2/12345.webm` and the label files.
+      source: the folder with `20bn-something-something-v2/12345.webm` and the label files.
 
     Returns:
       174 classes in the order of their numbers, and the splits `train` (168,913) and `validation` (24,777). The 27,157

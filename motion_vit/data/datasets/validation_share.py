@@ -19,9 +19,9 @@ def hold_out(
     of a video stay together: neighbouring clips look so alike that results would say too much.
 
     Args:
-      clips: The clips.
-      share: The share to hold out, at least 0 and below 1.
-      folder: Paths are hashed relative to it, so that it can be moved.
+      clips: the clips.
+      share: the share to hold out, at least 0 and below 1.
+      folder: paths are hashed relative to it, so that it can be moved.
 
     Returns:
       The clips to train on and the clips to validate on, each in the order of `clips`.

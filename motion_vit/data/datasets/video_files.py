@@ -18,8 +18,8 @@ def find_folder(source: pathlib.Path, names: Sequence[str], obtain: str) -> path
     """Finds the folder of the videos or frame folders.
 
     Args:
-      source: The folder of the download.
-      names: Names of folders below `source`, the preferred one first; "." is `source` itself.
+      source: the folder of the download.
+      names: names of folders below `source`, the preferred one first; "." is `source` itself.
       obtain: A clause that says what the folder holds and how to make it, for the message.
 
     Returns:
@@ -38,8 +38,8 @@ def holds_any(folder: pathlib.Path, paths: Iterable[str]) -> bool:
     """Whether a folder is the one that relative paths start from.
 
     Args:
-      folder: The folder.
-      paths: Paths of videos; only the first hundred are looked for.
+      folder: the folder.
+      paths: paths of videos; only the first hundred are looked for.
 
     Returns:
       Whether one of these exists below the folder.
@@ -52,9 +52,9 @@ def common_extension(folder: pathlib.Path, stems: Sequence[str], published: str)
     """The ending of the video files of a folder that holds nothing but the dataset's videos.
 
     Args:
-      folder: The folder.
-      stems: The names of the videos without ending; only the first hundred are looked for.
-      published: The ending that they are published with, which is also the answer where none of them is there.
+      folder: the folder.
+      stems: the names of the videos without ending; only the first hundred are looked for.
+      published: the ending that they are published with, which is also the answer where none of them is there.
 
     Returns:
       The ending, with its dot.
@@ -67,13 +67,13 @@ def videos_by_stem(folder: pathlib.Path) -> dict[str, str]:
     """Lists the videos of a folder and of the folders in it.
 
     Args:
-      folder: The folder, for example of a split, with its videos or with a folder for each class.
+      folder: the folder, for example of a split, with its videos or with a folder for each class.
 
     Returns:
       The name of each video without ending -> its absolute path.
 
     Raises:
-      AnnotationError: The folder cannot be listed.
+      AnnotationError: the folder cannot be listed.
     """
     found: dict[str, str] = {}
     try:

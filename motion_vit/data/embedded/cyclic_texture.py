@@ -29,8 +29,8 @@ def noise_tiles(random: np.random.Generator, count: int) -> Float32[np.ndarray, 
     """Draws seamless tiles of smooth noise, as likely as their negatives.
 
     Args:
-      random: Where the randomness comes from.
-      count: Number of tiles.
+      random: where the randomness comes from.
+      count: number of tiles.
 
     Returns:
       Tiles with mean 0 and standard deviation 1.
@@ -55,10 +55,10 @@ def sample_noise(
     """Looks a tile up, repeated over the whole plane.
 
     Args:
-      tile: One tile of `noise_tiles`.
-      x: Horizontal places, in any unit.
-      y: Vertical places, in the same unit.
-      wavelength: Mean wavelength of the pattern in that unit.
+      tile: one tile of `noise_tiles`.
+      x: horizontal places, in any unit.
+      y: vertical places, in the same unit.
+      wavelength: mean wavelength of the pattern in that unit.
 
     Returns:
       The pattern at those places, bilinear.
@@ -73,8 +73,8 @@ class CyclicTexture:
     """A pattern that can be zoomed into without end, around the origin.
 
     Attributes:
-      tiles: The noise of successive octaves; after the last comes the first again.
-      wavelength: Centre of the window of visible wavelengths.
+      tiles: the noise of successive octaves; after the last comes the first again.
+      wavelength: centre of the window of visible wavelengths.
     """
 
     tiles: Float32[np.ndarray, "octaves tile tile"]
@@ -85,8 +85,8 @@ class CyclicTexture:
         """Draws the noise of a texture.
 
         Args:
-          random: Where the randomness comes from.
-          wavelength: Centre of the window of visible wavelengths, in the unit of the places to be sampled.
+          random: where the randomness comes from.
+          wavelength: centre of the window of visible wavelengths, in the unit of the places to be sampled.
 
         Returns:
           The texture.
@@ -99,9 +99,9 @@ class CyclicTexture:
         """Looks the pattern up.
 
         Args:
-          x: Horizontal distance from the point that zooming leaves in place.
-          y: Vertical distance from it.
-          zoom: How far the pattern has been zoomed into, in octaves: 1.0 makes everything twice as large.
+          x: horizontal distance from the point that zooming leaves in place.
+          y: vertical distance from it.
+          zoom: how far the pattern has been zoomed into, in octaves: 1.0 makes everything twice as large.
 
         Returns:
           The pattern, with mean 0 and standard deviation 1 over all textures.

@@ -34,10 +34,10 @@ class _Video:
     """One video of the dataset, before it is rendered.
 
     Attributes:
-      name: Its path below the dataset's folder, with forward slashes.
-      label: Its class.
-      frames: Its length.
-      seed: What its scene is drawn from.
+      name: its path below the dataset's folder, with forward slashes.
+      label: its class.
+      frames: its length.
+      seed: what its scene is drawn from.
     """
 
     name: str
@@ -152,20 +152,20 @@ def render_dataset(
     The same arguments give the same videos at any number of workers; a split does not depend on the others beside it.
 
     Args:
-      folder: Where to; made if it does not exist.
-      splits: Name -> number of clips.
-      size: Height and width in pixels.
-      frames: Least and greatest length of a clip.
-      seed: What all randomness comes from.
-      workers: Processes; None takes one for each core. A script that asks for more than one needs the usual
+      folder: where to; made if it does not exist.
+      splits: name -> number of clips.
+      size: height and width in pixels.
+      frames: least and greatest length of a clip.
+      seed: what all randomness comes from.
+      workers: processes; None takes one for each core. A script that asks for more than one needs the usual
         `if __name__ == "__main__":` guard.
-      progress: Show a progress bar with the time left.
+      progress: show a progress bar with the time left.
 
     Returns:
       Name of the split -> its list file.
 
     Raises:
-      UserError: An argument is out of range, or the folder holds something else: other files, or a dataset with other
+      UserError: an argument is out of range, or the folder holds something else: other files, or a dataset with other
         parameters.
     """
     folder = pathlib.Path(folder)

@@ -45,11 +45,11 @@ class _Motion:
     """A change of one component of the pose, and the names of that change forwards and backwards in time.
 
     Attributes:
-      forward: The class in which the component increases.
-      backward: The class in which it decreases.
-      component: Name of the `Pose` field.
-      slowest: Least change in an eighth of the clip, in the unit of that field.
-      fastest: Greatest change in an eighth of the clip.
+      forward: the class in which the component increases.
+      backward: the class in which it decreases.
+      component: name of the `Pose` field.
+      slowest: least change in an eighth of the clip, in the unit of that field.
+      fastest: greatest change in an eighth of the clip.
     """
 
     forward: str
@@ -75,7 +75,7 @@ def time_reversed(label: str) -> str:
     """Names the class that a class becomes when its clips are played backwards.
 
     Args:
-      label: One of `MOTION_CLASSES`.
+      label: one of `MOTION_CLASSES`.
 
     Returns:
       Another of `MOTION_CLASSES`; its own reversal is `label`.
@@ -99,13 +99,13 @@ class _Scene:
     """All that is seen in a clip, forwards in time.
 
     Attributes:
-      motion: How the object moves.
-      background: What is behind everything.
-      distractors: What stands still or trembles.
-      moving: The object.
-      pose: Where it is in the middle of the clip.
-      speed: Change of the moving component in an eighth of the clip.
-      trembles: For each frame and distractor, where it is thrown.
+      motion: how the object moves.
+      background: what is behind everything.
+      distractors: what stands still or trembles.
+      moving: the object.
+      pose: where it is in the middle of the clip.
+      speed: change of the moving component in an eighth of the clip.
+      trembles: for each frame and distractor, where it is thrown.
     """
 
     motion: _Motion
@@ -155,10 +155,10 @@ def render_clip(
     """Renders one clip of a class.
 
     Args:
-      label: One of `MOTION_CLASSES`.
-      seed: Decides everything but the class. The clip of the reversed class with the same seed is this one backwards.
-      frames: Length of the clip; its motion covers the same distance whatever the length.
-      size: Height and width in pixels.
+      label: one of `MOTION_CLASSES`.
+      seed: decides everything but the class. The clip of the reversed class with the same seed is this one backwards.
+      frames: length of the clip; its motion covers the same distance whatever the length.
+      size: height and width in pixels.
 
     Returns:
       The frames, RGB.
@@ -178,8 +178,8 @@ class ObjectMotion(NamedTuple):
     """The true motion of the object of a clip in which it moves as a whole.
 
     Attributes:
-      velocity: To the right and down, in pixels a frame.
-      cover: The share of each pixel that the object covers.
+      velocity: to the right and down, in pixels a frame.
+      cover: the share of each pixel that the object covers.
     """
 
     velocity: tuple[float, float]
@@ -191,15 +191,15 @@ def object_motion(label: str, seed: int | np.random.SeedSequence, *, frames: int
 
     Args:
       label: "right", "left", "down" or "up".
-      seed: As for `render_clip`.
-      frames: As for `render_clip`.
-      size: As for `render_clip`.
+      seed: as for `render_clip`.
+      frames: as for `render_clip`.
+      size: as for `render_clip`.
 
     Returns:
       The motion of the object.
 
     Raises:
-      UserError: What `render_clip` raises, or the object does not move as a whole.
+      UserError: what `render_clip` raises, or the object does not move as a whole.
     """
     scene = _Scene.draw(label, seed, frames, size)
     if scene.motion.component not in ("x", "y"):

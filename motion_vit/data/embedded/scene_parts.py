@@ -21,11 +21,11 @@ class Pose:
     """Where the object is.
 
     Attributes:
-      x: Horizontal centre, in widths of the frame.
-      y: Vertical centre, in heights of the frame, downwards.
-      angle: Radians, clockwise as seen.
-      zoom: Octaves that the pattern has grown.
-      inflow: How far the halves' patterns have flowed towards the seam, in widths of the frame.
+      x: horizontal centre, in widths of the frame.
+      y: vertical centre, in heights of the frame, downwards.
+      angle: radians, clockwise as seen.
+      zoom: octaves that the pattern has grown.
+      inflow: how far the halves' patterns have flowed towards the seam, in widths of the frame.
     """
 
     x: float
@@ -123,10 +123,10 @@ class MovingObject:
     """The thing that moves: a blob of two halves, each with its own pattern, that meet in a straight seam.
 
     Attributes:
-      radius: Mean radius, in widths of the frame.
-      lobes: Size and phase of the outline's second and third harmonic, relative to the radius.
-      textures: The patterns of the halves.
-      paints: Their colours.
+      radius: mean radius, in widths of the frame.
+      lobes: size and phase of the outline's second and third harmonic, relative to the radius.
+      textures: the patterns of the halves.
+      paints: their colours.
     """
 
     radius: float

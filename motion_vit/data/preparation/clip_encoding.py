@@ -28,17 +28,17 @@ def encode_clip(clip: SourceClip, label: int, codec: Codec, storage: Storage, *,
     """Reads a clip, checks it, and encodes it as it is stored.
 
     Args:
-      clip: The clip.
-      label: The number of its class.
-      codec: How to encode it.
-      storage: What the records of the dataset hold.
-      verify: Whether to decode every frame of it, and not only the first.
+      clip: the clip.
+      label: the number of its class.
+      codec: how to encode it.
+      storage: what the records of the dataset hold.
+      verify: whether to decode every frame of it, and not only the first.
 
     Returns:
       The clip as it is stored.
 
     Raises:
-      VideoDecodeError: It is missing, cannot be decoded, or cannot be stored in this form.
+      VideoDecodeError: it is missing, cannot be decoded, or cannot be stored in this form.
     """
     start, end = clip.start or 0.0, clip.end
     if start < 0 or (end is not None and end <= start):

@@ -38,17 +38,17 @@ def encode_h264_fast(video: EncodedVideo, first_frame: int, frames: int, fps: fl
     """Encodes a part of a video anew: exactly its frames, upright, at an even rate.
 
     Args:
-      video: The video.
-      first_frame: The frame that the part starts with.
-      frames: The number of its frames.
-      fps: Frames a second; 0.0 if unknown.
+      video: the video.
+      first_frame: the frame that the part starts with.
+      frames: the number of its frames.
+      fps: frames a second; 0.0 if unknown.
 
     Returns:
       The bytes of an MP4 file, the same for the same frames. Pictures of an odd width or height repeat their last
       column or row, as 4:2:0 video needs even ones.
 
     Raises:
-      VideoDecodeError: The video cannot be decoded, or has pictures that H.264 cannot hold.
+      VideoDecodeError: the video cannot be decoded, or has pictures that H.264 cannot hold.
     """
     rate = fractions.Fraction(fps or _FALLBACK_FPS).limit_denominator(_LARGEST_DENOMINATOR)
     buffer = io.BytesIO()

@@ -30,8 +30,8 @@ def output_error(path: pathlib.Path, reason: object) -> OutputError:
     """Makes the error of a file that cannot be written.
 
     Args:
-      path: The file or folder.
-      reason: What the operating system or the writing library says.
+      path: the file or folder.
+      reason: what the operating system or the writing library says.
 
     Returns:
       The error.
@@ -48,13 +48,13 @@ def written_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Writes a file under a name of its own in the same folder, which becomes its name when it is complete on disk.
 
     Args:
-      path: The file.
+      path: the file.
 
     Yields:
       The name to write to.
 
     Raises:
-      OutputError: It cannot be written.
+      OutputError: it cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
     try:
@@ -72,11 +72,11 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a small text file.
 
     Args:
-      path: The file; it is replaced where it exists.
-      text: What it holds.
+      path: the file; it is replaced where it exists.
+      text: what it holds.
 
     Raises:
-      OutputError: It cannot be written.
+      OutputError: it cannot be written.
     """
     with written_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
@@ -99,11 +99,11 @@ def locked_folder(folder: pathlib.Path) -> Iterator[None]:
     """Makes the folder where it is missing, keeps other preparations out, and removes what dead ones left unfinished.
 
     Args:
-      folder: The folder.
+      folder: the folder.
 
     Raises:
-      OutputError: It cannot be made or written.
-      UserError: Another preparation is writing into it.
+      OutputError: it cannot be made or written.
+      UserError: another preparation is writing into it.
     """
     progress = folder / PROGRESS_FOLDER
     with _open_lock(folder) as lock:
@@ -124,12 +124,12 @@ def check_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Makes sure that a folder goes on with what it was begun with, and notes it in a new one.
 
     Args:
-      folder: The folder.
-      settings: What the shards depend on, by its name in words.
+      folder: the folder.
+      settings: what the shards depend on, by its name in words.
 
     Raises:
-      UserError: The folder was begun with other settings, or holds a dataset that nothing is known of.
-      OutputError: The folder cannot be written.
+      UserError: the folder was begun with other settings, or holds a dataset that nothing is known of.
+      OutputError: the folder cannot be written.
     """
     file = folder / PROGRESS_FOLDER / _SETTINGS_FILE
     advice = "Give another folder, or delete this one to prepare it anew"
@@ -157,10 +157,10 @@ def withdraw(folder: pathlib.Path) -> None:
     """Removes the manifest and the metadata: until they are written anew, nobody takes the shards for a whole dataset.
 
     Args:
-      folder: The folder.
+      folder: the folder.
 
     Raises:
-      OutputError: They cannot be removed.
+      OutputError: they cannot be removed.
     """
     try:
         for name in (MANIFEST_FILE, *_METADATA_FILES):

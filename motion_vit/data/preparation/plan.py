@@ -37,9 +37,9 @@ class FileStamp:
     """What tells whether a file or folder has changed.
 
     Attributes:
-      bytes: Size of a file, 0 for a folder.
-      modified: When it was modified, in nanoseconds; for a folder when files came or went.
-      is_folder: Whether it is a folder.
+      bytes: size of a file, 0 for a folder.
+      modified: when it was modified, in nanoseconds; for a folder when files came or went.
+      is_folder: whether it is a folder.
     """
 
     bytes: int
@@ -64,7 +64,7 @@ def stamp_files(source: SourceDataset) -> Stamps:
     """Asks for every file of a download.
 
     Args:
-      source: The download.
+      source: the download.
 
     Returns:
       The stamps.
@@ -87,8 +87,8 @@ def choose_storage(codec: Codec, stamps: Stamps) -> Storage:
     """Decides what the records of a dataset hold: what the first clip that exists is.
 
     Args:
-      codec: How clips are encoded.
-      stamps: The stamps of the files, in the order of the clips.
+      codec: how clips are encoded.
+      stamps: the stamps of the files, in the order of the clips.
 
     Returns:
       The storage.
@@ -101,11 +101,11 @@ def check_source(source: SourceDataset, codec: str) -> None:
     """Checks what is to be prepared, as far as it is known without opening a video.
 
     Args:
-      source: The download.
-      codec: How its clips are to be encoded.
+      source: the download.
+      codec: how its clips are to be encoded.
 
     Raises:
-      UserError: There is no such codec; there are no clips; a name cannot be written into the dataset's files; an id
+      UserError: there is no such codec; there are no clips; a name cannot be written into the dataset's files; an id
         comes twice in a split; or a clip's label is not among the label names.
     """
     if codec not in CODECS:
@@ -141,7 +141,7 @@ def clips_a_shard(clips: int) -> int:
     """How many consecutive clips of the source a shard holds.
 
     Args:
-      clips: The number of clips of the split.
+      clips: the number of clips of the split.
 
     Returns:
       A power of two, from the number of clips alone.
@@ -156,7 +156,7 @@ def source_digest(clips: tuple[SourceClip, ...]) -> str:
     """Makes the fingerprint of the names and labels of a split, whatever their files hold.
 
     Args:
-      clips: The clips of the split.
+      clips: the clips of the split.
 
     Returns:
       SHA-256.
@@ -181,13 +181,13 @@ def plan_shards(
     """Divides the splits of a download among shards.
 
     Args:
-      source: The download.
-      folder: The prepared folder.
-      stamps: The stamps of its files.
-      codec: How clips are encoded.
-      storage: What the records hold.
-      verify: Whether every frame is decoded.
-      clips_per_shard: Clips of a shard; None to choose it by the number of clips.
+      source: the download.
+      folder: the prepared folder.
+      stamps: the stamps of its files.
+      codec: how clips are encoded.
+      storage: what the records hold.
+      verify: whether every frame is decoded.
+      clips_per_shard: clips of a shard; None to choose it by the number of clips.
 
     Returns:
       The shards, split by split.

@@ -66,24 +66,24 @@ def prepare_dataset(
     The files come out the same, byte for byte, however often it was interrupted and with any number of workers.
 
     Args:
-      source: The download.
-      out_dir: The prepared folder; made where missing.
+      source: the download.
+      out_dir: the prepared folder; made where missing.
       codec: "copy" stores the published bytes (of a part of a longer video, its packets), "h264-fast" encodes anew for
         fast decoding.
-      workers: Processes; None for as many as cores, fewer for few clips.
-      progress: Whether to show a progress bar with the time left on stderr.
-      skip_bad: Leave out clips that are missing or cannot be decoded instead of raising.
-      verify: Decode every frame of every clip. Otherwise the first frame is decoded and the packets are counted.
-      clips_per_shard: Clips of a shard; None to choose it by the number of clips.
+      workers: processes; None for as many as cores, fewer for few clips.
+      progress: whether to show a progress bar with the time left on stderr.
+      skip_bad: leave out clips that are missing or cannot be decoded instead of raising.
+      verify: decode every frame of every clip. Otherwise the first frame is decoded and the packets are counted.
+      clips_per_shard: clips of a shard; None to choose it by the number of clips.
 
     Returns:
       What was written.
 
     Raises:
-      UserError: The source cannot be prepared, or none of its files exists; the folder holds something else, or another
+      UserError: the source cannot be prepared, or none of its files exists; the folder holds something else, or another
         preparation is writing into it; clips are bad and `skip_bad` is off (the shards are kept, the dataset is not
         declared complete), or a split has no good clip; a worker process died.
-      OutputError: The folder cannot be written: the disk is full, or writing is not allowed. Finished shards are kept.
+      OutputError: the folder cannot be written: the disk is full, or writing is not allowed. Finished shards are kept.
     """
     began = time.monotonic()
     check_source(source, codec)

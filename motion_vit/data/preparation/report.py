@@ -15,10 +15,10 @@ class PreparationReport:
     """What `prepare_dataset` wrote.
 
     Attributes:
-      folder: The prepared folder.
-      manifest: What it holds, split by split: clips, clips of each class, bad clips, fingerprints.
-      reused: Clips, good or bad, of shards that an earlier run had finished.
-      elapsed: Seconds that this run took.
+      folder: the prepared folder.
+      manifest: what it holds, split by split: clips, clips of each class, bad clips, fingerprints.
+      reused: clips, good or bad, of shards that an earlier run had finished.
+      elapsed: seconds that this run took.
     """
 
     folder: pathlib.Path
@@ -82,7 +82,7 @@ def bad_clips_message(report: PreparationReport) -> str:
     """The message for clips that cannot be used.
 
     Args:
-      report: What was prepared.
+      report: what was prepared.
 
     Returns:
       How many there are, the first of them, and what to do.

@@ -30,14 +30,14 @@ class ShardTask:
     """A shard that is to be written.
 
     Attributes:
-      folder: The prepared folder.
-      name: The file name of the shard.
-      split: The split that it belongs to.
-      clips: Its clips.
-      label_names: The names of the classes.
-      codec: How the clips are encoded.
-      storage: What the records hold.
-      verify: Whether every frame is decoded.
+      folder: the prepared folder.
+      name: the file name of the shard.
+      split: the split that it belongs to.
+      clips: its clips.
+      label_names: the names of the classes.
+      codec: how the clips are encoded.
+      storage: what the records hold.
+      verify: whether every frame is decoded.
       inputs: SHA-256 of everything that its content depends on.
     """
 
@@ -68,13 +68,13 @@ class Shard:
 
     Attributes:
       inputs: SHA-256 of what it was made from.
-      verified: Whether every frame was decoded.
-      bytes: The size of the file.
-      frames: Frames of its clips together.
-      seconds: Their duration together; clips without a known rate count as 0.
-      clips_of_class: Label -> clips, for the labels that it has.
+      verified: whether every frame was decoded.
+      bytes: the size of the file.
+      frames: frames of its clips together.
+      seconds: their duration together; clips without a known rate count as 0.
+      clips_of_class: label -> clips, for the labels that it has.
       records: SHA-256 of each record.
-      bad: The clips that were left out.
+      bad: the clips that were left out.
     """
 
     inputs: str
@@ -91,8 +91,8 @@ def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
     """Looks for a finished shard of an earlier run.
 
     Args:
-      task: The shard that is to be written.
-      retry_bad: Whether a shard without some clips whose files are there is made again. What was wrong with them need
+      task: the shard that is to be written.
+      retry_bad: whether a shard without some clips whose files are there is made again. What was wrong with them need
         not have been the files: a disk or network may have failed, or reading was not allowed.
 
     Returns:
@@ -115,14 +115,14 @@ def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:
     """Encodes the clips of a shard and writes it and its note.
 
     Args:
-      task: The shard.
-      on_clip: Called after every clip, with whether it was good. What it raises ends the writing, and leaves nothing.
+      task: the shard.
+      on_clip: called after every clip, with whether it was good. What it raises ends the writing, and leaves nothing.
 
     Returns:
       What was written.
 
     Raises:
-      OutputError: The folder cannot be written.
+      OutputError: the folder cannot be written.
     """
     content = _Content()
     serialize = record_serializer(task.label_names, task.storage)

@@ -34,11 +34,11 @@ class VideoCut:
     """A part of a video as a video of its own.
 
     Attributes:
-      video: The cut video. It starts with a keyframe at or before the part and may end after it.
-      first_frame: Its frame that the part starts with.
-      frames: The number of frames of the part.
-      fps: Frames a second of the whole video, 0.0 where its file does not say.
-      end: The second of the whole video at which the part ends: as asked for, or that of its last frame's end.
+      video: the cut video. It starts with a keyframe at or before the part and may end after it.
+      first_frame: its frame that the part starts with.
+      frames: the number of frames of the part.
+      fps: frames a second of the whole video, 0.0 where its file does not say.
+      end: the second of the whole video at which the part ends: as asked for, or that of its last frame's end.
     """
 
     video: VideoBytes
@@ -53,10 +53,10 @@ class _Window:
     """The part that is asked for.
 
     Attributes:
-      zero: The timestamp of the video's first frame.
-      unit: Seconds of one unit of timestamps.
-      start: The second after the first frame that the part starts at.
-      end: The second that it ends before, infinite for the end of the video.
+      zero: the timestamp of the video's first frame.
+      unit: seconds of one unit of timestamps.
+      start: the second after the first frame that the part starts at.
+      end: the second that it ends before, infinite for the end of the video.
     """
 
     zero: int
@@ -78,15 +78,15 @@ def cut_video(path: str, start: float, end: float | None) -> VideoCut:
     """Cuts a part out of a video file, reading little more of the file than the part.
 
     Args:
-      path: The video file.
-      start: The second after the video's first frame that the part starts at.
-      end: The second that it ends before; None for the end of the video.
+      path: the video file.
+      start: the second after the video's first frame that the part starts at.
+      end: the second that it ends before; None for the end of the video.
 
     Returns:
       The part. Its frames are those that `frame_window` finds in the whole video.
 
     Raises:
-      VideoDecodeError: The file is missing or damaged, no frame is shown in the part, or the file does not say when its
+      VideoDecodeError: the file is missing or damaged, no frame is shown in the part, or the file does not say when its
         frames are shown.
     """
     zero, unit = _first_timestamp(path)

@@ -52,7 +52,7 @@ def choose_workers(tasks: Sequence[ShardTask]) -> int:
     """Chooses the number of processes for shards.
 
     Args:
-      tasks: The shards that are to be written.
+      tasks: the shards that are to be written.
 
     Returns:
       As many as this process may use cores, fewer for few clips.
@@ -67,15 +67,15 @@ def write_shards(
     """Writes shards in this process, or in several.
 
     Args:
-      tasks: The shards.
-      workers: Processes; 1 for this one.
-      on_progress: Called now and then with the numbers of good and of bad clips so far.
+      tasks: the shards.
+      workers: processes; 1 for this one.
+      on_progress: called now and then with the numbers of good and of bad clips so far.
 
     Yields:
       A shard and what was written, in the order in which they are finished.
 
     Raises:
-      OutputError: The folder cannot be written.
+      OutputError: the folder cannot be written.
       UserError: A worker process died.
     """
     if workers <= 1:

@@ -13,14 +13,14 @@ class StoredClip:
     """A labelled clip, not decoded.
 
     Attributes:
-      id: Its name, unique in its source.
-      label: Its class, an index into the source's label names.
-      video: The video that it is a part or the whole of.
-      first_frame: The frame of the video that it starts with.
-      frames: How many frames of the video it has; None for all from `first_frame` on, which are counted when it is
+      id: its name, unique in its source.
+      label: its class, an index into the source's label names.
+      video: the video that it is a part or the whole of.
+      first_frame: the frame of the video that it starts with.
+      frames: how many frames of the video it has; None for all from `first_frame` on, which are counted when it is
         decoded.
-      start: Where `frames` is None, the second of the video that it starts at; 0.0 otherwise.
-      end: Where `frames` is None, the second of the video that it ends before; None for the end of the video.
+      start: where `frames` is None, the second of the video that it starts at; 0.0 otherwise.
+      end: where `frames` is None, the second of the video that it ends before; None for the end of the video.
     """
 
     id: str
@@ -61,7 +61,7 @@ class ClipSource(Protocol):
         """Reads clip number `row`, without decoding it.
 
         Raises:
-          UserError: The clip cannot be read.
+          UserError: the clip cannot be read.
         """
         ...
 
@@ -70,8 +70,8 @@ def clip_name(source: ClipSource, row: int) -> str:
     """What messages call a clip, also one that cannot be read.
 
     Args:
-      source: The source.
-      row: The clip's row.
+      source: the source.
+      row: the clip's row.
 
     Returns:
       Its id, or its number if not even that can be read.
@@ -86,13 +86,13 @@ def clip_frames(clip: StoredClip) -> tuple[int, int]:
     """Where a clip lies in its video.
 
     Args:
-      clip: The clip.
+      clip: the clip.
 
     Returns:
       The number of its first frame, and how many it has.
 
     Raises:
-      VideoDecodeError: They have to be counted, and the video cannot be read.
+      VideoDecodeError: they have to be counted, and the video cannot be read.
     """
     if clip.frames is not None:
         return clip.first_frame, clip.frames

@@ -26,13 +26,13 @@ class ListRow:
     """One row of a list, as written.
 
     Attributes:
-      line: The line of the file that the row ends on, from 1.
-      path: The video file or the folder of its JPEG frames.
-      label: The class.
-      frames: The number of frames of the video; None where the row does not say.
-      start: The second of the video that the clip starts at; None where the row does not say.
-      end: The second of the video that the clip ends before; None where the row does not say.
-      split: The split that the row belongs to; empty where the row does not say.
+      line: the line of the file that the row ends on, from 1.
+      path: the video file or the folder of its JPEG frames.
+      label: the class.
+      frames: the number of frames of the video; None where the row does not say.
+      start: the second of the video that the clip starts at; None where the row does not say.
+      end: the second of the video that the clip ends before; None where the row does not say.
+      split: the split that the row belongs to; empty where the row does not say.
     """
 
     line: int
@@ -63,13 +63,13 @@ def read_text(source: pathlib.Path) -> str:
     """Reads a UTF-8 text file, with or without a byte order mark; its lines then end with a newline sign alone.
 
     Args:
-      source: The file.
+      source: the file.
 
     Returns:
       Its text.
 
     Raises:
-      ListFileError: The file does not exist, cannot be read, or is no UTF-8 text.
+      ListFileError: the file does not exist, cannot be read, or is no UTF-8 text.
     """
     try:
         text = source.read_text(encoding="utf-8-sig")
@@ -148,13 +148,13 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
     """Reads the rows of a list.
 
     Args:
-      source: The CSV file. Columns other than those of `ListRow` are ignored.
+      source: the CSV file. Columns other than those of `ListRow` are ignored.
 
     Returns:
       Its rows, at least one.
 
     Raises:
-      ListFileError: The file is missing, is no CSV in UTF-8, lacks a column, has no rows, or a cell cannot be used.
+      ListFileError: the file is missing, is no CSV in UTF-8, lacks a column, has no rows, or a cell cannot be used.
     """
     lines = _read_cells(source)
     _, header = next(lines, (0, []))
@@ -178,14 +178,14 @@ def clip_ids(source: pathlib.Path, rows: Sequence[ListRow]) -> list[str]:
     """The name of each clip: its path as written, followed by its times where the video has several clips.
 
     Args:
-      source: The list file, for the message.
-      rows: Its rows.
+      source: the list file, for the message.
+      rows: its rows.
 
     Returns:
       A name for each row, no two the same.
 
     Raises:
-      ListFileError: The same clip comes twice.
+      ListFileError: the same clip comes twice.
     """
     clips_of_video = Counter(row.path for row in rows)
     line_of: dict[str, int] = {}

@@ -20,9 +20,9 @@ class BadClip:
     """A clip that was left out.
 
     Attributes:
-      id: Its name.
-      path: Its video file, or the folder of its frames.
-      reason: What is wrong with it.
+      id: its name.
+      path: its video file, or the folder of its frames.
+      reason: what is wrong with it.
     """
 
     id: str
@@ -35,9 +35,9 @@ class ShardEntry:
     """A shard of a split.
 
     Attributes:
-      name: Its file name.
-      clips: The number of its records.
-      bytes: The size of the file.
+      name: its file name.
+      clips: the number of its records.
+      bytes: the size of the file.
     """
 
     name: str
@@ -50,14 +50,14 @@ class SplitManifest:
     """What was prepared of a split.
 
     Attributes:
-      clips: The number of clips.
-      verified: Whether every frame of every clip was decoded.
-      frames: Frames of all clips together.
-      seconds: Their duration together; clips without a known rate count as 0.
+      clips: the number of clips.
+      verified: whether every frame of every clip was decoded.
+      frames: frames of all clips together.
+      seconds: their duration together; clips without a known rate count as 0.
       fingerprint: SHA-256 over the label names and every record: equal for the same clips however they are sharded.
-      clips_of_class: Label -> clips, in the order of the labels, with 0 for a class without any.
-      shards: The shards in order.
-      bad: The clips that were left out, in the order of the source.
+      clips_of_class: label -> clips, in the order of the labels, with 0 for a class without any.
+      shards: the shards in order.
+      bad: the clips that were left out, in the order of the source.
     """
 
     clips: int
@@ -75,14 +75,14 @@ class Manifest:
     """What was prepared of a dataset.
 
     Attributes:
-      dataset: Its name in `motion-vit prepare NAME`.
-      codec: How its clips were encoded, "copy" or "h264-fast".
-      storage: What its records hold.
+      dataset: its name in `motion-vit prepare NAME`.
+      codec: how its clips were encoded, "copy" or "h264-fast".
+      storage: what its records hold.
       complete: False where clips are bad and nobody has agreed to leave them out: such a folder is not to be read.
-      label_names: The names of the classes, in the order of the model's outputs.
-      mismatches: What differs from the official counts or is doubtful otherwise, in words.
-      splits: Split -> what was prepared of it.
-      format_version: The version of the format, see `FORMAT_VERSION`.
+      label_names: the names of the classes, in the order of the model's outputs.
+      mismatches: what differs from the official counts or is doubtful otherwise, in words.
+      splits: split -> what was prepared of it.
+      format_version: the version of the format, see `FORMAT_VERSION`.
     """
 
     dataset: str
@@ -109,13 +109,13 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     """Reads the manifest of a prepared dataset.
 
     Args:
-      folder: The prepared folder.
+      folder: the prepared folder.
 
     Returns:
       The manifest, also of a dataset that is not complete.
 
     Raises:
-      UserError: The folder does not exist or was not prepared, a newer version of this library prepared it, or the
+      UserError: the folder does not exist or was not prepared, a newer version of this library prepared it, or the
         manifest is damaged.
     """
     file = folder / MANIFEST_FILE

@@ -19,9 +19,9 @@ class _Relabelled:
     """A source whose classes are numbered in another order, that of a checkpoint.
 
     Attributes:
-      source: The source.
-      label_names: The names in the order to be used.
-      numbers: For each class of the source its place among them.
+      source: the source.
+      label_names: the names in the order to be used.
+      numbers: for each class of the source its place among them.
     """
 
     source: ClipSource
@@ -62,7 +62,7 @@ def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
       The sources.
 
     Raises:
-      UserError: It does not exist or cannot be read.
+      UserError: it does not exist or cannot be read.
     """
     if not os.path.isdir(location):
         return [open_source(location, default_split="train")]
@@ -77,15 +77,15 @@ def open_source(
     Args:
       location: A list file (CSV with the header `path,label`), a prepared folder, or `FOLDER:SPLIT` for another split
         than the default one.
-      default_split: The split of a folder that is given alone.
-      label_names: The names of the classes in the order of the model's outputs, for example from a checkpoint; by
+      default_split: the split of a folder that is given alone.
+      label_names: the names of the classes in the order of the model's outputs, for example from a checkpoint; by
         default the source's own.
 
     Returns:
       The clips.
 
     Raises:
-      UserError: It does not exist or cannot be read, or it has classes that are not among `label_names`.
+      UserError: it does not exist or cannot be read, or it has classes that are not among `label_names`.
     """
     if not os.fspath(location):
         raise UserError("no data is named; expected a prepared folder, FOLDER:SPLIT or a list file")

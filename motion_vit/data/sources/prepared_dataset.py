@@ -35,10 +35,10 @@ class PreparedSplit:
     """A split of a prepared dataset, as a `ClipSource`.
 
     Attributes:
-      folder: The prepared folder.
-      split: The split.
-      label_names: The names of the classes, in the order of the model's outputs.
-      manifest: What the split holds.
+      folder: the prepared folder.
+      split: the split.
+      label_names: the names of the classes, in the order of the model's outputs.
+      manifest: what the split holds.
     """
 
     folder: pathlib.Path
@@ -74,14 +74,14 @@ class PreparedSplit:
         """Reads clip number `row`, without decoding it.
 
         Args:
-          row: The number of the clip, from 0 on.
+          row: the number of the clip, from 0 on.
 
         Returns:
           The clip, with its video in memory.
 
         Raises:
-          IndexError: There is no such row.
-          VideoDecodeError: The record is damaged, or its shard is gone.
+          IndexError: there is no such row.
+          VideoDecodeError: the record is damaged, or its shard is gone.
         """
         if not 0 <= row < len(self):
             raise IndexError(f"{self.name} has the clips 0 to {len(self) - 1}; asked for {row}")
@@ -132,13 +132,13 @@ def prepared_splits(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     """The splits of a prepared dataset.
 
     Args:
-      folder: The prepared folder.
+      folder: the prepared folder.
 
     Returns:
       Their names.
 
     Raises:
-      UserError: The folder is not a prepared dataset.
+      UserError: the folder is not a prepared dataset.
     """
     return tuple(read_manifest(pathlib.Path(folder)).splits)
 
@@ -147,14 +147,14 @@ def open_prepared(folder: str | os.PathLike[str], split: str) -> PreparedSplit:
     """Opens a split of a prepared dataset.
 
     Args:
-      folder: The prepared folder.
-      split: The split, such as "train".
+      folder: the prepared folder.
+      split: the split, such as "train".
 
     Returns:
       The split's clips. They can be read from several threads and, pickled, from several processes.
 
     Raises:
-      UserError: The folder is not a prepared dataset or was not finished, a newer version of this library prepared it,
+      UserError: the folder is not a prepared dataset or was not finished, a newer version of this library prepared it,
         it has no such split, or a shard is missing or has another size than was written.
     """
     path = pathlib.Path(folder)

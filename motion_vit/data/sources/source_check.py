@@ -28,9 +28,9 @@ class CheckedClip:
     """A clip that was decoded.
 
     Attributes:
-      label: Its class.
-      frames: Frames of the clip, which may be a part of its video.
-      video: What the whole video holds.
+      label: its class.
+      frames: frames of the clip, which may be a part of its video.
+      video: what the whole video holds.
     """
 
     label: int
@@ -43,8 +43,8 @@ class BadClip:
     """A clip that cannot be used.
 
     Attributes:
-      id: Its name.
-      reason: What is wrong with it.
+      id: its name.
+      reason: what is wrong with it.
     """
 
     id: str
@@ -56,13 +56,13 @@ class SourceCheck:
     """What `check_source` found.
 
     Attributes:
-      name: The source.
-      clips_of_class: Label -> clips that decode, in the order of the labels, with 0 for a class without any.
-      frames: Least, median and greatest number of frames of a clip.
+      name: the source.
+      clips_of_class: label -> clips that decode, in the order of the labels, with 0 for a class without any.
+      frames: least, median and greatest number of frames of a clip.
       sizes: "width x height" -> clips, the most frequent first.
-      rates: Frames a second, rounded to a tenth -> clips, the most frequent first.
-      codecs: Codec -> clips, the most frequent first.
-      bad: The clips that cannot be decoded.
+      rates: frames a second, rounded to a tenth -> clips, the most frequent first.
+      codecs: codec -> clips, the most frequent first.
+      bad: the clips that cannot be decoded.
     """
 
     name: str
@@ -150,9 +150,9 @@ def check_source(source: ClipSource, *, workers: int | None = None, progress: bo
     """Decodes every frame of every clip.
 
     Args:
-      source: The clips.
-      workers: Processes; None for as many as cores, fewer for a short list.
-      progress: Whether to show a progress bar with the time left on stderr.
+      source: the clips.
+      workers: processes; None for as many as cores, fewer for a short list.
+      progress: whether to show a progress bar with the time left on stderr.
 
     Returns:
       What was found. Bad clips are part of it, not an error.

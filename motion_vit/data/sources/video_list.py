@@ -42,16 +42,16 @@ class VideoList:
     """The videos of a split: a `ClipSource` of files that are read where they lie.
 
     Attributes:
-      source: The list file.
-      ids: For each clip its name: the path as written in the list, followed by the times where a video comes with
+      source: the list file.
+      ids: for each clip its name: the path as written in the list, followed by the times where a video comes with
         several.
-      paths: The video files, or folders of JPEG frames, resolved against the list's folder.
-      labels: For each clip its class, an index into `label_names`.
-      label_names: The names of the classes, in the order of the model's outputs.
-      frames: For each clip its number of frames; None where the list does not say it of every clip, or gives a start
+      paths: the video files, or folders of JPEG frames, resolved against the list's folder.
+      labels: for each clip its class, an index into `label_names`.
+      label_names: the names of the classes, in the order of the model's outputs.
+      frames: for each clip its number of frames; None where the list does not say it of every clip, or gives a start
         or an end, since only decoding counts the frames between two times.
-      starts: For each clip the second of the video that it starts at, 0.0 for the video's start.
-      ends: For each clip the second of the video that it ends before, infinite for the video's end.
+      starts: for each clip the second of the video that it starts at, 0.0 for the video's start.
+      ends: for each clip the second of the video that it ends before, infinite for the video's end.
     """
 
     source: pathlib.Path
@@ -90,7 +90,7 @@ class VideoList:
         """The clip of a row; its file is not opened.
 
         Args:
-          row: The row, from 0.
+          row: the row, from 0.
 
         Returns:
           The clip.
@@ -141,13 +141,13 @@ def read_label_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Reads the names of the classes, one a line, in the order of the model's outputs.
 
     Args:
-      path: The text file, usually `labels.txt` beside the list.
+      path: the text file, usually `labels.txt` beside the list.
 
     Returns:
       The names.
 
     Raises:
-      ListFileError: The file is missing or empty, or a name comes twice.
+      ListFileError: the file is missing or empty, or a name comes twice.
     """
     source = pathlib.Path(path)
     # Not `splitlines`, which also splits at characters that may be a part of a name.
@@ -197,9 +197,9 @@ def number_labels(
     """Decides which class each row has. The order of precedence is that of `read_video_list`.
 
     Args:
-      source: The list file, beside which `labels.txt` is looked for.
-      rows: Its rows.
-      label_names: The names of the classes, if they are known.
+      source: the list file, beside which `labels.txt` is looked for.
+      rows: its rows.
+      label_names: the names of the classes, if they are known.
 
     Returns:
       The names of the classes, and for each row an index into them.
@@ -234,9 +234,9 @@ def read_video_list(
     are numbers). Where the names are given and are words while all labels are numbers, the numbers count the names.
 
     Args:
-      path: The list file.
-      label_names: The names of the classes in the order of the model's outputs, for example from a checkpoint.
-      check_files: Whether every video must exist.
+      path: the list file.
+      label_names: the names of the classes in the order of the model's outputs, for example from a checkpoint.
+      check_files: whether every video must exist.
 
     Returns:
       The list.

@@ -37,13 +37,13 @@ def open_video(
     compete with the data loader's, and with PyAV 18.1 and 19.0 deadlock when a video is closed before its end.
 
     Args:
-      video: The video; JPEG frames have no container to open.
+      video: the video; JPEG frames have no container to open.
 
     Yields:
       The container and its video stream.
 
     Raises:
-      VideoDecodeError: The video is missing or not a video; also for every error of FFmpeg inside the `with` block.
+      VideoDecodeError: the video is missing or not a video; also for every error of FFmpeg inside the `with` block.
     """
     if isinstance(video, JpegFrames) or (not isinstance(video, VideoBytes) and os.path.isdir(video)):
         raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
@@ -77,14 +77,14 @@ def demux(
     """Reads the packets of a stream, or of all of them, as `container.demux` does, and survives what that does not.
 
     Args:
-      container: The container.
-      stream: The stream; None for all.
+      container: the container.
+      stream: the stream; None for all.
 
     Yields:
       The packets in the order of the file, then an empty one for each stream, which flushes its decoder.
 
     Raises:
-      InvalidDataError: The file is damaged.
+      InvalidDataError: the file is damaged.
     """
     packets = container.demux() if stream is None else container.demux(stream)
     try:
@@ -98,7 +98,7 @@ def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None
     """Reads how many frames a second a stream shows.
 
     Args:
-      stream: The video stream.
+      stream: the video stream.
 
     Returns:
       The average rate, else what the container suggests; None where neither is known.
@@ -110,7 +110,7 @@ def time_base(source: av.video.stream.VideoStream | av.packet.Packet) -> fractio
     """Reads the unit of the timestamps of a stream or packet.
 
     Args:
-      source: The stream or packet.
+      source: the stream or packet.
 
     Returns:
       Seconds of one unit; None where it is unknown.

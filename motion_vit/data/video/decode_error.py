@@ -8,16 +8,16 @@ class VideoDecodeError(UserError):
     """A video that is missing, broken, or shorter than it claims to be.
 
     Attributes:
-      name: The path or the name of the video.
-      reason: What is wrong with it, in words.
+      name: the path or the name of the video.
+      reason: what is wrong with it, in words.
     """
 
     def __init__(self, video: EncodedVideo, reason: str):
         """Builds the message from the video's name and the reason.
 
         Args:
-          video: The video, or its name.
-          reason: What is wrong with it, in words.
+          video: the video, or its name.
+          reason: what is wrong with it, in words.
         """
         super().__init__(f"cannot decode the video {video_name(video)}: {reason}")
         self.name = video_name(video)

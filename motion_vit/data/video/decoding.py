@@ -150,16 +150,16 @@ def decode_frames(
     display matrix asks. Frames of another size than the first of them are scaled to it.
 
     Args:
-      video: The video, in any form.
-      indices: Frame numbers, in any order and with repetitions; the clip comes back in that order.
-      short_side: Frames whose shorter side is longer than this are scaled down to it (bilinear, in the same pass as the
+      video: the video, in any form.
+      indices: frame numbers, in any order and with repetitions; the clip comes back in that order.
+      short_side: frames whose shorter side is longer than this are scaled down to it (bilinear, in the same pass as the
         colour conversion, so that a clip of a large video stays small). None keeps the size.
 
     Returns:
       The frames as RGB.
 
     Raises:
-      VideoDecodeError: The video is missing or broken, or has fewer frames than asked for.
+      VideoDecodeError: the video is missing or broken, or has fewer frames than asked for.
       ValueError: `indices` is empty or has a negative number.
     """
     order = [int(index) for index in indices]

@@ -9,8 +9,8 @@ class VideoBytes:
     """A whole video file in memory.
 
     Attributes:
-      name: What messages call it.
-      data: The bytes of the file, in any container and codec that FFmpeg reads.
+      name: what messages call it.
+      data: the bytes of the file, in any container and codec that FFmpeg reads.
     """
 
     name: str
@@ -22,8 +22,8 @@ class JpegFrames:
     """A clip as one JPEG image a frame, as Something-Something V1 and Jester are published.
 
     Attributes:
-      name: What messages call it.
-      frames: The bytes of the JPEG files, in display order.
+      name: what messages call it.
+      frames: the bytes of the JPEG files, in display order.
     """
 
     name: str
@@ -38,7 +38,7 @@ def video_name(video: EncodedVideo) -> str:
     """What messages call a video.
 
     Args:
-      video: The video.
+      video: the video.
 
     Returns:
       Its path or its name.

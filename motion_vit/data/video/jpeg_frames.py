@@ -29,8 +29,8 @@ class JpegSequence:
     """JPEG files in display order.
 
     Attributes:
-      name: What messages call it.
-      files: The files, or their bytes.
+      name: what messages call it.
+      files: the files, or their bytes.
     """
 
     name: str
@@ -57,7 +57,7 @@ class JpegSequence:
         """The bytes of a frame's file.
 
         Raises:
-          VideoDecodeError: It cannot be read.
+          VideoDecodeError: it cannot be read.
         """
         file = self.files[frame]
         if isinstance(file, bytes):
@@ -72,13 +72,13 @@ def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
     """The JPEG frames that a video consists of.
 
     Args:
-      video: Any video.
+      video: any video.
 
     Returns:
       Its frames, or None where it is a video file.
 
     Raises:
-      VideoDecodeError: It has no frames, or its folder cannot be listed.
+      VideoDecodeError: it has no frames, or its folder cannot be listed.
     """
     files: tuple[pathlib.Path | bytes, ...]
     if isinstance(video, JpegFrames):
@@ -108,9 +108,9 @@ def decode_jpegs(
     """Decodes chosen frames. Orientation tags are ignored: the frames of a clip lie as they were encoded.
 
     Args:
-      sequence: The frames.
-      indices: Sorted frame numbers without repetitions, at least one.
-      short_side: Frames whose shorter side is longer than this are scaled down to it; None keeps the size.
+      sequence: the frames.
+      indices: sorted frame numbers without repetitions, at least one.
+      short_side: frames whose shorter side is longer than this are scaled down to it; None keeps the size.
 
     Returns:
       The frames as RGB, all in the size of the first of them.

@@ -12,9 +12,9 @@ class Orientation:
     """How a stored picture becomes the upright one: first transposed, then flipped.
 
     Attributes:
-      transposed: Whether rows become columns.
-      flip_horizontal: Whether left and right are exchanged after that.
-      flip_vertical: Whether top and bottom are exchanged after that.
+      transposed: whether rows become columns.
+      flip_horizontal: whether left and right are exchanged after that.
+      flip_vertical: whether top and bottom are exchanged after that.
     """
 
     transposed: bool = False

@@ -29,13 +29,13 @@ class PacketTable:
     """The packets of a video stream in decoding order.
 
     Attributes:
-      pts: The presentation timestamp of each, in units of `time_base`; None where the container has none.
-      durations: How long each is shown, in units of `time_base`; 0 where the container does not say.
-      keyframes: Whether decoding can start at it.
-      shown: Whether its frame is shown: edit lists and VP8 have packets that only others need.
-      time_base: Seconds of one unit of time.
-      frame_rate: Mean frames a second, or None where the container does not say.
-      numbered: Whether the timestamps tell which frame a packet holds.
+      pts: the presentation timestamp of each, in units of `time_base`; None where the container has none.
+      durations: how long each is shown, in units of `time_base`; 0 where the container does not say.
+      keyframes: whether decoding can start at it.
+      shown: whether its frame is shown: edit lists and VP8 have packets that only others need.
+      time_base: seconds of one unit of time.
+      frame_rate: mean frames a second, or None where the container does not say.
+      numbered: whether the timestamps tell which frame a packet holds.
     """
 
     pts: tuple[int | None, ...]
@@ -93,7 +93,7 @@ class PacketTable:
         """What has to be decoded for chosen frames.
 
         Args:
-          frames: Frame numbers in the order of display, of a table that is `numbered`.
+          frames: frame numbers in the order of display, of a table that is `numbered`.
 
         Returns:
           (first, last) packets, each run starting with a keyframe, in decoding order, without overlap.
@@ -114,9 +114,9 @@ def read_packets(
     """Reads the packets of a stream that has not been read from yet.
 
     Args:
-      container: The container, at its start.
-      stream: Its video stream.
-      last_frame: The last frame that is of interest: reading stops where its packet is known. None for all packets.
+      container: the container, at its start.
+      stream: its video stream.
+      last_frame: the last frame that is of interest: reading stops where its packet is known. None for all packets.
 
     Returns:
       The table.

@@ -29,11 +29,11 @@ class VideoInfo:
     """What a video holds.
 
     Attributes:
-      frames: Number of frames.
-      width: Width in pixels of the upright picture, after the rotation that the file asks for.
-      height: Height in pixels of the upright picture.
-      fps: Mean frames a second, 0.0 where the file does not say, as for JPEG frames.
-      duration: Seconds, 0.0 for JPEG frames.
+      frames: number of frames.
+      width: width in pixels of the upright picture, after the rotation that the file asks for.
+      height: height in pixels of the upright picture.
+      fps: mean frames a second, 0.0 where the file does not say, as for JPEG frames.
+      duration: seconds, 0.0 for JPEG frames.
       codec: FFmpeg's name of the codec, for example "h264", "vp9", or "mjpeg" for JPEG frames.
     """
 
@@ -51,13 +51,13 @@ def count_frames(video: EncodedVideo) -> int:
     Containers report this number wrongly or, as Matroska and WebM, not at all.
 
     Args:
-      video: The video.
+      video: the video.
 
     Returns:
       The number of frames, at least 1.
 
     Raises:
-      VideoDecodeError: The video is missing, is no video, holds no frame or was cut off.
+      VideoDecodeError: the video is missing, is no video, holds no frame or was cut off.
     """
     jpegs = find_jpegs(video)
     if jpegs is not None:
@@ -85,13 +85,13 @@ def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
     """When each frame of a video is shown.
 
     Args:
-      video: The video.
+      video: the video.
 
     Returns:
       For each frame its seconds since the first; None where the file does not say, as of JPEG frames.
 
     Raises:
-      VideoDecodeError: The video cannot be read.
+      VideoDecodeError: the video cannot be read.
     """
     if find_jpegs(video) is not None:
         return None
@@ -103,16 +103,16 @@ def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[
     """Finds the frames of a video that are shown in a window of time.
 
     Args:
-      video: The video. JPEG frames have no times: of them only the whole can be asked for.
-      start: Seconds after the video's first frame.
-      end: The second that the window ends before, or None for the end of the video.
+      video: the video. JPEG frames have no times: of them only the whole can be asked for.
+      start: seconds after the video's first frame.
+      end: the second that the window ends before, or None for the end of the video.
 
     Returns:
       The first frame, and how many frames there are from it on whose time lies in [start, end).
 
     Raises:
-      UserError: The window ends before it starts, or starts before 0.
-      VideoDecodeError: No frame is shown in the window, or the video cannot be read.
+      UserError: the window ends before it starts, or starts before 0.
+      VideoDecodeError: no frame is shown in the window, or the video cannot be read.
     """
     if start < 0 or (end is not None and end <= start):
         raise UserError(
@@ -176,13 +176,13 @@ def probe_video(video: EncodedVideo) -> VideoInfo:
     compared with what its container declares.
 
     Args:
-      video: The video.
+      video: the video.
 
     Returns:
       The number of frames (counted, not what the container says), upright size, rate, duration and codec.
 
     Raises:
-      VideoDecodeError: The video is missing, is no video, holds no frame, was cut off, or its first frame is broken.
+      VideoDecodeError: the video is missing, is no video, holds no frame, was cut off, or its first frame is broken.
     """
     jpegs = find_jpegs(video)
     if jpegs is not None:
@@ -207,13 +207,13 @@ def check_video(video: EncodedVideo) -> VideoInfo:
     """Describes a video after really decoding every frame of it.
 
     Args:
-      video: The video.
+      video: the video.
 
     Returns:
       As `probe_video`, with `frames` the number of frames that were decoded.
 
     Raises:
-      VideoDecodeError: As `probe_video`, or any later part of the stream is broken or missing.
+      VideoDecodeError: as `probe_video`, or any later part of the stream is broken or missing.
     """
     info = probe_video(video)
     jpegs = find_jpegs(video)
