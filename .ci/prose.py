@@ -47,7 +47,7 @@ _SENTENCE_END = re.compile(r"""(?<=[.!?])["')*]*\s+(?=["'(*\[`]*[A-Z0-9`])""")
 _STOP = re.compile(r"(?:a|an|the|of|its|this|that|to|in|for|is|are|be|it|as|by|with|and|or)", re.IGNORECASE)
 # Words that keep their capital at the start of an entry: acronyms, identifiers, single letters and names.
 _CAPITAL = re.compile(
-    r"[A-Z]$|.+[A-Z0-9_]|(?:True|False|None|Grain|Orbax|Python|Flax|Kinetics|Farneback|Markdown|Muon|Sobel|Adam)\b"
+    r"[B-Z]$|.+[A-Z0-9_]|(?:True|False|None|Grain|Orbax|Python|Flax|Kinetics|Farneback|Markdown|Muon|Sobel|Adam)\b"
     r"|(?:Gaussian|Sphinx|Linen)\b"
 )
 
@@ -125,7 +125,7 @@ def docstring_parts(docstring: str, line: int) -> tuple[list[tuple[int, str]], l
             paragraphs[-1] = (paragraphs[-1][0], f"{paragraphs[-1][1]} {text.strip()}")
         elif text.startswith("  ") and not section:
             continue
-        elif fresh or re.match(r" *(- |\d+\. )", text):
+        elif fresh or re.match(r" *(- |\* |\d+\. )", text):
             paragraphs.append((number, text.strip()))
         else:
             paragraphs[-1] = (paragraphs[-1][0], f"{paragraphs[-1][1]} {text.strip()}")

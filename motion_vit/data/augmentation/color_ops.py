@@ -1,10 +1,10 @@
-"""The colour operations of RandAugment on uint8 clips, each equal to Pillow's on every frame.
+"""RandAugment's colour operations on uint8 clips, each equal to Pillow's on every frame.
 
 timm and SlowFast apply Pillow's `ImageOps` and `ImageEnhance` to one frame after another, with the same strength for
-all frames of a clip. What Pillow measures in a picture (the histogram of `autocontrast` and `equalize`, the mean of
-`contrast`) is therefore measured in each frame. The results are those of Pillow to the last bit, except that OpenCV
-rounds the grey level of about one pixel in a thousand the other way: `color` then differs by one level, and a mean
-close to a half by one level in `contrast`.
+all frames of a clip. Statistics of the picture (the histogram of `autocontrast` and `equalize`, the mean of
+`contrast`) are therefore taken per frame. The results equal Pillow's to the last bit, with one exception: OpenCV
+rounds the grey level of about one pixel in a thousand the other way. There `color` differs by one level, and so does
+`contrast` where the mean is close to a half.
 
 No operation writes to the clip it is given.
 """
@@ -26,7 +26,7 @@ _TRUNCATE = -0.499
 
 
 def _rows(clip: Clip) -> UInt8[np.ndarray, "th w 3"]:
-    """All frames of a clip as one tall picture: one call of OpenCV instead of one for each frame."""
+    """Stacks the frames of a clip into one tall picture, which takes one call of OpenCV instead of one per frame."""
     frames, height, width, _ = clip.shape
     return np.ascontiguousarray(clip).reshape(frames * height, width, 3)
 
@@ -46,7 +46,7 @@ def _apply_measured_tables(clip: Clip, measure: Callable[[UInt8[np.ndarray, "h w
 
 
 def _blend_table(start: int, factor: float) -> np.ndarray:
-    """Every level, blended as in `ImageEnhance`: from the level `start` (factor 0) to itself (1) and beyond."""
+    """Returns the table of an `ImageEnhance` blend, from the level `start` (factor 0) to each level (1) and on."""
     # Pillow computes in single precision.
     blend = np.float32(start) + np.float32(factor) * (_LEVELS - start).astype(np.float32)
     return np.clip(blend, 0, 255).astype(np.uint8)
@@ -65,7 +65,7 @@ def autocontrast(clip: Clip) -> Clip:
 
 
 def _stretching_table(plane: UInt8[np.ndarray, "h w"]) -> np.ndarray:
-    """The levels that carry the darkest of a plane to 0 and the brightest to 255."""
+    """Returns the table that stretches a plane's darkest level to 0 and its brightest to 255."""
     low, high = int(plane.min()), int(plane.max())
     if low == high:
         return _LEVELS
@@ -86,7 +86,7 @@ def equalize(clip: Clip) -> Clip:
 
 
 def _equalizing_table(plane: UInt8[np.ndarray, "h w"]) -> np.ndarray:
-    """The levels that make the histogram of a plane flat."""
+    """Returns the table that flattens the histogram of a plane."""
     histogram = cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     brightest = histogram[np.flatnonzero(histogram)[-1]]
     step = (histogram.sum() - brightest) // 255
@@ -97,7 +97,7 @@ def _equalizing_table(plane: UInt8[np.ndarray, "h w"]) -> np.ndarray:
 
 
 def invert(clip: Clip) -> Clip:
-    """The negative, as `ImageOps.invert`.
+    """Inverts every level, as `ImageOps.invert`.
 
     Args:
       clip: the frames.

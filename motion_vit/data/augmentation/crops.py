@@ -1,4 +1,4 @@
-"""Crops and sizes of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
+"""Crops and resizing of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
 
 import math
 from collections.abc import Sequence
@@ -130,7 +130,7 @@ def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np
 
 
 def short_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width of a picture of which `resize_short_side` makes the shorter side `size`."""
+    """Returns the height and width that `resize_short_side` gives a picture for the short side `size`."""
     if height <= width:
         return size, size * width // height
     return size * height // width, size
@@ -160,7 +160,7 @@ def crop_views(clip: UInt8[np.ndarray, "t h w 3"], size: int, crops: int) -> UIn
 
 
 def crop_corners(height: int, width: int, size: int, crops: int) -> list[tuple[int, int]]:
-    """The upper left corners of the crops that `crop_views` cuts out of a picture, (top, left)."""
+    """Returns the upper left corners, (top, left), of the crops that `crop_views` cuts."""
     places = (0.5,) if crops == 1 else (0.0, 0.5, 1.0)
     directions = [(place, 0.5) if height > width else (0.5, place) for place in places]
     return [

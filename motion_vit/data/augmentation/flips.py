@@ -1,4 +1,4 @@
-"""Mirrors clips left to right, and with them the labels that say left or right."""
+"""Mirrors clips left to right, together with labels that say left or right."""
 
 import collections
 import re
@@ -34,7 +34,7 @@ def random_horizontal_flip(
 
 
 def _one_spelling(name: str) -> str:
-    """A name without capitals and with one word for the turn against the clock."""
+    """Normalizes a name: lower case, and one spelling of counterclockwise."""
     return _COUNTERCLOCKWISE.sub("counterclockwise", name.casefold())
 
 
@@ -46,7 +46,7 @@ def mirrored_labels(label_names: Sequence[str]) -> Int[np.ndarray, " classes"]:
     Forward" (Jester) has no such word and stays what it is.
 
     Args:
-      label_names: the names of the classes.
+      label_names: in the order of the class numbers.
 
     Returns:
       The class of the mirror image of each class; -1 where none is named so, or more than one: clips of these

@@ -1,4 +1,4 @@
-"""How clips are cut out of videos and augmented."""
+"""Options for sampling, cropping and augmenting clips."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -14,7 +14,7 @@ RandAugmentOn = Literal["crop", "frame"]
 
 @dataclasses.dataclass(frozen=True)
 class ClipOptions:
-    """How a clip is cut out of a video.
+    """Sampling, size and augmentation of clips.
 
     Attributes:
       frames: frames of a clip.
@@ -31,7 +31,7 @@ class ClipOptions:
       crop_sizes: sides of a "multi_scale" crop, as shares of the picture's shorter side.
       flip: whether training mirrors half of the clips: "off" where left and right are part of the label; "label_aware"
         gives the mirrored clip the label of its mirror image, and leaves alone the classes without one.
-      rand_augment: A RandAugment of timm's notation, such as "rand-m7-n4-mstd0.5-inc1"; "" for none.
+      rand_augment: a RandAugment of timm's notation, such as "rand-m7-n4-mstd0.5-inc1"; "" for none.
       rand_augment_on: whether RandAugment changes the "crop" (timm's order for images) or, before it is cut, the whole
         "frame" (the order of the UniFormer and SlowFast loaders). The cost is proportional to the pixels.
       repeats: clips made of a training video at a time: decoded once, augmented anew for each (repeated augmentation).
@@ -65,7 +65,7 @@ class ClipOptions:
         """Checks the values.
 
         Raises:
-          UserError: A value is out of its range.
+          UserError: a value is out of its range.
         """
         for name, least in (("frames", 1), ("extra_frames", 0), ("size", 1), ("stride", 1), ("repeats", 1)):
             if getattr(self, name) < least:

@@ -1,4 +1,4 @@
-"""Reads the label files of downloaded datasets: every mistake in one names the file, the line and what was expected."""
+"""Reads the label files of downloaded datasets; errors name the file, the line and what was expected."""
 
 import csv
 import difflib
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 100
 
 
 class AnnotationError(UserError):
-    """A download that cannot be used; the message names the file, the line and what was expected."""
+    """Error of a download; the message names the file, the line and what was expected."""
 
 
 class Row(NamedTuple):
@@ -47,10 +47,10 @@ class Line(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """Quotes a piece of a label file for a message, cut where it is long.
+    """Quotes a piece of a label file for a message, abbreviated where it is long.
 
     Args:
-      value: what was found.
+      value: any piece of the file.
 
     Returns:
       Its `repr`, of at most about a hundred characters.
@@ -64,7 +64,7 @@ def check_folder(source: pathlib.Path, dataset: str) -> pathlib.Path:
 
     Args:
       source: the folder that the dataset was downloaded to.
-      dataset: what the dataset is called, for the message.
+      dataset: its title, for the message.
 
     Returns:
       The folder as an absolute path.
@@ -98,7 +98,7 @@ def find_file(source: pathlib.Path, names: Sequence[str], obtain: str) -> pathli
     Args:
       source: the folder of the download.
       names: paths below `source`, the preferred one first.
-      obtain: A clause that says what the file is and where to get it, for the message.
+      obtain: a clause that says what the file is and where to get it, for the message.
 
     Returns:
       The first of them that exists.
@@ -188,12 +188,12 @@ def read_names(path: pathlib.Path) -> tuple[str, ...]:
 
 
 def split_line(line: Line, columns: Sequence[str], delimiter: str) -> Row:
-    """Splits a line of a file that has no header.
+    """Splits a line of a file without a header into cells.
 
     Args:
-      line: the line.
-      columns: what its cells are called.
-      delimiter: what separates them. It may be a part of the first cell, as a space in a path.
+      line: from `read_lines`.
+      columns: names of the cells.
+      delimiter: separator of the cells. It may be a part of the first cell, as a space in a path.
 
     Returns:
       The row.
@@ -213,7 +213,7 @@ def read_table(path: pathlib.Path, columns: Sequence[str], *, delimiter: str = "
     Args:
       path: the file.
       columns: the columns that it must have. It may have others.
-      delimiter: what separates the cells.
+      delimiter: separator of the cells.
 
     Returns:
       The rows, at least one, with the cells of all columns; a cell may be empty.
@@ -308,11 +308,11 @@ def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[Row]:
 
 
 def parse_number(row: Row, column: str) -> float:
-    """Reads a cell as seconds or another number that is not negative.
+    """Parses a cell as a non-negative number, such as seconds.
 
     Args:
-      row: the row.
-      column: the cell's column.
+      row: from any of the readers.
+      column: name of the cell.
 
     Returns:
       The number.
@@ -328,11 +328,11 @@ def parse_number(row: Row, column: str) -> float:
 
 
 def parse_index(row: Row, column: str, names: Sequence[str]) -> str:
-    """Reads a cell as the number of a class, counted from 0.
+    """Parses a cell as a class number, counted from 0.
 
     Args:
-      row: the row.
-      column: the cell's column.
+      row: from any of the readers.
+      column: name of the cell.
       names: the names of the classes.
 
     Returns:
@@ -350,7 +350,7 @@ def parse_index(row: Row, column: str, names: Sequence[str]) -> str:
 
 
 def check_clips(clips: Sequence[tuple[str, SourceClip]], label_names: Sequence[str]) -> tuple[SourceClip, ...]:
-    """Checks the clips of a split: every label is a class, and no id comes twice.
+    """Checks the clips of a split: every label is a class, and every id is unique.
 
     Args:
       clips: the clips, each with where it is named (file and line).
@@ -360,7 +360,7 @@ def check_clips(clips: Sequence[tuple[str, SourceClip]], label_names: Sequence[s
       The clips.
 
     Raises:
-      AnnotationError: A label is unknown or an id comes twice.
+      AnnotationError: a label is unknown or an id occurs twice.
     """
     classes = set(label_names)
     first: dict[str, str] = {}
@@ -380,10 +380,10 @@ def check_clips(clips: Sequence[tuple[str, SourceClip]], label_names: Sequence[s
 
 
 def absolute_path(folder: pathlib.Path, path: str) -> str:
-    """The absolute path of a video.
+    """Makes the absolute path of a video.
 
     Args:
-      folder: what a relative path is relative to.
+      folder: base of a relative path.
       path: the path as a label file writes it.
 
     Returns:

@@ -28,16 +28,16 @@ _CATEGORIES = "category.txt"
 
 @dataclasses.dataclass(frozen=True)
 class FrameFolderLayout:
-    """What distinguishes the datasets of this layout.
+    """The names by which datasets of this layout differ.
 
     Attributes:
       name: the dataset's name in `motion-vit prepare NAME`.
-      title: what people call it.
+      title: its name in messages.
       label_stem: the official label files are called `<label_stem>-labels.csv` and so on.
       frame_folder: the folder that the official archives unpack into.
       author_lists: split -> names of the lists `path frames number` that authors of methods publish.
-      obtain: A clause that says where to get it.
-      official: the official counts.
+      obtain: a clause that says where to get it.
+      official: the authors' counts of classes and clips.
     """
 
     name: str
@@ -50,7 +50,7 @@ class FrameFolderLayout:
 
 
 def label_file_names(stem: str, part: str, ending: str) -> tuple[str, ...]:
-    """The paths at which a 20BN label file is looked for.
+    """Lists the paths of a 20BN label file.
 
     Args:
       stem: the beginning of the name in the older downloads, such as `jester-v1`.
@@ -65,7 +65,7 @@ def label_file_names(stem: str, part: str, ending: str) -> tuple[str, ...]:
 
 
 def template_name(template: str) -> str:
-    """The class that a template of the Something-Something datasets stands for.
+    """Returns the class that a template of the Something-Something datasets stands for.
 
     Args:
       template: the template, with or without brackets round its placeholders.
@@ -77,14 +77,14 @@ def template_name(template: str) -> str:
 
 
 def looks_like(source: pathlib.Path, layout: FrameFolderLayout) -> bool:
-    """Whether a folder holds a download of the dataset, judged by the names of its files.
+    """Tells if a folder holds a download of the dataset, by the names of its files.
 
     Args:
       source: the folder.
       layout: the dataset.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     own_names = [layout.frame_folder]
     own_names += [f"{folder}/{layout.label_stem}-train.csv".lstrip("/") for folder in LABEL_FOLDERS]
@@ -157,7 +157,7 @@ def read(source: pathlib.Path, layout: FrameFolderLayout) -> SourceDataset:
       The splits `train` and `validation`. The test split is published without labels and is left out.
 
     Raises:
-      AnnotationError: A file or the frames are missing, or a file is malformed.
+      AnnotationError: a file or the frames are missing, or a file is malformed.
     """
     source = check_folder(source, layout.title)
     lists = _read_official(source, layout) or _read_author_lists(source, layout)

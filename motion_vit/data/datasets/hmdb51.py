@@ -41,13 +41,13 @@ def _split_files(source: pathlib.Path, split_number: int) -> dict[str, pathlib.P
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of HMDB51, judged by the names of its files.
+    """Tells if a folder holds a download of HMDB51, by the names of its files.
 
     Args:
       source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return (source / "hmdb51_org").is_dir() or any(_split_files(source, number) for number in (1, 2, 3))
 

@@ -22,13 +22,13 @@ _LAYOUT = FrameFolderLayout(
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Jester, judged by the names of its files.
+    """Tells if a folder holds a download of Jester, by the names of its files.
 
     Args:
       source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return frame_folder_lists.looks_like(source, _LAYOUT)
 
@@ -47,6 +47,6 @@ def read(source: pathlib.Path) -> SourceDataset:
       published without labels and are left out.
 
     Raises:
-      AnnotationError: A file or the frames are missing, or a file is malformed.
+      AnnotationError: a file or the frames are missing, or a file is malformed.
     """
     return frame_folder_lists.read(source, _LAYOUT)

@@ -26,13 +26,13 @@ from motion_vit.errors import UserError, did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class DatasetLayout:
-    """How a dataset's download is laid out.
+    """The reader and the options of a dataset.
 
     Attributes:
-      summary: the dataset in a line.
-      read: reads its label files: the folder of the download, and the options as keyword arguments.
-      looks_like: whether a folder seems to hold this dataset, told without reading much.
-      options: the keyword arguments that `read` takes.
+      summary: one line about the dataset.
+      read: reads its label files, given the folder of the download, and the options as keyword arguments.
+      looks_like: tells if a folder seems to hold this dataset, without reading much.
+      options: keyword arguments of `read`.
     """
 
     summary: str

@@ -25,13 +25,13 @@ _LAYOUT = FrameFolderLayout(
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Something-Something V1, judged by the names of its files.
+    """Tells if a folder holds a download of Something-Something V1, by the names of its files.
 
     Args:
       source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return frame_folder_lists.looks_like(source, _LAYOUT)
 
@@ -50,6 +50,6 @@ def read(source: pathlib.Path) -> SourceDataset:
       published without labels and are left out.
 
     Raises:
-      AnnotationError: A file or the frames are missing, or a file is malformed.
+      AnnotationError: a file or the frames are missing, or a file is malformed.
     """
     return frame_folder_lists.read(source, _LAYOUT)

@@ -38,13 +38,13 @@ def _label_files(name: str) -> tuple[str, ...]:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of UCF101, judged by the names of its files.
+    """Tells if a folder holds a download of UCF101, by the names of its files.
 
     Args:
       source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return first_existing(source, ("UCF-101", *_label_files("classInd.txt"))) is not None
 

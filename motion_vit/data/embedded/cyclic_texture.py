@@ -1,8 +1,8 @@
 """Random patterns that look alike at every place and every zoom, so that a single picture of one tells neither.
 
-A pattern is smooth noise around one wavelength, on a tile that repeats without seam. A `CyclicTexture` lays such noise
-of octave after octave over each other under a fixed window of wavelengths, as a Shepard tone does with pitch: zooming
-in lets coarse noise fade out and fine noise fade in, endlessly, and the statistics of the picture never change.
+A pattern is smooth noise around one wavelength, on a seamless tile. A `CyclicTexture` sums octaves of such noise under
+a fixed window of wavelengths, as a Shepard tone does with pitch. Zooming in fades coarse noise out and fine noise in,
+endlessly, and the statistics of the picture never change.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ _OCTAVES = 6
 
 
 def noise_tiles(random: np.random.Generator, count: int) -> Float32[np.ndarray, "count tile tile"]:
-    """Draws seamless tiles of smooth noise, as likely as their negatives.
+    """Draws seamless tiles of smooth noise, whose distribution is symmetric about 0.
 
     Args:
-      random: where the randomness comes from.
+      random: source of the draws.
       count: number of tiles.
 
     Returns:
@@ -52,7 +52,7 @@ def sample_noise(
     y: Float[np.ndarray, "h w"],
     wavelength: float,
 ) -> Float32[np.ndarray, "h w"]:
-    """Looks a tile up, repeated over the whole plane.
+    """Samples a tile, repeated over the whole plane.
 
     Args:
       tile: one tile of `noise_tiles`.

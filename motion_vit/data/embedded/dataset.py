@@ -1,4 +1,6 @@
-"""The embedded dataset: the scenes of `motion_scenes` as real video files with list files, reproducible from a seed."""
+"""Renders the embedded dataset: the scenes of `motion_scenes` as video files with list files, reproducible from a
+seed.
+"""
 
 import concurrent.futures
 import csv
@@ -37,7 +39,7 @@ class _Video:
       name: its path below the dataset's folder, with forward slashes.
       label: its class.
       frames: its length.
-      seed: what its scene is drawn from.
+      seed: source of its scene.
     """
 
     name: str
@@ -47,7 +49,7 @@ class _Video:
 
 
 def _videos_of_split(split: str, clips: int, frames: tuple[int, int], seed: int) -> list[_Video]:
-    """Decides everything about a split but its pixels."""
+    """Decides everything about a split but the pixels."""
     # The split's name is part of every seed below it, so that no two splits share one.
     root = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(split.encode()),))
     # Child 0 orders the classes, the children after it are the clips: a clip's own seed must not decide its class.
@@ -72,7 +74,7 @@ def _render_video(task: tuple[pathlib.Path, _Video, int]) -> None:
 
 
 def _render_videos(tasks: list[tuple[pathlib.Path, _Video, int]], workers: int) -> Iterator[None]:
-    """Renders in `workers` processes, or in this one where there is little to share; yields once for each video."""
+    """Renders in `workers` processes, or in this one for few videos; yields once per video."""
     if workers == 1 or len(tasks) <= _CHUNK:
         yield from map(_render_video, tasks)
         return
@@ -99,7 +101,7 @@ def _check_arguments(splits: Mapping[str, int], size: int, frames: tuple[int, in
 
 
 def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> None:
-    """Notes the parameters in an empty folder, or checks that they are those which the folder was begun with."""
+    """Writes the parameters into an empty folder, or checks that they are those of an earlier call."""
     note = folder / _PARAMETERS_FILE
     if note.exists():
         try:
@@ -145,18 +147,18 @@ def render_dataset(
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, pathlib.Path]:
-    """Renders the embedded motion dataset into a folder, or completes or reuses what is already there.
+    """Renders the embedded motion dataset into a folder; completes or reuses an earlier rendering.
 
     A split `train` becomes the videos `videos/train/00001.mp4` (or `.webm`, at random) and so on, and the list file
     `train.csv` with the header `path,label`, paths relative to it. Classes are as even as the number of clips allows.
     The same arguments give the same videos at any number of workers; a split does not depend on the others beside it.
 
     Args:
-      folder: where to; made if it does not exist.
+      folder: created if it does not exist.
       splits: name -> number of clips.
       size: height and width in pixels.
       frames: least and greatest length of a clip.
-      seed: what all randomness comes from.
+      seed: source of all randomness.
       workers: processes; None takes one for each core. A script that asks for more than one needs the usual
         `if __name__ == "__main__":` guard.
       progress: show a progress bar with the time left.

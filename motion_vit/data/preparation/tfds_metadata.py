@@ -1,4 +1,4 @@
-"""The files from which tensorflow_datasets knows a prepared dataset."""
+"""Writes the files that describe a prepared dataset to tensorflow_datasets."""
 
 import pathlib
 
@@ -13,7 +13,7 @@ def write_tfds_metadata(folder: pathlib.Path, manifest: Manifest) -> None:
 
     Args:
       folder: the prepared folder.
-      manifest: what it holds.
+      manifest: of the dataset.
 
     Raises:
       OutputError: they cannot be written.

@@ -1,4 +1,4 @@
-"""The list file of videos: CSV with the header `path,label` and, where wanted, `frames`, `start`, `end`, `split`."""
+"""The CSV list of videos: header `path,label` and optionally `frames`, `start`, `end`, `split`."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class ListFileError(UserError):
-    """A list file that cannot be used; the message names the file, the row and what was expected."""
+    """Error of a list file; the message names the file, the row and what was expected."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +45,17 @@ class ListRow:
 
 
 def is_integer(text: str) -> bool:
-    """Whether a label or a cell is a whole number, written in at most 18 digits."""
+    """Tells if a label or a cell is a whole number of at most 18 digits."""
     return _INTEGER.fullmatch(text) is not None
 
 
 def abbreviated(text: str) -> str:
-    """A text for a message, cut where it is long: damage can make any cell as long as the file."""
+    """Abbreviates a text for a message: damage can make a cell as long as the file."""
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 def quoted(text: str) -> str:
-    """What was given, for a message: in quotes, and cut where it is long."""
+    """Quotes a given value for a message, abbreviated where it is long."""
     return repr(abbreviated(text))
 
 
@@ -90,7 +90,7 @@ def read_text(source: pathlib.Path) -> str:
 
 
 def _read_cells(source: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not empty, as cells without surrounding blanks, each with its number in the file."""
+    """Yields the lines that are not empty, with their numbers, as cells without surrounding blanks."""
     reader = csv.reader(io.StringIO(read_text(source), newline=""), skipinitialspace=True, strict=True)
     try:
         for cells in reader:
@@ -175,17 +175,17 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
 
 
 def clip_ids(source: pathlib.Path, rows: Sequence[ListRow]) -> list[str]:
-    """The name of each clip: its path as written, followed by its times where the video has several clips.
+    """Names each clip: its path as written, followed by its times where the video has several clips.
 
     Args:
       source: the list file, for the message.
-      rows: its rows.
+      rows: from `read_rows`.
 
     Returns:
-      A name for each row, no two the same.
+      A unique name for each row.
 
     Raises:
-      ListFileError: the same clip comes twice.
+      ListFileError: a clip occurs twice.
     """
     clips_of_video = Counter(row.path for row in rows)
     line_of: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The manifest of a prepared dataset: what its shards hold, what was left out, and fingerprints."""
+"""The manifest of a prepared dataset: shards, clips that were left out, and fingerprints."""
 
 import dataclasses
 import json
@@ -47,15 +47,15 @@ class ShardEntry:
 
 @dataclasses.dataclass(frozen=True)
 class SplitManifest:
-    """What was prepared of a split.
+    """The content of a prepared split.
 
     Attributes:
       clips: the number of clips.
       verified: whether every frame of every clip was decoded.
-      frames: frames of all clips together.
-      seconds: their duration together; clips without a known rate count as 0.
+      frames: sum over all clips.
+      seconds: duration of all clips; clips without a known rate count as 0.
       fingerprint: SHA-256 over the label names and every record: equal for the same clips however they are sharded.
-      clips_of_class: label -> clips, in the order of the labels, with 0 for a class without any.
+      clips_of_class: label -> clips, in the order of the labels; 0 for an empty class.
       shards: the shards in order.
       bad: the clips that were left out, in the order of the source.
     """
@@ -72,16 +72,16 @@ class SplitManifest:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What was prepared of a dataset.
+    """The content of a prepared dataset.
 
     Attributes:
       dataset: its name in `motion-vit prepare NAME`.
-      codec: how its clips were encoded, "copy" or "h264-fast".
-      storage: what its records hold.
-      complete: False where clips are bad and nobody has agreed to leave them out: such a folder is not to be read.
+      codec: encoding of the clips, "copy" or "h264-fast".
+      storage: kind of data in the records.
+      complete: False where clips are bad and nobody has agreed to leave them out; such a folder is refused by readers.
       label_names: the names of the classes, in the order of the model's outputs.
-      mismatches: what differs from the official counts or is doubtful otherwise, in words.
-      splits: split -> what was prepared of it.
+      mismatches: differences from the official counts, and other doubts, as sentences.
+      splits: split -> content.
       format_version: the version of the format, see `FORMAT_VERSION`.
     """
 
@@ -95,7 +95,7 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """The text of the manifest's file."""
+        """Returns the text of the manifest file."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,6 +1,6 @@
-"""The record of a prepared clip: a `tf.train.Example` that tensorflow_datasets describes and reads without TensorFlow.
+"""Prepared clips as `tf.train.Example` records, which tensorflow_datasets reads without TensorFlow.
 
-Importing tensorflow_datasets takes half a second, so that the functions here import it when they are called.
+The functions import tensorflow_datasets when they are called, because that takes half a second.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ Storage = Literal["video", "jpegs"]
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-    """A clip as it is stored.
+    """A stored clip.
 
     Attributes:
       id: its name, unique in its split.
       label: its class, an index into the label names of the dataset.
       data: the bytes of a video file, or those of the JPEG files of the frames, in display order.
-      first_frame: the frame of the stored video that the clip starts with.
-      frames: how many frames the clip has.
-      fps: frames a second, 0.0 where nobody says.
+      first_frame: first frame of the clip in the stored video.
+      frames: number of frames of the clip.
+      fps: frames per second, 0.0 if unknown.
       width: width of the upright picture in pixels.
       height: height of the upright picture in pixels.
       start: the second of the published video that the clip starts at.
@@ -47,7 +47,7 @@ class ClipRecord:
 
     @property
     def video(self) -> EncodedVideo:
-        """What the clip is decoded from."""
+        """The encoded video."""
         return VideoBytes(self.id, self.data) if isinstance(self.data, bytes) else JpegFrames(self.id, self.data)
 
 
@@ -58,7 +58,7 @@ def record_features(label_names: Sequence[str], storage: Storage) -> Any:
 
     Args:
       label_names: the names of the classes, in the order of their numbers.
-      storage: what the records hold.
+      storage: kind of data in the records.
 
     Returns:
       A `tfds.features.FeaturesDict`: `id`, `label`, `video` or `jpegs`, `first_frame`, `frames`, `fps`, `width`,
@@ -89,7 +89,7 @@ def record_serializer(label_names: Sequence[str], storage: Storage) -> Callable[
 
     Args:
       label_names: the names of the classes.
-      storage: what the records hold.
+      storage: kind of data in the records.
 
     Returns:
       A function from a clip to the bytes of its record, the same for the same clip in every process.
@@ -110,7 +110,7 @@ def record_serializer(label_names: Sequence[str], storage: Storage) -> Callable[
 
 
 def parse_record(data: bytes) -> ClipRecord:
-    """Reads a record; three times as fast as the deserializer of tensorflow_datasets, which goes through NumPy.
+    """Parses a record, three times as fast as the deserializer of tensorflow_datasets, which goes through NumPy.
 
     Args:
       data: the bytes of the record.
@@ -119,7 +119,7 @@ def parse_record(data: bytes) -> ClipRecord:
       The clip.
 
     Raises:
-      ValueError: the bytes are not such a record.
+      ValueError: the bytes are no such record.
     """
     from google.protobuf.message import DecodeError
     from tensorflow_datasets.proto import tf_example_pb2

@@ -1,4 +1,4 @@
-"""Video files opened with PyAV: one decoding thread, and every complaint of FFmpeg as a `VideoDecodeError`."""
+"""Opens videos with PyAV: one decoding thread, and every FFmpeg error as a `VideoDecodeError`."""
 
 import contextlib
 import fractions
@@ -74,11 +74,11 @@ def open_video(
 def demux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream | None = None
 ) -> Iterator[av.packet.Packet]:
-    """Reads the packets of a stream, or of all of them, as `container.demux` does, and survives what that does not.
+    """Reads the packets of one stream or of all, and survives streams that break PyAV's `container.demux`.
 
     Args:
-      container: the container.
-      stream: the stream; None for all.
+      container: opened by `open_video`.
+      stream: None for all.
 
     Yields:
       The packets in the order of the file, then an empty one for each stream, which flushes its decoder.
@@ -95,10 +95,10 @@ def demux(
 
 
 def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None:
-    """Reads how many frames a second a stream shows.
+    """Reads the frame rate of a stream.
 
     Args:
-      stream: the video stream.
+      stream: of an opened video.
 
     Returns:
       The average rate, else what the container suggests; None where neither is known.
@@ -107,19 +107,19 @@ def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None
 
 
 def time_base(source: av.video.stream.VideoStream | av.packet.Packet) -> fractions.Fraction | None:
-    """Reads the unit of the timestamps of a stream or packet.
+    """Reads the time base of a stream or packet.
 
     Args:
-      source: the stream or packet.
+      source: of an opened video.
 
     Returns:
-      Seconds of one unit; None where it is unknown.
+      Seconds per unit; None if unknown.
     """
     return _known(source.time_base)
 
 
 def _known(rational: Any) -> fractions.Fraction | None:
-    """Converts a rational of any PyAV: where a value is unknown, 17 and 18 give None, 19 gives 0/1, 1/0 or 0/0."""
+    """Converts a rational of any PyAV version: for an unknown value, 17 and 18 give None, 19 gives 0/1, 1/0 or 0/0."""
     return fractions.Fraction(rational.numerator, rational.denominator) if rational else None
 
 

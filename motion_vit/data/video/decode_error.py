@@ -5,11 +5,11 @@ from motion_vit.errors import UserError
 
 
 class VideoDecodeError(UserError):
-    """A video that is missing, broken, or shorter than it claims to be.
+    """Error of a video that is missing, broken, or shorter than it claims to be.
 
     Attributes:
       name: the path or the name of the video.
-      reason: what is wrong with it, in words.
+      reason: cause of the error, in words.
     """
 
     def __init__(self, video: EncodedVideo, reason: str):
@@ -17,12 +17,12 @@ class VideoDecodeError(UserError):
 
         Args:
           video: the video, or its name.
-          reason: what is wrong with it, in words.
+          reason: cause of the error, in words.
         """
         super().__init__(f"cannot decode the video {video_name(video)}: {reason}")
         self.name = video_name(video)
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["VideoDecodeError"], tuple[str, str]]:
-        """Lets the error travel out of a worker process, which rebuilds it from its two arguments."""
+        """Pickles the error by its two arguments, so that worker processes can raise it."""
         return type(self), (self.name, self.reason)

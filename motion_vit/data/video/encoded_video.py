@@ -1,4 +1,4 @@
-"""What a clip is decoded from: a video file, its bytes, or the JPEG files of its frames."""
+"""Encoded clips: a video file, its bytes, or JPEG files of its frames."""
 
 import dataclasses
 import os
@@ -9,7 +9,7 @@ class VideoBytes:
     """A whole video file in memory.
 
     Attributes:
-      name: what messages call it.
+      name: for messages.
       data: the bytes of the file, in any container and codec that FFmpeg reads.
     """
 
@@ -19,10 +19,10 @@ class VideoBytes:
 
 @dataclasses.dataclass(frozen=True)
 class JpegFrames:
-    """A clip as one JPEG image a frame, as Something-Something V1 and Jester are published.
+    """A clip as one JPEG image per frame, as Something-Something V1 and Jester are published.
 
     Attributes:
-      name: what messages call it.
+      name: for messages.
       frames: the bytes of the JPEG files, in display order.
     """
 
@@ -35,10 +35,10 @@ EncodedVideo = str | os.PathLike[str] | VideoBytes | JpegFrames
 
 
 def video_name(video: EncodedVideo) -> str:
-    """What messages call a video.
+    """Returns the name of a video for messages.
 
     Args:
-      video: the video.
+      video: in any form.
 
     Returns:
       Its path or its name.

@@ -1,4 +1,4 @@
-"""Frames into video files, with PyAV: encoded well enough that small motions survive, and fast to decode."""
+"""Encodes frames into video files with PyAV: preserves small motions, and is fast to decode."""
 
 import os
 import pathlib
@@ -31,10 +31,10 @@ def write_video(path: str | os.PathLike[str], clip: UInt8[np.ndarray, "t h w 3"]
     Args:
       path: the file to write; it is replaced where it exists, and only ever seen complete.
       clip: the frames, RGB, of even height and width.
-      fps: frames a second.
+      fps: frames per second.
 
     Raises:
-      UserError: the suffix is not one of `VIDEO_SUFFIXES`, or the clip is no such array of even size.
+      UserError: the suffix is not one of `VIDEO_SUFFIXES`, or the clip's height or width is odd.
     """
     target = pathlib.Path(path)
     if target.suffix not in _ENCODERS:
