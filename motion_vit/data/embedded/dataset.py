@@ -1,6 +1,4 @@
-"""Renders the embedded dataset: the scenes of `motion_scenes` as video files with list files, reproducible from a
-seed.
-"""
+"""Renders the embedded dataset: scenes of `motion_scenes` as video files with list files, reproducible from a seed."""
 
 import concurrent.futures
 import csv

@@ -171,9 +171,7 @@ def _shard_writer(path: pathlib.Path, unfinished: pathlib.Path) -> Iterator[Call
 
 
 def _said(error: RuntimeError) -> str:
-    """Extracts the system's message from an error such as "write() failed: No space left on device; writing FILE;
-    ...".
-    """
+    """Extracts the system's message, as from "write() failed: No space left on device; writing FILE; ..."."""
     return str(error).split(";", 1)[0].rpartition("failed: ")[2]
 
 
