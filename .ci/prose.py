@@ -43,6 +43,8 @@ _CLAUSE = re.compile(r"(What|Whether|How|Which|Why|Where|When|Who|Whose|Of what|
 _VERB = re.compile(r"(?!This\b|Its\b)[A-Z][a-z-]*s\b")
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 _ENTRY = re.compile(r"( {2,4})(\*{0,2}\w+): (.*)")
+# A list item, or a line such as "Expected time:    three minutes" of a recipe's header.
+_ITEM = re.compile(r" *(- |\* |\d+\. |[A-Z][\w' ]*: {2,})")
 _SENTENCE_END = re.compile(r"""(?<=[.!?])["')*]*\s+(?=["'(*\[`]*[A-Z0-9`])""")
 _STOP = re.compile(r"(?:a|an|the|of|its|this|that|to|in|for|is|are|be|it|as|by|with|and|or)", re.IGNORECASE)
 # Words that keep their capital at the start of an entry: acronyms, identifiers, single letters and names.
@@ -125,7 +127,7 @@ def docstring_parts(docstring: str, line: int) -> tuple[list[tuple[int, str]], l
             paragraphs[-1] = (paragraphs[-1][0], f"{paragraphs[-1][1]} {text.strip()}")
         elif text.startswith("  ") and not section:
             continue
-        elif fresh or re.match(r" *(- |\* |\d+\. )", text):
+        elif fresh or _ITEM.match(text):
             paragraphs.append((number, text.strip()))
         else:
             paragraphs[-1] = (paragraphs[-1][0], f"{paragraphs[-1][1]} {text.strip()}")
