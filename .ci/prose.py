@@ -45,7 +45,7 @@ _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 _ENTRY = re.compile(r"( {2,4})(\*{0,2}\w+): (.*)")
 # A list item, or a line such as "Expected time:    three minutes" of a recipe's header.
 _ITEM = re.compile(r" *(- |\* |\d+\. |[A-Z][\w' ]*: {2,})")
-_SENTENCE_END = re.compile(r"""(?<=[.!?])["')*]*\s+(?=["'(*\[`]*[A-Z0-9`])""")
+_SENTENCE_END = re.compile(r"""(?<=[.!?])["')*]*\s+(?=["`]|['(*\[]*[A-Z0-9])""")
 _STOP = re.compile(r"(?:a|an|the|of|its|this|that|to|in|for|is|are|be|it|as|by|with|and|or)", re.IGNORECASE)
 # Words that keep their capital at the start of an entry: acronyms, identifiers, single letters and names.
 _CAPITAL = re.compile(

@@ -113,7 +113,7 @@ class TorchRunner:
         self._wait()
 
     def stage_forward_backward(self, name: str) -> None:
-        """Runs a stage in training mode with the gradients of its parameters and, except for the first, of its input."""
+        """Runs a stage in training mode with gradients of its parameters and, except for the first, of its input."""
         x, gradient = self._stage_arrays[name]
         self._network.train()
         self._network.zero_grad(set_to_none=True)
