@@ -35,7 +35,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy docs/conf.py docs/extensions docs/figures notebooks/execute.py
+	$(BIN)/mypy docs/conf.py docs/extensions docs/figures notebooks/execute.py .ci/prose.py
+	$(BIN)/python .ci/prose.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

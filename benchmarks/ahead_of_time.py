@@ -1,16 +1,16 @@
-"""Compiles the parts of UniFormer-S for TPUs and GPUs that are not there, and reports what a training pass takes.
+"""Compiles the parts of UniFormer-S for absent TPUs and GPUs, and reports the costs of a training pass.
 
     python benchmarks/ahead_of_time.py                             # every part, TPU v5e
     python benchmarks/ahead_of_time.py --topology v5p:1x1x1 --part emim --implementation all
     python benchmarks/ahead_of_time.py --implementation pallas     # the kernels
     JAX_PLATFORMS=cpu python benchmarks/ahead_of_time.py --topology h200:1
 
-Needs the extra `tpu` and no TPU, or the extra `gpu` and no GPU. One device, bfloat16, 8 clips of 16 frames by default,
-forward and backward. Bytes, arithmetic and memory are what the compiler says of its own program: they are the same on
-every machine, so that a change of a part shows in them. Arithmetic inside of kernels and libraries (Pallas, cuBLAS,
-cuDNN) is not counted. `floor` is reading the part's input and the output's gradient and writing the output and the
-input's gradient once each. Compile times are of this machine. The whole training step, on as many devices as a
-topology has, is what `motion-vit inspect RECIPE --topology v5e:4x4` reports.
+Needs the extra `tpu` and no TPU, or the extra `gpu` and no GPU. By default: one device, bfloat16, 8 clips of 16 frames,
+forward and backward. Bytes, arithmetic and memory are the compiler's own figures for its program. They are the same on
+every machine, so that they show every change of a part. Arithmetic inside of kernels and libraries (Pallas, cuBLAS,
+cuDNN) is not counted. `floor` reads the part's input and the output's gradient, and writes the output and the input's
+gradient, once each. Compile times are of this machine. `motion-vit inspect RECIPE --topology v5e:4x4` reports the whole
+training step, on as many devices as a topology has.
 """
 
 import argparse
@@ -43,14 +43,14 @@ HEAD_CHANNELS = 64
 
 @dataclasses.dataclass(frozen=True)
 class PartCosts:
-    """What one forward and backward pass of a part takes on one device.
+    """Costs of one forward and backward pass of a part on one device.
 
     Attributes:
       gigabytes: bytes that the program reads and writes, in GB.
-      floor_gigabytes: what input, output and their gradients take.
+      floor_gigabytes: size of input, output and their gradients.
       temporary_megabytes: memory besides inputs and outputs.
       teraflops: floating-point operations of matrix products and convolutions, in TFLOP.
-      compile_seconds: how long compiling took here.
+      compile_seconds: compile time on this machine.
     """
 
     gigabytes: float
@@ -61,11 +61,11 @@ class PartCosts:
 
 
 def parts(implementation: str | None = None) -> Iterator[tuple[str, nn.Module, int, int]]:
-    """The parts of the network.
+    """Yields the parts of the network.
 
     Args:
-      implementation: of cost-volume attention or global attention, for the parts whose operator has it; None takes what
-        is chosen for the device, and every part.
+      implementation: of cost-volume attention or global attention, for the parts whose operator has it; None takes the
+        device's default, and every part.
 
     Yields:
       Name, module, side of its square of tokens, channels.
@@ -91,10 +91,10 @@ def compile_part(
     Args:
       module: a layer from tokens `[b, t, h, w, c]` to the same.
       shape: of the tokens.
-      topology: see `topology_devices`; its first device is compiled for.
+      topology: see `topology_devices`; the pass is compiled for its first device.
 
     Returns:
-      What the pass takes, and the program.
+      The costs of the pass, and the program.
     """
     device = topology_devices(topology)[0]
     sharding = jax.sharding.SingleDeviceSharding(device)

@@ -1,10 +1,10 @@
-"""Prints how sharp the attention of small networks is before training, for each way of starting linear kernels.
+"""Measures how sharp the attention of untrained small networks is, for each initialisation of linear kernels.
 
     python benchmarks/attention_at_start.py
 
-Four clips of the embedded dataset, 8 frames of 48 x 48 pixels. Of cost volumes: the standard deviation of affinities.
-Of attention: its entropy in parts of that of uniform attention, 1 where all tokens count the same, 0 where one counts
-alone.
+Uses four clips of the embedded dataset, 8 frames of 48 x 48 pixels. Of cost volumes, it prints the standard deviation
+of affinities. Of attention, it prints the entropy relative to uniform attention: 1 where all tokens count the same, 0
+where one counts alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,8 +51,8 @@ def measure(name: str, options: Mapping[str, Any], clips: Float[Array, "b t h w 
       clips: normalised clips.
 
     Returns:
-      For each layer its name, the standard deviation of its affinities and the entropy of its attention, "" for what it
-      does not have.
+      For each layer its name, the standard deviation of its affinities and the entropy of its attention, "" where it
+      has none.
     """
     model = motion_vit.create_model(name, frames=clips.shape[1], image_size=clips.shape[2], num_classes=10, **options)
     variables = jax.jit(model.init)(jax.random.key(0), clips)

@@ -2,9 +2,9 @@
 
     python benchmarks/export_accuracy.py build/demo/run --data build/demo/prepared --exports /tmp/exports
 
-All exports see the same clips, as the recipe's `evaluation` takes them, in the same order. The first row is the model
-itself, which the others are compared with: in accuracy, in the share of videos that get another class, and in the
-difference of logits, in parts of the largest logit of a batch, as the tolerances of self-checks are.
+All exports see the same clips in the same order, sampled as in the recipe's `evaluation`. The first row is the model
+itself. The others are compared with it: in accuracy, in the share of videos that get another class, and in the
+difference of logits. Like the tolerances of self-checks, that difference is in parts of the largest logit of a batch.
 """
 
 import argparse
@@ -29,7 +29,7 @@ DEFAULT_FORMATS = ["onnx:int8-weights", "tflite", "tflite:float16", "tflite:int8
 
 
 class Accuracy(NamedTuple):
-    """What an export made of the videos."""
+    """Accuracy of an export, and its difference from the model."""
 
     name: str
     top1: float
@@ -41,13 +41,13 @@ class Accuracy(NamedTuple):
 def classify(
     runtimes: list[Runtime], trained: TrainedModel, source: ClipSource, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs all on every video.
+    """Runs all exports on every video.
 
     Args:
-      runtimes: the exports, of which the first is compared with.
-      trained: the model they are of.
-      source: the videos.
-      batch_size: clips of a call.
+      runtimes: the exports; the others are compared with the first.
+      trained: the exported model.
+      source: labelled videos.
+      batch_size: clips per call.
 
     Returns:
       Summed logits `[runtimes, videos, classes]`, labels `[videos]`, and for each batch the largest difference of a
@@ -74,7 +74,7 @@ def classify(
 
 
 def accuracies(names: list[str], logits: np.ndarray, labels: np.ndarray, differences: np.ndarray) -> list[Accuracy]:
-    """What `classify` found, for each export."""
+    """Computes a row for each export from the results of `classify`."""
     classes = predicted_classes(logits)
     return [
         Accuracy(name, np.mean(own == labels), np.mean(own != classes[0]), np.median(parts), parts.max())
@@ -83,7 +83,7 @@ def accuracies(names: list[str], logits: np.ndarray, labels: np.ndarray, differe
 
 
 def table(rows: list[Accuracy], videos: int) -> str:
-    """The findings in Markdown."""
+    """Formats the results in Markdown."""
     lines = [
         f"{videos} videos; differences of logits are of a batch, in parts of its largest logit",
         "",

@@ -2,13 +2,12 @@
 
     python benchmarks/export_formats.py --model uniformer_emim_s --repeats 5 --exports /tmp/exports
 
-Every format is exported with the same drawn weights (`motion-vit export`, kept in the folder `--exports` and found
-there by the next run) and runs in a process of its own, which imports its runtime alone. The processes take turns, so
-that whatever else the machine does meets all alike, and only one computes at a time. The first row is `jax.jit` of the
-model itself, which reads the weights of the safetensors export, and so are the rows of other formats that hold weights
-alone: huggingface, and torch, whose weights PyTorch's own loader reads. Ratios and differences of logits are to it. The
-first call, in which some runtimes compile, is not among the timed ones. Loading is reading the file, after the runtime
-was imported.
+Every format is exported with the same random weights (`motion-vit export`; the folder `--exports` keeps them for the
+next run) and runs in its own process, which imports its runtime alone. The processes take turns, so that other load on
+the machine affects all alike, and only one computes at a time. The first row is `jax.jit` of the model itself, which
+reads the weights of the safetensors export. So do the rows of other formats that hold weights alone: huggingface, and
+torch, whose weights PyTorch's own loader reads. Ratios and differences of logits are to the first row. The first call,
+in which some runtimes compile, is not timed. Loading means reading the file, after the runtime was imported.
 """
 
 import argparse
@@ -40,7 +39,7 @@ EXPORT = "import sys; from motion_vit.cli import main; sys.exit(main())"
 
 
 class Row(NamedTuple):
-    """What was measured of an export."""
+    """Measurements of an export."""
 
     name: str
     runtime: str
@@ -52,7 +51,7 @@ class Row(NamedTuple):
 
 
 class Runtime:
-    """An export in a process of its own, loaded and called once.
+    """An export in its own process, loaded and called once.
 
     Args:
       name: FORMAT or FORMAT:DTYPE.
@@ -73,17 +72,17 @@ class Runtime:
         self._seconds: list[float] = []
 
     def call(self, clips: np.ndarray) -> tuple[float, np.ndarray]:
-        """Calls it; returns the seconds that it took there, and the logits."""
+        """Calls the export; returns the seconds that the call took there, and the logits."""
         self._connection.send(clips)
         seconds, logits = self._connection.recv()
         return seconds, logits
 
     def time(self, clips: np.ndarray) -> None:
-        """Calls it and keeps the time."""
+        """Calls the export and records the time."""
         self._seconds.append(self.call(clips)[0])
 
     def close(self) -> Row:
-        """Ends the process and returns what was measured."""
+        """Ends the process and returns the measurements."""
         self._connection.close()
         self._process.join()
         artefact = self._folder / json.loads((self._folder / "config.json").read_text())["export"]["file"]
@@ -95,7 +94,7 @@ class Runtime:
 
 
 def serve(connection: Connection, runner: str, folder: pathlib.Path) -> None:
-    """Body of an export's process."""
+    """Loads an export and answers calls; the body of its process."""
     sys.path.insert(0, str(ROOT / "motion_vit" / "interop" / "runners"))
     module = importlib.import_module(runner)
     start = time.perf_counter()
@@ -112,7 +111,7 @@ def serve(connection: Connection, runner: str, folder: pathlib.Path) -> None:
 
 
 def drawn_model(name: str) -> TrainedModel:
-    """A model with weights of the size that initialisation gives, of which none is zero."""
+    """Makes a model with random weights of the size of initial ones, none of which is zero."""
     config = default_config()
     config.model.name = name
     model = motion_vit.create_model(name)
@@ -135,7 +134,7 @@ def drawn_model(name: str) -> TrainedModel:
 
 
 def make_export(name: str, checkpoint: pathlib.Path, folder: pathlib.Path, batch: int = 1) -> None:
-    """Exports, in a process of its own, unless it is there."""
+    """Exports in a separate process, unless the export exists."""
     if folder.exists():
         return
     file_format, _, dtype = name.partition(":")
@@ -148,7 +147,7 @@ def make_export(name: str, checkpoint: pathlib.Path, folder: pathlib.Path, batch
 
 
 def measure(names: list[str], folder: pathlib.Path, clips: np.ndarray, repeats: int) -> list[Row]:
-    """Loads all, then times them in turn."""
+    """Loads all exports, then times them in turn."""
     runtimes = [Runtime(name, folder / name.replace(":", "-"), clips) for name in names]
     for repeat in range(repeats):
         # Whoever goes last may find the processor warmer, so they take turns in that too.
@@ -158,7 +157,7 @@ def measure(names: list[str], folder: pathlib.Path, clips: np.ndarray, repeats: 
 
 
 def table(model: str, clips: np.ndarray, rows: list[Row]) -> str:
-    """The findings in Markdown."""
+    """Formats the measurements in Markdown."""
     baseline = rows[0]
     latency = statistics.median(baseline.seconds)
     lines = [

@@ -1,4 +1,4 @@
-"""A framework in a process of its own, so that its memory and its threads are its own."""
+"""A framework in its own process, with its own memory and threads."""
 
 import dataclasses
 import importlib
@@ -14,11 +14,11 @@ RUNNERS = {"jax": ("jax_runner", "JaxRunner"), "pytorch": ("torch_runner", "Torc
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a call in a framework's process gave.
+    """The result of a call in a framework's process.
 
     Attributes:
-      value: what it returned.
-      seconds: how long it took there.
+      value: the return value.
+      seconds: duration of the call in the process.
       error: the traceback, if it failed.
     """
 
@@ -28,10 +28,10 @@ class Answer:
 
 
 class Framework:
-    """A process which makes a runner and then calls its methods when told to.
+    """A process that makes a runner and calls its methods on request.
 
     Args:
-      name: what the report calls it.
+      name: for the report.
       runner: a key of `RUNNERS`.
       **options: arguments of the runner.
     """
@@ -62,7 +62,7 @@ class Framework:
 
 
 def _serve(connection: Connection, module: str, runner_class: str, options: Mapping[str, Any]) -> None:
-    """Body of a framework's process."""
+    """Makes a runner and answers calls; the body of a framework's process."""
     try:
         runner = getattr(importlib.import_module(module), runner_class)(**options)
         connection.send(Answer(None, 0.0))

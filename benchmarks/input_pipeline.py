@@ -1,16 +1,21 @@
-"""Times the input pipeline beside decoding alone, for the kinds of files that datasets come as.
+"""Times the input pipeline beside decoding alone, for the kinds of files that datasets use.
 
     python benchmarks/input_pipeline.py --video some_video.mp4 --batch 32 --repeats 5
 
-From one video it makes: an mp4 as Kinetics has them (H.264, 340 x 256, keyframes far apart), the same prepared with
-`h264-fast`, a WebM as Something-Something V2 has them (VP9, 426 x 240, 12 frames a second, 4 seconds) and JPEG frames
-as Something-Something V1 has them (100 pixels high, 12 frames a second), prepares a dataset of each, and reads 16
-frames of 224 x 224 with random resized crops, the published recipe's RandAugment on the crops, and flips. Without
-`--video` it renders a moving texture, which codes less easily than a real video.
+From one video it makes four kinds of files:
+
+- an mp4 like those of Kinetics (H.264, 340 x 256, keyframes far apart);
+- the same prepared with `h264-fast`;
+- a WebM like those of Something-Something V2 (VP9, 426 x 240, 12 frames a second, 4 seconds);
+- JPEG frames like those of Something-Something V1 (100 pixels high, 12 frames a second).
+
+It prepares a dataset of each, and reads 16 frames of 224 x 224 with random resized crops, the published recipe's
+RandAugment on the crops, and flips. Without `--video` it renders a moving texture, which codes less easily than a real
+video.
 
 `decode` draws frames as the pipeline does and only decodes them, with as many threads; `pipeline` delivers whole
-batches. The two take turns, so that whatever else the machine does meets both alike. Memory is what the process holds
-at most beyond what it held before the first batch.
+batches. The two take turns, so that other load on the machine affects both alike. Memory is the process's peak beyond
+its use before the first batch.
 """
 
 import argparse
@@ -53,12 +58,12 @@ class Material:
     """A kind of files.
 
     Attributes:
-      name: What the table calls it.
-      codec: How it is prepared.
-      sampling: Which frames of a clip are drawn.
-      write: Writes one clip of it, given its frames and where to, and returns the path.
-      frames: Frames of a clip.
-      size: Height and width of a clip.
+      name: for the table.
+      codec: codec of the preparation.
+      sampling: sampling of a clip's frames.
+      write: writes one clip, given its frames and a path without suffix, and returns the path.
+      frames: frames of a clip.
+      size: height and width of a clip.
     """
 
     name: str
@@ -104,7 +109,7 @@ MATERIALS = (
 
 
 def _frames_of(video: str | None) -> list[np.ndarray]:
-    """The frames that every material is made of: those of a video, played to and fro until there are enough."""
+    """Returns the frames of every material: those of a video, played to and fro until there are enough."""
     if video is None:
         frames = list(render_clip(MOTION_CLASSES[0], np.random.SeedSequence(0), frames=_KINETICS_FRAMES, size=256))
     else:
@@ -115,7 +120,7 @@ def _frames_of(video: str | None) -> list[np.ndarray]:
 
 
 def prepare_material(material: Material, frames: list[np.ndarray], clips: int, folder: pathlib.Path) -> ClipSource:
-    """Writes one clip, and prepares a dataset in which it comes `clips` times."""
+    """Writes one clip, and prepares a dataset that holds it `clips` times."""
     folder.mkdir()
     height, width = material.size
     scaled = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames[: material.frames]]
@@ -127,7 +132,7 @@ def prepare_material(material: Material, frames: list[np.ndarray], clips: int, f
 
 
 def time_decoding(source: ClipSource, options: ClipOptions, clips: int, threads: int, seed: int) -> float:
-    """Clips a second of reading, drawing the frames and decoding them."""
+    """Measures clips per second of reading, drawing the frames and decoding them."""
     seeds = np.random.SeedSequence(seed).spawn(clips)
 
     def decode(number: int) -> None:
@@ -140,7 +145,7 @@ def time_decoding(source: ClipSource, options: ClipOptions, clips: int, threads:
 
 
 def time_pipeline(batches: Iterator[dict[str, np.ndarray]], clips: int, batch: int) -> float:
-    """Clips a second of whole batches, in the steady state."""
+    """Measures clips per second of whole batches, in the steady state."""
     start = time.perf_counter()
     for _ in range(clips // batch):
         made = next(batches)
@@ -201,7 +206,7 @@ def measure(source: ClipSource, material: Material, arguments: argparse.Namespac
 
 
 def _wait_until_idle() -> None:
-    """Lets the stream fill its buffers, after which it does nothing until it is read again."""
+    """Waits until the stream has filled its buffers and idles."""
     process = psutil.Process()
     idle = 0
     while idle < 2:

@@ -1,4 +1,4 @@
-"""The library's side of a model benchmark: a model with given weights, its forward pass, training step and stages."""
+"""The JAX side of a model benchmark: a model with given weights, its forward pass, training step and stages."""
 
 import dataclasses
 import gc
@@ -47,7 +47,7 @@ class JaxRunner:
         self._device = jax.devices()[0]
 
     def settings(self) -> dict[str, Any]:
-        """What the report says of this side. Implementations that are None are those that operators choose."""
+        """Returns the settings for the report. Where an implementation is None, operators choose."""
         return {
             "version": f"jax {jax.__version__}",
             "flax": flax.__version__,
@@ -57,7 +57,7 @@ class JaxRunner:
         }
 
     def describe(self) -> ModelDescription:
-        """What the other side and the report need to know of the model."""
+        """Describes the model to the other side and the report."""
         kind = TimeSformerOptions if isinstance(self.model, TimeSformer) else UniFormerOptions
         return ModelDescription(
             twin=kind(**{field.name: getattr(self.model, field.name) for field in dataclasses.fields(kind)}),
@@ -70,7 +70,7 @@ class JaxRunner:
         )
 
     def load(self, weights: pathlib.Path, clips: np.ndarray, labels: np.ndarray, adamw: dict[str, float]) -> None:
-        """Loads weights (an npz under PyTorch's names), a batch, and makes an optimizer of these settings."""
+        """Loads weights (an npz under PyTorch's names) and a batch, and makes an optimizer with these settings."""
         variables, _ = load_torch(self.model, weights)
         optimizer = optax.adamw(**adamw)
         self._state = initial_state(variables, optimizer)
@@ -80,7 +80,7 @@ class JaxRunner:
         self._train_step = jax.jit(make_train_step(self.model, optimizer), donate_argnums=0)
 
     def load_stages(self, arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        """Takes the inputs of the stages and the gradients of their outputs."""
+        """Loads the inputs of the stages and the gradients of their outputs."""
         self._stage_calls = {
             name: StageCalls.of(self.stages[name], self._state, *pair) for name, pair in arrays.items()
         }
@@ -95,7 +95,7 @@ class JaxRunner:
         return float(loss)
 
     def stage_output(self, name: str) -> np.ndarray:
-        """What a stage gives in evaluation mode."""
+        """Returns the output of a stage in evaluation mode."""
         return np.asarray(self._stage_calls[name].forward(), np.float32)
 
     def stage_forward(self, name: str) -> None:
@@ -107,7 +107,7 @@ class JaxRunner:
         jax.block_until_ready(self._stage_calls[name].forward_backward())
 
     def matmul_rate(self) -> float:
-        """The best rate of matrix products in the dtype of the model, in floating point operations a second."""
+        """Measures the best rate of matrix products in the model's dtype, in floating-point operations per second."""
         multiply = jax.jit(jnp.matmul)
 
         def prepare(size: int) -> Callable[[], object]:
@@ -117,12 +117,12 @@ class JaxRunner:
         return best_matmul_rate(prepare)
 
     def reset_peak(self) -> None:
-        """Starts a new measurement of peak memory; of a device, JAX only keeps the peak since the process began."""
+        """Resets the peak memory of the process; for a device, JAX only keeps the peak since the process began."""
         gc.collect()  # what compiling has left
         reset_resident_peak()
 
     def peak_megabytes(self) -> float | None:
-        """Peak memory of the device, or of the process where the device keeps no account, as on CPU."""
+        """Returns the peak memory of the device, or of the process where the device keeps no account, as on CPU."""
         account = self._device.memory_stats()
         return account["peak_bytes_in_use"] / 2**20 if account else resident_peak_megabytes()
 
@@ -136,7 +136,7 @@ class StageCalls:
 
     @classmethod
     def of(cls, stage: NetworkStage, state: State, x: np.ndarray, cotangent: np.ndarray) -> "StageCalls":
-        """Those of a stage with a model's state, an input and a gradient of the output."""
+        """Makes the programs of a stage for a model's state, an input and a gradient of the output."""
         variables = stage.variables({kind: state[kind] for kind in ("params", "batch_stats")})
         inputs = jnp.asarray(x, stage.input.dtype)
         gradient = jnp.asarray(cotangent, stage.output.dtype)
@@ -149,7 +149,7 @@ class StageCalls:
 
 
 def initial_state(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> State:
-    """The state of a training that begins with these variables."""
+    """Makes the state of a training run that begins with these variables."""
     params = variables["params"]
     return {
         "params": params,
@@ -161,7 +161,7 @@ def initial_state(variables: Mapping[str, Any], optimizer: optax.GradientTransfo
 def make_forward(
     model: nn.Module,
 ) -> Callable[[State, Float[Array, "b t h w 3"]], Float[Array, "b classes"]]:
-    """The forward pass in evaluation mode: a function of state and clips, not compiled."""
+    """Makes the forward pass in evaluation mode: a function of state and clips, not compiled."""
 
     def forward(state: State, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         return model.apply({"params": state["params"], "batch_stats": state["batch_stats"]}, clips, train=False)
@@ -172,15 +172,15 @@ def make_forward(
 def make_train_step(
     model: nn.Module, optimizer: optax.GradientTransformation
 ) -> Callable[[State, Float[Array, "b t h w 3"], Int[Array, "b"]], tuple[State, Float[Array, ""]]]:
-    """Forward, backward and the optimizer: a function of state, clips and labels, not compiled.
+    """Makes a training step with forward, backward and optimizer: a function of state, clips and labels, not compiled.
 
     Args:
       model: a model without dropout and stochastic depth.
-      optimizer: the optimizer.
+      optimizer: with the settings of the other side.
 
     Returns:
-      The function, which returns the new state and the loss before. What is not the model is under the names "loss" and
-      "optimizer" in the program.
+      The function, which returns the new state and the loss before. Operations outside of the model are named "loss"
+      and "optimizer" in the program.
     """
 
     def loss(params: Any, batch_stats: Any, clips: Array, labels: Array) -> tuple[Array, Any]:

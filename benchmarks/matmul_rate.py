@@ -1,4 +1,4 @@
-"""The most arithmetic that a framework reaches on a machine: that of one large matrix product."""
+"""The peak arithmetic rate of a framework on a machine, measured with one large matrix product."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ LONG_ENOUGH = 0.25
 
 
 def best_matmul_rate(prepare: Callable[[int], Callable[[], object]]) -> float:
-    """Measures the best rate of products of square matrices, larger and larger ones.
+    """Measures the best rate of products of square matrices of growing size.
 
     Args:
       prepare: makes two matrices of a size and returns a call that multiplies them and waits for the result.

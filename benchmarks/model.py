@@ -5,25 +5,24 @@
     python benchmarks/model.py --model timesformer_b --compile
     python benchmarks/model.py --model uniformer_emim_b --batch 16 --dtype bfloat16 --compile    # on a GPU
 
-Each framework lives in its own process, so that its memory is its own. They take turns, so that whatever else the
-machine does meets all alike, and only one computes at a time. All hold the same weights, and their logits and losses
-are compared in the run. The forward pass is that of evaluation; the training step is forward, backward and AdamW,
-without stochastic depth. Each framework takes the GPU if it sees one. With bfloat16 the model here computes in it and
-PyTorch uses automatic mixed precision. With `--compile`, PyTorch also runs as `torch.compile` makes it, in a process
-more.
+Each framework runs in its own process with its own memory. The processes take turns, so that other load on the machine
+affects all alike, and only one computes at a time. All hold the same weights, and their logits and losses are compared
+in the run. The forward pass is in evaluation mode; the training step is forward, backward and AdamW, without stochastic
+depth. Each framework takes the GPU if it sees one. With bfloat16, JAX computes in it and PyTorch uses automatic mixed
+precision. With `--compile`, one more process runs PyTorch under `torch.compile`.
 
-Times are of whole calls that wait for the device, three in each turn, after one call that compiles, and three more at
-the beginning of each turn: Linux needs as many to find huge pages again for a process that comes back, and this is
-about training, where none goes. Memory is, on a CPU, the high-water mark of the process's resident memory during the
-timed calls (`VmHWM` of Linux, reset before them): weights, optimizer state and the framework itself are in it,
-compilation is not. On a GPU it is what the framework has allocated there at most, in JAX since its process began.
+Times are of whole calls that wait for the device, three in each turn. Not counted are one call that compiles, and three
+more at the beginning of each turn: Linux needs as many to find huge pages again for a process that comes back, but
+training is one process that stays. On a CPU, memory is the high-water mark of the process's resident memory during the
+timed calls (`VmHWM` of Linux, reset before them). It includes weights, optimizer state and the framework itself, but
+not compilation. On a GPU it is the peak of the framework's allocations there; JAX counts since its process began.
 
-The share of the peak is the arithmetic that the network needs (linear layers, convolutions and attention; the backward
-pass counts twice the forward pass) in the time it takes, over the best rate that the same framework reaches in one
-large matrix product of the same dtype in the same run.
+The share of the peak divides two rates. The first is the arithmetic that the network needs (linear layers, convolutions
+and attention; the backward pass counts twice the forward pass) over the time. The second is the best that the same
+framework reaches in one large matrix product of the same dtype in the same run.
 
-With `--stages` every stage is timed as a program of its own besides, on inputs of the shape that it meets in the
-network: forward, and forward with the gradients of its parameters and its input.
+With `--stages`, every stage is also timed as its own program, on inputs of the shape that it gets in the network:
+forward, and forward with the gradients of its parameters and its input.
 """
 
 import argparse
@@ -56,18 +55,18 @@ networks differ by 1e-6; of bfloat16 each number is off by up to 1/256, and the 
 def measure(
     frameworks: list[Framework], task: str, *args: Any, repeats: int, memory: bool
 ) -> dict[str, dict[str, Any]]:
-    """Times a task in every framework in turn.
+    """Times a task in each framework, in turns.
 
     Args:
-      frameworks: those to compare, loaded.
-      task: the method of the runners to time.
-      *args: its arguments.
-      repeats: turns of each.
-      memory: whether to measure the peak of memory.
+      frameworks: loaded ones to compare.
+      task: method of the runners to time.
+      *args: arguments of the method.
+      repeats: turns of each framework.
+      memory: whether to measure peak memory.
 
     Returns:
-      By framework: `first_seconds` (with compilation), `seconds` of the timed calls, `median`, `min`, `values`, what
-      the calls returned, the first one included, and, if asked for, `peak_mb`.
+      By framework: `first_seconds` (with compilation), `seconds` of the timed calls, `median`, `min`, `values` (the
+      return values, including that of the first call) and, on request, `peak_mb`.
     """
     results: dict[str, dict[str, Any]] = {}
     for framework in frameworks:
@@ -91,7 +90,7 @@ def measure(
 
 
 def start_frameworks(options: argparse.Namespace) -> tuple[list[Framework], ModelDescription]:
-    """Starts the processes: the library's, PyTorch's, and if asked for one of compiled PyTorch."""
+    """Starts the processes: JAX, PyTorch, and on request compiled PyTorch."""
     if options.huge_pages:
         use_huge_pages()
     # Where there is a GPU, the processes share its memory.
@@ -107,7 +106,7 @@ def start_frameworks(options: argparse.Namespace) -> tuple[list[Framework], Mode
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Runs the benchmark and returns all it found, ready for JSON."""
+    """Runs the benchmark and returns all results, ready for JSON."""
     frameworks, description = start_frameworks(options)
     under = conditions()
     generator = np.random.default_rng(0)
@@ -156,11 +155,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_stages(frameworks: list[Framework], description: ModelDescription, repeats: int) -> dict[str, Any]:
-    """Times every stage by itself.
+    """Times every stage on its own.
 
     Args:
       frameworks: those to compare, with the same weights.
-      description: of the model.
+      description: names and shapes of the stages.
       repeats: turns of each framework.
 
     Returns:
@@ -189,13 +188,13 @@ def measure_stages(frameworks: list[Framework], description: ModelDescription, r
 
 
 def largest_difference(arrays: dict[str, np.ndarray]) -> list[float]:
-    """The largest difference of each framework's numbers from PyTorch's."""
+    """Returns the largest difference of each framework's numbers from PyTorch's."""
     expected = arrays["pytorch"]
     return [float(np.abs(array - expected).max()) for name, array in arrays.items() if name != "pytorch"]
 
 
 def add_rates(results: dict[str, dict[str, Any]], flops: int, rates: dict[str, float]) -> None:
-    """Adds to what `measure` found `flops`, `flops_per_second` and `share_of_peak`, by the medians."""
+    """Adds `flops`, `flops_per_second` and `share_of_peak`, by the medians, to the results of `measure`."""
     for name, result in results.items():
         result["flops"] = flops
         result["flops_per_second"] = flops / result["median"]
@@ -203,14 +202,14 @@ def add_rates(results: dict[str, dict[str, Any]], flops: int, rates: dict[str, f
 
 
 def same_network(result: dict[str, Any]) -> bool:
-    """Whether logits, and the outputs of stages, agree."""
+    """Tells if logits, and the outputs of stages, agree."""
     limit = LARGEST_RELATIVE_DIFFERENCE[result["dtype"]]
     differences = [stage["largest_relative_difference"] for stage in result["stages"].values()]
     return max([*differences, result["largest_logit_difference"] / result["largest_logit"]]) <= limit
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """NAME=VALUE as a pair; what is not JSON is taken as a string."""
+    """Parses NAME=VALUE as a pair; a value that is not JSON is a string."""
     name, _, value = text.partition("=")
     try:
         return name, json.loads(value)

@@ -1,4 +1,4 @@
-"""The arguments by which a benchmark is told its model and its clips."""
+"""Arguments of benchmarks that choose the model and its clips."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What a model is to the processes of a benchmark that do not hold it; imports no framework."""
+"""The description of a model for processes of a benchmark that do not hold it; imports no framework."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ class StageDescription:
     """A stage of a model.
 
     Attributes:
-      input: shape of what it meets, with the batch.
-      output: shape of what it gives.
+      input: shape of its input, with the batch.
+      output: shape of its output.
       multiply_adds: of its forward pass on one clip.
     """
 
@@ -23,10 +23,10 @@ class StageDescription:
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """A model.
+    """A model, by shapes and costs.
 
     Attributes:
-      twin: its shape, for PyTorch to build the same.
+      twin: options for PyTorch to build the same network.
       clip_shape: frames, height, width and channels.
       multiply_adds: of a forward pass on one clip.
       stages: by name, in the order of the forward pass.

@@ -1,4 +1,4 @@
-"""The findings of the model benchmark as Markdown."""
+"""Formats the results of the model benchmark in Markdown."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,10 +9,10 @@ TITLES = {"train_step": "training step", "forward_backward": "forward and backwa
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """All that the benchmark found as text: conditions, the network's tasks, its stages, and how far outputs agree.
+    """Formats all results: conditions, tasks of the network, stages, and the agreement of outputs.
 
     Args:
-      result: what `model.run` returns.
+      result: of `model.run`.
 
     Returns:
       Lines of Markdown.
@@ -42,7 +42,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    """The settings of a framework in a line; of the model's options those that differ from one to the next run."""
+    """Formats a framework's settings in a line, with those options of the model that differ between runs."""
     shown = {name: value for name, value in settings.items() if name != "options" and value not in (None, False)}
     return ", ".join(
         name.replace("_", " ") if value is True else str(value) if name in ("version", "device") else f"{name} {value}"
@@ -51,7 +51,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 
 def _rows(title: str, parts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """A table with a row for each framework of each part."""
+    """Formats a table with a row for each framework of each part."""
     has_memory = any("peak_mb" in timing for timings in parts.values() for timing in timings.values())
     header = [title, "framework", "median s (min)", "to PyTorch", "GFLOP", "GFLOP/s", "of peak", "first call s"]
     header += ["peak MB"] if has_memory else []

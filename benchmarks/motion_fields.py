@@ -1,17 +1,17 @@
-"""Compares the motion that a trained EMIM's cost volumes say with known motion, on rendered clips.
+"""Compares the motion in a trained EMIM's cost volumes with known motion, on rendered clips.
 
     python benchmarks/motion_fields.py --checkpoint build/demo/run
 
-Two kinds of clips: "scenes" of the embedded dataset in which an object is shifted over a drifting background, and
-"textures", where the whole picture is shifted by one of several speeds in one of eight directions. Errors are taken at
-patches that the object covers by more than half, and whose place in the second frame lies in the picture: end-point
-error in pixels of the rendered video between the frames of a pair; angular error in degrees as Middlebury defines it,
-of (x, y, 1) in those pixels; and the plain angle between directions.
+There are two kinds of clips: "scenes" of the embedded dataset in which an object moves over a drifting background, and
+"textures", where the whole picture moves at one of several speeds in one of eight directions. Errors are taken at
+patches that the object covers by more than half, and whose place in the second frame lies in the picture. They are: the
+end-point error in pixels of the rendered video between the frames of a pair; the angular error in degrees as Middlebury
+defines it, of (x, y, 1) in those pixels; and the plain angle between directions.
 
-Beside every EMIM layer, with all heads averaged as the model's own softmax has them, stand its best head, the same of
-fresh weights, the cost volumes of the patch features that enter its stage and of the pixels of its patches, and the
-field of no motion. Best heads and temperatures of the softmax ("tuned") are chosen on half of the clips, by end-point
-error, and all errors are of the other half.
+Every EMIM layer has a row with all heads averaged, as the model's own softmax has them, and a row with its best head.
+Rows for comparison are the same with fresh weights, the cost volumes of the patch features that enter its stage and of
+the pixels of its patches, and the field of no motion. Best heads and temperatures of the softmax ("tuned") are chosen
+on half of the clips, by end-point error, and all errors are of the other half.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class Clip(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The errors of a field, in the mean over patches."""
+    """Errors of a field, averaged over patches."""
 
     field: str
     layer: str
@@ -80,7 +80,7 @@ class Row(NamedTuple):
 
 
 def scenes(count: int, frames: int, size: int) -> Iterator[Clip]:
-    """Clips of the embedded dataset, of seeds that its splits do not draw."""
+    """Renders clips of the embedded dataset with seeds that its splits do not draw."""
     for number in range(count):
         label, seed = LABELS[number // 2 % len(LABELS)], np.random.SeedSequence((number, 7))
         velocity, cover = object_motion(label, seed, frames=frames, size=size)
@@ -88,7 +88,7 @@ def scenes(count: int, frames: int, size: int) -> Iterator[Clip]:
 
 
 def textures(count: int, frames: int, size: int, apart: int) -> Iterator[Clip]:
-    """Coloured noise that moves as a whole; `apart` frames lie between the frames of a pair."""
+    """Renders coloured noise that moves as a whole; `apart` frames lie between the frames of a pair."""
     rows, columns = (np.indices((size, size)) + 0.5) / size
     for number in range(count):
         random = np.random.default_rng((number, 11))
@@ -107,7 +107,7 @@ def textures(count: int, frames: int, size: int, apart: int) -> Iterator[Clip]:
 def cost_volumes(
     model: nn.Module, variables: Mapping[str, Any], clips: jax.Array, layers: list[str]
 ) -> dict[tuple[str, str], jax.Array]:
-    """The cost volumes of EMIM layers and of the baselines, by the name of the field and the layer."""
+    """Returns the cost volumes of EMIM layers and of the baselines, by the name of the field and the layer."""
     entering = {layer: _entering(model, layer) for layer in layers}
     maps = recording.record(model, variables, clips, [*layers, *dict.fromkeys(entering.values())]).maps
     found = {}
@@ -122,7 +122,7 @@ def cost_volumes(
 
 
 def _entering(model: nn.Module, layer: str) -> str:
-    """The tokens that enter the stage of a layer of a UniFormer."""
+    """Names the tokens that enter the stage of a UniFormer's layer."""
     stage = layer.split("/block", 1)[0]
     name = f"{stage.replace('stage', 'patch_embed')}_output"
     if name not in recording.names(model):
@@ -133,7 +133,7 @@ def _entering(model: nn.Module, layer: str) -> str:
 
 
 def flows(volume: jax.Array) -> dict[Choice, np.ndarray]:
-    """The fields of a cost volume, in patches, for every temperature and head and for the mean of the heads."""
+    """Returns the fields of a cost volume, in patches, for every temperature and head and for the mean of the heads."""
     found: dict[Choice, np.ndarray] = {}
     for temperature, (mean, each) in _tempered(volume).items():
         found[temperature, "mean"] = np.asarray(mean)
@@ -143,7 +143,7 @@ def flows(volume: jax.Array) -> dict[Choice, np.ndarray]:
 
 @jax.jit
 def _tempered(volume: jax.Array) -> dict[float, tuple[jax.Array, jax.Array]]:
-    """For every temperature the flow of the mean of the heads, and of each."""
+    """Returns, for every temperature, the flow of the mean of the heads, and of each head."""
     return {
         temperature: (
             displacement_field(volume, temperature=temperature).flow,
@@ -154,7 +154,7 @@ def _tempered(volume: jax.Array) -> dict[float, tuple[jax.Array, jax.Array]]:
 
 
 def moving_patches(clip: Clip, grid: TokenGrid, offset: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which patches of the first frames of pairs count, `[n, h, w]`, and their displacements in pixels, `[n, 2]`."""
+    """Selects patches of the first frames of pairs, `[n, h, w]`, and their displacements in pixels, `[n, 2]`."""
     pairs = len(grid.clip_frames) - offset
     numbers = [grid.frame_numbers[frame] for frame in grid.clip_frames]
     displacements = np.asarray([np.multiply(clip.velocity, numbers[n + offset] - numbers[n]) for n in range(pairs)])
@@ -170,7 +170,7 @@ def moving_patches(clip: Clip, grid: TokenGrid, offset: int) -> tuple[np.ndarray
 
 
 def compare(trained: TrainedModel, clips: list[Clip], options: ClipOptions) -> list[Row]:
-    """The errors of all fields on clips; those with even numbers decide heads and temperatures, the others count."""
+    """Measures all fields on clips; those with even numbers choose heads and temperatures, the others are scored."""
     model = trained.model
     layers = recording.choose(list(recording.names(model)), ["*/cost_volume"])
     numbers = tuple(view_frames(len(clips[0].frames), options))
@@ -194,7 +194,7 @@ def compare(trained: TrainedModel, clips: list[Clip], options: ClipOptions) -> l
 def _rows(
     name: str, layer: str, found: dict[Choice, np.ndarray], moving: list[tuple[np.ndarray, np.ndarray]], grid: TokenGrid
 ) -> list[Row]:
-    """The errors of a field as the model has it, and tuned."""
+    """Measures a field as the model has it, and tuned."""
 
     def pooled(choice: Choice, part: int) -> tuple[np.ndarray, np.ndarray]:
         flow = found[choice] * np.asarray([grid.stride[1], grid.stride[0]])
@@ -220,7 +220,7 @@ def _rows(
 
 
 def table(rows: list[Row]) -> str:
-    """The errors in Markdown."""
+    """Formats the errors in Markdown."""
     lines = [
         "| layer | field | chosen | end-point error (px) | angular error | direction error |",
         "|---|---|---|---|---|---|",

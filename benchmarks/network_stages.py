@@ -1,8 +1,8 @@
-"""The stages of a model as functions of their own.
+"""The stages of a model as separate functions.
 
 A stage is a chain of parts, children of the model's root: a patch embedding and the blocks of its resolution. They are
-taken from the model itself, as it is being traced, with the shapes that they meet there, so that what is timed is what
-the network runs.
+recorded while the model is traced, with the shapes that they get there, so that the benchmark times what the network
+runs.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A child of a model's root.
+    """A child of a model's root module.
 
     Attributes:
       module: the child, bound to no variables.
@@ -41,7 +41,7 @@ class Part:
     takes_train: bool
 
     def apply(self, variables: Mapping[str, Tree], x: Array, *, train: bool) -> tuple[Array, Tree]:
-        """Applies the part: its output, and the new statistics of BatchNorm in training."""
+        """Applies the part; returns its output, and BatchNorm's new statistics in training."""
         keywords = {"train": train} if self.takes_train else {}
         x, updates = self.module.apply(variables, x, **keywords, mutable=["batch_stats"] if train else [])
         return x, updates.get("batch_stats", {})
@@ -53,8 +53,8 @@ class NetworkStage:
 
     Attributes:
       parts: by name, in the order of the forward pass.
-      input: shape and dtype of what it meets.
-      output: shape and dtype of what it gives.
+      input: shape and dtype, with the batch.
+      output: shape and dtype, with the batch.
       is_first: whether its input is the clips, of which training takes no gradient.
       multiply_adds: of its forward pass on one clip.
     """
@@ -66,15 +66,15 @@ class NetworkStage:
     multiply_adds: int
 
     def variables(self, variables: Mapping[str, Tree]) -> dict[str, Tree]:
-        """Its share of a model's variables: collection -> part -> variables."""
+        """Selects the stage's variables from a model's: collection -> part -> variables."""
         return {kind: {name: tree[name] for name in self.parts if name in tree} for kind, tree in variables.items()}
 
     def forward(self, variables: Mapping[str, Tree], x: Array, *, train: bool = False) -> tuple[Array, Tree]:
         """Applies the parts in turn.
 
         Args:
-          variables: of `variables`.
-          x: the input.
+          variables: of the stage, from the method `variables`.
+          x: input of the stage.
           train: whether BatchNorm uses the statistics of this batch.
 
         Returns:
@@ -87,12 +87,12 @@ class NetworkStage:
         return x, statistics
 
     def forward_backward(self, variables: Mapping[str, Tree], x: Array, cotangent: Array) -> tuple[Array, Tree, Tree]:
-        """Applies the stage in training and takes gradients of its parameters and, but for the first, its input.
+        """Applies the stage in training; takes gradients of its parameters and, except for the first stage, its input.
 
         Args:
-          variables: of `variables`.
-          x: the input.
-          cotangent: the gradient of its output.
+          variables: of the stage, from the method `variables`.
+          x: input of the stage.
+          cotangent: gradient of the output.
 
         Returns:
           Output, statistics and gradients.
@@ -110,7 +110,7 @@ class NetworkStage:
 
 
 def network_stages(model: nn.Module, batch: int, costs: Mapping[str, PartCost]) -> dict[str, NetworkStage]:
-    """The stages of a model for its nominal clips.
+    """Extracts the stages of a model for its nominal clips.
 
     Args:
       model: a model of `motion_vit.create_model`.
@@ -121,7 +121,7 @@ def network_stages(model: nn.Module, batch: int, costs: Mapping[str, PartCost]) 
       The stages by name, in the order of the forward pass.
 
     Raises:
-      UserError: a model of another class than those in `STAGES`.
+      UserError: the model's class is not one of those in `STAGES`.
     """
     if type(model) not in STAGES:
         known = " and ".join(each.__name__ for each in STAGES)

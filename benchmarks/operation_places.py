@@ -1,8 +1,8 @@
-"""Where in a network the operations of its compiled training step belong: stage, kind of layer, and pass.
+"""Attributes the operations of a compiled training step to the network's stages, kinds of layers, and passes.
 
 Every instruction of a program carries the names under which it was traced, such as
-`jit(train_step)/transpose(jvp(UniFormer))/stage3/stage3._apply_block/block1/mlp/fc1/dot_general`. What kind of layer
-`stage3/block1/mlp` is, the model itself says while it is being traced.
+`jit(train_step)/transpose(jvp(UniFormer))/stage3/stage3._apply_block/block1/mlp/fc1/dot_general`. The kind of a layer,
+such as of `stage3/block1/mlp`, is recorded while the model is traced.
 """
 
 import re
@@ -51,12 +51,12 @@ _OPERATION_NAME = re.compile(r'op_name="([^"]*)"')
 
 
 class Place(NamedTuple):
-    """Where an operation belongs.
+    """The place of an operation in a training step.
 
     Attributes:
-      stage: a stage of the model, `HEAD` (what comes after them, and the loss), `OPTIMIZER` or `UNKNOWN`.
+      stage: a stage of the model, `HEAD` (everything after the stages, and the loss), `OPTIMIZER` or `UNKNOWN`.
       kind: one of `KINDS`.
-      direction: `FORWARD`, `BACKWARD` or, of the optimizer and what is not known, `NEITHER`.
+      direction: `FORWARD`, `BACKWARD`, or `NEITHER` for the optimizer and unknown operations.
     """
 
     stage: str
@@ -65,12 +65,12 @@ class Place(NamedTuple):
 
 
 def stage_names(model: nn.Module) -> list[str]:
-    """The stages that a `Place` may have, in the order of the network."""
+    """Lists the stages that a `Place` may have, in the order of the network."""
     return [*STAGES[type(model)], HEAD, OPTIMIZER, UNKNOWN]
 
 
 def layer_kinds(model: nn.Module) -> dict[Path, str]:
-    """The kind of every module of a model, "" of those that only hold others.
+    """Finds the kind of every module of a model, "" for those that only hold others.
 
     Args:
       model: a model of `motion_vit.create_model`.
@@ -96,7 +96,7 @@ def layer_kinds(model: nn.Module) -> dict[Path, str]:
 
 
 def place_finder(model: nn.Module) -> Callable[[str], Place]:
-    """A function from an operation's name to its place.
+    """Makes a function from an operation's name to its place.
 
     Args:
       model: a model whose class is in `network_stages.STAGES`, and whose blocks are no loop (`scan_blocks`).
@@ -131,16 +131,16 @@ def place_finder(model: nn.Module) -> Callable[[str], Place]:
 
 
 def operation_names(program: CompiledProgram) -> dict[str, str]:
-    """The names under which instructions were traced.
+    """Finds the names under which instructions were traced.
 
-    Those that the compiler has added, such as copies, are named after what they read, or else by what reads them, or by
-    the loop that they are part of.
+    Instructions that the compiler adds, such as copies, are named after what they read, or else after what reads them,
+    or after their loop.
 
     Args:
       program: the parsed program.
 
     Returns:
-      Instruction to name; what has none is left out.
+      Instruction to name, without instructions that have none.
     """
     names: dict[str, str] = {}
     computations = program.computations
@@ -160,7 +160,7 @@ def operation_names(program: CompiledProgram) -> dict[str, str]:
 
 
 def _own_name(instruction: Instruction, computations: Mapping[str, Computation]) -> str:
-    """The name in an instruction's metadata, or the most frequent one in what a fusion joins; "" for none."""
+    """Returns the name in an instruction's metadata, or the most frequent one in a fusion; "" for none."""
     if found := _OPERATION_NAME.search(instruction.attributes):
         return found.group(1)
     joined = computations[instruction.called["calls"]].instructions.values() if "calls" in instruction.called else ()
@@ -177,7 +177,7 @@ def _spread(
     computations: Mapping[str, Computation],
     neighbours: Callable[[Computation, Instruction], Iterable[str]],
 ) -> None:
-    """Names instructions without a name after the first neighbour that has one, until there are none to be named."""
+    """Names instructions without a name after the first neighbour that has one, until no more can be named."""
     is_growing = True
     while is_growing:
         is_growing = False

@@ -1,4 +1,4 @@
-"""The operators of the models at the shapes where they matter, as functions of JAX and of PyTorch."""
+"""The operators of the models at their important shapes, as functions of JAX and of PyTorch."""
 
 import dataclasses
 import math
@@ -22,9 +22,9 @@ class OperatorCase:
 
     Attributes:
       name: of the operator.
-      shape: in words.
+      shape: for the report.
       arrays: shape of each input, all of which have gradients.
-      forms: implementations of JAX by name, functions of the inputs; "default" is what the library chooses by itself.
+      forms: implementations of JAX by name, functions of the inputs; "default" is the library's own choice.
       pytorch: the fastest form known of the same in PyTorch, a function of the inputs.
       multiply_adds: of the forward pass, no more than the definition needs.
     """
@@ -37,7 +37,7 @@ class OperatorCase:
     multiply_adds: int
 
     def floor_bytes(self, item_size: int, *, backward: bool) -> int:
-        """What must be read and written at least: every input and output once, and in the backward pass again."""
+        """Returns the bytes to read and write at least: every input and output once, and in the backward pass again."""
         inputs = sum(math.prod(shape) for shape in self.arrays.values())
         output = math.prod(self.arrays["value" if "value" in self.arrays else "x"])
         forward = inputs + output
@@ -45,12 +45,12 @@ class OperatorCase:
         return (forward + (2 * inputs + output if backward else 0)) * item_size
 
     def flops(self, *, backward: bool) -> int:
-        """Floating-point operations: a multiply-add is two, and the backward pass has two for each of the forward."""
+        """Counts floating-point operations: 2 per multiply-add, and 2 in the backward pass for each in the forward."""
         return 2 * self.multiply_adds * (3 if backward else 1)
 
 
 def cases(batch: int) -> Iterator[OperatorCase]:
-    """Every operator at the shapes of UniFormer-S and -B at 224 x 224 pixels, whose attention is the same, and larger.
+    """Yields every operator at the shapes of UniFormer-S and -B at 224 x 224 pixels (same attention), and larger.
 
     Args:
       batch: clips.
@@ -67,7 +67,7 @@ def cases(batch: int) -> Iterator[OperatorCase]:
 
 
 def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: int = 64) -> OperatorCase:
-    """Cost-volume attention with its motion branch on `side x side` tokens a frame."""
+    """Makes a case of cost-volume attention with its motion branch on `side x side` tokens per frame."""
     taps = WINDOW**2
     tokens = (batch, pairs, side, side, heads, channels)
     arrays = dict.fromkeys(("query", "key", "value"), tokens) | {
@@ -104,7 +104,7 @@ def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: in
 
 
 def depthwise_case(batch: int, frames: int, side: int, channels: int, size: int) -> OperatorCase:
-    """A depthwise convolution with a cubic kernel."""
+    """Makes a case of a depthwise convolution with a cubic kernel."""
 
     def form(implementation: str | None) -> Callable[..., jax.Array]:
         return lambda x, kernel: depthwise_conv3d.depthwise_conv3d(x, kernel, implementation=implementation)
@@ -126,7 +126,7 @@ def depthwise_case(batch: int, frames: int, side: int, channels: int, size: int)
 
 
 def global_attention_case(batch: int, tokens: int, heads: int, channels: int = 64) -> OperatorCase:
-    """Attention of all tokens of a clip with each other."""
+    """Makes a case of attention among all tokens of a clip."""
 
     def form(implementation: str | None) -> Callable[..., jax.Array]:
         return lambda *qkv: global_attention.global_attention(*qkv, implementation=implementation)

@@ -1,19 +1,19 @@
-"""Times every implementation of every operator beside PyTorch's fastest form of it, in one process.
+"""Times every implementation of every operator beside PyTorch's fastest, in one process.
 
     python benchmarks/operators.py                                   # what the library chooses, at all shapes
     python benchmarks/operators.py --operator cost-volume --forms all --json cost_volume.json
     python benchmarks/operators.py --dtype bfloat16 --batch 40       # on a GPU, with a PyTorch that sees it
 
 The frameworks take turns. `forward` is the function alone, `f+b` the function and its gradients to all inputs. Times
-are of whole calls after one that warms up, as many as asked for or as fit into `--seconds`. `floor` is what the
-definition needs: reading and writing every input, output and gradient once, and its multiply-adds; `GFLOP/s` and `GB/s`
-are the floor in the time that a form takes. `temporary` is what XLA's compiled program holds besides inputs and
-outputs; `peak` is by how much a call raises the resident memory of the process (Linux), results included, or on a GPU,
-for PyTorch alone, the memory of its tensors. Outputs are compared in the run. A form that would need more temporary
-memory than `--memory-limit` is compiled but not run, and says so.
+are of whole calls after one warm-up, as many as asked for or as fit into `--seconds`. `floor` is the definition's
+minimum: reading and writing every input, output and gradient once, and its multiply-adds; `GFLOP/s` and `GB/s` are the
+floor over the time of a form. `temporary` is the memory of XLA's compiled program besides inputs and outputs. `peak` is
+the rise of the process's resident memory during a call (Linux), results included; on a GPU it is PyTorch's tensor
+memory alone. Outputs are compared in the run. A form that needs more temporary memory than `--memory-limit` is compiled
+but not run, and the table says so.
 
 Both frameworks share a process, and with it the allocator. `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` before the command
-has that of glibc use huge pages, as `benchmarks/model.py` does by itself.
+makes glibc's use huge pages, as `benchmarks/model.py` does by itself.
 """
 
 import argparse
@@ -39,15 +39,15 @@ PASSES = ("forward", "f+b")
 
 @dataclasses.dataclass
 class Row:
-    """What was found of one form in one pass.
+    """Measurements of one form in one pass.
 
     Attributes:
       seconds: of each timed call.
       compile_seconds: of XLA; None for PyTorch.
       temporary_mb: of XLA's program; None for PyTorch.
-      peak_mb: what a call added to the memory in use at most; None where it is not known.
+      peak_mb: largest addition of a call to the memory in use; None if unknown.
       difference: largest difference of the output to PyTorch's, relative to the largest number there.
-      note: why it was not timed.
+      note: reason why it was not timed.
     """
 
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -66,7 +66,7 @@ def run_case(case: OperatorCase, options: argparse.Namespace) -> dict[str, dict[
       options: the command line.
 
     Returns:
-      Pass -> form -> what was found; PyTorch is the form "pytorch".
+      Pass -> form -> measurements; PyTorch is the form "pytorch".
     """
     generator = np.random.default_rng(0)
     # Weights are small, so that outputs are of the size of the inputs.
@@ -147,7 +147,7 @@ def _torch_call(
 
 
 def _peak_megabytes(call: Callable[[], Any], form: str) -> float | None:
-    """What a call adds to the memory in use at most."""
+    """Measures the largest addition of a call to the memory in use."""
     if torch.cuda.is_available():
         if form != "pytorch":
             return None  # of a device, JAX only keeps the peak since the process began
@@ -163,7 +163,7 @@ def _peak_megabytes(call: Callable[[], Any], form: str) -> float | None:
 
 
 def _take_turns(calls: Mapping[str, Callable[[], Any]], rows: Mapping[str, Row], options: argparse.Namespace) -> None:
-    """Times the calls in turns; slow ones stop when their share of time is used up."""
+    """Times the calls in turns; slow ones stop when their time is used up."""
     for repeat in range(options.repeats):
         # Whoever goes second may find the processor warmer, so they take turns in that too.
         for form, call in calls.items() if repeat % 2 == 0 else reversed(calls.items()):
@@ -174,7 +174,7 @@ def _take_turns(calls: Mapping[str, Callable[[], Any]], rows: Mapping[str, Row],
 
 
 def table(case: OperatorCase, found: Mapping[str, Mapping[str, Row]], dtype: str) -> str:
-    """The findings of a case as a Markdown table, with its floors above."""
+    """Formats the measurements of a case as a Markdown table, with its floors above."""
     floors = _floors(case, dtype)
     floor = ", ".join(
         f"{name} {each['bytes'] / 1e6:.1f} MB and {each['flops'] / 1e9:.2f} GFLOP" for name, each in floors.items()
@@ -210,7 +210,7 @@ _COLUMNS = "to PyTorch | GFLOP/s | GB/s | temporary MB | peak MB | compile s"
 
 
 def _cells(row: Row, pytorch: Row, floor_bytes: int, flops: int) -> tuple[str, ...]:
-    """What the table says of a form in one pass."""
+    """Formats the table's cells for one form in one pass."""
     compiled = "" if row.compile_seconds is None else f"{row.compile_seconds:.1f}"
     temporary = "" if row.temporary_mb is None else f"{row.temporary_mb:.0f}"
     peak = "" if row.peak_mb is None else f"{row.peak_mb:.0f}"

@@ -1,4 +1,4 @@
-"""The picture of where the time of a training step goes."""
+"""Draws the time of a training step by stage, pass and kind of layer."""
 
 import pathlib
 from collections import Counter
@@ -20,7 +20,7 @@ _COLORS = dict(
 
 
 def bars(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The stages and passes that a profile has, in the order of the network."""
+    """Lists the stages and passes of a profile, in the order of the network."""
     found = {(entry["stage"], entry["direction"]) for entry in result["seconds"]}
     order = [(stage, direction) for stage in result["stages"] for direction in (FORWARD, BACKWARD, NEITHER)]
     return [place for place in order if place in found]
@@ -30,7 +30,7 @@ def draw_profile(result: Mapping[str, Any], target: pathlib.Path) -> None:
     """Draws a bar for each pass of each stage, stacked by kind of layer.
 
     Args:
-      result: what `profile_step` has found.
+      result: of `profile_step`.
       target: PNG file to write.
     """
     cells: Counter[tuple[str, str, str]] = Counter()

@@ -1,14 +1,14 @@
-"""Shows where the time of a training step goes: by stage, kind of layer, and pass, as a table and a picture.
+"""Profiles a training step by stage, kind of layer, and pass, as a table and a picture.
 
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python benchmarks/profile_step.py --model uniformer_emim_s --out step.png
     python benchmarks/profile_step.py --model uniformer_emim_b --batch 16 --dtype bfloat16 --out step.png    # on a GPU
 
-Runs a few steps (forward, backward, AdamW) on random clips under JAX's profiler, reads the trace back, and adds up the
-time of every operation of the compiled program, without that of operations inside it, where it belongs in the network.
-A fusion of several operations counts where its last one belongs. Operations that run at the same time, on the threads
-of a CPU, count each by themselves: "busy" is their sum, and may be up to as many times the step as there are cores.
-Operations shorter than a microsecond are overstated, because tracing each takes time. On a GPU, work that was
-recorded as a CUDA graph carries no names: run with `XLA_FLAGS=--xla_gpu_enable_command_buffer=`.
+Runs a few steps (forward, backward, AdamW) on random clips under JAX's profiler and reads the trace back. The time of
+every operation of the compiled program, without operations inside it, is added to its place in the network. A fusion of
+several operations counts where its last one belongs. Operations that run at the same time, on the threads of a CPU,
+each count in full: "busy" is their sum, and may be up to as many times the step as there are cores. Operations shorter
+than a microsecond are overstated, because tracing each takes time. On a GPU, work that was recorded as a CUDA graph
+carries no names: run with `XLA_FLAGS=--xla_gpu_enable_command_buffer=`.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def _by_place(model: Any, text: str, trace_file: pathlib.Path) -> Counter[Place]
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The findings as Markdown: milliseconds by stage and pass, and kind."""
+    """Formats the profile in Markdown: milliseconds by stage and pass, and kind."""
     cells: Counter[tuple[str, str, str]] = Counter()
     for entry in result["seconds"]:
         cells[entry["stage"], entry["direction"], entry["kind"]] += entry["seconds"]
@@ -122,7 +122,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """The step and the conditions in three lines."""
+    """Formats the step and the conditions in three lines."""
     untraced, traced = (1e3 * statistics.median(result[name]) for name in ("untraced_step_seconds", "step_seconds"))
     busy = 1e3 * sum(entry["seconds"] for entry in result["seconds"])
     shape = " x ".join(map(str, result["clips"]))

@@ -6,7 +6,7 @@ import sys
 
 
 def reset_resident_peak() -> None:
-    """Starts a new measurement: Linux's way of setting VmHWM back to the present use. Does nothing elsewhere."""
+    """Resets Linux's high-water mark (VmHWM) to the present use; does nothing elsewhere."""
     if sys.platform == "linux":
         # What was freed is often still held by the allocator, and would count as used.
         ctypes.CDLL(None).malloc_trim(0)
@@ -14,7 +14,7 @@ def reset_resident_peak() -> None:
 
 
 def resident_peak_megabytes() -> float | None:
-    """Peak resident memory of this process since the last reset; None where the system does not tell."""
+    """Returns this process's peak resident memory since the last reset; None where the system does not report it."""
     if sys.platform != "linux":
         return None
     fields = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())

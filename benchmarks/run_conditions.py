@@ -1,4 +1,4 @@
-"""What a benchmark ran under: machine, load, versions and the settings of the environment that matter for speed."""
+"""Conditions of a benchmark run: machine, load, versions and environment settings that matter for speed."""
 
 import os
 import pathlib
@@ -24,16 +24,16 @@ _PREFIXES = ("JAX_", "XLA_PYTHON_", "PYTORCH_", "TORCHINDUCTOR_", "TORCH_")
 
 
 def use_huge_pages() -> None:
-    """Has the processes that are started from now on use huge pages, where the allocator is glibc's.
+    """Makes processes started from now on use huge pages, where the allocator is glibc's.
 
-    It is read when a process starts, so that this one stays as it is. A setting that is there already is kept.
+    glibc reads the setting when a process starts, so that this one is not affected. An existing setting is kept.
     """
     if platform.libc_ver()[0] == "glibc":
         os.environ.setdefault(ALLOCATOR_VARIABLE, HUGE_PAGES)
 
 
 def conditions() -> dict[str, Any]:
-    """The machine and the settings as they are now, ready for JSON; settings that are not made are left out."""
+    """Collects machine and settings, ready for JSON; unset ones are left out."""
     settings = {name: value for name, value in os.environ.items() if name in _SETTINGS or name.startswith(_PREFIXES)}
     return {
         "processor": _processor(),
@@ -47,13 +47,13 @@ def conditions() -> dict[str, Any]:
 
 
 def conditions_line(found: Mapping[str, Any]) -> str:
-    """What matters most of `conditions`, in a line."""
+    """Formats the most important `conditions` in a line."""
     settings = ", ".join(f"{name}={value}" for name, value in found["environment"].items())
     return f"{found['cores']} cores of {found['processor']}, load {found['load']:.1f}; {settings or 'no settings'}"
 
 
 def _processor() -> str:
-    """The name of the processor, as far as the system tells."""
+    """Returns the name of the processor, as far as the system reports it."""
     table = pathlib.Path("/proc/cpuinfo")
     if table.exists():
         for line in table.read_text(encoding="utf-8").splitlines():

@@ -1,13 +1,12 @@
-"""Times the way from the command `motion-vit train` to the end of the first step, with compiled programs kept and not.
+"""Times `motion-vit train` from the command to the end of the first step, with cold and warm compilation cache.
 
     python benchmarks/startup.py                                              # the demo's recipe
     python benchmarks/startup.py --config configs/comparison.py:emim --repeats 5
 
-Renders a few videos of the embedded dataset, and starts training on them again and again, each time in a workdir of its
-own: first with an empty compilation cache ("cold"), then with what that start left there ("warm"). A start is timed
-from the launch of the process to the line that says that the first step is done; then it is told to stop. Beside it
-stand the seconds that the process itself counts for the step: what is left is Python, imports, data and drawing the
-parameters.
+Renders a few videos of the embedded dataset, and starts training on them repeatedly, each time in a new workdir: first
+with an empty compilation cache ("cold"), then with the cache of that start ("warm"). A start is timed from the launch
+of the process to the line that reports the first step; then training is told to stop. The table also has the seconds
+that the process itself counts for the step: the rest is Python, imports, data and drawing the parameters.
 """
 
 import argparse
@@ -32,16 +31,16 @@ def start(config: str, data: pathlib.Path, workdir: pathlib.Path, cache: pathlib
     """Starts a training and stops it after its first step.
 
     Args:
-      config: the recipe.
+      config: recipe to train.
       data: a rendered dataset.
-      workdir: of the run, new.
-      cache: where compiled programs are kept.
+      workdir: new folder of the run.
+      cache: folder of compiled programs.
 
     Returns:
-      Seconds to the end of the first step from the launch of the process, and as the process counts those of the step.
+      Seconds from the launch of the process to the end of the first step, and the process's own seconds of the step.
 
     Raises:
-      RuntimeError: it ended before, with what it said.
+      RuntimeError: the process ended before; the message is its output.
     """
     lists = {"train": data / "train.csv", "validation": data / "validation.csv"}
     arguments = ["--config", config, "--workdir", str(workdir)]
@@ -83,7 +82,7 @@ def run(options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
 
 
 def table(found: Mapping[str, list[tuple[float, float]]]) -> str:
-    """The findings as a Markdown table."""
+    """Formats the times as a Markdown table."""
     lines = ["| cache | starts | to the first step s: median (min) | of it the step s |", "|---|---:|---:|---:|"]
     for name, starts in found.items():
         whole, step = ([pair[part] for pair in starts] for part in (0, 1))

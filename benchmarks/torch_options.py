@@ -1,4 +1,4 @@
-"""What networks in PyTorch must know to be the same as models here; imports no framework."""
+"""Options of the PyTorch twins of models; imports no framework."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""PyTorch's side of a model benchmark: the twin of a model, its forward pass, training step and stages."""
+"""The PyTorch side of a model benchmark: the twin of a model, its forward pass, training step and stages."""
 
 import contextlib
 import functools
@@ -44,7 +44,7 @@ class TorchRunner:
         self._compiled = compiled
 
     def settings(self) -> dict[str, Any]:
-        """What the report says of this side."""
+        """Returns the settings for the report."""
         on_gpu = self._device.type == "cuda"
         return {
             "version": f"torch {torch.__version__}",
@@ -60,12 +60,12 @@ class TorchRunner:
         }
 
     def save(self, weights: pathlib.Path) -> None:
-        """Writes the random weights that the network was made with as an npz under PyTorch's names."""
+        """Writes the network's random initial weights as an npz under PyTorch's names."""
         state_dict = self._network.state_dict()
         np.savez(weights, **{name: value.contiguous().cpu().numpy() for name, value in state_dict.items()})
 
     def load(self, weights: pathlib.Path, clips: np.ndarray, labels: np.ndarray, adamw: dict[str, float]) -> None:
-        """Loads weights (an npz), a batch, and makes an optimizer of these settings."""
+        """Loads weights (an npz) and a batch, and makes an optimizer with these settings."""
         with np.load(weights) as arrays:
             state_dict = {name: torch.from_numpy(arrays[name]) for name in arrays}
         self._network.load_state_dict(state_dict, strict=True)
@@ -81,7 +81,7 @@ class TorchRunner:
         self._labels = torch.from_numpy(labels).long().to(self._device)
 
     def load_stages(self, arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        """Takes the inputs of the stages and the gradients of their outputs."""
+        """Loads the inputs of the stages and the gradients of their outputs."""
         self._stage_arrays = {
             name: tuple(torch.from_numpy(array).to(self._device) for array in pair) for name, pair in arrays.items()
         }
@@ -104,7 +104,7 @@ class TorchRunner:
         return loss.item()
 
     def stage_output(self, name: str) -> np.ndarray:
-        """What a stage gives in evaluation mode."""
+        """Returns the output of a stage in evaluation mode."""
         return self._evaluate_stage(name).float().cpu().numpy()
 
     def stage_forward(self, name: str) -> None:
@@ -113,7 +113,7 @@ class TorchRunner:
         self._wait()
 
     def stage_forward_backward(self, name: str) -> None:
-        """Runs a stage in training mode; takes gradients of its parameters and, but for the first stage, its input."""
+        """Runs a stage in training mode with gradients of its parameters and, except for the first, of its input."""
         x, gradient = self._stage_arrays[name]
         self._network.train()
         self._network.zero_grad(set_to_none=True)
@@ -124,7 +124,7 @@ class TorchRunner:
         self._wait()
 
     def matmul_rate(self) -> float:
-        """The best rate of matrix products in the dtype of the model, in floating point operations a second."""
+        """Measures the best rate of matrix products in the model's dtype, in floating-point operations per second."""
 
         def prepare(size: int) -> Callable[[], None]:
             left, right = (torch.randn(size, size, device=self._device).to(self._dtype) for _ in range(2))
@@ -139,7 +139,7 @@ class TorchRunner:
         return best_matmul_rate(prepare)
 
     def reset_peak(self) -> None:
-        """Starts a new measurement of peak memory."""
+        """Resets the measurement of peak memory."""
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         else:
@@ -147,7 +147,7 @@ class TorchRunner:
             reset_resident_peak()
 
     def peak_megabytes(self) -> float | None:
-        """Peak memory of the GPU's tensors, or of the process on a CPU."""
+        """Returns the peak memory of the GPU's tensors, or of the process on a CPU."""
         return torch.cuda.max_memory_allocated() / 2**20 if self._device.type == "cuda" else resident_peak_megabytes()
 
     def _evaluate_stage(self, name: str) -> torch.Tensor:

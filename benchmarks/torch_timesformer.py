@@ -1,8 +1,7 @@
-"""TimeSformer in PyTorch: the same network under the authors' names, to time and compare against.
+"""TimeSformer in PyTorch: the same network under the authors' names, for timing and comparison.
 
-It is the fastest form of it that was found on a CPU, not a transcript of the authors' code: tokens lie frame by frame,
-so that only the attention over time has to bring them into another order, and attention within frames is
-`scaled_dot_product_attention`.
+It is the fastest form that was found on a CPU, not a transcript of the authors' code. Tokens lie frame by frame, so
+that only the attention over time has to reorder them, and attention within frames is `scaled_dot_product_attention`.
 """
 
 import torch

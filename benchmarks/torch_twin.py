@@ -1,4 +1,4 @@
-"""The network in PyTorch that is the same as a model here."""
+"""Builds the PyTorch twin of a model."""
 
 import torch
 from torch_options import TimeSformerOptions, TwinOptions
@@ -10,7 +10,7 @@ def make_twin(options: TwinOptions) -> UniFormer | TimeSformer:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
-      options: its shape, which also tells the kind.
+      options: shape and kind of the network.
 
     Returns:
       The network, on the CPU, with random weights.

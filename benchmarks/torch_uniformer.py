@@ -1,9 +1,9 @@
-"""UniFormer with EMIM in PyTorch: the same network under the authors' names, to time and compare against.
+"""UniFormer with EMIM in PyTorch: the same network under the authors' names, for timing and comparison.
 
-It is the fastest form of it that PyTorch's CPU kernels allow, not a transcript of the authors' code: channels_last_3d
-convolutions, tokens that are views of them, `scaled_dot_product_attention` over all tokens, and the cost volume as a
-matrix product of all pairs of a frame whose band is taken out by indexing (faster than `unfold` or 49 shifts). The last
-frame pair, which the authors compute twice, is computed once and copied, as the library does.
+It is the fastest form that PyTorch's CPU kernels allow, not a transcript of the authors' code. Convolutions are
+channels_last_3d, tokens are views of them, and attention over all tokens is `scaled_dot_product_attention`. The cost
+volume is a matrix product of all pairs of a frame, whose band is extracted by indexing (faster than `unfold` or 49
+shifts). The last frame pair, which the authors compute twice, is computed once and copied, as in the library.
 """
 
 import functools
@@ -20,7 +20,7 @@ PADDING = 1e-6
 
 @torch.compiler.assume_constant_result
 def neighbour_table(height: int, width: int, window: int, device: torch.device) -> torch.Tensor:
-    """Number of the token at each displacement from each token, `[h * w, window ** 2]`; `h * w` outside the image."""
+    """Numbers the token at each displacement from each token, `[h * w, window ** 2]`; `h * w` outside the image."""
     return _neighbour_table(height, width, window, device)
 
 
@@ -112,7 +112,7 @@ def cost_volume_attention(
     size: tuple[int, int],
     window: int,
 ) -> torch.Tensor:
-    """Appearance and motion features of frame pairs.
+    """Computes appearance and motion features of frame pairs.
 
     Args:
       query: scaled queries `[b, pairs, heads, h * w, d]`.

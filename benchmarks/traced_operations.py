@@ -1,4 +1,4 @@
-"""How long each operation of a compiled program took, from a trace of JAX's profiler."""
+"""Reads the time of each operation of a compiled program from a trace of JAX's profiler."""
 
 import gzip
 import json
@@ -17,10 +17,10 @@ class _Event(NamedTuple):
 
 
 def trace(run: Callable[[], object], folder: pathlib.Path) -> pathlib.Path:
-    """Runs something under the profiler.
+    """Runs a function under the profiler.
 
     Args:
-      run: what to run; it waits for the device before it returns.
+      run: the function; it waits for the device before it returns.
       folder: a folder for the trace.
 
     Returns:
@@ -34,18 +34,18 @@ def trace(run: Callable[[], object], folder: pathlib.Path) -> pathlib.Path:
 
 
 def self_seconds(trace_file: pathlib.Path, module: str, operations: Collection[str]) -> dict[str, float]:
-    """The time of each operation without that of the operations inside it, such as the body of a loop.
+    """Measures the time of each operation, without operations inside it, such as the body of a loop.
 
-    Operations that run at the same time, on several threads of a CPU or streams of a GPU, count each by themselves: the
-    sum is then more than the time that passed.
+    Operations that run at the same time, on several threads of a CPU or streams of a GPU, each count in full: the sum
+    can exceed the elapsed time.
 
     Args:
-      trace_file: what `trace` returns.
+      trace_file: from `trace`.
       module: name of the program, the first word of its text after `HloModule`.
       operations: names of its instructions.
 
     Returns:
-      Seconds by instruction, of those that the trace has.
+      Seconds by instruction, for instructions in the trace.
     """
     # The binary form beside it has the same events, but jaxlib 0.12 warns when their details are read on Python 3.13.
     with gzip.open(trace_file) as file:
@@ -80,7 +80,7 @@ def _sum_lines(events: Iterable[Mapping[str, Any]], module: str, operations: Col
 
 
 def _without_nested(events: Iterable[_Event]) -> dict[str, float]:
-    """Microseconds of each operation of a line, less those of the operations that begin and end within it."""
+    """Returns microseconds of each operation of a line, less the operations that begin and end within it."""
     total: dict[str, float] = {}
     open_events: list[_Event] = []
     for event in sorted(events, key=lambda event: (event.start, -event.duration)):

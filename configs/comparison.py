@@ -22,7 +22,7 @@ _PROMPT = {"input_adapter": "motion_prompt", "prompt_regularization": 1.0}
 
 
 def get_configs() -> dict[str, ConfigDict]:
-    """The recipe of each row."""
+    """Returns the recipe of each row."""
     emim = ("uniformer_emim_tiny", _UNIFORMER)
     timesformer = ("timesformer_tiny", _TIMESFORMER)
     resnet = ("resnet18_tiny", _RESNET)

@@ -1,4 +1,4 @@
-"""A small EMIM model on the embedded motion dataset: what `make demo` trains.
+"""A small EMIM model on the embedded motion dataset: the recipe of `make demo`.
 
 Command:            motion-vit demo --workdir build/demo
                     (renders the dataset, prepares it, trains this recipe, evaluates, predicts)
@@ -16,7 +16,7 @@ from motion_vit.training.recipe.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """The recipe."""
+    """Returns the recipe."""
     config = default_config()
     config.name = "demo"
     config.model.name = "uniformer_emim_tiny"

@@ -1,4 +1,4 @@
-"""One's own videos, a folder for each class or a list file `path,label`: the recipe to start from.
+"""Your own videos, a folder per class or a list file `path,label`: the recipe to start from.
 
 Commands:           motion-vit prepare list --source my_videos --out data/my_videos
                     motion-vit data show data/my_videos --config configs/my_videos.py --out samples.png
@@ -9,9 +9,12 @@ Expected time:      printed while training; it is that of UniFormer-S at 16 fram
                     arithmetic of 224 x 224. A GPU is wanted for more than a few hundred videos.
 Expected accuracy:  depends on the videos. Without pretrained weights expect to need thousands of them.
 
-What to change first: `augmentation.flip`, "on" if left and right are not part of the labels; `data.sampling`, "segment"
-for short videos that show one whole action, "dense" for long ones in which every second shows it; `batch_size`, down to
-what fits in memory, and `optimizer.learning_rate` in proportion to it.
+Change first:
+
+- `augmentation.flip`: "on" if left and right are not part of the labels.
+- `data.sampling`: "segment" for short videos that show one whole action, "dense" for long ones in which every second
+  shows it.
+- `batch_size`: down to what fits in memory, and `optimizer.learning_rate` in proportion to it.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +23,7 @@ from motion_vit.training.recipe.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """The recipe."""
+    """Returns the recipe."""
     config = default_config()
     config.name = "my_videos"
     config.model.name = "uniformer_emim_s"

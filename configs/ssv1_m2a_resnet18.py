@@ -24,7 +24,7 @@ from motion_vit.training.recipe.config import default_config
 
 
 def get_configs() -> dict[str, ConfigDict]:
-    """The recipes by name."""
+    """Returns the recipes by name."""
     return {
         "m2a": _config("ssv1_m2a_resnet18", model="resnet18_m2a", weights="weights/m2a"),
         "m2a-tsm": _config("ssv1_m2a_tsm_resnet18", model="resnet18_m2a_tsm", weights="weights/m2a_tsm"),

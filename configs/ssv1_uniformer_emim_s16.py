@@ -18,7 +18,7 @@ from motion_vit.training.recipe.config import default_config
 
 
 def get_config() -> ConfigDict:
-    """The recipe."""
+    """Returns the recipe."""
     config = default_config()
     config.name = "ssv1_uniformer_emim_s16"
     config.model.name = "uniformer_emim_s"

@@ -1,4 +1,4 @@
-"""What makes the demo learn at once: how weights start, the optimizer and the photometric loss, one after the other.
+"""Ablation of the demo's fast start: initialisation, optimizer and photometric loss, added one after the other.
 
 Command:            motion-vit compare --config start_of_training --workdir build/start_of_training
 Data:               the embedded dataset, which the command renders: 10 classes that differ in motion alone.
@@ -11,7 +11,7 @@ from motion_vit.recipes import demo
 
 
 def get_configs() -> dict[str, ConfigDict]:
-    """The recipe of each row; the last one is the demo's, on more videos."""
+    """Returns the recipe of each row; the last one is the demo's, on more videos."""
     return {
         "published-adamw": _config("published", "adamw", photometric=0.0),
         "fan_in-adamw": _config("fan_in", "adamw", photometric=0.0),

@@ -19,13 +19,16 @@ Expected time:      25 epochs of steps of 64 clips of 8 x 224 x 224 pixels (behi
                     not measured. Where they do not fit the devices: --config.accumulation=8 computes the same in parts.
 Expected accuracy:  not measured yet, and no published number could be checked when this was written.
 
-Differs from the authors' runs, as far as their code and their settings for MPII Cooking 2 (configs/MPII/VMPs.yaml and
-baseline_finetune.yaml of q1xiangchen/VMPs) tell them: frames come from equal parts of the whole video; there they are
-spread over 288 frames of it ("9 x 32", for the baseline "8 x 32"), and over the whole where it is shorter, as the
-average interval of MPII Cooking 2 and most elements of FineGym are. Training crops are drawn by their area, there by
-the height of the frame. The regulariser has on MPII Cooking 2 the weight 0 of the released settings, which leave it to
-be tuned, and on FineGym the paper's, 2.5. The grey weights are those of red, green and blue; there they are in the
-order of BGR (`prompt_grey_weights="bgr"`).
+Differences from the authors' runs, as far as their code and their settings for MPII Cooking 2 show them
+(configs/MPII/VMPs.yaml and baseline_finetune.yaml of q1xiangchen/VMPs):
+
+- Frames come from equal parts of the whole video. Theirs are spread over 288 frames of it ("9 x 32", for the baseline
+  "8 x 32"), and over the whole where it is shorter, as the average interval of MPII Cooking 2 and most elements of
+  FineGym are.
+- Training crops are drawn by their area, theirs by the height of the frame.
+- On MPII Cooking 2, the regulariser has the weight 0 of the released settings, which leave it to be tuned; on FineGym
+  it has the paper's, 2.5.
+- The grey weights are in the order red, green, blue; theirs are in the order of BGR (`prompt_grey_weights="bgr"`).
 """
 
 from typing import Any
@@ -41,7 +44,7 @@ _PROMPT = {"input_adapter": "motion_prompt"}
 
 
 def get_configs() -> dict[str, ConfigDict]:
-    """The recipes by name."""
+    """Returns the recipes by name."""
     return {
         "mpii": _config("mpii_timesformer", **_MPII),
         "mpii-vmp": _config("mpii_vmp_timesformer", **_MPII, **_PROMPT, prompt_regularization=0.0),

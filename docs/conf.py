@@ -1,4 +1,4 @@
-"""How Sphinx builds the site of motion_vit from these pages: `make docs`."""
+"""Sphinx settings of the documentation site: `make docs`."""
 
 import pathlib
 import sys

@@ -1,9 +1,9 @@
-"""Executes the notebooks: each NAME.md becomes NAME.ipynb with what its cells printed and drew.
+"""Executes the notebooks: each NAME.md becomes NAME.ipynb with printed and drawn outputs.
 
 Command:  make notebooks, or python notebooks/execute.py [NAME ...]
 
-The text form NAME.md (MyST Markdown, as jupytext writes it) is the one to edit. A notebook runs in a new, empty folder
-and in a process of its own, and an assertion that fails in one of its cells stops everything.
+Edit the text form NAME.md (MyST Markdown, as jupytext writes it). A notebook runs in a new, empty folder and in its own
+process, and an assertion that fails in one of its cells stops everything.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def execute(
     Args:
       notebook: the notebook; its outputs are replaced.
       folder: the working directory, which should be empty.
-      environment: variables of the process; those of this one by default.
+      environment: variables of the process; by default those of this one.
 
     Returns:
       The notebook with its outputs.
@@ -83,10 +83,10 @@ def execute(
 
 
 def tidy(notebook: nbformat.NotebookNode, folder: pathlib.Path) -> None:
-    """Leaves of what cells printed what a reader should see, in place.
+    """Cleans the outputs of cells, in place.
 
-    Progress bars are left out: standard error, and what a terminal would overwrite after a carriage return. So is the
-    temporary folder, which names files of its own differently each time.
+    Progress bars are removed: standard error, and text that a terminal would overwrite after a carriage return. So is
+    the temporary folder, whose name differs each time.
 
     Args:
       notebook: an executed notebook.
@@ -103,7 +103,7 @@ def tidy(notebook: nbformat.NotebookNode, folder: pathlib.Path) -> None:
 
 
 def _joined(outputs: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """The outputs, without what went to standard error, and with pieces of one text put together."""
+    """Merges pieces of one text in the outputs, and drops standard error."""
     joined: list[nbformat.NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream" and output.name == "stderr":

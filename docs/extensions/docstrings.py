@@ -1,4 +1,4 @@
-"""What autodoc finds, as readers of the reference want it."""
+"""Adapts autodoc's results to readers of the reference."""
 
 import builtins
 import re
@@ -18,14 +18,14 @@ _ARRAY = "jaxlib._jax.Array"
 
 
 def mark_code(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Makes what is indented by four columns below a paragraph a block of code, as it is in Markdown.
+    """Turns text below a paragraph that is indented by four columns into a code block, as in Markdown.
 
     Args:
       app: the build.
       what: "module", "class", "function" and so on.
-      name: its full name.
-      thing: what is documented.
-      options: the options of the directive.
+      name: full name of the thing.
+      thing: the documented object.
+      options: of the directive.
       lines: the docstring, which is changed in place.
     """
     changed: list[str] = []
@@ -44,16 +44,16 @@ def mark_code(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines
 def shorten_constructor(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Leaves out of a constructor what Flax adds to all of them, and writes default dtypes as names.
+    """Removes arguments that Flax adds to all constructors, and writes default dtypes as names.
 
     Args:
       app: the build.
       what: "module", "class", "function" and so on.
-      name: its full name.
-      thing: what is documented.
-      options: the options of the directive.
-      signature: its signature.
-      returns: the annotation of what it returns.
+      name: full name of the thing.
+      thing: the documented object.
+      options: of the directive.
+      signature: arguments in parentheses, or None.
+      returns: the return annotation.
 
     Returns:
       Signature and annotation.
@@ -65,25 +65,25 @@ def shorten_constructor(
 
 
 def skip_fields(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """Leaves out the fields of named tuples, which the class describes, and default values that are classes.
+    """Skips the fields of named tuples, which the class describes, and default values that are classes.
 
     Args:
       app: the build.
-      what: what the member is of.
-      name: its name.
+      what: kind of the parent.
+      name: of the member, without its parent.
       thing: the member.
-      skip: whether autodoc leaves it out.
-      options: the options of the directive.
+      skip: autodoc's own decision.
+      options: of the directive.
 
     Returns:
-      True to leave it out, None for autodoc's choice.
+      True to skip it, None for autodoc's decision.
     """
     is_default = what == "class" and isinstance(thing, type)
     return True if is_default or type(thing).__name__ == "_tuplegetter" else None
 
 
 class TidyTypes(SphinxTransform):
-    """Calls JAX's arrays `Array`, as the code does, and takes `bytes` for the builtin, not for a property."""
+    """Writes JAX's arrays as `Array`, as the code does, and reads `bytes` as the builtin, not as a property."""
 
     default_priority = 400
 
@@ -98,13 +98,13 @@ class TidyTypes(SphinxTransform):
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Registers all of it.
+    """Registers the handlers and the transform.
 
     Args:
       app: the build.
 
     Returns:
-      What Sphinx asks of extensions.
+      Metadata for Sphinx.
     """
     # Before napoleon, while the sections are what the file has.
     app.connect("autodoc-process-docstring", mark_code, priority=400)

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: pages need no script and nothing from another server."""
+"""Renders formulas as MathML, which browsers draw: pages need no script and nothing from another server."""
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -26,7 +26,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
       app: the build.
 
     Returns:
-      What Sphinx asks of extensions.
+      Metadata for Sphinx.
     """
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,6 @@
 """The directive `package`, which documents all modules of a package on one page.
 
-A page for each module would be a tree of hundreds of pages, in which nothing is found and which takes minutes to build.
+Separate pages for modules would be a tree of hundreds of pages, hard to search and slow to build.
 """
 
 import pkgutil
@@ -13,7 +13,7 @@ from sphinx.util.typing import ExtensionMetadata
 
 
 class Package(SphinxDirective):
-    """`.. package:: motion_vit.ops`: every public module of it in a section of its own, without packages in it."""
+    """`.. package:: motion_vit.ops`: a section for every public module of it, without its subpackages."""
 
     required_arguments = 1
 
@@ -37,7 +37,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
       app: the build.
 
     Returns:
-      What Sphinx asks of extensions.
+      Metadata for Sphinx.
     """
     app.add_directive("package", Package)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
-"""Links from pages to files of the repository, such as `../configs/demo.py`, lead to a page that shows the file.
+"""Turns links from pages to repository files, such as `../configs/demo.py`, into links to pages that show the files.
 
-Pages link to files by their path, so that the links work where the repository is browsed as well. On the site each file
-that is linked gets a page of its own, `source/configs/demo.py.html`, with its text as it was when the site was built.
+Pages link to files by their path, so that the links also work where the repository is browsed. On the site, each linked
+file gets a page, `source/configs/demo.py.html`, with its text at the time of the build.
 """
 
 import pathlib
@@ -36,7 +36,7 @@ _LANGUAGES = {
 
 
 class RepositoryDomain(Domain):
-    """Knows which page links to which files, and resolves these links."""
+    """Tracks which page links to which files, and resolves these links."""
 
     name = "repository"
     label = "files of the repository"
@@ -45,16 +45,16 @@ class RepositoryDomain(Domain):
 
     @property
     def files(self) -> dict[str, set[str]]:
-        """Page -> the files that it links to, as paths in the repository."""
+        """Page -> files that it links to, as paths in the repository."""
         found: dict[str, set[str]] = self.data["files"]
         return found
 
     def clear_doc(self, docname: str) -> None:
-        """Forgets a page that is read anew."""
+        """Forgets a page that is read again."""
         self.files.pop(docname, None)
 
     def merge_domaindata(self, docnames: Set[str], otherdata: dict[str, Any]) -> None:
-        """Takes over what another process has read."""
+        """Merges the results of another process."""
         self.files.update({name: otherdata["files"][name] for name in docnames if name in otherdata["files"]})
 
     def resolve_xref(
@@ -72,7 +72,7 @@ class RepositoryDomain(Domain):
 
 
 class LinkFiles(SphinxTransform):
-    """Turns links to files that are no pages of the site into links to the pages of the files.
+    """Turns links to files that are no pages of the site into links to pages that show them.
 
     MyST takes them for downloads, or, where they are Markdown, for pages that are missing.
     """
@@ -91,7 +91,7 @@ class LinkFiles(SphinxTransform):
                 self._link(reference, pathlib.Path(self.env.srcdir, f"{target}.md"))
 
     def _link(self, node: nodes.Element, file: pathlib.Path) -> None:
-        """Puts a link to the page of a file in the place of a node."""
+        """Replaces a node by a link to the page of a file."""
         path = file.resolve().relative_to(pathlib.Path(self.env.srcdir).parent).as_posix()
         self.env.domains["repository"].data["files"].setdefault(self.env.docname, set()).add(path)
         link = addnodes.pending_xref("", *node.children, refdomain="repository", reftarget=path, reftype="file")
@@ -99,7 +99,7 @@ class LinkFiles(SphinxTransform):
 
 
 def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Name, contents and template of the page of every file that is linked."""
+    """Yields name, contents and template of the page of every linked file."""
     if not isinstance(app.builder, StandaloneHTMLBuilder):
         return
     for path in sorted(set().union(*app.env.domains["repository"].data["files"].values())):
@@ -115,7 +115,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
       app: the build.
 
     Returns:
-      What Sphinx asks of extensions.
+      Metadata for Sphinx.
     """
     app.add_domain(RepositoryDomain)
     app.add_transform(LinkFiles)

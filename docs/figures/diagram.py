@@ -1,4 +1,4 @@
-"""What the figures of this folder are made of: grids of tokens, boxes and arrows, in colours that all eyes can tell."""
+"""Parts of the figures in this folder: grids of tokens, boxes and arrows, in colours for all eyes."""
 
 import pathlib
 from collections.abc import Collection
@@ -21,11 +21,11 @@ Point = tuple[float, float]
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty drawing.
+    """Makes an empty drawing.
 
     Args:
       width: in units of the drawing; 100 are 7 inches.
-      height: the same.
+      height: in the same units.
 
     Returns:
       Figure and axes, with the origin in the lower left corner.
@@ -41,7 +41,7 @@ def save(figure: Figure, source: str) -> None:
     """Writes the figure as SVG beside its program, the same bytes every time.
 
     Args:
-      figure: the figure.
+      figure: drawing of `canvas`.
       source: the program's `__file__`.
     """
     with mpl.rc_context({"svg.hashsalt": "motion_vit"}):
@@ -57,15 +57,15 @@ def grid(
     colors: dict[tuple[int, int], str] | None = None,
     outline: Collection[tuple[int, int]] = (),
 ) -> None:
-    """Tokens of a frame.
+    """Draws the tokens of a frame.
 
     Args:
       axes: the drawing.
       corner: the lower left corner.
-      cells: rows, and columns.
+      cells: number of rows, and of columns.
       side: side of a cell.
       colors: (row, column), from the upper left -> colour of the cell.
-      outline: cells that get a frame around all of them.
+      outline: cells to outline together.
     """
     x, y = corner
     for row in range(cells):
@@ -81,7 +81,7 @@ def grid(
 
 
 def heat(axes: Axes, corner: Point, values: np.ndarray, side: float) -> None:
-    """A map of values, dark where they are small.
+    """Draws a map of values, dark where they are small.
 
     Args:
       axes: the drawing.
@@ -97,15 +97,15 @@ def heat(axes: Axes, corner: Point, values: np.ndarray, side: float) -> None:
 
 
 def box(axes: Axes, centre: Point, text: str, *, width: float, height: float = 8.0, color: str = PALE) -> None:
-    """A step of a computation.
+    """Draws a step of a computation.
 
     Args:
       axes: the drawing.
-      centre: its centre.
-      text: what it does.
-      width: its width.
-      height: its height.
-      color: its colour.
+      centre: in units of the drawing.
+      text: description of the step.
+      width: in units of the drawing.
+      height: in units of the drawing.
+      color: of the fill.
     """
     corner = (centre[0] - width / 2, centre[1] - height / 2)
     shape = FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=1.2", fc=color, ec=INK, lw=0.8)
@@ -114,39 +114,39 @@ def box(axes: Axes, centre: Point, text: str, *, width: float, height: float = 8
 
 
 def label(axes: Axes, place: Point, text: str, *, color: str = INK, size: float = 8.5, align: str = "center") -> None:
-    """A line or lines of text.
+    """Writes text, in one line or several.
 
     Args:
       axes: the drawing.
       place: the middle of the text, or of its left or right end.
-      text: the text; between dollars it is mathematics.
-      color: its colour.
-      size: its size in points.
+      text: formulas are between dollars.
+      color: of the letters.
+      size: in points.
       align: "center", "left" or "right".
     """
     axes.text(*place, text, ha=align, va="center", fontsize=size, color=color, linespacing=1.35)
 
 
 def arrow(axes: Axes, start: Point, end: Point, *, color: str = INK) -> None:
-    """An arrow.
+    """Draws an arrow.
 
     Args:
       axes: the drawing.
-      start: where it begins.
-      end: where it points to.
-      color: its colour.
+      start: its tail.
+      end: its head.
+      color: of the line.
     """
     shape = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, lw=1.1, color=color, shrinkA=0, shrinkB=0)
     axes.add_patch(shape)
 
 
 def path(axes: Axes, *points: Point, color: str = INK) -> None:
-    """An arrow with corners.
+    """Draws an arrow with corners.
 
     Args:
       axes: the drawing.
-      *points: where it begins, its corners, and where it points to.
-      color: its colour.
+      *points: its tail, its corners, and its head.
+      color: of the line.
     """
     *corners, last = points
     axes.plot(*zip(*corners, strict=True), color=color, linewidth=1.1, solid_joinstyle="miter")

@@ -1,7 +1,7 @@
 """The command line, `motion-vit COMMAND`.
 
-What a command needs is imported when it runs, so that `--help` answers at once. A `UserError` becomes its message on
-standard error and exit status 2. When the reader of its output has seen enough, as `head` has, a command just ends.
+Commands import their modules when they run, so that `--help` answers at once. A `UserError` becomes its message on
+standard error and exit status 2. If the reader of the output closes the pipe, as `head` does, the command ends quietly.
 """
 
 import argparse
@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: the command line without the program's name; that of this process by default.
 
     Returns:
-      Exit status: 0 when it is done; 75 if training was stopped after saving, and the same command continues it; 1 if
-      `data check` found bad clips, or another process of the run is lost; 3 if `inspect` finds that a step does not
-      fit; 2 after a user's mistake; 130 after Ctrl-C; 141 if nobody reads the output any more.
+      Exit status: 0 for success; 1 if `data check` found bad clips, or another process of the run is lost; 2 after a
+      user's mistake; 3 if `inspect` finds that a step does not fit. 75 if training was stopped after saving: the same
+      command continues it. 130 after Ctrl-C; 141 if the output's reader is gone.
     """
     quiet_absent_tpu()
     parser = _parser()
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _nobody_reads() -> bool:
-    """Whether the pipe that broke is standard output; if so, what is left of it goes nowhere."""
+    """Tells if standard output is the pipe that broke; if so, discards the rest of the output."""
     try:
         print(flush=True)
     except BrokenPipeError:
@@ -88,7 +88,7 @@ def _with_joined_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _take_model_options(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """Moves words to the model's options where flags lie between them: argparse may end a list there."""
+    """Moves words behind flags to the model's options: argparse may end a list at a flag."""
     if "options" not in options:
         return list(rest)
     options.options += [argument for argument in rest if not argument.startswith("-")]
@@ -96,7 +96,7 @@ def _take_model_options(options: argparse.Namespace, rest: Sequence[str]) -> lis
 
 
 def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """The arguments of the form `--config.key=value`; every other one is an error."""
+    """Returns the arguments of the form `--config.key=value`; any other is an error."""
     for argument in rest:
         if not options.takes_overrides or not argument.startswith(CONFIG_PREFIX):
             parser.error(f"unrecognized argument: {argument}")
@@ -104,10 +104,10 @@ def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, res
 
 
 class _Version(argparse.Action):
-    """Prints the version, which other commands need not look up."""
+    """Prints the version, which is looked up for this flag alone."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        """Prints and leaves."""
+        """Prints the version and exits."""
         print(f"motion_vit {importlib.metadata.version('motion_vit')}")
         parser.exit()
 

@@ -1,4 +1,4 @@
-"""What the definitions of commands share."""
+"""Argument parsing shared by the commands."""
 
 import argparse
 import ast
@@ -27,16 +27,14 @@ def add_command(
     """Defines a command.
 
     Args:
-      commands: what `add_subparsers` returned.
+      commands: the return value of `add_subparsers`.
       name: the word on the command line.
-      run: what it does; returns the exit status.
+      run: function of the command; returns the exit status.
       summary: one line, in lower case.
-      details: sentences that its `--help` says besides.
-      takes_overrides: whether arguments of the form `--config.key=value` are for it; they arrive as
-        `options.overrides`.
+      details: more sentences for its `--help`.
+      takes_overrides: accept arguments of the form `--config.key=value`; they arrive as `options.overrides`.
 
-    Returns:
-      Its parser, to add arguments to.
+    The parser of the command, for its arguments. Its parser, to add arguments to.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}", allow_abbrev=False
@@ -46,7 +44,7 @@ def add_command(
 
 
 def add_weights_choice(parser: argparse.ArgumentParser) -> None:
-    """Defines `--which` and `--ema`: which of the weights that a run keeps a command takes.
+    """Defines `--which` and `--ema`, which choose among the weights that a run keeps.
 
     Args:
       parser: of a command that takes a checkpoint.
@@ -65,7 +63,7 @@ def add_weights_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def refusal(given: str, expected: str) -> argparse.ArgumentTypeError:
-    """What a function for `type=` raises; of other errors, argparse tells no more than the function's name.
+    """Makes the error for a `type=` function to raise; for other errors, argparse prints only the function's name.
 
     Args:
       given: the argument.
@@ -78,11 +76,11 @@ def refusal(given: str, expected: str) -> argparse.ArgumentTypeError:
 
 
 def whole_number(accepts: Callable[[int], bool], expected: str) -> Callable[[str], int]:
-    """Makes argparse take some whole numbers.
+    """Makes a parser of whole numbers, for `type=`.
 
     Args:
-      accepts: whether a number is one of them.
-      expected: what they are, for a message.
+      accepts: predicate of valid numbers.
+      expected: description of valid numbers, for the message.
 
     Returns:
       A function from an argument to its number, for `type=`.
@@ -91,12 +89,12 @@ def whole_number(accepts: Callable[[int], bool], expected: str) -> Callable[[str
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Makes argparse take whole numbers from a least one on."""
+    """Makes a parser of whole numbers with a lower bound."""
     return whole_number(lambda value: value >= least, f"a whole number of at least {least}")
 
 
 def real_number(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
-    """Makes argparse take some numbers; see `whole_number`."""
+    """Makes a parser of numbers; see `whole_number`."""
     return _number(float, accepts, expected)
 
 
@@ -116,10 +114,10 @@ def _number(
 
 
 def model_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Reads options of a model.
+    """Parses the options of a model.
 
     Args:
-      texts: arguments of the form `OPTION=VALUE`; a value is a Python literal, or else text.
+      texts: arguments of the form `OPTION=VALUE`; a value is a Python literal, or otherwise text.
 
     Returns:
       Option -> value.

@@ -61,7 +61,7 @@ def add_import(commands: Any) -> None:
 
 
 def _add_clips(parser: argparse.ArgumentParser) -> None:
-    """What the weights expect of clips, which is recorded with them."""
+    """Defines the preprocessing that the weights expect, which is recorded with them."""
     parser.add_argument(
         "--channel-order",
         choices=["rgb", "bgr"],

@@ -87,7 +87,7 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
 
 
 def _leave_accelerators_alone(topologies: Sequence[str]) -> None:
-    """Keeps JAX from starting an accelerator, or from looking for one, where only its compiler is wanted."""
+    """Keeps JAX from looking for accelerators where only a compiler is needed."""
     import jax
 
     if _LOCAL not in topologies and "JAX_PLATFORMS" not in os.environ:

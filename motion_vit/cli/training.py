@@ -104,7 +104,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _check_folder(folder: pathlib.Path) -> None:
-    """Refuses a folder for the report that could not be made, before anything is measured."""
+    """Checks that the report's folder can be made, before the evaluation."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise UserError(f"--out {folder}: {existing} is a file; give a folder.")
@@ -113,7 +113,7 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 
 def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
-    """Where a report goes by default; its name tells apart what the recipe or the options make different."""
+    """Names the default folder of a report, different for each recipe and each choice of options."""
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
     name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
     return pathlib.Path(options.checkpoint) / "evaluation" / name

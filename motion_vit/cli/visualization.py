@@ -119,7 +119,7 @@ def _visualize(options: argparse.Namespace) -> int:
 
 
 def _sort_words(options: argparse.Namespace) -> None:
-    """Tells the video from the model's options: argparse takes the first word for the video, whatever it is.
+    """Separates the video from the model's options: argparse takes the first word for the video, whatever it is.
 
     Raises:
       UserError: there are several words that are no options, or the only one is no file.
@@ -157,7 +157,7 @@ def _print_names(trained: "TrainedModel") -> None:
 
 
 def _choices(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    """Makes argparse take a list of words, separated by commas."""
+    """Makes a parser of a comma-separated list of words."""
 
     def read(text: str) -> tuple[str, ...]:
         words = tuple(dict.fromkeys(text.split(",")))

@@ -1,4 +1,4 @@
-"""Several recipes trained on the same data with the same seeds, side by side.
+"""Trains several recipes on the same data with the same seeds, side by side.
 
 In: recipes and seeds.
 Out: a table, a picture and learning curves.

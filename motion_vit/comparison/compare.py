@@ -1,4 +1,4 @@
-"""Trains the rows of a comparison with several seeds, and writes a table and a picture of how they did."""
+"""Trains the rows of a comparison with several seeds, and writes a table and pictures of the results."""
 
 import contextlib
 import os
@@ -34,29 +34,28 @@ def compare(
 ) -> bool:
     """Trains every row with every seed, evaluates with two controls, and writes table, picture and numbers.
 
-    An interrupted comparison continues where it stopped when it is run again, also with more rows or seeds. Table and
-    picture are renewed after every run, so that they can be looked at on the way. They hold all results of the
-    workdir that were learned and measured on the same clips in the same way, so that calls with some of the rows or
-    seeds add to them.
+    An interrupted comparison continues when it is run again, also with more rows or seeds. Table and pictures are
+    updated after every run. They hold all results in the workdir that were trained and evaluated on the same clips in
+    the same way, so that later calls can add rows or seeds.
 
-    With several jobs a script must call this under `if __name__ == "__main__":`, because each process that it starts
-    imports the script.
+    With several jobs, a script must call this under `if __name__ == "__main__":`, because each process imports the
+    script.
 
     Args:
       rows: name -> recipe, of `rows.load_rows`. Where they name no data, the embedded motion dataset is rendered.
-      workdir: folder of everything that is made.
-      seeds: how many; 0, 1 and so on are added to each recipe's own.
-      jobs: runs at a time, on CPU alone, each with its share of the cores; for models that are too small to fill them.
+      workdir: folder of all output.
+      seeds: number of seeds; 0, 1 and so on are added to each recipe's own.
+      jobs: parallel runs, on CPU alone, each with its share of the cores; for models that are too small to fill them.
       splits: videos of the embedded dataset to render for `train` and `validation`.
-      order: names of rows in the order of the table. Behind them stand the other rows of `rows`, in its order, then
-        those that are found in the workdir, by name.
+      order: names of rows in the order of the table. The other rows of `rows` follow in its order, then those found in
+        the workdir, by name.
 
     Returns:
       False if training was stopped by a signal.
 
     Raises:
-      UserError: a recipe or the data cannot be used, or the folder holds something else. What concerns a run alone is
-        raised when the others are finished.
+      UserError: a recipe or the data cannot be used, or the folder holds something else. An error of a single run is
+        raised after the others have finished.
     """
     check_comparable(rows)
     if jobs > 1 and jax.default_backend() != "cpu":
@@ -76,7 +75,7 @@ def compare(
 def _with_data(
     rows: Mapping[str, ConfigDict], workdir: pathlib.Path, splits: Mapping[str, int]
 ) -> Mapping[str, ConfigDict]:
-    """The rows, on the embedded dataset if they name none."""
+    """Returns the rows, on the embedded dataset if they name no data."""
     if any(config.data.train for config in rows.values()):
         return rows
     render_dataset(workdir / "dataset", splits=splits)
@@ -96,7 +95,7 @@ def _run(name: str, config: ConfigDict, seed: int, workdir: pathlib.Path, condit
 
 
 def _finish_all(runs: Sequence[ComparisonRun], jobs: int, report: Report) -> bool:
-    """Finishes the runs that are not; returns False if a signal stopped them."""
+    """Finishes the unfinished runs; returns False if a signal stopped them."""
     unfinished = [run for run in runs if run.known_result() is None]
     report.renew()
     started, finished, is_stopped = time.perf_counter(), len(runs) - len(unfinished), False

@@ -21,11 +21,11 @@ LOG_FILE = "log.txt"
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRun:
-    """A row with a seed.
+    """A row trained with one seed.
 
     Attributes:
       row: name of the row.
-      seed: the seed.
+      seed: added to the seed of the row's recipe.
       config: the recipe, with that seed.
       folder: workdir of the run.
       conditions: of the recipe.
@@ -38,15 +38,15 @@ class ComparisonRun:
     conditions: Conditions
 
     def __str__(self) -> str:
-        """How messages name it."""
+        """Names the run in messages."""
         return f"row {self.row!r}, seed {self.seed} ({self.folder})"
 
     def known_result(self) -> RunResult | None:
-        """The result, if the run is finished and was measured under today's conditions.
+        """Reads the result of a finished run that was measured under the current conditions.
 
         Returns:
-          The result; None if there is something to train or to evaluate. What has changed in the training data is for
-          training to refuse.
+          The result; None if there is something to train or to evaluate. Changes in the training data are left for
+          training to report.
 
         Raises:
           UserError: the folder holds a run that was trained with another recipe, or its files are damaged.
@@ -61,7 +61,7 @@ class ComparisonRun:
         return known if known.conditions == self.conditions else None
 
     def open_log(self) -> TextIO:
-        """Opens what the run prints to, at its end.
+        """Opens the run's log file for appending.
 
         Returns:
           `log.txt` of the folder, which is made if it is missing.
@@ -79,11 +79,11 @@ class ComparisonRun:
             ) from error
 
     def finish(self) -> RunResult | UserError | None:
-        """Trains and evaluates, or goes on where an earlier call stopped. What is printed goes to `log.txt`.
+        """Trains and evaluates, or continues where an earlier call stopped. Output goes to `log.txt`.
 
         Returns:
-          The result; None if training was stopped by a signal, after saving; or, named after the run, the error that
-          says why the recipe or the data cannot be used. It is returned because other runs are not concerned.
+          The result. None if training was stopped by a signal, after saving. If the recipe or the data cannot be used,
+          an error that names the run; it is returned because other runs can go on.
         """
         try:
             with self.open_log() as log, contextlib.redirect_stdout(log):

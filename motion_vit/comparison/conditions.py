@@ -1,4 +1,4 @@
-"""What results must share to stand in one table: the clips learned from, and the clips and views measured on."""
+"""Conditions under which results are comparable: training clips, held-out clips and views."""
 
 import dataclasses
 
@@ -28,10 +28,10 @@ class Conditions:
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Conditions":
-        """The conditions that a recipe asks for.
+        """Reads the conditions from a recipe.
 
         Args:
-          config: the recipe.
+          config: names the data and the evaluation.
 
         Returns:
           The conditions.

@@ -1,4 +1,4 @@
-"""How fast the rows of a comparison learned: top-1 accuracy on training clips over the steps."""
+"""Learning curves of a comparison: top-1 accuracy on training clips over the steps."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ def read_learning_curve(workdir: pathlib.Path) -> LearningCurve:
       workdir: of the run.
 
     Returns:
-      The curve, [] of a run that logged nothing.
+      The curve; [] for a run without logs.
     """
     records = read_json_lines(workdir / METRICS_FILE)
     return [(float(record["step"]), float(record["top1"])) for record in records if record["split"] == "train"]

@@ -1,4 +1,4 @@
-"""The runs of a comparison, one after the other or side by side."""
+"""Finishes the runs of a comparison, one after the other or side by side."""
 
 import collections
 from collections.abc import Generator, Sequence
@@ -16,18 +16,18 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def finish_runs(runs: Sequence[ComparisonRun], jobs: int) -> Generator[Outcome, None, None]:
-    """Finishes runs, several at a time; after a signal those under way save, and no other begins.
+    """Finishes runs, several at a time. After a signal, active runs save and stop, and no other starts.
 
-    Small models leave cores idle, which as many runs with one core each do not. Every run has a process of its own: one
-    that the system ends for its memory takes no other along. The second Ctrl-C ends them at once.
+    Small models leave cores idle, so several runs with a share of the cores each are faster. Every run has its own
+    process: if the system kills one for its memory, the others go on. A second Ctrl-C kills all of them.
 
     Args:
-      runs: the runs, in the order in which they are begun.
-      jobs: how many at a time; 1 takes them in this process.
+      runs: in the order in which they start.
+      jobs: parallel runs; 1 runs them in this process.
 
     Yields:
-      Every run with its result, as soon as it ends; with the error of one that failed, after which the others still
-      have their turn; or with None, if a signal stopped it or kept it from beginning.
+      Every run with its outcome as soon as it ends: the result; the error of a failed run, after which the others
+      continue; or None, if a signal stopped it or kept it from starting.
     """
     with StopRequest() as stop:
         yield from _in_turn(runs, stop) if jobs == 1 else _side_by_side(runs, jobs, stop)

@@ -1,4 +1,4 @@
-"""Table, picture and numbers of a comparison, made of the results that its folder holds."""
+"""The report of a comparison: table, pictures and numbers, made of the results in its folder."""
 
 import dataclasses
 import json
@@ -19,12 +19,12 @@ RESULTS_FILE = "comparison.json"
 
 
 def run_folder(workdir: pathlib.Path, row: str, seed: int) -> pathlib.Path:
-    """Names the workdir of a run.
+    """Returns the workdir of a run.
 
     Args:
       workdir: folder of the comparison.
       row: name of the run's row.
-      seed: its seed.
+      seed: added to the seed of the row's recipe.
 
     Returns:
       The folder, which need not exist yet.
@@ -38,7 +38,7 @@ class Report:
 
     Attributes:
       workdir: folder of the comparison.
-      conditions: of the results that it takes.
+      conditions: only results with these conditions are reported.
       order: names of rows in the order in which they are reported; others follow by name.
     """
 
@@ -47,7 +47,7 @@ class Report:
     order: tuple[str, ...]
 
     def renew(self) -> None:
-        """Writes `comparison.json`, `comparison.md` and the pictures anew, if there is a result.
+        """Rewrites `comparison.json`, `comparison.md` and the pictures, if there is a result.
 
         Raises:
           UserError: a result is damaged, or the files cannot be written.
@@ -80,7 +80,7 @@ class Report:
             print(comparison_table(results))
 
     def _results(self) -> list[RunResult]:
-        """All results of the conditions, row by row and seed by seed."""
+        """Reads all results with these conditions, row by row and seed by seed."""
         found = [read_result(path.parent) for path in (self.workdir / RUNS_FOLDER).glob(f"*/*/{RESULT_FILE}")]
         results = [result for result in found if result is not None and result.conditions == self.conditions]
         places = {row: place for place, row in enumerate(self.order)}

@@ -1,4 +1,4 @@
-"""The rows of a comparison: recipes that differ in what is compared, and in nothing else."""
+"""The rows of a comparison: recipes that differ only in their models and training methods."""
 
 from collections.abc import Mapping, Sequence
 
@@ -51,13 +51,13 @@ def load_rows(path: str, overrides: Sequence[str] = (), chosen: Sequence[str] = 
 
 
 def check_comparable(rows: Mapping[str, ConfigDict]) -> None:
-    """Refuses rows that differ in more than what is compared.
+    """Checks that rows differ only in what may be compared.
 
     Args:
       rows: name -> recipe, at least one.
 
     Raises:
-      UserError: naming two rows and the field that they differ in.
+      UserError: two rows differ in another field; the message names them.
     """
     first, *others = rows
     expected = flatten(rows[first])

@@ -1,4 +1,4 @@
-"""A run in a process of its own, with a share of the cores."""
+"""Runs of a comparison in separate processes, each with a share of the cores."""
 
 import contextlib
 import multiprocessing
@@ -20,17 +20,17 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class RunProcess:
-    """A process that finishes a run; what it prints, warnings too, goes to the run's log.
+    """A process that finishes a run; its output, warnings included, goes to the run's log.
 
     Args:
-      run: the run.
-      share: which of the shares of the cores it has.
-      shares: into how many the cores are divided.
+      run: to train and evaluate.
+      share: number of its share of the cores, from 0.
+      shares: number of shares that the cores are divided into.
 
     Attributes:
-      run: the run.
-      share: its share of the cores.
-      connection: has something to read as soon as the process has an outcome, or has died.
+      run: to train and evaluate.
+      share: number of its share of the cores.
+      connection: readable as soon as the process has an outcome, or has died.
     """
 
     def __init__(self, run: ComparisonRun, share: int, shares: int) -> None:
@@ -48,18 +48,18 @@ class RunProcess:
         theirs.close()
 
     def stop(self) -> None:
-        """Asks for a checkpoint and an end; asking twice, or where Ctrl-C has reached the process, does no harm."""
+        """Asks for a checkpoint and an end; may be called twice, or after a Ctrl-C that reached the process."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """Ends it at once; its last checkpoint remains."""
+        """Kills the process; its last checkpoint remains."""
         self._process.kill()
 
     def outcome(self) -> RunResult | UserError | None:
-        """Waits for the end of the process.
+        """Waits for the process to end.
 
         Returns:
-          What `ComparisonRun.finish` returned, or an error that says how the process died.
+          The return value of `ComparisonRun.finish`, or an error that says how the process died.
         """
         try:
             outcome: RunResult | UserError | None = self.connection.recv()
@@ -81,7 +81,7 @@ class RunProcess:
 
 
 def _finish(run: ComparisonRun, connection: Connection, share: int, shares: int) -> None:
-    """What the process does."""
+    """Finishes the run; the entry point of the process."""
     _heed_signals()
     _confine(share, shares)
     enable_compilation_cache()
@@ -106,10 +106,10 @@ def _confine(share: int, shares: int) -> None:
 
 
 def _heed_signals() -> None:
-    """Has training stop after a signal, or when the comparison has died; evaluations are finished.
+    """Stops training after a signal, or when the parent has died; evaluations are finished.
 
-    A signal may come before training listens, and several that mean the same, the terminal's and the comparison's, may
-    come while it saves. So all of them are noted here, and training is told once it listens.
+    A signal may come before training listens, and several with the same meaning, from the terminal and from the parent,
+    may come while training saves. All of them are noted here, and passed on once training listens.
     """
     wish = threading.Event()
 

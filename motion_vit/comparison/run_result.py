@@ -1,4 +1,4 @@
-"""What one run of a comparison came to, kept beside its checkpoints."""
+"""The result of one run of a comparison, kept beside its checkpoints."""
 
 import dataclasses
 import json
@@ -26,10 +26,10 @@ class RunResult:
       clips_per_second: of training, the median over the log lines; None without one.
       classes: classes of the data.
       videos: held-out videos.
-      top1: accuracy on them.
-      frozen: the same where every frame is the middle one.
-      shuffled: the same with the frames in random order.
-      conditions: what it can be compared with.
+      top1: accuracy on the held-out videos.
+      frozen: accuracy where every frame is the middle one.
+      shuffled: accuracy with the frames in random order.
+      conditions: results with equal conditions are comparable.
     """
 
     row: str
@@ -46,7 +46,7 @@ class RunResult:
     conditions: Conditions
 
     def write(self, folder: pathlib.Path) -> None:
-        """Writes `result.json`, whole or not at all.
+        """Writes `result.json` atomically.
 
         Args:
           folder: of the run.
@@ -66,7 +66,7 @@ class RunResult:
 
 
 def read_result(folder: pathlib.Path) -> RunResult | None:
-    """Reads the result of a run that is finished.
+    """Reads the result of a finished run.
 
     Args:
       folder: of the run.
@@ -92,7 +92,7 @@ def read_result(folder: pathlib.Path) -> RunResult | None:
 
 
 def _check_fields(kind: type, values: Any) -> None:
-    """Raises ValueError unless these are the fields of a dataclass, each of its type."""
+    """Checks names and types of a dataclass's fields; raises ValueError."""
     if not isinstance(values, dict):
         raise ValueError(f"a JSON object was expected, not {values!r}")
     expected = get_type_hints(kind)

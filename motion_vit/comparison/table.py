@@ -9,7 +9,7 @@ _HEADINGS = ("row", "parameters", "GMACs", "clips/s", "top-1 %", "each seed", "f
 
 
 def by_row(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
-    """The results of each row, by seed.
+    """Groups results by row, sorted by seed.
 
     Args:
       results: of all runs.
@@ -24,14 +24,14 @@ def by_row(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 
 def comparison_table(results: Sequence[RunResult]) -> str:
-    """The comparison as a table in Markdown.
+    """Formats the comparison as a Markdown table.
 
     Args:
       results: of all runs, at least one.
 
     Returns:
-      A line for each row: what it costs, its top-1 accuracy as mean and standard deviation over the seeds and for each
-      seed, and the means of the controls. GMACs are 1e9 multiply-adds of a forward pass of one clip.
+      A line for each row: its cost, its top-1 accuracy as mean and standard deviation over the seeds and for each seed,
+      and the means of the controls. GMACs are 1e9 multiply-adds of a forward pass of one clip.
     """
     lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
     for row, found in by_row(results).items():
@@ -55,7 +55,7 @@ def comparison_table(results: Sequence[RunResult]) -> str:
 
 
 def _caption(results: Sequence[RunResult]) -> str:
-    """What the results share, and what they do not."""
+    """Describes the settings that the results share, and those that they do not."""
     classes = results[0].classes
     seeds = sorted({result.seed for result in results})
     text = (

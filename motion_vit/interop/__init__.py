@@ -1,4 +1,4 @@
-"""Other frameworks: weights that come in, and models that go out.
+"""Imports weights from other frameworks and exports models to them.
 
 In: foreign weights or a trained model.
 Out: a weights folder, or an export in one of several formats.

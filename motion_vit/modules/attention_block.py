@@ -19,7 +19,7 @@ class AttentionBlock(nn.Module):
 
     Attributes:
       attention: the attention layer.
-      motion_module: what stands before the attention, after its norm; see `motion_vit.modules.m2a.MotionModule`.
+      motion_module: applied before the attention, after its norm; see `motion_vit.modules.m2a.MotionModule`.
       mlp_ratio: hidden features of the perceptron over channels.
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
       dropout: probability of dropping a feature in training.

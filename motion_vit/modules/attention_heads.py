@@ -2,7 +2,7 @@
 
 
 def channels_of_head(channels: int, heads: int) -> int:
-    """Refuses heads that do not divide the channels: a reshape could take what is missing from other tokens or frames.
+    """Returns the channels of a head; refuses heads that do not divide the channels.
 
     Args:
       channels: of a token.

@@ -12,18 +12,18 @@ from motion_vit.modules.computation_dtype import computation_dtype
 class BatchNorm(nn.Module):
     """Normalises each channel over the batch and all positions.
 
-    Differs from `flax.linen.BatchNorm` in one thing: the running variance takes the unbiased estimate, as PyTorch's
-    does, so that a training step leaves the same statistics behind. Under `jax.jit` with a batch sharded over devices
-    the statistics are those of the global batch, because the compiler inserts the reduction.
+    Differs from `flax.linen.BatchNorm` in one point: the running variance takes the unbiased estimate, as PyTorch's
+    does, so that a training step leaves the same statistics. Under `jax.jit` with a batch sharded over devices, the
+    statistics are those of the global batch, because the compiler inserts the reduction.
 
     Attributes:
       momentum: share of the old running statistics that a step keeps (PyTorch's `1 - momentum`).
       epsilon: added to the variance.
-      groups: in training, the batch is normalised in so many equal parts, in order, each by its own statistics; the
-        running statistics take the mean over the parts. With as many parts as devices that split the batch this is
-        what PyTorch's DistributedDataParallel computes without SyncBatchNorm, and what the paper trained with.
-      frozen: whether the layer normalises by the running statistics in training, too, and keeps them, and no gradient
-        reaches scale and bias. An optimizer that decays weights would still move these two: a model that freezes layers
+      groups: in training, the batch is divided into this many equal parts, in order, each normalised by its own
+        statistics; the running statistics take the mean over the parts. With a part for each device, this is what
+        PyTorch's DistributedDataParallel computes without SyncBatchNorm, and how the paper's models were trained.
+      frozen: whether the layer also normalises by the running statistics in training, and keeps them. No gradient
+        reaches scale and bias, but an optimizer that decays weights would still move them: a model that freezes layers
         names them in its `frozen_patterns`, which `motion_vit.training.step.optimizer` leaves out.
       dtype: dtype of the output; statistics are float32.
     """
@@ -83,11 +83,11 @@ class BatchNorm(nn.Module):
 def _statistics_in_one_pass(
     values: Float[Array, "groups b2 *space c"], near_mean: Float[Array, " c"]
 ) -> tuple[Float[Array, "groups c"], Float[Array, "groups c"]]:
-    """Mean and variance of each channel, which a compiler can take while it makes the values.
+    """Computes mean and variance of each channel, which a compiler can fuse with the computation of the values.
 
-    The variance is the mean square less the square of the mean, of values from which something near the mean was taken.
-    Rounding costs a ten-millionth of the square of what is left of the mean. Values that were bfloat16 are rounded by
-    far more themselves; others could have a smaller variance, and need a second pass.
+    The variance is the mean square less the square of the mean, after subtracting an estimate of the mean. Rounding
+    costs a ten-millionth of the square of the remaining mean. Values that were bfloat16 are rounded by far more
+    themselves; others could have a smaller variance, and need a second pass.
     """
     axes = tuple(range(1, values.ndim - 1))
     shifted = values - _per_channel(near_mean[None], values.ndim)

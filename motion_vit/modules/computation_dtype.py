@@ -10,16 +10,16 @@ COMPUTATION_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def computation_dtype(dtype: Any) -> jnp.dtype:
-    """Refuses dtypes that no layer computes in: weights become 0 as whole numbers, and 1 as truth values.
+    """Checks the dtype of a layer: as integers, weights would become 0, and as booleans 1.
 
     Args:
-      dtype: a dtype, or what names one.
+      dtype: a dtype or its name.
 
     Returns:
       The dtype, one of `COMPUTATION_DTYPES`.
 
     Raises:
-      ValueError: another dtype, or what is none.
+      ValueError: another dtype, or no dtype at all.
     """
     # NumPy takes None for float64, and raises what reading a text or a list of fields as a dtype led to.
     with contextlib.suppress(TypeError, ValueError, SyntaxError):

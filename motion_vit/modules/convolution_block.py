@@ -19,7 +19,7 @@ class ConvolutionBlock(nn.Module):
 
     Attributes:
       mlp_ratio: hidden features of the perceptron over channels.
-      motion_module: what stands before the aggregation, after its norm; see `motion_vit.modules.m2a.MotionModule`.
+      motion_module: applied before the aggregation, after its norm; see `motion_vit.modules.m2a.MotionModule`.
       dropout: probability of dropping a feature in training.
       dtype: dtype of the computation.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.

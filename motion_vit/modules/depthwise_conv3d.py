@@ -34,5 +34,5 @@ class DepthwiseConv3D(nn.Module):
         return x + bias.astype(dtype).reshape(1, 1, 1, 1, channels)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
-        """Multiply-adds of one call on an input of this shape."""
+        """Counts the multiply-adds of one call on an input of this shape."""
         return x.size * self.kernel_size**3

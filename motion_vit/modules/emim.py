@@ -1,4 +1,4 @@
-"""Explicit motion information mining: the attention layer that sees where each patch goes.
+"""Explicit motion information mining (EMIM): attention layers that see where each patch goes.
 
 Source: EMIM (arXiv 2510.18705, section 3); `Attention` with `attn_type="extra_attn64"` in the authors'
 `slowfast/models/uniformer.py`. Their released CUDA kernels compute half of each head's channels only; this layer
@@ -57,24 +57,24 @@ class MotionMlp(nn.Module):
 class Emim(nn.Module):
     """Cost-volume attention between each frame and the next.
 
-    When the collection `intermediates` or `cost_volumes` is mutable, `cost_volume` `[b, n, h, w, heads, K * K]` is
-    stored there: entry `p = u * K + v` of pair `n` is the affinity of the patch at row `h`, column `w` of frame `n`
-    with the patch at row `h + u - K // 2`, column `w + v - K // 2` of frame `n + frame_offset`, with the position bias
-    (constant to the gradient), before the softmax. With both neighbours, `cost_volume_backward` holds the pairs of
+    When the collection `intermediates` or `cost_volumes` is mutable, it stores `cost_volume` `[b, n, h, w, heads, K *
+    K]`. Entry `p = u * K + v` of pair `n` is the affinity of the patch at row `h`, column `w` of frame `n` with the
+    patch at row `h + u - K // 2`, column `w + v - K // 2` of frame `n + frame_offset`. It includes the position bias
+    (constant to the gradient) and precedes the softmax. With both neighbours, `cost_volume_backward` holds the pairs of
     frame `n + frame_offset` with frame `n`.
 
     Attributes:
       heads: number of heads; divides the channels.
       window: side `K` of the neighbourhood, odd.
-      motion_branch: whether the motion branch is there (ablation).
-      position_bias: whether there is a learned bias of each displacement (ablation).
-      motion_input: what the motion branch reads, the raw "affinity" or its "softmax" (ablation).
+      motion_branch: whether the layer has a motion branch (ablation).
+      position_bias: whether each displacement has a learned bias (ablation).
+      motion_input: input of the motion branch, the raw "affinity" or its "softmax" (ablation).
       frame_offset: distance to the key frame: 1, or 2 for the authors' stride-2 pairing.
       neighbours: "next" pairs each frame with a later one; "both" averages that with the same layer applied to the
-        earlier one. The paper names this ablation, the released code does not hold it: the average with shared weights
-        is this library's reading.
-      keep_frames: compute as many pairs as there are frames, so that frames which are split over devices stay where
-        they are; the same numbers for a little more arithmetic (see `motion_vit.ops.frame_pairs`).
+        earlier one. The paper names this ablation, but the released code lacks it: the average with shared weights is
+        this library's reading.
+      keep_frames: compute as many pairs as there are frames, so that frames split over devices stay in place; the
+        results are the same, for a little more arithmetic (see `motion_vit.ops.frame_pairs`).
       dropout: probability of dropping a feature of the output in training.
       kernel_init: initialiser of the kernels of `qkv` and `proj`.
       dtype: dtype of the computation; affinity and softmax are float32.
@@ -96,7 +96,7 @@ class Emim(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool = False) -> Float[Array, "b t h w c"]:
-        """Attends; the output projection is included, the residual is not.
+        """Attends; includes the output projection, not the residual.
 
         Raises:
           ValueError: the heads do not divide the channels, or the clip has fewer than `frame_offset + 1` frames.
@@ -152,9 +152,9 @@ class Emim(nn.Module):
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
-        """Multiply-adds of window attention and motion branch on an input of this shape.
+        """Counts the multiply-adds of window attention and motion branch on an input of this shape.
 
-        As the paper counts them, for every frame; those of the linear layers `qkv` and `proj` are theirs.
+        As the paper counts them, for every frame; the linear layers `qkv` and `proj` count their own.
         """
         tokens, displacements = x.size // x.shape[-1], self.window**2
         count = 2 * tokens * displacements * x.shape[-1]
@@ -164,5 +164,5 @@ class Emim(nn.Module):
 
 
 def _only_pairs(frames: Float[Array, "b t *rest"], offset: int) -> Float[Array, "b n *rest"]:
-    """What belongs to a pair of what `pair_all_frames` gives every frame."""
+    """Selects the entries that belong to pairs from the output of `pair_all_frames`."""
     return frames[:, :-offset] if offset > 0 else frames[:, -offset:]

@@ -38,7 +38,7 @@ class FrameConvolution(nn.Module):
         return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
-        """Multiply-adds of one call on an input of this shape."""
+        """Counts the multiply-adds of one call on an input of this shape."""
         batch, frames, height, width, channels = x.shape
         positions = batch * frames * -(-height // self.stride) * -(-width // self.stride)
         return positions * self.kernel_size**2 * channels * self.features

@@ -1,4 +1,4 @@
-"""Multi-head self-attention of all tokens of a clip with each other."""
+"""Multi-head self-attention among all tokens of a clip."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,9 +16,9 @@ from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
 class GlobalAttention(nn.Module):
     """Space-time self-attention over all `t * h * w` tokens (UniFormer's `Attention`).
 
-    When the collection `intermediates` is mutable, `attention_weights` `[b, heads, n, n]` is stored there, where token
-    `n = (t * height + h) * width + w`. It is quadratic in the number of tokens. `query` and `key` `[b, n, heads, d]`,
-    which it is made of, are stored too.
+    When the collection `intermediates` is mutable, it stores `attention_weights` `[b, heads, n, n]`, where token `n =
+    (t * height + h) * width + w`. They are quadratic in the number of tokens. It also stores `query` and `key` `[b, n,
+    heads, d]`, from which the weights are computed.
 
     Attributes:
       heads: number of heads; divides the channels.
@@ -36,7 +36,7 @@ class GlobalAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool = False) -> Float[Array, "b t h w c"]:
-        """Attends; the output bias and projection are included, the residual is not.
+        """Attends; includes the output bias and projection, not the residual.
 
         Raises:
           ValueError: the heads do not divide the channels.
@@ -62,6 +62,6 @@ class GlobalAttention(nn.Module):
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
-        """Multiply-adds of the attention itself on an input of this shape; those of the linear layers are theirs."""
+        """Counts the multiply-adds of the attention alone on an input of this shape; linear layers count their own."""
         tokens = x.shape[1] * x.shape[2] * x.shape[3]
         return 2 * x.shape[0] * tokens * tokens * x.shape[4]

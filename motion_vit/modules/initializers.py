@@ -1,4 +1,4 @@
-"""Initial weights: those of the authors' PyTorch code, and kernels of linear layers for networks of any width."""
+"""Initializers: those of the authors' PyTorch code, and kernels of linear layers for networks of any width."""
 
 from collections.abc import Mapping
 from typing import Literal

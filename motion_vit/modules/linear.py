@@ -1,4 +1,4 @@
-"""The linear layer, and its weights alone for operators that apply them."""
+"""The linear layer, and its bare weights for operators that apply them."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -13,7 +13,7 @@ from motion_vit.ops.linear import linear
 
 
 class LinearWeights(nn.Module):
-    """The kernel and bias of a linear layer that something else applies.
+    """The kernel and bias of a linear layer that another operator applies.
 
     Attributes:
       inputs: input features.
@@ -56,5 +56,5 @@ class Linear(nn.Module):
         return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
-        """Multiply-adds of one call on an input of this shape."""
+        """Counts the multiply-adds of one call on an input of this shape."""
         return x.size * self.features

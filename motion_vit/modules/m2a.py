@@ -1,8 +1,8 @@
-"""Motion aware attention (M2A): a plug-in that gates the features of a backbone by motion it finds between frames.
+"""Motion aware attention (M2A): a plug-in that gates a backbone's features by motion between frames.
 
 Source: arXiv 2111.09976; `M2A` and the classes around it in `ops/temporal_shift.py` of gebob19/M2A. The published
-module takes differences of frames and lets frames attend to each other; the parts that its authors compare take their
-places here by name.
+  module takes differences of frames and lets frames attend to each other. Options replace these parts by others that
+  its authors compare.
 """
 
 from typing import Any, Literal, get_args
@@ -65,17 +65,17 @@ class M2A(nn.Module):
 
         y = x * sigmoid(W_up (d + attention(motion(normalised d)))) + x
 
-    A motion part alone, and TAM alone, take the place of the whole sum, without normalisation, as the authors compare
-    them. Patches are normalised each by itself; see `motion_vit.modules.patch_attention.PatchAttention`.
+    A motion part alone, and TAM alone, replace the whole sum, without normalisation, as the authors compare them.
+    Patches are normalised individually; see `motion_vit.modules.patch_attention.PatchAttention`.
 
-    When the collection `intermediates` is mutable, `gate` `[b, t, h, w, c]`, the sigmoid above, is stored there, and
-    `frame_attention` `[b, t, t]`: how much frame `t` (row) attends to each frame. Attention of patches and TAM have
+    When the collection `intermediates` is mutable, it stores `gate` `[b, t, h, w, c]`, the sigmoid above, and
+    `frame_attention` `[b, t, t]`, the attention of frame `t` (row) to each frame. Attention of patches and TAM have
     none.
 
     Attributes:
-      motion: how motion is found.
-      attention: how frames are brought together.
-      reduction: input channels per inner channel.
+      motion: kind of the motion part.
+      attention: kind of the part that mixes frames.
+      reduction: number of input channels per inner channel.
       patch_size: side of the patches of attention "patches".
       batch_norm_groups: of the BatchNorms of TEA, TDN and TAM; see `motion_vit.modules.batch_norm.BatchNorm`.
       dtype: dtype of the computation; normalisation and softmax are float32.
@@ -108,7 +108,7 @@ class M2A(nn.Module):
           Features of the same shape.
 
         Raises:
-          ValueError: fewer channels than `reduction`, or what the parts raise.
+          ValueError: there are fewer channels than `reduction`, or a part raises it.
         """
         channels = x.shape[-1]
         if channels < self.reduction:
@@ -123,7 +123,7 @@ class M2A(nn.Module):
         return x * gate + x
 
     def _bring_together(self, x: Clips, train: bool) -> Clips:
-        """What the shell has between its two linear layers."""
+        """Applies the part between the two linear layers."""
         if self.attention == "none":
             return self._find_motion(x, train)
         if self.attention == "patches":
@@ -142,7 +142,7 @@ class M2A(nn.Module):
         return x + apply_attention_weights(weights, motion).reshape(x.shape)
 
     def _find_motion(self, x: Clips, train: bool) -> Clips:
-        """What the motion part makes of features."""
+        """Applies the motion part to features."""
         options = {"batch_norm_groups": self.batch_norm_groups, "dtype": self.dtype}
         if self.motion == "tea":
             return MotionExcitation(**options, name="tea")(x, train=train)
@@ -151,14 +151,14 @@ class M2A(nn.Module):
         return frame_difference(x) if self.motion == "difference" else x
 
     def multiply_adds(self, x: Clips) -> int:
-        """Multiply-adds of the attention of frames on an input of this shape; those of layers and parts are theirs."""
+        """Counts the multiply-adds of the attention of frames; layers and parts count their own."""
         if self.attention != "frames":
             return 0
         return 2 * x.shape[1] * x.size // x.shape[-1] * (x.shape[-1] // self.reduction)
 
 
 class _NoMotion(nn.Module):
-    """Leaves features as they are."""
+    """Returns features unchanged."""
 
     def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Returns `x`."""
@@ -171,16 +171,16 @@ def make_motion_module(
     """Makes a motion module by its name.
 
     Args:
-      kind: its name; "none" leaves its input as it is, without parameters.
+      kind: name of the module; "none" returns its input and has no parameters.
       dtype: dtype of the computation.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
       **binding: Linen's `name` and `parent`.
 
     Returns:
-      A module that is called as `module(x, train=train)` with features `[b, t, h, w, c]` and keeps their shape.
+      A module called as `module(x, train=train)` with features `[b, t, h, w, c]`, whose shape it keeps.
 
     Raises:
-      ValueError: an unknown name.
+      ValueError: the name is unknown.
     """
     if kind == "none":
         return _NoMotion(**binding)
@@ -191,6 +191,6 @@ def make_motion_module(
 
 
 def _flat_frames(x: Clips) -> Float[Array, "b t d"]:
-    """Every frame as one vector."""
+    """Flattens every frame to a vector."""
     batch, frames, height, width, channels = x.shape
     return x.reshape(batch, frames, height * width * channels)

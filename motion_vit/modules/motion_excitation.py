@@ -38,7 +38,7 @@ class FrameDepthwiseConvolution(nn.Module):
         return depthwise_conv3d(x.astype(dtype), kernel.astype(dtype))
 
     def multiply_adds(self, x: Clips) -> int:
-        """Multiply-adds of one call on an input of this shape."""
+        """Counts the multiply-adds of one call on an input of this shape."""
         return x.size * self.kernel_size**2
 
 
@@ -58,7 +58,7 @@ class MotionExcitation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Clips, *, train: bool = False) -> Clips:
-        """Gives the motion at every frame; `train` as for BatchNorm."""
+        """Returns the motion at every frame; `train` as for BatchNorm."""
         channels = x.shape[-1]
         norm = {"groups": self.batch_norm_groups, "dtype": self.dtype}
         x = FrameConvolution(channels, 1, dtype=self.dtype, name="conv1")(x)
@@ -88,17 +88,17 @@ class TemporalDifference(nn.Module):
 
     @nn.compact
     def __call__(self, x: Clips, *, train: bool = False) -> Clips:
-        """Gives the motion at every frame; `train` as for BatchNorm.
+        """Returns the motion at every frame; `train` as for BatchNorm.
 
         Raises:
-          ValueError: frames of less than 2 x 2 positions, which have no half.
+          ValueError: frames have fewer than 2 x 2 positions and cannot be halved.
         """
         height, width, channels = x.shape[2:]
         if min(height, width) < 2:
             raise ValueError(f"TDN halves its frames: expected at least 2 x 2 positions, got {height} x {width}")
 
         def convolution(kernel_size: int, name: str) -> Callable[[Clips], Clips]:
-            """A convolution and the normalisation of its output."""
+            """Makes a convolution with normalised output."""
             convolve = FrameConvolution(channels, kernel_size, dtype=self.dtype, name=f"conv{name}")
             normalize = BatchNorm(groups=self.batch_norm_groups, dtype=self.dtype, name=f"norm{name}")
             return lambda x: normalize(convolve(x), train=train)

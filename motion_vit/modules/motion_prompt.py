@@ -1,4 +1,4 @@
-"""Video motion prompts: frames weighted by a learned attention to what changes.
+"""Video motion prompts: frames weighted by a learned attention to changes.
 
 Source: Chen et al., "Motion meets attention: video motion prompts" (arXiv 2407.03179), and the authors' code,
 github.com/q1xiangchen/VMPs.
@@ -31,14 +31,14 @@ class MotionPrompt(nn.Module):
     `a = 5 / (0.45 * |tanh m| + 0.1)` and shift `b = 0.6 * tanh n`; `m` and `n` are the only parameters. Prompt `t` is
     `A[t]` times frame `t + 1`.
 
-    In training, where these collections are mutable, it stores in `losses` the temporal attention variation of each
-    example, `regularization * sum((A[t + 1] - A[t]) ** 2) / (h * w * (t - 1))`, as `attention_variation`; and in
-    `summaries` the `slope` and the `shift`. In `intermediates` it stores `attention_map` `[b, t, h, w]`.
+    In training, where these collections are mutable, it stores the temporal attention variation of each example,
+    `regularization * sum((A[t + 1] - A[t]) ** 2) / (h * w * (t - 1))`, as `attention_variation` in `losses`, and the
+    `slope` and the `shift` in `summaries`. In `intermediates` it stores `attention_map` `[b, t, h, w]`.
 
     Attributes:
-      mean: mean of red, green and blue that was taken from the pixels in [0, 1].
-      std: what they were then divided by.
-      channel_order: order in which the three lie in the clips' last axis.
+      mean: mean of red, green and blue that was subtracted from the pixels in [0, 1].
+      std: divisor of the pixels after that.
+      channel_order: order of red, green and blue in the clips' last axis.
       grey_weights: see `GreyWeights`.
       regularization: weight `lambda` of the temporal attention variation; 0 leaves it out.
     """
@@ -54,7 +54,7 @@ class MotionPrompt(nn.Module):
         """Makes the prompts, in float32.
 
         Args:
-          clips: normalised clips with one frame more than there will be prompts.
+          clips: normalised clips with one frame more than prompts.
 
         Raises:
           ValueError: there are fewer than two frames.
@@ -70,7 +70,7 @@ class MotionPrompt(nn.Module):
         return attention[..., None] * clips[:, 1:]
 
     def _grey(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w"]:
-        """Brightness of the pixels in [0, 1] that the clips were made of."""
+        """Recovers the brightness of the pixels in [0, 1] from normalised clips."""
         weights = _BT601 if self.grey_weights == "rgb" else _BT601[::-1]
         channels = list(zip(weights, self.mean, self.std, strict=True))
         if self.channel_order == "bgr":
@@ -88,25 +88,25 @@ class MotionPrompt(nn.Module):
             self.sow("losses", "attention_variation", self.regularization * variation)
 
     def multiply_adds(self, clips: Float[Array, "b t1 h w 3"]) -> int:
-        """Multiply-adds of one call: the grey values, the attention, and its product with the frames."""
+        """Counts the multiply-adds of one call: the grey values, the attention, and its product with the frames."""
         pixels = clips.shape[0] * clips.shape[2] * clips.shape[3]
         return pixels * (3 * clips.shape[1] + 4 * (clips.shape[1] - 1))
 
 
 def slope_and_shift(m: Float[Array, ""], n: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The slope `a` and the shift `b` of the attention, of the two parameters of a motion prompt."""
+    """Computes the slope `a` and the shift `b` of the attention from the two parameters of a motion prompt."""
     return 5.0 / (0.45 * jnp.abs(jnp.tanh(m)) + 0.1), 0.6 * jnp.tanh(n)
 
 
 def attention_of_change(
     change: Float[Array, "*shape"], slope: Float[Array, ""], shift: Float[Array, ""]
 ) -> Float[Array, "*shape"]:
-    """The attention that changes of grey value get; a change of `shift` gets one half."""
+    """Computes the attention to changes of grey value; a change of `shift` gets one half."""
     return nn.sigmoid(slope * (change - shift))
 
 
 def _differences(frames: Float[Array, "b t1 h w"]) -> Float[Array, "b t h w"]:
-    """Each frame's change to the next."""
+    """Computes each frame's change to the next."""
     return frames[:, 1:] - frames[:, :-1]
 
 

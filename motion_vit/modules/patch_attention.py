@@ -1,4 +1,6 @@
-"""Attention of the patches of a clip, over time and then over space, for comparison with M2A's attention of frames."""
+"""Attention among the patches of a clip, over time and then over space, for comparison with M2A's attention of
+frames.
+"""
 
 from collections.abc import Callable
 
@@ -15,13 +17,13 @@ Patches = Float[Array, "b t n d"]
 class PatchAttention(nn.Module):
     """Each patch attends to itself in the other frames, by its motion, then to the other patches of its frame.
 
-    Patches are normalised each by itself (LayerNorm without scale and offset). Over time they become `p +
+    Patches are normalised individually (LayerNorm without scale and offset). Over time they become `p +
     attention(motion(norm p))`, then `p + attention(norm p)` over the patches of a frame, without projections and so
     without parameters (`SpatialPatchMotionAttention` in `ops/temporal_shift.py` of gebob19/M2A).
 
-    Frames that patches do not tile become tokens of one position, and all tokens of the clip attend to each other at
-    once. There the released code takes differences between neighbouring positions; here they are between frames, as
-    where patches tile.
+    Where patches do not tile the frames, tokens are single positions, and all tokens of the clip attend to each other
+    at once. In that case the released code takes differences between neighbouring positions; here they are between
+    frames, as where patches tile.
 
     Attributes:
       patch_size: side of a patch.
@@ -31,11 +33,11 @@ class PatchAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Clips, find_motion: Callable[[Clips], Clips]) -> Clips:
-        """Attends; the residuals are included.
+        """Attends; includes the residuals.
 
         Args:
-          x: features.
-          find_motion: makes motion of features.
+          x: features of a clip.
+          find_motion: computes motion from features.
 
         Returns:
           Features of the same shape.
@@ -55,7 +57,7 @@ class PatchAttention(nn.Module):
         return x.shape[2] % self.patch_size == 0 and x.shape[3] % self.patch_size == 0
 
     def multiply_adds(self, x: Clips) -> int:
-        """Multiply-adds of the attention on an input of this shape."""
+        """Counts the multiply-adds of the attention on an input of this shape."""
         frames, positions = x.shape[1], x.shape[2] * x.shape[3]
         if not self._tiles(x):
             return 2 * x.size * frames * positions

@@ -15,9 +15,8 @@ from motion_vit.ops.linear import linear
 class PatchProjection(nn.Module):
     """A 3D convolution whose spatial stride equals its spatial kernel, computed as one matrix product.
 
-    The patches do not overlap in space, so that a reshape brings them together; in time the odd kernel overlaps and the
-    frames are padded with zeros. Pixels beyond a whole number of patches are ignored, as a convolution without spatial
-    padding does.
+    Patches do not overlap in space, so that a reshape collects them. In time the odd kernel overlaps and the frames are
+    padded with zeros. Pixels beyond a whole number of patches are ignored, as in a convolution without spatial padding.
 
     Attributes:
       features: output channels.
@@ -46,7 +45,7 @@ class PatchProjection(nn.Module):
         return linear(jnp.concatenate(taps, axis=-1), weights, bias.astype(dtype))
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
-        """Multiply-adds of one call on an input of this shape."""
+        """Counts the multiply-adds of one call on an input of this shape."""
         frames, rows, columns = self.kernel_size
         positions = x.shape[0] * -(-x.shape[1] // self.temporal_stride) * (x.shape[2] // rows) * (x.shape[3] // columns)
         return positions * frames * rows * columns * x.shape[4] * self.features

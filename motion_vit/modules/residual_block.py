@@ -1,4 +1,4 @@
-"""The blocks of a ResNet that runs on every frame, with places for what mixes frames."""
+"""The blocks of a ResNet on every frame, with places for modules that mix frames."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ BOTTLENECK_EXPANSION = 4
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions, or a bottleneck of 1 x 1, 3 x 3 and 1 x 1, normalised and residual (arXiv 1512.03385).
 
-    As torchvision's, with the stride of a bottleneck in its 3 x 3 convolution. The branch begins with the motion module
-    and the temporal shift, as `make_temporal_shift` of gebob19/M2A places them; the shortcut goes around them.
+    As in torchvision, a bottleneck's stride is in its 3 x 3 convolution. The branch begins with the motion module and
+    the temporal shift, where `make_temporal_shift` of gebob19/M2A places them; the shortcut bypasses them.
 
     Attributes:
       features: inner channels; the output has four times as many in a bottleneck, else the same.
       stride: distance of the output positions.
       bottleneck: whether the block is a bottleneck.
-      motion_module: what stands before the first convolution; see `motion_vit.modules.m2a.MotionModule`.
+      motion_module: applied before the first convolution; see `motion_vit.modules.m2a.MotionModule`.
       shift: whether channels are shifted to neighbouring frames before the first convolution.
       freeze_norm: whether training leaves the BatchNorms as they are; those of the motion module are trained.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
@@ -59,7 +59,7 @@ class ResidualBlock(nn.Module):
           train: whether to drop, and to normalise by the statistics of this batch.
 
         Returns:
-          Features.
+          Features `[b, t, h / stride, w / stride, c2]`.
         """
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
@@ -90,7 +90,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualStem(nn.Module):
-    """The beginning of a ResNet: a 7 x 7 convolution, normalised, and a pooling to a quarter of the size.
+    """The stem of a ResNet: a normalised 7 x 7 convolution, and pooling to a quarter of the size.
 
     Attributes:
       features: output channels.

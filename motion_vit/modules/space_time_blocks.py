@@ -1,4 +1,5 @@
-"""The blocks of a vision transformer for clips: attention of all tokens at once, or first over time, then over space.
+"""The blocks of a vision transformer for clips: attention among all tokens at once, or first over time, then over
+space.
 
 Source: `Block` in TimeSformer's `timesformer/models/vit.py` (arXiv 2102.05095, section 3).
 """
@@ -22,7 +23,7 @@ Rate = float | Float[Array, ""]
 
 
 class JointAttentionBlock(nn.Module):
-    """Attention of all tokens of a sequence with each other and a perceptron, both residual: a block of a plain ViT.
+    """Attention among all tokens of a sequence and a perceptron, both residual: a block of a plain ViT.
 
     Attributes:
       attention: the attention layer.
@@ -57,7 +58,7 @@ class JointAttentionBlock(nn.Module):
           Tokens of the same shape.
 
         Raises:
-          ValueError: what the attention raises; with `motion`, patches that are not those of clips of the `grid`.
+          ValueError: the attention raises it; with `motion`, the patches are not those of clips of the `grid`.
         """
         y = _norm("norm1", x, self.dtype)
         if self.motion is not None:
@@ -71,18 +72,19 @@ class JointAttentionBlock(nn.Module):
 class DividedAttentionBlock(nn.Module):
     """Attention over time, attention within each frame, and a perceptron, all residual ("divided space-time").
 
-    The class token takes no part in the attention over time. It joins the patches of every frame, and what it gathers
-    in each is averaged. Stochastic depth draws for each patch in the attention over time and for each frame in the one
-    within frames, as in the authors' code; where `temporal_attention` is a cost volume, for each clip.
+    The class token takes no part in the attention over time. It joins the patches of every frame, and its results are
+    averaged over frames. Stochastic depth draws for each patch in the attention over time and for each frame in the
+    attention within frames, as in the authors' code. Where `temporal_attention` is a cost volume, it draws for each
+    clip.
 
     Attributes:
-      temporal_attention: the attention over time: global, which joins each patch with the same patch in all frames, or
-        EMIM, which joins it with its neighbourhood in the next frame.
+      temporal_attention: the attention over time. Global attention joins each patch with the same patch in all frames,
+        EMIM with its neighbourhood in the next frame.
       attention: the attention within a frame.
       grid: frames, rows and columns of the patches of a clip.
-      starts_without_time: whether `temporal_fc`, which the output of the attention over time passes, starts at zero, so
-        that the block is that of an image model until it learns. The authors' code means it for all blocks after the
-        first and does it for all: its loop counts the list of blocks as the first.
+      starts_without_time: whether `temporal_fc`, which follows the attention over time, starts at zero, so that the
+        block is that of an image model until it learns. The authors' code intends it for all blocks after the first and
+        applies it to all: its loop counts the list of blocks as the first.
       motion: a layer `[b, t, h, w, c]` to `[b, t, h, w, c]` that the patches pass before the attention over time,
         inside its residual branch; or None.
       mlp_ratio: hidden features of the perceptron over channels.
@@ -136,7 +138,7 @@ class DividedAttentionBlock(nn.Module):
         return output
 
     def _within_frames(self, class_token: Tokens, clips: Clips, rate: Rate, train: bool) -> tuple[Tokens, Tokens]:
-        """What the class token and the patches gather."""
+        """Attends within frames; returns the outputs of the class token and of the patches."""
         batch, frames, height, width, channels = clips.shape
         in_each_frame = jnp.broadcast_to(class_token[:, None], (batch, frames, 1, channels))
         patches = clips.reshape(batch, frames, height * width, channels)
@@ -149,13 +151,13 @@ class DividedAttentionBlock(nn.Module):
 
 
 def _split(x: Tokens) -> tuple[Tokens, Tokens]:
-    """The class token and the patches of sequences."""
+    """Splits sequences into the class token and the patches."""
     # Slices of `jnp` become gathers where the batch is symbolic.
     return lax.slice_in_dim(x, 0, 1, axis=1), lax.slice_in_dim(x, 1, None, axis=1)
 
 
 def _clips(patches: Tokens, grid: tuple[int, int, int]) -> Clips:
-    """The patches of whole clips, or of frames of which those of a clip follow each other, in their places."""
+    """Arranges patches of whole clips, or of consecutive frames of clips, on the grid."""
     sequences, tokens, channels = patches.shape
     frames, rows, columns = grid
     if tokens == frames * rows * columns:
@@ -169,19 +171,19 @@ def _clips(patches: Tokens, grid: tuple[int, int, int]) -> Clips:
 
 
 def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:
-    """Attention within each sequence, which to the layer is a clip of frames of one token."""
+    """Attends within each sequence, which is a clip of one-token frames to the layer."""
     sequences, tokens, channels = x.shape
     output: Tokens = attention(x.reshape(sequences, tokens, 1, 1, channels), train=train)
     return output.reshape(sequences, tokens, channels)
 
 
 def _norm(name: str, x: Float[Array, "*shape c"], dtype: DTypeLike) -> Float[Array, "*shape c"]:
-    """LayerNorm, in float32, as a layer of the module whose compact method is running."""
+    """Applies LayerNorm, in float32, as a layer of the module whose compact method is running."""
     return nn.LayerNorm(epsilon=1e-6, name=name)(x.astype(jnp.float32)).astype(dtype)
 
 
 def _perceptron(block: JointAttentionBlock | DividedAttentionBlock, x: Tokens, rate: Rate, train: bool) -> Tokens:
-    """The second residual branch, as layers of the block whose compact method is running."""
+    """Applies the second residual branch, as layers of the block whose compact method is running."""
     y = _norm("norm2", x, block.dtype)
     hidden = int(x.shape[-1] * block.mlp_ratio)
     y = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, name="mlp")(y, train=train)

@@ -1,4 +1,4 @@
-"""Stochastic depth: residual branches that are skipped at random in training."""
+"""Stochastic depth: skips residual branches at random in training."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 class StochasticDepth(nn.Module):
     """Drops a residual branch, whole, for some examples of a batch (arXiv 1603.09382; timm's `DropPath`).
 
-    What is kept is divided by the probability of keeping, so that the mean stays. The rate is an argument of the call,
-    because blocks that are compiled once, as a loop, have different rates.
+    Branches that are kept are divided by the probability of keeping, so that the mean stays. The rate is an argument of
+    the call, because blocks that are compiled once, as a loop, have different rates.
     """
 
     @nn.compact
@@ -21,8 +21,7 @@ class StochasticDepth(nn.Module):
 
         Args:
           branch: output of the residual branch.
-          rate: probability of dropping, below 1: a number, or a scalar that is known when the program runs. The number
-            0 draws nothing.
+          rate: probability of dropping, below 1: a number, or a scalar known at run time. The number 0 draws nothing.
           train: whether to drop.
 
         Returns:

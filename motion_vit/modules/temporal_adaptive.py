@@ -17,12 +17,12 @@ Means = Float[Array, "b t c"]
 
 
 class TemporalAdaptive(nn.Module):
-    """Aggregates neighbouring frames by kernels that each channel of each clip computes for itself.
+    """Aggregates neighbouring frames by kernels that each channel of each clip computes from its features.
 
-    Of the means `p[t]` over the positions of the frames, a perceptron over all `t` makes one kernel of `kernel_size`
+    From the means `p[t]` over the positions of the frames, a perceptron over all `t` makes one kernel of `kernel_size`
     frames per channel (a softmax), and a convolution over time a gate per frame and channel (a sigmoid). The output is
     the gated input, convolved over time with that kernel (arXiv 2005.06803; `TAM` in `ops/sota.py` of gebob19/M2A,
-    without TAM's reduction). The perceptron fits clips of one length alone.
+    without TAM's reduction). The perceptron only fits clips of one length.
 
     Attributes:
       kernel_size: frames of the kernels, odd.
@@ -39,7 +39,7 @@ class TemporalAdaptive(nn.Module):
         """Aggregates; `train` as for BatchNorm.
 
         Raises:
-          ValueError: a clip of another length than the parameters were made for.
+          ValueError: the clip has another length than the parameters were made for.
         """
         means = jnp.mean(x.astype(jnp.float32), axis=(2, 3))
         # Slices and expanded axes instead of indices, of which symbolic batches make gathers.
@@ -55,7 +55,7 @@ class TemporalAdaptive(nn.Module):
         return sum(taps[1:], taps[0])
 
     def _kernels(self, means: Means, train: bool) -> Float[Array, "b k c"]:
-        """The perceptron over time, for every channel of every clip alone."""
+        """Applies the perceptron over time, for every channel of every clip separately."""
         frames = means.shape[1]
         shape = (frames, 2 * frames)
         if self.has_variable("params", "kernel_fc1"):
@@ -72,7 +72,7 @@ class TemporalAdaptive(nn.Module):
         return jnp.swapaxes(jax.nn.softmax(hidden @ output_kernel, axis=-1), 1, 2)
 
     def _gates(self, means: Means, train: bool) -> Means:
-        """The convolution over time, of all channels together."""
+        """Applies the convolution over time, to all channels together."""
         channels = means.shape[-1]
         kernel = self.param("gate_conv1", initializers.convolution_kernel, (self.kernel_size, channels, channels))
         output_kernel = self.param("gate_conv2", initializers.convolution_kernel, (channels, channels))
@@ -82,7 +82,7 @@ class TemporalAdaptive(nn.Module):
         return nn.sigmoid(nn.relu(hidden) @ output_kernel)
 
     def multiply_adds(self, x: Clips) -> int:
-        """Multiply-adds of one call on an input of this shape."""
+        """Counts the multiply-adds of one call on an input of this shape."""
         batch, frames, _, _, channels = x.shape
         kernels = batch * channels * 2 * frames * (frames + self.kernel_size)
         gates = batch * frames * channels * channels * (self.kernel_size + 1)

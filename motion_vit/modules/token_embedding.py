@@ -1,4 +1,4 @@
-"""The tokens of a vision transformer: patches of pixels with their places in space and time, after a class token."""
+"""The tokens of a vision transformer: embedded patches with their places in space and time, after a class token."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,18 +12,18 @@ from motion_vit.ops.nearest_resize import resize_position_embedding, resize_time
 
 
 class TokenEmbedding(nn.Module):
-    """Patches become tokens, each the sum of its pixels' projection and of learned embeddings of its place.
+    """Embeds patches as tokens: the projection of their pixels plus learned embeddings of place and time.
 
-    Source: `forward_features` in TimeSformer's `timesformer/models/vit.py`. There embeddings are resized if the number
-    of patches differs; here also if the same number has other rows and columns.
+    Source: `forward_features` in TimeSformer's `timesformer/models/vit.py`. The authors resize embeddings if the number
+      of patches differs; this layer also does if the same number has other rows and columns.
 
     Attributes:
       features: channels of a token.
       patch_size: height and width of a patch in pixels.
-      grid_size: rows, and also columns, of patches that the position embedding is learned for. Clips of another size
-        take the nearest entries.
-      frames: frames that the time embedding is learned for; None leaves it out. Clips of another length take the
-        nearest entries.
+      grid_size: rows, and columns, of patches that the position embedding is learned for. Clips of another size take
+        the nearest entries.
+      frames: number of frames that the time embedding is learned for; None leaves it out. Clips of another length take
+        the nearest entries.
       dropout: probability of dropping a feature in training, once for place and once for time.
       dtype: dtype of the computation; parameters are float32.
     """

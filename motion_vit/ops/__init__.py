@@ -1,4 +1,4 @@
-"""Functions from arrays to arrays: the arithmetic of the models, free of Flax and of configs.
+"""The arithmetic of the models: functions from arrays to arrays, free of Flax and of configs.
 
 In: arrays.
 Out: arrays.

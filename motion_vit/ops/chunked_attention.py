@@ -1,7 +1,7 @@
 """Global attention in chunks of queries, for CPUs: the weights of a chunk stay in the cache.
 
-The weights lie as keys by queries: of the backward pass, one product then reads a transposed array instead of two. The
-gradient is given by hand, as in FlashAttention-2 (arXiv 2307.08691, algorithm 2): it computes the weights again from
+Weights are stored as keys by queries: one product of the backward pass then reads a transposed array instead of two.
+The gradient is written by hand, as in FlashAttention-2 (arXiv 2307.08691, algorithm 2): it recomputes the weights from
 the logarithm of their sums, without another maximum and sum.
 """
 
@@ -24,12 +24,12 @@ Residuals = tuple[Tokens, Tokens, Tokens, Tokens, Float[Array, "b n heads 1"]]
 
 @jax.custom_vjp
 def chunked_attention(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
-    """Softmax attention with scale `d ** -0.5`, one head of one clip and some queries at a time.
+    """Computes softmax attention with scale `d ** -0.5`, one head of one clip and some queries at a time.
 
     Args:
-      query: queries.
-      key: keys.
-      value: values.
+      query: not yet scaled, `[b, n, heads, d]`.
+      key: `[b, m, heads, d]`.
+      value: `[b, m, heads, d]`.
 
     Returns:
       Output of the shape and dtype of `query`. Logits, weights and sums are float32 or better.
@@ -113,7 +113,7 @@ def _out_of_heads(x: Float[Array, "b_heads n d"], shape: tuple[int, ...]) -> Tok
 
 
 def _in_chunks(x: Tokens) -> Chunks:
-    """Cuts tokens into whole chunks. Zeros that fill the last one have a gradient of zero and so do nothing."""
+    """Cuts tokens into whole chunks. Zeros that fill the last one have zero gradient."""
     tokens, channels = x.shape[1], x.shape[3]
     filled = jnp.pad(_by_head(x), [(0, 0), (0, -tokens % _CHUNK_QUERIES), (0, 0)])
     return filled.reshape(-1, filled.shape[1] // _CHUNK_QUERIES, _CHUNK_QUERIES, channels)

@@ -1,8 +1,8 @@
 """Cost-volume attention: every query attends to its neighbourhood in the paired frame.
 
-One affinity serves two purposes. Read as a cost volume it says where each patch went; read as attention logits it
-gathers the values found there. Follows EMIM (arXiv 2510.18705, equations 3 to 6; `Attention` with
-`attn_type="extra_attn64"` in the authors' `slowfast/models/uniformer.py`).
+One affinity serves two purposes. As a cost volume it says where each patch went; as attention logits it gathers the
+values found there. Follows EMIM (arXiv 2510.18705, equations 3 to 6; `Attention` with `attn_type="extra_attn64"` in the
+authors' `slowfast/models/uniformer.py`).
 
 For a query at row `i`, column `j` and a `K x K` window (`K` odd, radius `r = K // 2`) the affinity at displacement
 `(u, v)` is
@@ -11,7 +11,7 @@ For a query at row `i`, column `j` and a `K x K` window (`K` odd, radius `r = K 
 
 The window is always centred on the query. Candidates outside the image are not masked: the authors pad keys and values
 with the constant `1e-6`, and so their logit is `1e-6 * sum(q) / sqrt(d) + bias` whatever the image holds. Every
-implementation but the reference uses that scalar instead of a padded grid of keys.
+implementation except the reference uses that scalar instead of a padded grid of keys.
 
 Frames are paired by the caller: see `motion_vit.ops.frame_pairs`.
 """
@@ -43,7 +43,7 @@ def cost_volume(
     window: int,
     implementation: str | None = None,
 ) -> Float[Array, "b n h w heads p"]:
-    """The affinity of every query with its `window x window` neighbourhood in the paired frame (EMIM equation 3).
+    """Computes each query's affinity with its `window x window` neighbourhood in the paired frame (EMIM equation 3).
 
     Args:
       query: queries, not yet scaled; scaled here by `d ** -0.5`.
@@ -57,7 +57,7 @@ def cost_volume(
       column `j + v - K // 2`.
 
     Raises:
-      ValueError: shapes that do not agree, an even window, an unknown implementation.
+      ValueError: shapes do not agree, the window is even, or the implementation is unknown.
     """
     _check(query, key, position_bias, window)
     # The kernel holds the affinities on the chip: to see them, another form writes them out.
@@ -76,7 +76,7 @@ def cost_volume_attention(
     motion_input: MotionInput = "affinity",
     implementation: str | None = None,
 ) -> Float[Array, "b n h w heads d"]:
-    """Appearance and motion features read from one cost volume (EMIM equations 3 to 6).
+    """Computes appearance and motion features from one cost volume (EMIM equations 3 to 6).
 
     The appearance branch is the softmax of the affinity over displacements, in float32, applied to the values. The
     motion branch is a small network on the affinity itself.
@@ -86,25 +86,22 @@ def cost_volume_attention(
       key: keys of the paired frame.
       value: values of the paired frame.
       position_bias: bias of each displacement, or None.
-      motion: weights of the motion branch; None leaves the appearance branch alone.
+      motion: weights of the motion branch; None computes the appearance branch alone.
       window: side `K` of the neighbourhood, odd.
-      motion_input: what the motion branch reads: the raw "affinity" (the paper) or its "softmax" (ablation).
-      implementation: how it is computed; all give the same numbers.
-        "xla_window" gathers every window (the readable reference; memory `K * K` times that of the keys),
-        "xla_dense" takes the band out of all-pairs affinities by pads and reshapes (no gather or scatter: GPU),
-        "xla_folded" does so on arrays of few axes (ONNX and LiteRT),
-        "xla_onehot" takes it out by matrix products with a one-hot array (the fastest on TPU),
-        "xla_take" takes it out by indexing (the fastest on CPU),
-        "xla_strip" works on strips of rows (large maps),
-        "pallas" is one kernel for TPU that keeps all but its inputs and its output on the chip; it was compiled for
-        TPUs and interpreted on CPU, but has not run on one yet.
-        None chooses by platform and map size, among the forms of XLA.
+      motion_input: input of the motion branch: the raw "affinity" (the paper) or its "softmax" (ablation).
+      implementation: name of the implementation; all give the same numbers. None chooses an XLA form by platform and
+        map size. "xla_window" gathers every window (the readable reference; memory `K * K` times that of the keys).
+        "xla_dense" takes the band out of all-pairs affinities by pads and reshapes (no gather or scatter: GPU).
+        "xla_folded" does so on arrays of few axes (ONNX and LiteRT). "xla_onehot" takes the band by matrix products
+        with a one-hot array (the fastest on TPU). "xla_take" takes it by indexing (the fastest on CPU). "xla_strip"
+        works on strips of rows (large maps). "pallas" is one kernel for TPU that keeps all but its inputs and its
+        output on the chip. It was compiled for TPUs and interpreted on CPU, but has not run on a TPU yet.
 
     Returns:
       The sum of both branches, in the dtype of `value`.
 
     Raises:
-      ValueError: shapes that do not agree, an even window, an unknown implementation or motion input.
+      ValueError: shapes do not agree, the window is even, or the implementation or the motion input is unknown.
     """
     _check(query, key, position_bias, window)
     _check_motion(motion, window, query.shape[5])
@@ -155,7 +152,7 @@ def _check(query: Array, key: Array, position_bias: Array | None, window: int) -
 
 
 def _check_motion(motion: MotionBranch | None, window: int, channels: int) -> None:
-    """Refuses weights of another window or number of channels, of which arrays of length 1 would be broadcast."""
+    """Checks window and channels of the weights, because arrays of length 1 would be broadcast."""
     if motion is None:
         return
     hidden = motion.hidden_kernel.shape[-1]

@@ -1,10 +1,9 @@
 """Cost-volume attention as one Pallas kernel for TPU, forward and backward.
 
-XLA writes the affinities, the softmax and the hidden layer of the motion branch to memory, each of them several times
-as large as the queries. The kernel keeps all of it on the chip: a program loads queries, keys and values of one frame
-pair as the linear layer before leaves them, and writes the output as the one after takes it. The backward kernel
-computes the affinities again. How the window is taken out of the products of all pairs stands in
-`motion_vit.ops.skewed_band`.
+XLA writes the affinities, the softmax and the hidden layer of the motion branch to memory, each several times as large
+as the queries. The kernel keeps all of them on the chip: a program loads queries, keys and values of one frame pair as
+the linear layer before leaves them, and writes the output as the one after takes it. The backward kernel recomputes the
+affinities. `motion_vit.ops.skewed_band` describes how the window is taken out of the products of all pairs.
 """
 
 import functools
@@ -39,10 +38,10 @@ def cost_volume_attention_kernel(
     window: int,
     motion_input: Literal["affinity", "softmax"],
 ) -> Float[Array, "b n h w heads d"]:
-    """`motion_vit.ops.cost_volume.cost_volume_attention` as a kernel, for checked arguments.
+    """Computes `motion_vit.ops.cost_volume.cost_volume_attention` in a kernel, for checked arguments.
 
-    Where a mesh of several devices is set, each of them runs it on its share of the clips. On CPU the kernel is
-    interpreted, which is slow and for tests.
+    On a mesh of several devices, each runs it on its share of the clips. On CPU the kernel is interpreted, which is
+    slow and meant for tests.
 
     Args:
       query: queries, not yet scaled.
@@ -51,13 +50,13 @@ def cost_volume_attention_kernel(
       position_bias: bias of each displacement, or None.
       motion: weights of the motion branch, or None.
       window: side of the neighbourhood.
-      motion_input: what the motion branch reads.
+      motion_input: "affinity" or "softmax".
 
     Returns:
       The sum of both branches, in the dtype of `query`.
 
     Raises:
-      ValueError: another platform or dtype, or more tokens in a frame than fit the chip.
+      ValueError: the platform or the dtype is not supported, or a frame has more tokens than fit the chip.
     """
     batch, pairs, height, width, heads, features = query.shape
     line = Line(height, width, window)
@@ -69,7 +68,7 @@ def cost_volume_attention_kernel(
 
 
 def _check(line: Line, dtype: DTypeLike) -> str:
-    """Refuses what the kernel cannot do; returns the platform."""
+    """Checks that the kernel supports the arguments; returns the platform."""
     platform = kernel_platform(dtype)
     if line.queries * line.keys * jnp.dtype(dtype).itemsize > _LARGEST_PRODUCT_BYTES:
         raise ValueError(
@@ -80,7 +79,7 @@ def _check(line: Line, dtype: DTypeLike) -> str:
 
 
 class _Form(NamedTuple):
-    """What a program is compiled for."""
+    """The static arguments that a program is compiled for."""
 
     line: Line
     motion_input: MotionInput
@@ -88,7 +87,7 @@ class _Form(NamedTuple):
 
 
 class _Weights(NamedTuple):
-    """The learned weights as the kernel reads them.
+    """The learned weights in the kernel's layout.
 
     Attributes:
       bias: `[heads, columns]`, of each column of the band.
@@ -161,16 +160,16 @@ _attend.defvjp(_attend_forward, _attend_backward)
 
 
 def _chip_bytes(dtype: DTypeLike) -> int | None:
-    """Memory of the chip that a program may take, or None for the compiler's own limit.
+    """Returns the memory of the chip that a program may take, or None for the compiler's own limit.
 
-    Products of float32 at full precision hold operands in several parts. The limit is enough in bfloat16, and leaves
-    more of the chip to what stands around the kernel.
+    Products of float32 at full precision hold operands in several parts. The compiler's limit suffices in bfloat16, and
+    leaves more of the chip to the operations around the kernel.
     """
     return CHIP_BYTES if dtype == jnp.float32 else None
 
 
 def _specs(arrays: Any) -> Any:
-    """One frame pair of each array that has them, the whole of each other one."""
+    """Makes block specs: one frame pair of each array that has pairs, and the whole of others."""
     return jax.tree.map(lambda array: _of_pair(array) if array.ndim == 4 else _whole(array), arrays)
 
 
@@ -183,7 +182,7 @@ def _whole(array: Any) -> pl.BlockSpec:
 
 
 def _attention(query: Array, key: Array, bias: Array, inside: Array) -> tuple[Array, Array]:
-    """Affinities of reversed queries, 0 in columns that are no displacement, and their softmax."""
+    """Computes affinities of reversed queries, 0 in columns that are no displacement, and their softmax."""
     affinity = jnp.where(inside > 0, take_band(dot(query, key, (1, 1)), inside.shape[1]) + bias, 0.0)
     logits = jnp.where(inside > 0, affinity, -jnp.inf)
     exponentials = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
@@ -191,7 +190,7 @@ def _attention(query: Array, key: Array, bias: Array, inside: Array) -> tuple[Ar
 
 
 def _hidden_layer(features: Array, motion: MotionBranch) -> tuple[Array, Array]:
-    """The hidden layer before its activation, and the sigmoid of the QuickGELU."""
+    """Computes the hidden layer before its activation, and the sigmoid of the QuickGELU."""
     before = dot(features, motion.hidden_kernel[...]) + motion.hidden_bias[...]
     return before, jax.nn.sigmoid(1.702 * before)
 
@@ -266,7 +265,7 @@ def _backward_kernel(
 
 
 def _motion_gradients(read: Array, gradient: Array, weights: Any, sums: Any) -> Array:
-    """Adds the gradients of the motion branch's weights to their sums; returns that of what the branch read."""
+    """Adds the gradients of the motion branch's weights to their sums; returns the gradient of its input."""
     before, sigmoid = _hidden_layer(read, weights)
     hidden = (before * sigmoid).astype(read.dtype)
     d_hidden = dot(gradient, weights.output_kernel[...], (1, 1))

@@ -1,12 +1,11 @@
 """Depthwise 3D convolution: stride 1, zero padding that keeps the size, channel-last.
 
-XLA lowers a grouped convolution on CPU to a loop over channels, hundreds of times slower than the arithmetic needs. The
-shifted form written here adds up the input once per kernel tap, shifted and scaled, which XLA fuses into one pass. Its
-gradient to the input is the same function with the taps reversed; its gradient to the kernel is a blocked sum that
-keeps what it reads in the cache. Both are given by hand because autodiff of the shifted form would write one array per
-tap.
+On CPU, XLA lowers a grouped convolution to a loop over channels, hundreds of times slower than the arithmetic needs.
+The shifted form adds up the input once per kernel tap, shifted and scaled, which XLA fuses into one pass. Its gradient
+to the input is the same function with the taps reversed; its gradient to the kernel is a blocked sum that keeps its
+inputs in the cache. Both are written by hand because autodiff of the shifted form would write one array per tap.
 
-On TPU XLA cuts the rows of a grouped 3x3x3 convolution into overlapping pieces first: at 16 x 56 x 56 x 64 it accesses
+On TPU, XLA first cuts the rows of a grouped 3x3x3 convolution into overlapping pieces: at 16 x 56 x 56 x 64 it accesses
 seven times the memory of the shifted form. Only its gradient to the kernel is better there.
 """
 
@@ -46,16 +45,16 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
     Args:
       x: input.
       kernel: one odd-sized kernel per channel.
-      implementation: "xla_conv" is XLA's grouped convolution; "shifted" adds shifted copies (the usable form on CPU);
-        "shifted_conv" does so too, but for the gradient to the kernel, which is XLA's (small kernels on TPU);
-        "xla_conv2d" adds up grouped convolutions of single frames (LiteRT, which has no others). None chooses by
-        platform and size of the kernel.
+      implementation: None chooses by platform and size of the kernel. "xla_conv" is XLA's grouped convolution.
+        "shifted" adds shifted copies (the usable form on CPU). "shifted_conv" does so, too, except for the gradient to
+        the kernel, which is XLA's (small kernels on TPU). "xla_conv2d" adds up grouped convolutions of single frames
+        (LiteRT, which has no others).
 
     Returns:
       Output of the shape and dtype of `x`; sums are accumulated in float32 or better.
 
     Raises:
-      ValueError: shapes that do not agree, an even kernel, an unknown implementation.
+      ValueError: shapes do not agree, the kernel is even, or the implementation is unknown.
     """
     if x.ndim != 5 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[-1]:
         raise ValueError(
@@ -220,11 +219,10 @@ def _kernel_gradient(x: Video, gradient: Video, kernel_size: tuple[int, ...]) ->
 def _block_kernel_gradient(
     padded: Video, gradient: Video, kernel_size: tuple[int, ...], dtype: jnp.dtype
 ) -> Float[Array, "kt_kh kw c"]:
-    """The kernel gradient of one block.
+    """Computes the kernel gradient of one block.
 
     Products are summed over frames and groups of clips elementwise, which XLA fuses into one pass. A product with ones
-    sums the positions left, which on CPU is a matrix multiplication where a reduction over leading axes is not
-    vectorised.
+    sums the remaining positions: on CPU a matrix multiplication is vectorised, a reduction over leading axes is not.
     """
     clips, frames, rows, width, channels = gradient.shape
     groups = _largest_divisor(clips, _FUSED_PRODUCTS // frames)

@@ -1,7 +1,7 @@
-"""What a cost volume says about motion: how likely each displacement is, the mean of them, and how sure that is.
+"""Motion from a cost volume: the distribution over displacements, its mean, and its confidence.
 
-The affinities of a patch with its `K x K` neighbourhood in another frame, through a softmax, are a distribution over
-displacements. Displacements that leave the image are left out, though the model itself lets padding take part in its
+A softmax over the affinities of a patch with its `K x K` neighbourhood in another frame is a distribution over
+displacements. Displacements that leave the image are excluded, although the model itself includes padding in its
 softmax.
 """
 
@@ -24,19 +24,18 @@ HeadChoice = Literal["mean", "each"] | int
 def displacement_weights(
     cost_volume: CostVolume, *, temperature: float = 1.0, heads: HeadChoice = "mean"
 ) -> Float[Array, "b n h w p"]:
-    """How likely each displacement is; those that leave the image have weight 0.
+    """Computes the probability of each displacement; those that leave the image have weight 0.
 
     Args:
       cost_volume: affinities, of EMIM's intermediate `cost_volume` or of `patch_feature_cost_volume`.
-      temperature: what they are divided by before the softmax: 1 for the model's own, less for sharper ones.
+      temperature: divisor of the affinities before the softmax: 1 for the model's own, less for sharper weights.
       heads: "mean", "each" or the number of a head.
 
     Returns:
       Weights with a sum of 1, `[b, n, h, w, K * K]`; with heads "each" `[b, heads, n, h, w, K * K]`.
 
     Raises:
-      UserError: a temperature that is not positive, a head that the layer does not have, or an array that is no cost
-        volume.
+      UserError: the temperature is not positive, the layer does not have the head, or the array is no cost volume.
     """
     window = window_of(cost_volume)
     if not temperature > 0:
@@ -55,19 +54,20 @@ def displacement_weights(
 def mean_displacement(
     weights: Float[Array, "*shape h w p"],
 ) -> tuple[Float[Array, "*shape h w 2"], Float[Array, "*shape h w"]]:
-    """The displacement that weights expect (the soft-argmax of optical flow networks), and how sure they are.
+    """Computes the expected displacement (the soft-argmax of optical flow networks) and its confidence.
 
-    Near the border what is left points inwards, so that a patch of which nothing is known would seem to move there: the
-    mean of the displacements that are left, times one minus the confidence, is subtracted. Of a certain displacement
-    mixed with a flat rest, in shares of the confidence and one minus it, the certain share remains, as it does away
-    from the border, where nothing is subtracted; in general that is an approximation.
+    Near the border, the remaining displacements point inwards, so that a patch without information would seem to move
+    there. Therefore the mean of the remaining displacements, times one minus the confidence, is subtracted. For a
+    certain displacement mixed with a flat rest, in shares of the confidence and one minus it, the certain share
+    remains. This is also the result away from the border, where nothing is subtracted. In general it is an
+    approximation.
 
     Args:
       weights: of `displacement_weights`.
 
     Returns:
-      The displacement to the right and down, in patches, and the confidence: one minus the entropy in parts of the
-      entropy of knowing nothing, from 0 (all displacements are equally likely) to 1 (one is certain).
+      The displacement to the right and down, in patches, and the confidence: one minus the entropy relative to the
+      uniform distribution, from 0 (all displacements are equally likely) to 1 (one is certain).
     """
     window = math.isqrt(weights.shape[-1])
     shift = np.arange(window, dtype=np.float32) - window // 2
@@ -84,7 +84,7 @@ def mean_displacement(
 
 
 def window_of(cost_volume: CostVolume) -> int:
-    """The side of the neighbourhood of a cost volume.
+    """Returns the side of a cost volume's neighbourhood.
 
     Args:
       cost_volume: see `displacement_weights`.

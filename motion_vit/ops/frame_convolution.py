@@ -17,9 +17,9 @@ def frame_convolution(
 ) -> Float[Array, "b t h2 w2 features"]:
     """Convolves each frame with zero padding of half the kernel, as PyTorch's `Conv2d(padding=k // 2)` does.
 
-    Frames are folded into the batch. Only for the platform "portable" (`motion_vit.ops.platform`), which programs are
-    made for that split frames over devices, they stay an axis of their own: devices that hold parts of the clips and
-    parts of their frames hold no contiguous part of the two together.
+    Frames are folded into the batch, except for the platform "portable" (`motion_vit.ops.platform`), the target of
+    programs that split frames over devices. There frames keep an axis of their own: devices that hold parts of the
+    clips and parts of their frames hold no contiguous part of the two together.
 
     Args:
       x: clips.
@@ -53,10 +53,10 @@ def frame_convolution(
 def _convolve_patches(
     x: Video, kernel: Float[Array, "kh kw c features"], stride: int
 ) -> Float[Array, "b t h2 w2 features"]:
-    """The convolution as one product of matrices, of patches that overlap.
+    """Convolves by one matrix product, of overlapping patches.
 
-    Where the output is smaller than the kernel, XLA's convolution on CPU or its gradient is a loop over single numbers,
-    eighty times slower than this (512 channels on 2 x 2 positions, 16 frames: 600 ms, and 7 ms so).
+    Where the output is smaller than the kernel, XLA's convolution on CPU or its gradient is a loop over single numbers.
+    It takes eighty times as long (512 channels on 2 x 2 positions, 16 frames: 600 ms instead of 7 ms).
     """
     rows, columns, channels, features = kernel.shape
     high, wide = (-(-size // stride) for size in x.shape[2:4])
@@ -73,7 +73,7 @@ def _convolve_patches(
 
 
 def halve_frames(x: Video) -> Float[Array, "b t h2 w2 c"]:
-    """Means of 2 x 2 positions; a last odd row or column is left out (PyTorch's `AvgPool2d(2)`).
+    """Averages 2 x 2 positions; ignores a last odd row or column (PyTorch's `AvgPool2d(2)`).
 
     Args:
       x: clips of at least 2 x 2 positions.
@@ -106,7 +106,7 @@ def resize_frames_nearest(x: Video, height: int, width: int) -> Float[Array, "b 
 
 
 def _repeat(x: Video, axis: int, counts: list[int]) -> Video:
-    """Repeats each position as often as its count says, by copies of runs of equal counts: gathers are slow."""
+    """Repeats each position as its count says, by copying runs of equal counts, because gathers are slow."""
     pieces = []
     start = 0
     while start < len(counts):

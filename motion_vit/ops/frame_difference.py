@@ -8,9 +8,9 @@ Frames = Float[Array, "b t *rest"]
 
 
 def frame_difference(x: Frames) -> Frames:
-    """What the next frame adds: frame `t` of the result is `x[t + 1] - x[t]`.
+    """Subtracts each frame from the next: frame `t` of the result is `x[t + 1] - x[t]`.
 
-    After the last frame comes a frame of zeros, so that the last one of the result is `-x[t]` (M2A, arXiv 2111.09976;
+    The frame after the last counts as zeros, so that the last one of the result is `-x[t]` (M2A, arXiv 2111.09976;
     `Motion` in the authors' `ops/temporal_shift.py`).
 
     Args:
@@ -23,14 +23,14 @@ def frame_difference(x: Frames) -> Frames:
 
 
 def neighbour_difference(x: Frames, neighbour: Frames, *, offset: int) -> Frames:
-    """How a neighbouring frame differs: frame `t` of the result is `neighbour[t + offset] - x[t]`.
+    """Subtracts each frame from a neighbour: frame `t` of the result is `neighbour[t + offset] - x[t]`.
 
     Frames without a neighbour get zero (TEA, arXiv 2004.01398, and TDN, arXiv 2012.10071, where `neighbour` is a
     convolution of `x`).
 
     Args:
       x: features of a clip.
-      neighbour: what the neighbouring frames are compared by, of the shape of `x`.
+      neighbour: features of the neighbouring frames, of the shape of `x`.
       offset: distance to the neighbour in frames; negative for an earlier one.
 
     Returns:

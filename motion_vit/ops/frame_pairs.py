@@ -1,12 +1,12 @@
 """Pairs of frames of a clip, for `motion_vit.ops.cost_volume`.
 
-A clip of `T` frames has `T - |offset|` pairs of a query frame and the key frame `offset` later; the last pair serves
-the frames without a partner too, which is exact because the authors repeat it (`Attention` with
+A clip of `T` frames has `T - |offset|` pairs of a query frame and the key frame `offset` later. The last pair also
+serves the frames without a partner. This is exact, because the authors repeat it (`Attention` with
 `attn_type="extra_attn64"` in the EMIM authors' `slowfast/models/uniformer.py`).
 
 `T - |offset|` pairs do not split evenly over devices that hold equal parts of the frames: the compiler would gather the
-clip to cut it. `pair_all_frames` and `repeat_nearest_pair` therefore keep `T` frames throughout, for `|offset|` pairs
-more arithmetic, and move frames by shifts alone, of which the compiler makes an exchange of the frames at the borders.
+clip to cut it. Therefore `pair_all_frames` and `repeat_nearest_pair` keep `T` frames throughout, for the arithmetic of
+`|offset|` more pairs, and only shift frames, which compiles to an exchange of frames at the borders.
 """
 
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ def repeat_last_pair(pairs: Pairs, *, offset: int = 1) -> Frames:
 
 
 def pair_all_frames(query: Frames, key: Frames, value: Frames, *, offset: int = 1) -> tuple[Frames, Frames, Frames]:
-    """The same pairs as `pair_frames` at the places of their query frames; the other places hold keys of zero.
+    """Makes the pairs of `pair_frames` at the places of their query frames; the other places hold keys of zero.
 
     Args:
       query: queries of a clip of `t` frames.
@@ -56,8 +56,7 @@ def pair_all_frames(query: Frames, key: Frames, value: Frames, *, offset: int = 
       offset: distance to the key frame, in frames; negative pairs each frame with an earlier one.
 
     Returns:
-      Queries, keys and values of `t` pairs, of which `repeat_nearest_pair` replaces the results of those without a
-      partner.
+      Queries, keys and values of `t` pairs; `repeat_nearest_pair` replaces the results of frames without a partner.
 
     Raises:
       ValueError: the clip has no such pair.
@@ -78,7 +77,7 @@ def repeat_nearest_pair(pairs: Frames, *, offset: int = 1) -> Frames:
 
 
 def shift_frames(x: Frames, offset: int) -> Frames:
-    """Frame `t` of the result is frame `t + offset` of `x`, or zero where the clip has none."""
+    """Shifts frames: frame `t` of the result is frame `t + offset` of `x`, or zero where the clip has none."""
     # One pad with a negative edge: over devices that split the frames, an exchange of the frames at the borders.
     edges = [(0, 0, 0)] * x.ndim
     edges[1] = (-offset, offset, 0)

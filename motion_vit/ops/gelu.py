@@ -27,8 +27,8 @@ _ERF_IS_ONE = 3.7439211627767994
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Applies GELU to every element, in float32 or better.
 
-    It is written with erf, as PyTorch's is: the erfc of `jax.nn.gelu` takes XLA several passes over the array on CPU.
-    The gradient is given by hand, so that only `x` is kept for it.
+    It uses erf, as PyTorch does: the erfc of `jax.nn.gelu` takes XLA several passes over the array on CPU. The gradient
+    is written by hand, so that only `x` is kept for it.
     """
     wide = x.astype(accumulation_dtype(x.dtype))
     return (wide * _normal_distribution(wide)).astype(x.dtype)

@@ -1,7 +1,7 @@
-"""Self-attention of every token with every token of a clip.
+"""Self-attention among all tokens of a clip.
 
 The models here have few heads (one per 64 channels) and long sequences (3136 tokens for 16 frames of 14 x 14), so that
-the attention weights, not the projections, decide memory.
+memory depends on the attention weights, not on the projections.
 """
 
 import functools
@@ -34,26 +34,26 @@ Tokens = Float[Array, "b n heads d"]
 
 
 def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementation: str | None = None) -> Tokens:
-    """Softmax attention with scale `d ** -0.5`; the softmax is in float32.
+    """Computes softmax attention with scale `d ** -0.5`; the softmax is in float32.
 
     Args:
-      query: queries.
-      key: keys.
-      value: values.
-      implementation: "xla" and "cudnn" are those of `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on
-        NVIDIA GPUs); "chunked" works on one head and some queries at a time and recomputes the weights in the backward
-        pass, so that the weights of a long clip are never held at once. "clipwise" does so too, but with all heads of
-        a clip at a time (TPU). Of these two, each device of the mesh that is set computes its own clips. "stacked"
-        multiplies stacks of matrices whose last two axes are rows and columns, so that neither CPUs nor runtimes of
-        other formats transpose the weights. "pallas" is one kernel for TPU that keeps the weights on the chip; it was
-        compiled for TPUs and interpreted on CPU, but has not run on one yet. None chooses by platform, dtype and
-        length, among the others.
+      query: not yet scaled, `[b, n, heads, d]`.
+      key: `[b, m, heads, d]`.
+      value: `[b, m, heads, d]`.
+      implementation: None chooses by platform, dtype and length, without "pallas". "xla" and "cudnn" are those of
+        `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on NVIDIA GPUs). "chunked" works on one head and some
+        queries at a time and recomputes the weights in the backward pass, so that the weights of a long clip are never
+        held at once. "clipwise" does so, too, but with all heads of a clip at a time (TPU). With these two, each device
+        of the current mesh computes its own clips. "stacked" multiplies stacks of matrices whose last two axes are rows
+        and columns, so that neither CPUs nor runtimes of other formats transpose the weights. "pallas" is one kernel
+        for TPU that keeps the weights on the chip. It was compiled for TPUs and interpreted on CPU, but has not run on
+        a TPU yet.
 
     Returns:
       Output of the shape and dtype of `query`.
 
     Raises:
-      ValueError: shapes that do not agree, an unknown implementation, or one that cannot do what it is given.
+      ValueError: shapes do not agree, or the implementation is unknown or does not support the arguments.
     """
     if (
         query.ndim != 4
@@ -95,7 +95,7 @@ def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> T
 
 
 def attention_weights(query: Tokens, key: Tokens) -> Float[Array, "b heads n m"]:
-    """The weights that `global_attention` applies to the values, in float32: for looking at, quadratic in memory."""
+    """Computes the weights of `global_attention`, in float32, for inspection; quadratic in memory."""
     dtype = accumulation_dtype(query.dtype)
     logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key, preferred_element_type=dtype)
     return jax.nn.softmax(logits, axis=-1)

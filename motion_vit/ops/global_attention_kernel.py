@@ -1,10 +1,10 @@
 """Global attention as one Pallas kernel for TPU, forward and backward.
 
-XLA writes the attention weights to memory several times over, and they are hundreds of times as large as the queries.
-The kernel keeps them on the chip. A program takes some queries and all keys and values of as many heads of a clip as
-fill the lanes; while it goes on to the next queries the keys and values stay, so that each array is read once. Heads
-lie side by side, as the linear layer before leaves them. As a program sees whole rows of weights, the backward kernel
-needs nothing of the forward one: it computes the weights again.
+XLA writes the attention weights to memory several times, and they are hundreds of times as large as the queries. The
+kernel keeps them on the chip. A program takes some queries, and all keys and values of as many heads of a clip as fill
+the lanes. While it goes on to the next queries, the keys and values stay, so that each array is read once. Heads lie
+side by side, as the linear layer before leaves them. A program sees whole rows of weights, so the backward kernel
+recomputes the weights without help from the forward one.
 """
 
 import functools
@@ -39,21 +39,21 @@ Tokens = Float[Array, "b n heads*d"]
 def global_attention_kernel(
     query: Float[Array, "b n heads d"], key: Float[Array, "b m heads d"], value: Float[Array, "b m heads d"]
 ) -> Float[Array, "b n heads d"]:
-    """`motion_vit.ops.global_attention.global_attention` as a kernel, for checked arguments.
+    """Computes `motion_vit.ops.global_attention.global_attention` in a kernel, for checked arguments.
 
-    Where a mesh of several devices is set, each of them runs it on its share of the clips. On CPU the kernel is
-    interpreted, which is slow and for tests.
+    On a mesh of several devices, each runs it on its share of the clips. On CPU the kernel is interpreted, which is
+    slow and meant for tests.
 
     Args:
       query: queries, not yet scaled.
-      key: keys.
-      value: values.
+      key: `[b, m, heads, d]`.
+      value: `[b, m, heads, d]`.
 
     Returns:
-      The output, in the dtype of `query`.
+      Attention output, in the dtype of `query`.
 
     Raises:
-      ValueError: another platform or dtype, or more tokens than fit the chip.
+      ValueError: the platform or the dtype is not supported, or there are more tokens than fit the chip.
     """
     batch, tokens, heads, features = query.shape
     platform = kernel_platform(query.dtype)
@@ -69,15 +69,15 @@ def global_attention_kernel(
 
 
 class _Form(NamedTuple):
-    """What a program is compiled for.
+    """The static arguments that a program is compiled for.
 
     Attributes:
-      queries: of a clip.
-      keys: of a clip.
-      heads: of the layer.
-      features: of a head.
-      group: heads of a program.
-      chunk: queries of a program.
+      queries: number of queries of a clip.
+      keys: number of keys of a clip.
+      heads: number of heads of the layer.
+      features: channels of a head.
+      group: number of heads per program.
+      chunk: number of queries per program.
       interpret: whether the kernel is interpreted.
     """
 
@@ -95,7 +95,7 @@ class _Form(NamedTuple):
         return self.group * self.features
 
     def grid(self, clips: int) -> tuple[int, int, int]:
-        """Programs along clips, groups of heads and chunks of queries. The last ones may have less to do."""
+        """Counts programs along clips, groups of heads and chunks of queries. The last ones may have less to do."""
         return clips, pl.cdiv(self.heads, self.group), pl.cdiv(self.queries, self.chunk)
 
 
@@ -108,7 +108,9 @@ def _form(queries: int, keys: int, heads: int, features: int, *, interpret: bool
 
 
 def _clip_bytes(form: _Form, dtype: DTypeLike) -> int:
-    """Memory of keys, values and their gradients, all of them twice as programs follow each other, and of the sums."""
+    """Counts the bytes of keys, values and their gradients, each twice as programs follow each other, and of the
+    sums.
+    """
     channels = pl.cdiv(form.lanes, _LANES) * _LANES
     return form.keys * channels * (8 * jnp.dtype(dtype).itemsize + 2 * 4)
 
@@ -159,7 +161,7 @@ _attend.defvjp(_attend_forward, _attend_backward)
 
 
 def _specs(form: _Form) -> tuple[pl.BlockSpec, pl.BlockSpec]:
-    """The blocks of queries, and of keys, that a program sees."""
+    """Makes the block specs of queries and of keys."""
     queries = pl.BlockSpec((1, form.chunk, form.lanes), lambda clip, group, chunk: (clip, chunk, group))
     keys = pl.BlockSpec((1, form.keys, form.lanes), lambda clip, group, chunk: (clip, 0, group))
     return queries, keys
@@ -174,7 +176,7 @@ def _for_each_head(form: _Form, work: Callable[[slice], None]) -> None:
 
 
 def _exponentials(query: Array, key: Array) -> tuple[Array, Array]:
-    """The attention weights but for a factor, and the inverse of their sums."""
+    """Computes the attention weights except for a factor, and the inverse of their sums."""
     logits = dot(query, key, (1, 1))
     exponentials = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
     return exponentials, 1 / jnp.sum(exponentials, axis=1, keepdims=True)
@@ -214,7 +216,7 @@ def _backward_kernel(
         value_sum[...] = jnp.zeros_like(value_sum)
 
     def existing(rows: Array) -> Array:
-        """Zeros in place of what lies behind the last query."""
+        """Replaces rows behind the last query by zeros."""
         if form.queries % form.chunk == 0:
             return rows
         place = chunk * form.chunk + lax.broadcasted_iota(jnp.int32, rows.shape, 0)

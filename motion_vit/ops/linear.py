@@ -10,9 +10,9 @@ def linear(
 ) -> Float[Array, "*batch outputs"]:
     """Applies `x @ kernel + bias` to every token.
 
-    On CPU the leading axes are flattened first: for the gradient of the kernel of a product with several of them XLA
-    transposes all activations, which takes eight times as long as the product. LiteRT refuses products with several of
-    them where some are of length 1. Elsewhere they stay, so that a compiler can shard them.
+    On CPU the leading axes are flattened first. Otherwise XLA transposes all activations for the gradient of the
+    kernel, which takes eight times as long as the product. LiteRT refuses products with several leading axes where some
+    are of length 1. Elsewhere they stay, so that a compiler can shard them.
     """
     batch = x.shape[:-1]
     if current_platform() in ("cpu", "litert"):

@@ -12,12 +12,12 @@ Pooled = Float[Array, "b t h2 w2 c"]
 
 
 def max_pool_frames(x: Video) -> Pooled:
-    """The largest of 3 x 3 positions around every second one, as PyTorch's `MaxPool2d(3, 2, padding=1)` gives it.
+    """Takes the largest of 3 x 3 positions around every second one, as PyTorch's `MaxPool2d(3, 2, padding=1)`.
 
-    On CPU the gradient goes through shifted maxima instead of XLA's scatter, which takes three times as long (8 frames
-    of 112 x 112 x 64 on two busy cores, both passes: 424 ms, and 120 ms so). Equal largest positions share the gradient
-    there; elsewhere the first takes it, as in PyTorch. Behind a ReLU, which gives zeros no gradient, that makes a
-    difference only for equal positive values.
+    On CPU the gradient uses shifted maxima instead of XLA's scatter, which takes three times as long (8 frames of 112 x
+    112 x 64 on two busy cores, both passes: 424 ms instead of 120 ms). Equal largest positions share the gradient
+    there; elsewhere the first takes it, as in PyTorch. Behind a ReLU, which gives zeros no gradient, this matters only
+    for equal positive values.
 
     Args:
       x: clips.
@@ -34,7 +34,7 @@ def _pool(x: Video) -> Pooled:
 
 
 def _pool_by_shifts(x: Video) -> Pooled:
-    """The same as maxima of shifted rows, then of shifted columns."""
+    """Pools by maxima of shifted rows, then of shifted columns."""
     for axis in (2, 3):
         size = x.shape[axis]
         edges = [(0, 0, 0)] * x.ndim

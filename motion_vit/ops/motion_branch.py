@@ -9,10 +9,10 @@ class MotionBranch(NamedTuple):
     """Weights of the motion branch, shared by all heads: `P -> 4P -> d` with a QuickGELU between.
 
     Attributes:
-      hidden_kernel: `[P, hidden]`, where `P = K * K`.
-      hidden_bias: `[hidden]`.
-      output_kernel: `[hidden, d]`.
-      output_bias: `[d]`.
+      hidden_kernel: shape `[P, hidden]`, where `P = K * K`.
+      hidden_bias: shape `[hidden]`.
+      output_kernel: shape `[hidden, d]`, of all heads.
+      output_bias: shape `[d]`, of all heads.
     """
 
     hidden_kernel: Float[Array, "p hidden"]

@@ -1,8 +1,8 @@
-"""Position and time embeddings at other sizes than they were learned for, by nearest neighbours.
+"""Resizes position and time embeddings by nearest neighbours.
 
 Source: `forward_features` in TimeSformer's `timesformer/models/vit.py`, which calls PyTorch's
-`F.interpolate(mode="nearest")`. Where the authors load weights (`load_pretrained` in `helpers.py`) they resize the
-positions as one row instead of as rows and columns, which mixes up the rows; here both are two-dimensional.
+  `F.interpolate(mode="nearest")`. Where the authors load weights (`load_pretrained` in `helpers.py`), they resize the
+  positions as one row, which mixes up rows of patches; this module resizes in two dimensions.
 """
 
 import math
@@ -20,11 +20,11 @@ def resize_position_embedding(
 
     Args:
       embedding: the entry of the class token, then those of the patches, row after row.
-      rows: rows of patches that are wanted.
-      columns: columns of patches that are wanted.
+      rows: new number of rows of patches.
+      columns: new number of columns of patches.
 
     Returns:
-      The entry of the class token as it was, then those of `rows * columns` patches. Itself, if it fits.
+      The unchanged entry of the class token, then those of `rows * columns` patches. The embedding itself, if it fits.
 
     Raises:
       ValueError: the patches of `embedding` do not form a square.
@@ -44,12 +44,12 @@ def resize_position_embedding(
 
 
 def resize_time_embedding(embedding: Float[Array, "t c"], frames: int) -> Float[Array, "frames c"]:
-    """Resizes a time embedding to a number of frames; it is returned itself if it fits."""
+    """Resizes a time embedding to a number of frames; returns it unchanged if it fits."""
     return _resize_axis(embedding, frames, axis=0)
 
 
 def nearest_indices(size: int, new_size: int) -> list[int]:
-    """The entry of an axis of `size` that each of `new_size` entries copies, as PyTorch computes it: in float32."""
+    """Returns the entry of an axis of `size` that each of `new_size` entries copies, in float32 as PyTorch."""
     scale = np.float32(size) / np.float32(new_size)
     indices = np.floor(np.arange(new_size, dtype=np.float32) * scale).astype(int)
     return np.minimum(indices, size - 1).tolist()

@@ -1,10 +1,10 @@
 """Inner products with, and weighted sums over, the window around every query in a paired frame.
 
-Several forms of the same two maps, of which `motion_vit.ops.cost_volume` makes attention: "affinity" takes the inner
-product of each query with the `K x K` keys around its own place, "aggregate" sums the values there with given weights.
-Keys and values outside the image are a constant (`motion_vit.ops.window_geometry`). All but the gathering reference
-compute the products of all pairs of a frame or strip, which are matrix products, and take the band of the window out of
-them.
+The module holds several forms of the same two maps, of which `motion_vit.ops.cost_volume` makes attention. "affinity"
+takes the inner product of each query with the `K x K` keys around its own place; "aggregate" sums the values there with
+given weights. Keys and values outside the image are a constant (`motion_vit.ops.window_geometry`). All forms except the
+gathering reference compute the products of all pairs of a frame or strip, which are matrix products, and take the band
+of the window out of them.
 """
 
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def _band_of_rows(pairs: Float[Array, "*batch i y rest"], window: int) -> Float[
 
 
 def _rows_of_band(band: Float[Array, "*batch i k rest"], columns: int) -> Float[Array, "*batch i y rest"]:
-    """The transpose of `_band_of_rows`: puts the band back on the diagonals of a matrix of `columns` columns."""
+    """Puts the band back on the diagonals of a matrix of `columns` columns: the transpose of `_band_of_rows`."""
     *batch, rows, window, rest = band.shape
     wide = jnp.pad(band, [(0, 0)] * len(batch) + [(0, 0), (0, columns + 1 - window), (0, 0)])
     flat = wide.reshape(*batch, rows * (columns + 1), rest)[..., : rows * columns, :]
@@ -105,7 +105,7 @@ def _take_band(pairs: Float[Array, "*batch i j y x"], window: int) -> Float[Arra
 
 
 def _put_band(band: Float[Array, "*batch i j p"], key_rows: int, key_columns: int) -> Float[Array, "*batch i j y x"]:
-    """The transpose of `_take_band`."""
+    """Puts the band back into all pairs: the transpose of `_take_band`."""
     *batch, rows, columns, displacements = band.shape
     lead, window = len(batch), round(displacements**0.5)
     by_row = jnp.moveaxis(band.reshape(*batch, rows, columns, window, window), lead + 2, lead + 1)
@@ -201,8 +201,9 @@ def _strip_aggregate(weights: Band, value: Heads, window: int) -> Heads:
 
 
 def _key_of_displacement(height: int, width: int, window: int) -> Int[np.ndarray, "q p"]:
-    """The flat key index that each query reaches by each displacement (0 where it leaves the image: masked by the
-    caller).
+    """Returns the flat key index that each query reaches by each displacement.
+
+    It is 0 where the displacement leaves the image: callers mask it.
     """
     radius = window // 2
     shift = np.arange(window) - radius
@@ -213,7 +214,7 @@ def _key_of_displacement(height: int, width: int, window: int) -> Int[np.ndarray
 
 
 def _take_last(x: Float[Array, "*batch q n"], index: Int[np.ndarray, "q m"], keep: Bool[np.ndarray, "q m"]) -> Array:
-    """`x[..., q, index[q, m]]` where `keep`, else zero."""
+    """Takes `x[..., q, index[q, m]]` where `keep`, else zero."""
     lead = (1,) * (x.ndim - 2)
     taken = jnp.take_along_axis(x, jnp.asarray(index).reshape(*lead, *index.shape), axis=-1, mode="promise_in_bounds")
     return jnp.where(jnp.asarray(keep).reshape(*lead, *keep.shape), taken, jnp.zeros((), x.dtype))
@@ -222,9 +223,9 @@ def _take_last(x: Float[Array, "*batch q n"], index: Int[np.ndarray, "q m"], kee
 def _make_band_by_indexing(
     height: int, width: int, window: int
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """Two maps between all pairs `[..., q, k]` and the band `[..., q, p]`, each the other's transpose.
+    """Makes two maps between all pairs `[..., q, k]` and the band `[..., q, p]`, each the other's transpose.
 
-    Each pair belongs to one displacement at most, so the transpose of either map is a gather as well. Autodiff would
+    Each pair belongs to at most one displacement, so the transpose of either map is a gather as well. Autodiff would
     make it a scatter, which is far slower on CPU and not deterministic on GPU.
     """
     take_index = _key_of_displacement(height, width, window)
@@ -274,7 +275,7 @@ IMPLEMENTATIONS = tuple(_FORMS)
 
 
 def choose_form(name: str | None, height: int, width: int) -> Form:
-    """The form of a name in `IMPLEMENTATIONS`, or the best for this platform and frames of `height x width` tokens."""
+    """Returns the form of a name in `IMPLEMENTATIONS`, or the best for this platform and `height x width` tokens."""
     if name is None:
         platform = current_platform()
         if platform == "any":

@@ -1,4 +1,4 @@
-"""Functions that every device of a mesh computes on its own clips."""
+"""Runs functions on every device of a mesh, each on its own clips."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,16 +9,16 @@ from jaxtyping import Array
 
 
 def on_every_device(function: Callable[..., Array], *, clips: int, split: Sequence[bool]) -> Callable[..., Array]:
-    """Splits clips over the devices of the mesh that is set.
+    """Splits clips over the devices of the current mesh.
 
-    The compiler cannot split a kernel by itself, and of a loop over clips it lets every device do all.
+    The compiler cannot split a kernel, and it makes every device compute a whole loop over clips.
 
-    Axes of the mesh that do not divide the clips are left out: along these, devices do the same.
+    Axes of the mesh that do not divide the clips are left out: devices along them compute the same.
 
     Args:
       function: a function of arrays, or of trees of them.
-      clips: how many there are.
-      split: for each argument whether it has clips along its first axis; of others every device has the whole.
+      clips: number of clips.
+      split: for each argument, whether clips are its first axis; every device gets the whole of others.
 
     Returns:
       The function, of arrays over all devices, whose result has clips along its first axis.

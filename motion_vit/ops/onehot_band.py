@@ -1,9 +1,9 @@
-"""The window around every query, taken out of all pairs of a frame by a matrix product with a one-hot array.
+"""Takes the window around every query out of all pairs of a frame, by a matrix product with a one-hot array.
 
-A TPU keeps the last two axes of an array in tiles of 8 x 128, so that the short axes of the other forms (7
-displacements, 14 columns) fill a fraction of what is moved, and it gathers slowly. A product with a constant is what it
-does best: for 5 heads and 15 pairs of 14 x 14, forward and backward, the compiler for v5e estimates a tenth of the
-cycles of pads and reshapes, and a sixth of the memory is accessed.
+A TPU stores the last two axes of an array in tiles of 8 x 128, so that the short axes of the other forms (7
+displacements, 14 columns) fill a fraction of each tile, and it gathers slowly. Products with constants are what it does
+best. For 5 heads and 15 pairs of 14 x 14, forward and backward, the compiler for v5e estimates a tenth of the cycles of
+pads and reshapes, and a sixth of the memory is accessed.
 """
 
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from motion_vit.ops.window_geometry import (
 
 
 def onehot_affinity(query: Heads, key: Heads, window: int) -> Band:
-    """Inner products of each query with the keys of its window; see `motion_vit.ops.neighbourhood.Form`."""
+    """Computes inner products of each query with the keys of its window; see `motion_vit.ops.neighbourhood.Form`."""
     dtype = accumulation_dtype(query.dtype)
     pairs = jnp.einsum("bnhqd,bnhkd->bnhqk", flatten_space(query), flatten_space(key), preferred_element_type=dtype)
     selection = _selection(query.shape[3], query.shape[4], window, dtype)
@@ -32,7 +32,7 @@ def onehot_affinity(query: Heads, key: Heads, window: int) -> Band:
 
 
 def onehot_aggregate(weights: Band, value: Heads, window: int) -> Heads:
-    """Sums of the values of each window; see `motion_vit.ops.neighbourhood.Form`."""
+    """Sums the weighted values of each window; see `motion_vit.ops.neighbourhood.Form`."""
     dtype = accumulation_dtype(value.dtype)
     selection = _selection(value.shape[3], value.shape[4], window, weights.dtype)
     pairs = jnp.einsum("bnhqp,qkp->bnhqk", flatten_space(weights), selection)
@@ -41,7 +41,7 @@ def onehot_aggregate(weights: Band, value: Heads, window: int) -> Heads:
 
 
 def _selection(height: int, width: int, window: int, dtype: jnp.dtype) -> Float[Array, "q k p"]:
-    """1 where displacement `p` leads from query `q` to key `k`; of keys outside the window all are 0."""
+    """Returns 1 where displacement `p` leads from query `q` to key `k`, all 0 for keys outside the window."""
     displacement, reached = displacement_of_key(height, width, window)
     displacements = jnp.arange(window * window, dtype=jnp.int32)[None, None, :]
     # Compared on the device: the array would be many times larger than the program.

@@ -1,4 +1,4 @@
-"""Attention of vectors to each other without projections: queries, keys and values are the vectors themselves."""
+"""Self-attention of vectors without projections: queries, keys and values are the vectors themselves."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def normalize_vectors(x: Vectors, epsilon: float = 1e-5) -> Vectors:
     """Gives every vector mean 0 and variance 1 (LayerNorm without scale and offset).
 
     Args:
-      x: vectors.
+      x: `[..., n, d]`, each normalised over `d`.
       epsilon: added to the variance.
 
     Returns:
@@ -27,10 +27,10 @@ def normalize_vectors(x: Vectors, epsilon: float = 1e-5) -> Vectors:
 
 
 def self_attention_weights(x: Vectors) -> Float[Array, "*batch n n"]:
-    """How much each vector attends to each: the softmax of their scalar products over the root of their length.
+    """Computes the softmax of the vectors' scalar products over the root of their length.
 
     Args:
-      x: vectors.
+      x: `[..., n, d]`.
 
     Returns:
       Weights in float32 or better, with a sum of 1 for each vector.
@@ -40,10 +40,10 @@ def self_attention_weights(x: Vectors) -> Float[Array, "*batch n n"]:
 
 
 def self_attention(x: Vectors) -> Vectors:
-    """The mean of all vectors for each one, by `self_attention_weights`.
+    """Averages all vectors for each one, by `self_attention_weights`.
 
     Args:
-      x: vectors.
+      x: `[..., n, d]`.
 
     Returns:
       Vectors of the shape and dtype of `x`.
@@ -52,11 +52,11 @@ def self_attention(x: Vectors) -> Vectors:
 
 
 def apply_attention_weights(weights: Float[Array, "*batch n n"], x: Vectors) -> Vectors:
-    """The means of vectors that weights give.
+    """Averages vectors with given weights.
 
     Args:
-      weights: as of `self_attention_weights`.
-      x: vectors.
+      weights: as from `self_attention_weights`.
+      x: `[..., n, d]`.
 
     Returns:
       Vectors of the shape and dtype of `x`.

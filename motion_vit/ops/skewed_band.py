@@ -1,11 +1,11 @@
-"""The window around every query, taken out of all pairs of a frame by one skew: the parts of a kernel for TPU.
+"""Takes the window around every query out of all pairs of a frame by one skew; parts of a kernel for TPU.
 
 Queries and keys are laid out on a line: rows of the image are `W + r` apart, `r = K // 2`, and the `r` places between
-the end of a row and the start of the next hold the padding of both. Key `n + u * (W + r) + v` is then the one at
-displacement `(u, v)` of query `n`, whatever `n` is, and rolling row `n` of the products of all pairs by `n` to the left
-puts every displacement into a column of its own: the band. The hardware rolls to the right alone; therefore queries are
-on the line in reverse where the band is taken out, and in order where it is put back. Products with matrices of zeros
-and ones do all of the moving, in the unit that has time to spare.
+the end of a row and the start of the next hold the padding of both. Key `n + u * (W + r) + v` is then at displacement
+`(u, v)` of query `n`, for any `n`. Rolling row `n` of the products of all pairs by `n` to the left puts every
+displacement into its own column: the band. The hardware rolls only to the right; therefore queries are in reverse on
+the line where the band is taken out, and in order where it is put back. Products with matrices of zeros and ones move
+the data, in the unit that has time to spare.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ class Line(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """From one row to the next; no two displacements may share a column."""
+        """Distance from one row to the next; no two displacements may share a column."""
         return max(self.width + self.window // 2, self.window)
 
     @property
@@ -65,15 +65,15 @@ class Line(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Matrices of zeros and ones, by which tokens get to their places on the line, and back.
+    """Matrices of zeros and ones that move tokens to their places on the line, and back.
 
     Attributes:
       in_order: `[queries, tokens]`, from tokens to their places.
-      reversed: `[queries, tokens]`, the same with the places in reverse.
-      turn: `[queries, queries]`, from one to the other.
+      reversed: `[queries, tokens]`, from tokens to their places in reverse.
+      turn: `[queries, queries]`, from one order to the other.
       keys: `[keys, tokens]`, from tokens to their places among the keys.
-      outside: `[keys, 1]`, 1 at places of keys that hold no token.
-      inside: `[1, columns]`, 1 at columns that are a displacement.
+      outside: `[keys, 1]`, 1 at places of keys without a token.
+      inside: `[1, columns]`, 1 at columns of displacements.
     """
 
     in_order: Array
@@ -85,11 +85,11 @@ class Placement(NamedTuple):
 
 
 def placement(line: Line, dtype: DTypeLike) -> Placement:
-    """The matrices of a line.
+    """Makes the matrices of a line.
 
     Args:
-      line: the line.
-      dtype: dtype of the tokens that they are multiplied with.
+      line: size of the frame and the window.
+      dtype: dtype of the tokens to be multiplied.
 
     Returns:
       The matrices; `outside` and `inside` in float32.
@@ -114,12 +114,12 @@ def placement(line: Line, dtype: DTypeLike) -> Placement:
 
 
 def keys_on_line(frame: Float[Array, "tokens c"], places: Placement) -> Float[Array, "keys c"]:
-    """Keys or values on the line, with the padding constant around them."""
+    """Puts keys or values on the line, with the padding constant around them."""
     return (dot(places.keys, frame) + PADDING_VALUE * places.outside).astype(frame.dtype)
 
 
 def take_band(every_pair: Float[Array, "reversed_queries keys"], columns: int) -> Float[Array, "reversed_queries p"]:
-    """The band of the products of all pairs, with queries in reverse. For use in a kernel.
+    """Takes the band out of the products of all pairs, with queries in reverse. For use in a kernel.
 
     Args:
       every_pair: a product for each place of a query and each of a key.
@@ -133,7 +133,7 @@ def take_band(every_pair: Float[Array, "reversed_queries keys"], columns: int) -
 
 
 def put_band(band: Float[Array, "queries p"], keys: int) -> Float[Array, "queries keys"]:
-    """The transpose of `take_band`, with queries in order. For use in a kernel.
+    """Puts the band back into all pairs, with queries in order: the transpose of `take_band`. For use in a kernel.
 
     Args:
       band: a number for each query and displacement.

@@ -1,4 +1,4 @@
-"""The temporal shift of TSM, which mixes neighbouring frames without any arithmetic."""
+"""The temporal shift of TSM, which mixes neighbouring frames without arithmetic."""
 
 import itertools
 
@@ -14,14 +14,14 @@ def temporal_shift(x: Float[Array, "b t *space c"], *, folds: int = 8) -> Float[
 
     Args:
       x: features of clips.
-      folds: of so many equal parts of the channels, the first comes from the next frame, the second from the previous
-        one, and the others stay. A part has `c // folds` channels. Where there is no such frame comes zero.
+      folds: number of equal parts of the channels. The first comes from the next frame, the second from the previous
+        one, and the others stay. A part has `c // folds` channels. Missing frames are zero.
 
     Returns:
       Features of the same shape.
 
     Raises:
-      ValueError: fewer channels than `folds`.
+      ValueError: there are fewer channels than `folds`.
     """
     channels = x.shape[-1]
     part = channels // folds

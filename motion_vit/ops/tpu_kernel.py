@@ -1,4 +1,4 @@
-"""What the Pallas kernels for TPU share: where they run, and their matrix product."""
+"""Shared parts of the Pallas kernels for TPU: supported platforms, and a matrix product."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -13,16 +13,16 @@ have 64 MB or 128."""
 
 
 def kernel_platform(dtype: DTypeLike) -> str:
-    """Refuses platforms and dtypes that the kernels are not made for.
+    """Checks that the kernels support the platform and the dtype.
 
     Args:
-      dtype: of what a kernel is given.
+      dtype: of the kernel's arguments.
 
     Returns:
       The platform, "tpu" or "cpu": on CPU a kernel is interpreted, which is slow and for tests.
 
     Raises:
-      ValueError: another platform or dtype.
+      ValueError: the platform or the dtype is not supported.
     """
     platform = current_platform()
     if platform == "portable":
@@ -40,11 +40,11 @@ def kernel_platform(dtype: DTypeLike) -> str:
 
 
 def dot(left: Array, right: Array, axes: tuple[int, int] = (1, 0)) -> Array:
-    """A matrix product in float32, of the full precision of its operands.
+    """Multiplies matrices in float32, at the full precision of their operands.
 
     Args:
       left: a matrix.
-      right: another of the same dtype.
+      right: a matrix of the same dtype.
       axes: the axis of each that is summed over.
 
     Returns:

@@ -1,10 +1,10 @@
-"""The colour operations of RandAugment on uint8 clips, each equal to Pillow's on every frame.
+"""RandAugment's colour operations on uint8 clips, each equal to Pillow's on every frame.
 
 timm and SlowFast apply Pillow's `ImageOps` and `ImageEnhance` to one frame after another, with the same strength for
-all frames of a clip. What Pillow measures in a picture (the histogram of `autocontrast` and `equalize`, the mean of
-`contrast`) is therefore measured in each frame. The results are those of Pillow to the last bit, except that OpenCV
-rounds the grey level of about one pixel in a thousand the other way: `color` then differs by one level, and a mean
-close to a half by one level in `contrast`.
+all frames of a clip. Statistics of the picture (the histogram of `autocontrast` and `equalize`, the mean of
+`contrast`) are therefore taken per frame. The results equal Pillow's to the last bit, with one exception: OpenCV
+rounds the grey level of about one pixel in a thousand the other way. There `color` differs by one level, and so does
+`contrast` where the mean is close to a half.
 
 No operation writes to the clip it is given.
 """
@@ -26,7 +26,7 @@ _TRUNCATE = -0.499
 
 
 def _rows(clip: Clip) -> UInt8[np.ndarray, "th w 3"]:
-    """All frames of a clip as one tall picture: one call of OpenCV instead of one for each frame."""
+    """Stacks the frames of a clip into one tall picture, which takes one call of OpenCV instead of one per frame."""
     frames, height, width, _ = clip.shape
     return np.ascontiguousarray(clip).reshape(frames * height, width, 3)
 
@@ -46,7 +46,7 @@ def _apply_measured_tables(clip: Clip, measure: Callable[[UInt8[np.ndarray, "h w
 
 
 def _blend_table(start: int, factor: float) -> np.ndarray:
-    """Every level, blended as in `ImageEnhance`: from the level `start` (factor 0) to itself (1) and beyond."""
+    """Returns the table of an `ImageEnhance` blend, from the level `start` (factor 0) to each level (1) and on."""
     # Pillow computes in single precision.
     blend = np.float32(start) + np.float32(factor) * (_LEVELS - start).astype(np.float32)
     return np.clip(blend, 0, 255).astype(np.uint8)
@@ -56,7 +56,7 @@ def autocontrast(clip: Clip) -> Clip:
     """Stretches every channel of every frame to the whole range, as `ImageOps.autocontrast`.
 
     Args:
-      clip: The frames.
+      clip: the frames.
 
     Returns:
       A new clip. A channel of one level stays as it is.
@@ -65,7 +65,7 @@ def autocontrast(clip: Clip) -> Clip:
 
 
 def _stretching_table(plane: UInt8[np.ndarray, "h w"]) -> np.ndarray:
-    """The levels that carry the darkest of a plane to 0 and the brightest to 255."""
+    """Returns the table that stretches a plane's darkest level to 0 and its brightest to 255."""
     low, high = int(plane.min()), int(plane.max())
     if low == high:
         return _LEVELS
@@ -77,7 +77,7 @@ def equalize(clip: Clip) -> Clip:
     """Flattens the histogram of every channel of every frame, as `ImageOps.equalize`.
 
     Args:
-      clip: The frames.
+      clip: the frames.
 
     Returns:
       A new clip. A channel with fewer than 255 pixels of other levels than its brightest stays as it is.
@@ -86,7 +86,7 @@ def equalize(clip: Clip) -> Clip:
 
 
 def _equalizing_table(plane: UInt8[np.ndarray, "h w"]) -> np.ndarray:
-    """The levels that make the histogram of a plane flat."""
+    """Returns the table that flattens the histogram of a plane."""
     histogram = cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     brightest = histogram[np.flatnonzero(histogram)[-1]]
     step = (histogram.sum() - brightest) // 255
@@ -97,10 +97,10 @@ def _equalizing_table(plane: UInt8[np.ndarray, "h w"]) -> np.ndarray:
 
 
 def invert(clip: Clip) -> Clip:
-    """The negative, as `ImageOps.invert`.
+    """Inverts every level, as `ImageOps.invert`.
 
     Args:
-      clip: The frames.
+      clip: the frames.
 
     Returns:
       A new clip.
@@ -112,8 +112,8 @@ def posterize(clip: Clip, bits: int) -> Clip:
     """Keeps the highest bits of every level, as `ImageOps.posterize`.
 
     Args:
-      clip: The frames.
-      bits: How many of the 8 bits to keep. At 0 and below the clip is black, as in the versions of Pillow that the
+      clip: the frames.
+      bits: how many of the 8 bits to keep. At 0 and below the clip is black, as in the versions of Pillow that the
         recipes were made with (today's refuses 0).
 
     Returns:
@@ -126,8 +126,8 @@ def solarize(clip: Clip, threshold: int) -> Clip:
     """Inverts the levels from a threshold on, as `ImageOps.solarize`.
 
     Args:
-      clip: The frames.
-      threshold: The least level that is inverted; from 256 on none is.
+      clip: the frames.
+      threshold: the least level that is inverted; from 256 on none is.
 
     Returns:
       A new clip.
@@ -139,8 +139,8 @@ def solarize_add(clip: Clip, amount: int) -> Clip:
     """Brightens the darker half of the levels, as `solarize_add` in timm's auto_augment.py.
 
     Args:
-      clip: The frames.
-      amount: What is added to the levels below 128; at least 0.
+      clip: the frames.
+      amount: what is added to the levels below 128; at least 0.
 
     Returns:
       A new clip.
@@ -152,8 +152,8 @@ def brightness(clip: Clip, factor: float) -> Clip:
     """Blends from black (factor 0) to the clip (1) and beyond, as `ImageEnhance.Brightness`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip.
@@ -165,8 +165,8 @@ def contrast(clip: Clip, factor: float) -> Clip:
     """Blends from each frame's mean grey (factor 0) to the frame (1) and beyond, as `ImageEnhance.Contrast`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip.
@@ -180,8 +180,8 @@ def color(clip: Clip, factor: float) -> Clip:
     """Blends from the grey clip (factor 0) to the clip (1) and beyond, as `ImageEnhance.Color`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip.
@@ -195,8 +195,8 @@ def sharpness(clip: Clip, factor: float) -> Clip:
     """Blends from the smoothed clip (factor 0) to the clip (1) and beyond, as `ImageEnhance.Sharpness`.
 
     Args:
-      clip: The frames.
-      factor: The share of the clip; at least 0.
+      clip: the frames.
+      factor: the share of the clip; at least 0.
 
     Returns:
       A new clip. The outermost pixels of the frames stay as they are, as Pillow does not smooth them.

@@ -1,4 +1,4 @@
-"""Crops and sizes of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
+"""Crops and resizing of clips, on uint8 frames with OpenCV: one draw for all frames of a clip."""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ def resize_frames(clip: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -
     """Resizes every frame bilinearly, as the authors' loaders do.
 
     Args:
-      clip: The frames.
-      height: Height of the result in pixels.
-      width: Width of the result in pixels.
+      clip: the frames.
+      height: height of the result in pixels.
+      width: width of the result in pixels.
 
     Returns:
       The resized clip, or the clip itself where it has this size.
@@ -67,11 +67,11 @@ def random_resized_crop(
     """Cuts one random box out of all frames and resizes it to a square.
 
     Args:
-      clip: The frames.
-      size: Side of the result in pixels.
-      scale: Least and greatest share of the picture's area; the share is uniform.
-      ratio: Least and greatest width / height of the box; its logarithm is uniform.
-      rng: Source of the draw.
+      clip: the frames.
+      size: side of the result in pixels.
+      scale: least and greatest share of the picture's area; the share is uniform.
+      ratio: least and greatest width / height of the box; its logarithm is uniform.
+      rng: source of the draw.
 
     Returns:
       The square clip.
@@ -93,11 +93,11 @@ def multi_scale_crop(
     the scales, never more than one step of the scales apart.
 
     Args:
-      clip: The frames.
-      size: Side of the result in pixels.
-      scales: Sides of the boxes as shares of the picture's shorter side, from large to small; 1, 0.875, 0.75 and 0.66
+      clip: the frames.
+      size: side of the result in pixels.
+      scales: sides of the boxes as shares of the picture's shorter side, from large to small; 1, 0.875, 0.75 and 0.66
         in TSN and TSM.
-      rng: Source of the draw.
+      rng: source of the draw.
 
     Returns:
       The square clip.
@@ -120,8 +120,8 @@ def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np
     """Resizes all frames so that the shorter side has `size` pixels and the shape is kept.
 
     Args:
-      clip: The frames.
-      size: The shorter side of the result in pixels.
+      clip: the frames.
+      size: the shorter side of the result in pixels.
 
     Returns:
       The resized clip; the longer side is rounded down.
@@ -130,7 +130,7 @@ def resize_short_side(clip: UInt8[np.ndarray, "t h w 3"], size: int) -> UInt8[np
 
 
 def short_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width of a picture of which `resize_short_side` makes the shorter side `size`."""
+    """Returns the height and width that `resize_short_side` gives a picture for the short side `size`."""
     if height <= width:
         return size, size * width // height
     return size * height // width, size
@@ -140,15 +140,15 @@ def crop_views(clip: UInt8[np.ndarray, "t h w 3"], size: int, crops: int) -> UIn
     """Cuts the square crops of a test along the longer side.
 
     Args:
-      clip: The frames, no side shorter than `size`.
-      size: Side of the crops in pixels.
+      clip: the frames, no side shorter than `size`.
+      size: side of the crops in pixels.
       crops: 1 for the centre; 3 for left, centre and right (top, centre and bottom of an upright picture).
 
     Returns:
       The crops, stacked.
 
     Raises:
-      ValueError: Another number of crops, or a clip smaller than the crops.
+      ValueError: another number of crops, or a clip smaller than the crops.
     """
     height, width = clip.shape[1:3]
     if min(height, width) < size:
@@ -160,7 +160,7 @@ def crop_views(clip: UInt8[np.ndarray, "t h w 3"], size: int, crops: int) -> UIn
 
 
 def crop_corners(height: int, width: int, size: int, crops: int) -> list[tuple[int, int]]:
-    """The upper left corners of the crops that `crop_views` cuts out of a picture, (top, left)."""
+    """Returns the upper left corners, (top, left), of the crops that `crop_views` cuts."""
     places = (0.5,) if crops == 1 else (0.0, 0.5, 1.0)
     directions = [(place, 0.5) if height > width else (0.5, place) for place in places]
     return [

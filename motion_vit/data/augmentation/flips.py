@@ -1,4 +1,4 @@
-"""Mirrors clips left to right, and with them the labels that say left or right."""
+"""Mirrors clips left to right, together with labels that say left or right."""
 
 import collections
 import re
@@ -24,8 +24,8 @@ def random_horizontal_flip(
     """Mirrors all frames of the clip left to right, with probability one half.
 
     Args:
-      clip: The frames.
-      rng: Source of the draw.
+      clip: the frames.
+      rng: source of the draw.
 
     Returns:
       The clip or a mirrored view of it.
@@ -34,7 +34,7 @@ def random_horizontal_flip(
 
 
 def _one_spelling(name: str) -> str:
-    """A name without capitals and with one word for the turn against the clock."""
+    """Normalizes a name: lower case, and one spelling of counterclockwise."""
     return _COUNTERCLOCKWISE.sub("counterclockwise", name.casefold())
 
 
@@ -46,7 +46,7 @@ def mirrored_labels(label_names: Sequence[str]) -> Int[np.ndarray, " classes"]:
     Forward" (Jester) has no such word and stays what it is.
 
     Args:
-      label_names: The names of the classes.
+      label_names: in the order of the class numbers.
 
     Returns:
       The class of the mirror image of each class; -1 where none is named so, or more than one: clips of these
@@ -68,10 +68,10 @@ def random_label_aware_flip(
     """Mirrors all frames of a clip left to right and its label with them, with probability one half.
 
     Args:
-      clip: The frames.
-      label: The class of the clip.
-      mirrored: The classes' mirror images, from `mirrored_labels`.
-      rng: Source of the draw.
+      clip: the frames.
+      label: the class of the clip.
+      mirrored: the classes' mirror images, from `mirrored_labels`.
+      rng: source of the draw.
 
     Returns:
       The clip, or a mirrored view of it, and its class. A clip whose class has no mirror image stays as it is.

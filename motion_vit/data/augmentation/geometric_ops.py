@@ -4,10 +4,10 @@ The matrices and the fill are those of timm's auto_augment.py on Pillow: an outp
 frame is grey (128), any other is interpolated bicubically, with the frame continued by its outermost pixels.
 
 A shear or a translation moves whole rows or columns, so that every row is one small filter, applied to all frames at a
-time. That is three to seven times faster than OpenCV's bicubic warp, and its weights are those of Pillow: the results
-differ from Pillow's by one level at most, and seldom. Rotation is OpenCV's warp. Its cubic is a little softer than
-Pillow's (a = -0.75 for -1), it rounds positions to 1/32 pixel and levels to the nearest, where Pillow drops the
-fraction, and it mixes grey into the one or two pixels along the frame's border.
+time. That is three to seven times faster than OpenCV's bicubic warp. Its weights are Pillow's, and the results seldom
+differ from Pillow's, by one level at most. Rotation is OpenCV's warp. Its cubic is a little softer than Pillow's
+(a = -0.75 for -1). It rounds positions to 1/32 pixel and levels to the nearest, where Pillow drops the fraction, and
+it mixes grey into the one or two pixels along the frame's border.
 
 No operation writes to the clip it is given.
 """
@@ -25,7 +25,7 @@ _TRUNCATE = -0.499
 
 
 def _cubic_weights(fractions: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
-    """Pillow's cubic (a = -1): the weights of pixels -1, 0, 1 and 2 for positions between the pixels 0 and 1."""
+    """Returns Pillow's cubic weights (a = -1) of pixels -1, 0, 1 and 2 for positions between pixels 0 and 1."""
     distance = np.abs(np.arange(-1, 3) - fractions[:, None])
     near = (distance - 2) * distance**2 + 1
     far = ((5 - distance) * distance - 8) * distance + 4
@@ -66,8 +66,8 @@ def shear_x(clip: Clip, factor: float) -> Clip:
     """Shears every frame along its rows.
 
     Args:
-      clip: The frames.
-      factor: Pixels that a row's content moves left for every row that it lies lower.
+      clip: the frames.
+      factor: pixels that a row's content moves left for every row that it lies lower.
 
     Returns:
       A new clip.
@@ -79,8 +79,8 @@ def shear_y(clip: Clip, factor: float) -> Clip:
     """Shears every frame along its columns.
 
     Args:
-      clip: The frames.
-      factor: Pixels that a column's content moves up for every column that it lies further right.
+      clip: the frames.
+      factor: pixels that a column's content moves up for every column that it lies further right.
 
     Returns:
       A new clip.
@@ -92,8 +92,8 @@ def translate_x(clip: Clip, share: float) -> Clip:
     """Moves the content of every frame left.
 
     Args:
-      clip: The frames.
-      share: How far, as a share of the width; less than 0 moves it right.
+      clip: the frames.
+      share: of the width; negative values move it right.
 
     Returns:
       A new clip.
@@ -108,8 +108,8 @@ def translate_y(clip: Clip, share: float) -> Clip:
     """Moves the content of every frame up.
 
     Args:
-      clip: The frames.
-      share: How far, as a share of the height; less than 0 moves it down.
+      clip: the frames.
+      share: of the height; negative values move it down.
 
     Returns:
       A new clip.
@@ -121,8 +121,8 @@ def rotate(clip: Clip, degrees: float) -> Clip:
     """Turns the content of every frame counterclockwise around the frame's centre.
 
     Args:
-      clip: The frames.
-      degrees: How far; less than 0 turns it clockwise.
+      clip: the frames.
+      degrees: counterclockwise; negative values turn it clockwise.
 
     Returns:
       A new clip.

@@ -1,9 +1,10 @@
 """RandAugment (Cubuk et al. 2019, https://arxiv.org/abs/1909.13719) on clips, from the strings that timm reads.
 
-Operations, their strengths and the way they are drawn follow `rand_augment_transform` in timm/data/auto_augment.py and
-the version for clips in slowfast/datasets/rand_augment.py, with SlowFast's bicubic interpolation: `layers` operations
-are drawn with replacement, each is applied with the given probability, and the strength and the direction are drawn
-once for all frames. What an operation measures in the picture, it measures in each frame (see `color_ops`).
+Operations, strengths and draws follow `rand_augment_transform` in timm/data/auto_augment.py and its version for clips
+in
+slowfast/datasets/rand_augment.py, with SlowFast's bicubic interpolation. `layers` operations are drawn with
+replacement, and each is applied with the given probability. Strength and direction are drawn once for all frames;
+statistics of the picture are taken per frame (see `color_ops`).
 """
 
 import dataclasses
@@ -30,11 +31,11 @@ class _Section:
     """A section of a RandAugment string.
 
     Attributes:
-      field: The field of `RandAugment` that it sets.
-      kind: What its number is read as.
-      least: The least number.
-      greatest: The greatest number.
-      meaning: Its description in messages.
+      field: of `RandAugment`, which it sets.
+      kind: type that its number is parsed as.
+      least: lower bound of the number.
+      greatest: upper bound of the number.
+      meaning: its description in messages.
     """
 
     field: str
@@ -58,8 +59,8 @@ class Operation(NamedTuple):
     """An operation with its strength.
 
     Attributes:
-      name: Its name in timm, such as "ShearX" or "ColorIncreasing".
-      arguments: What its function in `color_ops` or `geometric_ops` takes beside the clip.
+      name: its name in timm, such as "ShearX" or "ColorIncreasing".
+      arguments: what its function in `color_ops` or `geometric_ops` takes beside the clip.
     """
 
     name: str
@@ -72,32 +73,32 @@ _OperationTable = dict[str, tuple[Callable[..., UInt8[np.ndarray, "t h w 3"]], _
 
 
 def _none(level: float, sign: int) -> tuple[float, ...]:
-    """The operation has no strength."""
+    """Returns no arguments, for an operation without a strength."""
     return ()
 
 
 def _either_way(greatest: float) -> _Strength:
-    """From nothing to `greatest`, in one of two directions."""
+    """Makes a strength from 0 to `greatest`, in one of two directions."""
     return lambda level, sign: (sign * level * greatest,)
 
 
 def _whole(greatest: int) -> _Strength:
-    """A whole number from 0 to `greatest`."""
+    """Makes an integer strength that grows from 0 to `greatest`."""
     return lambda level, sign: (int(level * greatest),)
 
 
 def _whole_falling(greatest: int) -> _Strength:
-    """A whole number from `greatest` to 0."""
+    """Makes an integer strength that falls from `greatest` to 0."""
     return lambda level, sign: (greatest - int(level * greatest),)
 
 
 def _factor(level: float, sign: int) -> tuple[float, ...]:
-    """The factor of an enhancement: 0.1 removes it almost, 1 changes nothing, 1.9 almost doubles it."""
+    """Returns the factor of an enhancement: 0.1 almost removes it, 1 changes nothing, 1.9 almost doubles it."""
     return (level * 1.8 + 0.1,)
 
 
 def _factor_increasing(level: float, sign: int) -> tuple[float, ...]:
-    """The factor of an enhancement, away from 1 in one of two directions."""
+    """Returns the factor of an enhancement, away from 1 in one of two directions."""
     return (max(0.1, 1 + sign * level * 0.9),)
 
 
@@ -139,12 +140,12 @@ class RandAugment:
     """Random operations on a clip, the same with the same strength on all its frames.
 
     Attributes:
-      magnitude: Strength of the operations; 10 is their full range.
-      layers: Operations drawn for a clip.
-      probability: With which each of them is applied.
-      magnitude_std: Standard deviation of the magnitude; infinity draws it uniformly from 0 to `magnitude`.
-      max_magnitude: Drawn magnitudes are clipped to the range from 0 to this.
-      increasing: Whether the operations are those that grow stronger with the magnitude.
+      magnitude: strength of the operations; 10 is their full range.
+      layers: operations drawn for a clip.
+      probability: with which each of them is applied.
+      magnitude_std: standard deviation of the magnitude; infinity draws it uniformly from 0 to `magnitude`.
+      max_magnitude: drawn magnitudes are clipped to the range from 0 to this.
+      increasing: whether the operations are those that grow stronger with the magnitude.
     """
 
     magnitude: float = 10.0
@@ -158,10 +159,10 @@ class RandAugment:
         """Draws the operations for a clip.
 
         Args:
-          rng: Source of the draw.
+          rng: source of the draw.
 
         Returns:
-          What to apply, in this order; at most `layers` operations, and none at times.
+          The operations in order; at most `layers`, sometimes none.
         """
         table = _INCREASING if self.increasing else _ORIGINAL
         names = list(table)
@@ -186,8 +187,8 @@ class RandAugment:
         """Augments a clip.
 
         Args:
-          clip: The frames, RGB; not written to.
-          rng: Source of the draw.
+          clip: the frames, RGB; not written to.
+          rng: source of the draw.
 
         Returns:
           The augmented clip; the given one where no operation was drawn.
@@ -201,8 +202,8 @@ def apply_operations(
     """Applies drawn operations to all frames of a clip.
 
     Args:
-      clip: The frames, RGB; not written to.
-      operations: What to apply, in this order, from `RandAugment.draw`.
+      clip: the frames, RGB; not written to.
+      operations: in the order of application, from `RandAugment.draw`.
 
     Returns:
       The changed clip; the given one for no operations.
@@ -215,20 +216,25 @@ def apply_operations(
 def parse_rand_augment(spec: str) -> RandAugment:
     """Reads a string such as `rand-m7-n4-mstd0.5-inc1`, as timm and SlowFast write RandAugment in their recipes.
 
-    The sections after `rand` may come in any order: `m` magnitude (10 unless given), `n` operations a clip (2), `p`
-    probability of each (0.5), `mstd` standard deviation of the magnitude (0; `mstdinf` or more than 100: uniform from
-    0 to m), `mmax` greatest magnitude (10), `inc` 1 for the operations that grow stronger with the magnitude (0).
+    The sections after `rand` may come in any order:
 
-    Unlike timm, `inc0` is what it says (timm takes any `inc` for `inc1`) and unknown sections are refused.
+    * `m`, the magnitude (10 unless given);
+    * `n`, operations per clip (2);
+    * `p`, the probability of each (0.5);
+    * `mstd`, the standard deviation of the magnitude (0; `mstdinf` or more than 100: uniform from 0 to m);
+    * `mmax`, the greatest magnitude (10);
+    * `inc`, 1 for the operations that grow stronger with the magnitude (0).
+
+    Unlike in timm, `inc0` means 0 (timm takes any `inc` for `inc1`), and unknown sections are refused.
 
     Args:
-      spec: The string.
+      spec: the string.
 
     Returns:
       The transform.
 
     Raises:
-      UserError: The string is not of this form, or a value is out of range.
+      UserError: the string is not of this form, or a value is out of range.
     """
     start, *sections = spec.split("-")
     if start != "rand":

@@ -1,4 +1,4 @@
-"""What batches of clips hold, and how Grain is to read them.
+"""The entries of a batch of clips, and Grain's reader options.
 
 A batch is a dictionary of numpy arrays:
 
@@ -34,13 +34,13 @@ _MOST_THREADS = 16
 
 
 def example(label: int, row: int, clip: np.ndarray | None, empty_shape: tuple[int, ...]) -> Example:
-    """One clip's entry of a batch.
+    """Makes one clip's entry of a batch.
 
     Args:
-      label: Its class.
-      row: Its row in the source.
-      clip: Its frames, or None if it cannot be decoded.
-      empty_shape: The shape of the black frames that stand for None.
+      label: its class.
+      row: its row in the source.
+      clip: its frames, or None if it cannot be decoded.
+      empty_shape: the shape of the black frames that stand for None.
 
     Returns:
       The entry.
@@ -54,10 +54,10 @@ def example(label: int, row: int, clip: np.ndarray | None, empty_shape: tuple[in
 
 
 def padding(shape: tuple[int, ...]) -> Example:
-    """An entry of a batch that counts for nothing.
+    """Makes a padding entry, with weight 0.
 
     Args:
-      shape: Shape of its black frames.
+      shape: shape of its black frames.
 
     Returns:
       The entry.
@@ -68,18 +68,18 @@ def padding(shape: tuple[int, ...]) -> Example:
 def settle_reader() -> None:
     """Sets up a thread or worker process that makes batches.
 
-    They share the cores already: OpenCV's own threads would only get in their way, and are switched off in the process.
+    Switches off OpenCV's own threads in this process: threads and workers share the cores already.
     """
     cv2.setNumThreads(1)
     settle_worker()
 
 
 def read_options(workers: int, threads: int) -> grain.ReadOptions:
-    """Threads and buffers of a process that reads, set explicitly: Grain's defaults hold 500 batches in memory.
+    """Sets threads and buffers of a reading process explicitly: Grain's defaults hold 500 batches in memory.
 
     Args:
-      workers: Worker processes; each reads in its only thread, its queue holds what is ready.
-      threads: Threads of this process where there are no workers; 0 for as many as cores.
+      workers: worker processes; each reads in its only thread, its queue holds what is ready.
+      threads: threads of this process where there are no workers; 0 for as many as cores.
 
     Returns:
       The options.
@@ -91,10 +91,10 @@ def read_options(workers: int, threads: int) -> grain.ReadOptions:
 
 
 def process_options(workers: int) -> grain.MultiprocessingOptions:
-    """Worker processes.
+    """Returns Grain's options for a number of worker processes.
 
     Args:
-      workers: How many.
+      workers: number of processes.
 
     Returns:
       The options.
@@ -106,16 +106,16 @@ def process_options(workers: int) -> grain.MultiprocessingOptions:
 
 
 def check_sizes(batch_size: int, workers: int, threads: int, shard: tuple[int, int]) -> None:
-    """Refuses sizes that no stream of batches can have.
+    """Checks the sizes of a stream of batches.
 
     Args:
-      batch_size: Clips or videos of a batch.
-      workers: Worker processes.
-      threads: Threads.
-      shard: A host's number and the number of hosts.
+      batch_size: clips or videos of a batch.
+      workers: number of worker processes.
+      threads: number of reading threads.
+      shard: this host's number and the number of hosts.
 
     Raises:
-      UserError: One of them is out of range.
+      UserError: one of them is out of range.
     """
     if batch_size < 1:
         raise UserError(f"the batch size must be at least 1; given {batch_size}")

@@ -1,4 +1,4 @@
-"""How clips are cut out of videos and augmented."""
+"""Options for sampling, cropping and augmenting clips."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -14,27 +14,27 @@ RandAugmentOn = Literal["crop", "frame"]
 
 @dataclasses.dataclass(frozen=True)
 class ClipOptions:
-    """How a clip is cut out of a video.
+    """Sampling, size and augmentation of clips.
 
     Attributes:
-      frames: Frames of a clip.
-      extra_frames: Frames more than that, at the same spacing, for an input adapter that takes differences of frames
+      frames: frames of a clip.
+      extra_frames: frames more than that, at the same spacing, for an input adapter that takes differences of frames
         (video motion prompts take one).
-      size: Side of the square crop in pixels.
+      size: side of the square crop in pixels.
       sampling: "segment" spreads the frames over the whole video (Something-Something), "dense" takes every
         `stride`-th frame from a random start (Kinetics).
-      stride: Distance of neighbouring frames for "dense".
+      stride: distance of neighbouring frames for "dense".
       crop: "random_resized" cuts a box of random area and shape for training, "multi_scale" one of a few fixed sizes
         and places (TSN, TSM).
-      crop_scale: Least and greatest share of the picture that a "random_resized" crop covers.
-      crop_ratio: Least and greatest width / height of a "random_resized" crop.
-      crop_sizes: Sides of a "multi_scale" crop, as shares of the picture's shorter side.
-      flip: Whether training mirrors half of the clips: "off" where left and right are part of the label; "label_aware"
+      crop_scale: least and greatest share of the picture that a "random_resized" crop covers.
+      crop_ratio: least and greatest width / height of a "random_resized" crop.
+      crop_sizes: sides of a "multi_scale" crop, as shares of the picture's shorter side.
+      flip: whether training mirrors half of the clips: "off" where left and right are part of the label; "label_aware"
         gives the mirrored clip the label of its mirror image, and leaves alone the classes without one.
-      rand_augment: A RandAugment of timm's notation, such as "rand-m7-n4-mstd0.5-inc1"; "" for none.
-      rand_augment_on: Whether RandAugment changes the "crop" (timm's order for images) or, before it is cut, the whole
+      rand_augment: a RandAugment of timm's notation, such as "rand-m7-n4-mstd0.5-inc1"; "" for none.
+      rand_augment_on: whether RandAugment changes the "crop" (timm's order for images) or, before it is cut, the whole
         "frame" (the order of the UniFormer and SlowFast loaders). The cost is proportional to the pixels.
-      repeats: Clips made of a training video at a time: decoded once, augmented anew for each (repeated augmentation).
+      repeats: clips made of a training video at a time: decoded once, augmented anew for each (repeated augmentation).
     """
 
     frames: int = 16
@@ -65,7 +65,7 @@ class ClipOptions:
         """Checks the values.
 
         Raises:
-          UserError: A value is out of its range.
+          UserError: a value is out of its range.
         """
         for name, least in (("frames", 1), ("extra_frames", 0), ("size", 1), ("stride", 1), ("repeats", 1)):
             if getattr(self, name) < least:

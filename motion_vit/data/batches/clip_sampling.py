@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: pure functions of the number of frames.
+"""Chooses the frames of a clip: pure functions of the number of frames.
 
 Rounding is Python's and numpy's own (halves to the even number), as in the authors' loaders.
 """
@@ -23,15 +23,15 @@ def _check_view(clip: int, clips: int) -> None:
 
 
 def segment_indices(num_frames: int, clip_frames: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
-    """Something-Something sampling for training: one random frame out of each of `clip_frames` equal segments.
+    """Draws one random frame out of each of `clip_frames` equal segments: Something-Something sampling for training.
 
     With `seg = (num_frames - 1) / clip_frames`, frame `i` is uniform in `[round(seg*i), round(seg*(i+1))]`, both ends
     included. A video shorter than the clip repeats frames.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      rng: Source of the draw.
+      num_frames: frames of the video.
+      clip_frames: length of the clip.
+      rng: source of the draw.
 
     Returns:
       Frame numbers, never decreasing.
@@ -42,15 +42,15 @@ def segment_indices(num_frames: int, clip_frames: int, rng: np.random.Generator)
 
 
 def segment_view_indices(num_frames: int, clip_frames: int, clip: int, clips: int) -> Int[np.ndarray, " t"]:
-    """Something-Something sampling for testing: clip number `clip` of `clips`, spread inside the segments.
+    """Spreads frames inside the segments for clip number `clip` of `clips`: Something-Something sampling for testing.
 
     Frame `i` is `round(seg*i) + int(seg/(clips+1)*(clip+1))` with `seg = (num_frames - 1) / clip_frames`.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      clip: Which clip, from 0.
-      clips: How many clips the video is tested with.
+      num_frames: frames of the video.
+      clip_frames: length of the clip.
+      clip: number of this clip, from 0.
+      clips: number of clips for each video.
 
     Returns:
       Frame numbers, never decreasing.
@@ -63,7 +63,7 @@ def segment_view_indices(num_frames: int, clip_frames: int, clip: int, clips: in
 
 
 def _dense_slack(num_frames: int, clip_frames: int, stride: int) -> int:
-    """The last frame number at which a dense clip can start (0 where the video is shorter than the clip)."""
+    """Returns the last frame number at which a dense clip can start (0 where the video is shorter than the clip)."""
     _check(num_frames, clip_frames)
     if stride < 1:
         raise ValueError(f"stride must be at least 1; given {stride}")
@@ -75,15 +75,15 @@ def _dense_from(start: int, num_frames: int, clip_frames: int, stride: int) -> I
 
 
 def dense_indices(num_frames: int, clip_frames: int, stride: int, rng: np.random.Generator) -> Int[np.ndarray, " t"]:
-    """Kinetics sampling for training: every `stride`-th frame from a random start.
+    """Takes every `stride`-th frame from a random start: Kinetics sampling for training.
 
     A video shorter than the clip starts at its first frame and repeats its last one.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      stride: Distance of neighbouring frames of the clip, in frames of the video.
-      rng: Source of the draw.
+      num_frames: frames of the video.
+      clip_frames: length of the clip.
+      stride: distance of neighbouring frames of the clip, in frames of the video.
+      rng: source of the draw.
 
     Returns:
       Frame numbers, never decreasing.
@@ -93,16 +93,16 @@ def dense_indices(num_frames: int, clip_frames: int, stride: int, rng: np.random
 
 
 def dense_view_indices(num_frames: int, clip_frames: int, stride: int, clip: int, clips: int) -> Int[np.ndarray, " t"]:
-    """Kinetics sampling for testing: clip number `clip` of `clips` whose starts are spread uniformly over the video.
+    """Spreads the starts of `clips` dense clips uniformly over the video: Kinetics sampling for testing.
 
     The first clip starts with the video and the last ends with it; a single clip lies in the middle.
 
     Args:
-      num_frames: Frames of the video.
-      clip_frames: Frames of the clip.
-      stride: Distance of neighbouring frames of the clip, in frames of the video.
-      clip: Which clip, from 0.
-      clips: How many clips the video is tested with.
+      num_frames: frames of the video.
+      clip_frames: length of the clip.
+      stride: distance of neighbouring frames of the clip, in frames of the video.
+      clip: number of this clip, from 0.
+      clips: number of clips for each video.
 
     Returns:
       Frame numbers, never decreasing.
@@ -116,19 +116,19 @@ def dense_view_indices(num_frames: int, clip_frames: int, stride: int, clip: int
 def order_frames(
     indices: Int[np.ndarray, " t"], frame_order: FrameOrder, rng: np.random.Generator
 ) -> Int[np.ndarray, " t"]:
-    """Control experiments at evaluation: what is left of the accuracy when the motion is taken out or undone.
+    """Reorders frames for control experiments, which measure the accuracy that is left without motion.
 
     Args:
-      indices: The frame numbers of a clip.
+      indices: the frame numbers of a clip.
       frame_order: "normal" changes nothing, "frozen" repeats the middle frame, "shuffled" permutes the frames,
         "reversed" plays them backwards.
-      rng: Source of the permutation; unused by the other orders.
+      rng: source of the permutation; unused by the other orders.
 
     Returns:
       As many frame numbers as were given.
 
     Raises:
-      ValueError: An unknown order.
+      ValueError: an unknown order.
     """
     if frame_order == "normal":
         return indices

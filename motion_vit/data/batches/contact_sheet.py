@@ -23,11 +23,11 @@ _MILLISECONDS_A_FRAME = 125
 
 @dataclasses.dataclass(frozen=True)
 class CaptionedClip:
-    """A clip and the line above it.
+    """A clip and the caption above it.
 
     Attributes:
-      caption: The line.
-      clip: The frames, RGB.
+      caption: one line of text.
+      clip: the frames, RGB.
     """
 
     caption: str
@@ -35,16 +35,16 @@ class CaptionedClip:
 
 
 def draw_sheet(rows: Sequence[Sequence[CaptionedClip]], path: pathlib.Path, *, height: int = 96) -> None:
-    """Draws clips.
+    """Draws clips into a PNG or a GIF.
 
     Args:
-      rows: For each sample its clips, such as before and after augmentation. A PNG has a line of frames for each clip,
+      rows: for each sample its clips, such as before and after augmentation. A PNG has a line of frames for each clip,
         a GIF a line for each sample, with its clips side by side.
-      path: The file to write, `.png` or `.gif`.
-      height: Pixels of a frame; its width follows.
+      path: the file to write, `.png` or `.gif`.
+      height: pixels of a frame; its width follows.
 
     Raises:
-      UserError: The name has another ending, or the file cannot be written.
+      UserError: the name has another ending, or the file cannot be written.
     """
     if path.suffix not in (".png", ".gif"):
         raise UserError(f"cannot draw {path}: the name of the picture must end in .png or .gif")
@@ -65,7 +65,7 @@ def _scale(clip: UInt8[np.ndarray, "t h w 3"], height: int) -> UInt8[np.ndarray,
 
 
 def _still(rows: Sequence[Sequence[CaptionedClip]]) -> Image.Image:
-    """Every clip as a line of its frames."""
+    """Draws every clip as a row of its frames."""
     lines = []
     for row in rows:
         for captioned in row:
@@ -78,13 +78,13 @@ def _still(rows: Sequence[Sequence[CaptionedClip]]) -> Image.Image:
 
 
 def _animation(rows: Sequence[Sequence[CaptionedClip]]) -> list[Image.Image]:
-    """Every sample as a line of its clips, at each time."""
+    """Draws every sample as a row of its clips, at each time."""
     length = max(len(captioned.clip) for row in rows for captioned in row)
     return [_grid(rows, time) for time in range(length)]
 
 
 def _shortened(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: int) -> str:
-    """As much of a line as `room` pixels hold."""
+    """Cuts a line to the width `room`, in pixels."""
     if font.getlength(text) <= room:
         return text
     while text and font.getlength(text + "...") > room:
@@ -93,7 +93,7 @@ def _shortened(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, ro
 
 
 def _grid(rows: Sequence[Sequence[CaptionedClip]], time: int) -> Image.Image:
-    """One frame of every clip, in lines and columns; a clip that is over keeps its last frame."""
+    """Draws one frame of every clip in a grid; a clip that is over keeps its last frame."""
     columns = max(map(len, rows))
     width = max(captioned.clip.shape[2] for row in rows for captioned in row)
     height = max(captioned.clip.shape[1] for row in rows for captioned in row)

@@ -1,4 +1,4 @@
-"""Every clip of a source once, as the views of a test: spread over time, cropped along the longer side."""
+"""Batches for evaluation: every clip once, as views spread over time and cropped along the longer side."""
 
 import dataclasses
 import sys
@@ -28,13 +28,13 @@ from motion_vit.errors import UserError
 
 
 def view_frames(frames: int, options: ClipOptions, clip: int = 0, clips: int = 1) -> Int[np.ndarray, " t"]:
-    """The frames of one of the views that testing spreads over the time of a video.
+    """Returns the frames of one of the views that testing spreads over a video.
 
     Args:
-      frames: Frames of the video.
-      options: Frames, sampling and stride.
-      clip: Which view, from 0.
-      clips: How many there are.
+      frames: frames of the video.
+      options: frames, sampling and stride.
+      clip: number of this view, from 0.
+      clips: number of views.
 
     Returns:
       Frame numbers, never decreasing.
@@ -53,21 +53,21 @@ def clip_views(
     frame_order: FrameOrder = "normal",
     seed: int | Sequence[int] = 0,
 ) -> UInt8[np.ndarray, "views t size size 3"]:
-    """Cuts the views of one clip for testing, decoding its video once.
+    """Decodes a video once and cuts the test views of a clip.
 
     Args:
-      clip: The clip.
-      options: Frames, size, sampling and stride; the augmentations play no part.
-      clips: Views spread over time.
-      crops: Crops of each of them, 1 or 3.
-      frame_order: A control experiment, see `clip_sampling.order_frames`.
-      seed: Fixes the permutation of "shuffled".
+      clip: not decoded yet.
+      options: frames, size, sampling and stride; augmentations are ignored.
+      clips: views spread over time.
+      crops: crops of each of them, 1 or 3.
+      frame_order: a control experiment, see `clip_sampling.order_frames`.
+      seed: fixes the permutation of "shuffled".
 
     Returns:
       The views, the crop changing fastest.
 
     Raises:
-      VideoDecodeError: The video cannot be decoded.
+      VideoDecodeError: the video cannot be decoded.
     """
     first, frames = clip_frames(clip)
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def clip_views(
 
 @dataclasses.dataclass(frozen=True)
 class _Views(grain.transforms.Map):
-    """Row of the source -> all views of its clip; row -1 -> padding."""
+    """Maps a row of the source to all views of its clip, and row -1 to padding."""
 
     source: ClipSource
     options: ClipOptions
@@ -112,7 +112,7 @@ class _Views(grain.transforms.Map):
 
 @dataclasses.dataclass(frozen=True)
 class _SplitViews(grain.experimental.FlatMapTransform):
-    """All views of a clip -> one example for each."""
+    """Splits the views of a clip into one example each."""
 
     max_fan_out: int
 
@@ -123,7 +123,7 @@ class _SplitViews(grain.experimental.FlatMapTransform):
 
 @dataclasses.dataclass(frozen=True)
 class _PaddedBatch:
-    """Stacks examples and fills the last batch up, so that every batch has the one shape that is compiled."""
+    """Stacks examples and pads the last batch, so that every batch has the one shape that is compiled."""
 
     batch_size: int
 
@@ -145,26 +145,26 @@ def evaluation_batches(
     frame_order: FrameOrder = "normal",
     shard: tuple[int, int] = (0, 1),
 ) -> grain.IterDataset:
-    """Every clip once, in the source's order, each as `clips` x `crops` views.
+    """Reads every clip once, in the source's order, each as `clips` x `crops` views.
 
-    A video is decoded once for all its views. The last batch is filled up with weight 0 and index -1.
+    A video is decoded once for all its views. The last batch is padded with weight 0 and index -1.
 
     Args:
-      source: The clips.
-      options: Frames, size, sampling and stride; the augmentations play no part.
-      batch_size: Views in each batch of this host.
-      clips: Views spread over the time of a clip.
-      crops: Crops of each of them, 1 or 3.
-      workers: Worker processes; 0 decodes in threads of this one.
-      threads: Those threads; 0 for as many as cores.
-      frame_order: A control experiment: "normal", "frozen", "shuffled" or "reversed".
-      shard: This host's number and the number of hosts. Every host gets the same number of batches.
+      source: clips of a list or of a prepared split.
+      options: frames, size, sampling and stride; augmentations are ignored.
+      batch_size: views in each batch of this host.
+      clips: views spread over the time of a clip.
+      crops: crops of each of them, 1 or 3.
+      workers: worker processes; 0 decodes in threads of this one.
+      threads: those threads; 0 for as many as cores.
+      frame_order: a control experiment: "normal", "frozen", "shuffled" or "reversed".
+      shard: this host's number and the number of hosts. Every host gets the same number of batches.
 
     Returns:
       The batches.
 
     Raises:
-      UserError: A number is out of range.
+      UserError: a number is out of range.
     """
     check_sizes(batch_size, workers, threads, shard)
     if clips < 1 or crops not in (1, 3):

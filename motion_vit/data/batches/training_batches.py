@@ -1,4 +1,4 @@
-"""The endless stream of training batches, with Grain: shuffled, sampled at random, augmented, resumed exactly.
+"""Endless training batches, with Grain: shuffled, sampled at random, augmented, and exactly resumable.
 
 The stream of a seed does not depend on the number of threads, worker processes or hosts.
 """
@@ -40,15 +40,15 @@ def decode_training_clip(
     """Draws the frames of a clip and decodes them.
 
     Args:
-      clip: The clip.
-      options: How many frames, and which.
-      rng: Source of the draw.
+      clip: not decoded yet.
+      options: number of frames and sampling.
+      rng: source of the draw.
 
     Returns:
       The whole frames, RGB, not larger than training crops need.
 
     Raises:
-      VideoDecodeError: The video cannot be decoded.
+      VideoDecodeError: the video cannot be decoded.
     """
     first, frames = clip_frames(clip)
     if options.sampling == "segment":
@@ -59,14 +59,14 @@ def decode_training_clip(
 
 
 class ClipAugmenter:
-    """Decoded frames -> a training clip, by the augmentations that run on the host.
+    """Cuts and augments decoded frames on the host.
 
     Args:
-      options: Which augmentations.
-      label_names: The names of the classes, which "label_aware" flips look for mirror images among.
+      options: crop, flip and RandAugment.
+      label_names: names of the classes, among which "label_aware" flips look for mirror images.
 
     Raises:
-      UserError: "label_aware" is asked for, and no name of a class says left or right.
+      UserError: the flip is "label_aware", and no class name says left or right.
     """
 
     def __init__(self, options: ClipOptions, label_names: tuple[str, ...]) -> None:
@@ -89,9 +89,9 @@ class ClipAugmenter:
         """Augments a clip.
 
         Args:
-          clip: The decoded frames.
-          label: Its class.
-          rng: Source of every draw.
+          clip: the decoded frames.
+          label: class of the clip.
+          rng: source of every draw.
 
         Returns:
           The square clip, and its class, which a label-aware flip may change.
@@ -113,7 +113,7 @@ class ClipAugmenter:
 
 
 class _TrainingClips(grain.transforms.RandomMap):
-    """Row of the source -> `repeats` augmented clips of it, on a leading axis of every array."""
+    """Maps a row of the source to `repeats` augmented clips of it, on a leading axis of every array."""
 
     def __init__(self, source: ClipSource, options: ClipOptions) -> None:
         self._source, self._options = source, options
@@ -142,7 +142,7 @@ class _TrainingClips(grain.transforms.RandomMap):
 
 
 class _HostsSideBySide(grain.MapDataset):
-    """Rows in such an order that `ElasticIterator`, which deals them out, gives a host neighbours in each block.
+    """Orders rows so that `ElasticIterator`, which deals them out in turn, gives a host neighbours in each block.
 
     A block is a batch or a part of it. It has the same rows in the same order for any number of hosts, and so does
     everything that depends on a clip's place in it: dropout, stochastic depth, which clips are mixed.
@@ -164,24 +164,24 @@ class _HostsSideBySide(grain.MapDataset):
 
 
 class TrainingBatches:
-    """An endless stream of training batches, every epoch in a new order; of each batch this host's part.
+    """An endless stream of training batches, reshuffled every epoch; yields this host's part of each batch.
 
-    The state of the stream is the number of its next video, counted over all hosts and epochs: it resumes exactly with
+    Its state is the number of the next video, counted over all hosts and epochs, so that it resumes exactly with
     another number of threads, workers or hosts.
 
     Args:
-      source: The clips.
-      options: How they are cut and augmented.
-      batch_size: Videos a step, over all hosts together; each becomes `options.repeats` clips.
-      seed: Fixes the order and every draw.
-      workers: Worker processes; 0 decodes in threads of this one.
-      threads: Those threads; 0 for as many as cores.
-      shard: This host's number and the number of hosts.
-      parts: Into so many parts, one after the other, hosts divide their own rows. The parts of all hosts together have
-        the same rows for any number of hosts, if each host's rows divide into them.
+      source: clips of a list or of a prepared split.
+      options: sampling, crops and augmentation.
+      batch_size: videos per step, over all hosts; each becomes `options.repeats` clips.
+      seed: fixes the order and every draw.
+      workers: worker processes; 0 decodes in threads of this one.
+      threads: those threads; 0 for as many as cores.
+      shard: this host's number and the number of hosts.
+      parts: number of consecutive parts that hosts divide their rows into, as for gradient accumulation. A part, over
+        all hosts, has the same rows for any number of hosts, if each host's rows divide evenly.
 
     Raises:
-      UserError: The batch does not divide among the hosts, or a number is out of range.
+      UserError: the batch does not divide among the hosts, or a number is out of range.
     """
 
     def __init__(
@@ -213,21 +213,21 @@ class TrainingBatches:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        """The stream itself."""
+        """Returns the stream itself."""
         return self
 
     def __next__(self) -> Batch:
-        """The next batch: `batch_size * repeats / hosts` clips, those of one video side by side."""
+        """Reads the next batch: `batch_size * repeats / hosts` clips, those of one video side by side."""
         return {name: array.reshape(-1, *array.shape[2:]) for name, array in next(self._iterator).items()}
 
     def close(self) -> None:
-        """Ends the worker processes; the stream cannot be read any more."""
+        """Ends the worker processes; the stream cannot be read after that."""
         self._iterator.close()
         # Kept until Python shuts down, Grain's iterator would complain then.
         del self._iterator
 
     def get_state(self) -> dict[str, Any]:
-        """The place in the stream.
+        """Returns the position in the stream.
 
         Returns:
           A dictionary that fits JSON.
@@ -235,13 +235,13 @@ class TrainingBatches:
         return {**self._iterator.get_state(), "seed": self._seed, "fingerprint": self._source.fingerprint}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes to a place in the stream.
+        """Moves to a position in the stream.
 
         Args:
-          state: What `get_state` returned, here or in another process.
+          state: returned by `get_state`, here or in another process.
 
         Raises:
-          UserError: It is of a stream with other clips or another seed.
+          UserError: the state belongs to a stream with other clips or another seed.
         """
         position = dict(state)
         fingerprint, seed = position.pop("fingerprint"), position.pop("seed")

@@ -1,4 +1,4 @@
-"""Reads the label files of downloaded datasets: every mistake in one names the file, the line and what was expected."""
+"""Reads the label files of downloaded datasets; errors name the file, the line and what was expected."""
 
 import csv
 import difflib
@@ -19,15 +19,15 @@ _SHOWN_CHARACTERS = 100
 
 
 class AnnotationError(UserError):
-    """A download that cannot be used; the message names the file, the line and what was expected."""
+    """Error of a download; the message names the file, the line and what was expected."""
 
 
 class Row(NamedTuple):
     """One entry of a label file.
 
     Attributes:
-      where: The file and the line, or the number of the entry, for messages.
-      cells: Column -> text.
+      where: the file and the line, or the number of the entry, for messages.
+      cells: column -> text.
     """
 
     where: str
@@ -38,8 +38,8 @@ class Line(NamedTuple):
     """One line of a text file that is not empty.
 
     Attributes:
-      where: The file and the line, for messages.
-      text: The line without the white space around it.
+      where: the file and the line, for messages.
+      text: the line without the white space around it.
     """
 
     where: str
@@ -47,10 +47,10 @@ class Line(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """Quotes a piece of a label file for a message, cut where it is long.
+    """Quotes a piece of a label file for a message, abbreviated where it is long.
 
     Args:
-      value: What was found.
+      value: any piece of the file.
 
     Returns:
       Its `repr`, of at most about a hundred characters.
@@ -63,14 +63,14 @@ def check_folder(source: pathlib.Path, dataset: str) -> pathlib.Path:
     """Checks that a download is there.
 
     Args:
-      source: The folder that the dataset was downloaded to.
-      dataset: What the dataset is called, for the message.
+      source: the folder that the dataset was downloaded to.
+      dataset: its title, for the message.
 
     Returns:
       The folder as an absolute path.
 
     Raises:
-      AnnotationError: There is no such folder.
+      AnnotationError: there is no such folder.
     """
     if not os.path.exists(source):
         raise AnnotationError(f"the folder {source} does not exist; give the folder that {dataset} was downloaded to")
@@ -83,8 +83,8 @@ def first_existing(source: pathlib.Path, names: Iterable[str]) -> pathlib.Path |
     """Finds a file or folder that downloads name in several ways.
 
     Args:
-      source: The folder of the download.
-      names: Paths below `source`, the preferred one first.
+      source: the folder of the download.
+      names: paths below `source`, the preferred one first.
 
     Returns:
       The first of them that exists, or None.
@@ -96,9 +96,9 @@ def find_file(source: pathlib.Path, names: Sequence[str], obtain: str) -> pathli
     """Finds a label file that downloads name in several ways.
 
     Args:
-      source: The folder of the download.
-      names: Paths below `source`, the preferred one first.
-      obtain: A clause that says what the file is and where to get it, for the message.
+      source: the folder of the download.
+      names: paths below `source`, the preferred one first.
+      obtain: a clause that says what the file is and where to get it, for the message.
 
     Returns:
       The first of them that exists.
@@ -126,13 +126,13 @@ def read_text(path: pathlib.Path) -> str:
     """Reads a text file whole.
 
     Args:
-      path: The file, UTF-8 with or without a byte order mark.
+      path: the file, UTF-8 with or without a byte order mark.
 
     Returns:
       Its text.
 
     Raises:
-      AnnotationError: It cannot be read or is not UTF-8 text.
+      AnnotationError: it cannot be read or is not UTF-8 text.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -151,13 +151,13 @@ def read_lines(path: pathlib.Path) -> list[Line]:
     """Reads the lines of a text file that are not empty.
 
     Args:
-      path: The file.
+      path: the file.
 
     Returns:
       The lines, at least one.
 
     Raises:
-      AnnotationError: The file cannot be read or has no line.
+      AnnotationError: the file cannot be read or has no line.
     """
     # Not `splitlines`, which also splits at characters that may be a part of a name.
     texts = re.split(r"\r\n|\n|\r", read_text(path))
@@ -171,13 +171,13 @@ def read_names(path: pathlib.Path) -> tuple[str, ...]:
     """Reads a list of class names, one a line.
 
     Args:
-      path: The file.
+      path: the file.
 
     Returns:
       The names, in the order of the file.
 
     Raises:
-      AnnotationError: The file cannot be read, is empty, or names a class twice.
+      AnnotationError: the file cannot be read, is empty, or names a class twice.
     """
     names: dict[str, None] = {}
     for line in read_lines(path):
@@ -188,18 +188,18 @@ def read_names(path: pathlib.Path) -> tuple[str, ...]:
 
 
 def split_line(line: Line, columns: Sequence[str], delimiter: str) -> Row:
-    """Splits a line of a file that has no header.
+    """Splits a line of a file without a header into cells.
 
     Args:
-      line: The line.
-      columns: What its cells are called.
-      delimiter: What separates them. It may be a part of the first cell, as a space in a path.
+      line: from `read_lines`.
+      columns: names of the cells.
+      delimiter: separator of the cells. It may be a part of the first cell, as a space in a path.
 
     Returns:
       The row.
 
     Raises:
-      AnnotationError: The line has fewer cells, or an empty one.
+      AnnotationError: the line has fewer cells, or an empty one.
     """
     cells = [cell.strip() for cell in line.text.rsplit(delimiter, len(columns) - 1)]
     if len(cells) != len(columns) or not all(cells):
@@ -211,15 +211,15 @@ def read_table(path: pathlib.Path, columns: Sequence[str], *, delimiter: str = "
     """Reads a CSV file with a header.
 
     Args:
-      path: The file.
-      columns: The columns that it must have. It may have others.
-      delimiter: What separates the cells.
+      path: the file.
+      columns: the columns that it must have. It may have others.
+      delimiter: separator of the cells.
 
     Returns:
       The rows, at least one, with the cells of all columns; a cell may be empty.
 
     Raises:
-      AnnotationError: The file cannot be read, lacks a column or has no rows, or a row has too many or too few cells.
+      AnnotationError: the file cannot be read, lacks a column or has no rows, or a row has too many or too few cells.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
     rows = []
@@ -248,13 +248,13 @@ def read_json(path: pathlib.Path) -> Any:
     """Reads a JSON file.
 
     Args:
-      path: The file.
+      path: the file.
 
     Returns:
       What it holds: dicts, lists, strings, numbers, booleans and None.
 
     Raises:
-      AnnotationError: The file cannot be read or is not JSON.
+      AnnotationError: the file cannot be read or is not JSON.
     """
     text = read_text(path)
     try:
@@ -277,14 +277,14 @@ def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[Row]:
     """Reads a JSON file that is a list of objects.
 
     Args:
-      path: The file.
-      columns: The members that each object must have, strings or whole numbers. It may have others.
+      path: the file.
+      columns: the members that each object must have, strings or whole numbers. It may have others.
 
     Returns:
       The objects, at least one, with the required members as text.
 
     Raises:
-      AnnotationError: The file cannot be read, is not such a list, or an object lacks a member.
+      AnnotationError: the file cannot be read, is not such a list, or an object lacks a member.
     """
     data = read_json(path)
     expected = f"a list of objects with the members {', '.join(columns)}"
@@ -308,17 +308,17 @@ def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[Row]:
 
 
 def parse_number(row: Row, column: str) -> float:
-    """Reads a cell as seconds or another number that is not negative.
+    """Parses a cell as a non-negative number, such as seconds.
 
     Args:
-      row: The row.
-      column: The cell's column.
+      row: from any of the readers.
+      column: name of the cell.
 
     Returns:
       The number.
 
     Raises:
-      AnnotationError: The cell is no such number.
+      AnnotationError: the cell is no such number.
     """
     text = row.cells[column]
     # At most nine digits before the point: "nan", "-1" and numbers that overflow are no times and no counts.
@@ -328,18 +328,18 @@ def parse_number(row: Row, column: str) -> float:
 
 
 def parse_index(row: Row, column: str, names: Sequence[str]) -> str:
-    """Reads a cell as the number of a class, counted from 0.
+    """Parses a cell as a class number, counted from 0.
 
     Args:
-      row: The row.
-      column: The cell's column.
-      names: The names of the classes.
+      row: from any of the readers.
+      column: name of the cell.
+      names: the names of the classes.
 
     Returns:
       The name of that class.
 
     Raises:
-      AnnotationError: The cell is no number of a class.
+      AnnotationError: the cell is no number of a class.
     """
     text = row.cells[column]
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) >= len(names):
@@ -350,17 +350,17 @@ def parse_index(row: Row, column: str, names: Sequence[str]) -> str:
 
 
 def check_clips(clips: Sequence[tuple[str, SourceClip]], label_names: Sequence[str]) -> tuple[SourceClip, ...]:
-    """Checks the clips of a split: every label is a class, and no id comes twice.
+    """Checks the clips of a split: every label is a class, and every id is unique.
 
     Args:
-      clips: The clips, each with where it is named (file and line).
-      label_names: The classes.
+      clips: the clips, each with where it is named (file and line).
+      label_names: the classes.
 
     Returns:
       The clips.
 
     Raises:
-      AnnotationError: A label is unknown or an id comes twice.
+      AnnotationError: a label is unknown or an id occurs twice.
     """
     classes = set(label_names)
     first: dict[str, str] = {}
@@ -380,11 +380,11 @@ def check_clips(clips: Sequence[tuple[str, SourceClip]], label_names: Sequence[s
 
 
 def absolute_path(folder: pathlib.Path, path: str) -> str:
-    """The absolute path of a video.
+    """Makes the absolute path of a video.
 
     Args:
-      folder: What a relative path is relative to.
-      path: The path as a label file writes it.
+      folder: base of a relative path.
+      path: the path as a label file writes it.
 
     Returns:
       The path without `..` and `.`.

@@ -18,11 +18,11 @@ _SHOWN_FOLDERS = 5
 
 
 class ClassFolders(NamedTuple):
-    """What was found.
+    """The clips found in class folders.
 
     Attributes:
-      splits: Split -> its clips, sorted by class and name; all are `train` where there are no folders of splits.
-      left_out: What was left out, in words.
+      splits: split -> its clips, sorted by class and name; all are `train` where there are no folders of splits.
+      left_out: files that were left out, in words.
     """
 
     splits: dict[str, tuple[SourceClip, ...]]
@@ -30,10 +30,10 @@ class ClassFolders(NamedTuple):
 
 
 def visible_folders(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folders in a folder, sorted, without hidden ones.
+    """Lists the folders in a folder, sorted, without hidden ones.
 
     Args:
-      folder: The folder.
+      folder: absolute or relative to the working directory.
 
     Yields:
       Each folder in it.
@@ -45,14 +45,14 @@ def read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolders
     """Finds the clips: video files, told by their ending, and folders of frames `*.jpg`.
 
     Args:
-      source: The folder, absolute.
-      split_of_name: The name of a folder, in lower case -> the split that it holds.
+      source: the folder, absolute.
+      split_of_name: the name of a folder, in lower case -> the split that it holds.
 
     Returns:
       The clips, each with its path relative to `source` as its id and the name of its class folder as its label.
 
     Raises:
-      UserError: A folder cannot be listed, or a split has two folders.
+      UserError: a folder cannot be listed, or a split has two folders.
     """
     try:
         return _read(source, split_of_name)
@@ -84,7 +84,7 @@ def _read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolder
 
 
 def _folders_of_splits(source: pathlib.Path, split_of_name: Mapping[str, str]) -> dict[str, list[pathlib.Path]]:
-    """The class folders of each split; a folder `train` that holds videos itself is the class of trains."""
+    """Finds the class folders of each split; a folder `train` that holds videos itself is a class."""
     folders = list(visible_folders(source))
     training = [folder for folder in folders if split_of_name.get(folder.name.lower()) == "train"]
     if not any(not _entries(folder)[0] for folder in training):
@@ -100,7 +100,7 @@ def _folders_of_splits(source: pathlib.Path, split_of_name: Mapping[str, str]) -
 
 
 def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], Counter[str]]:
-    """The clips of a class folder, sorted, and how many other things it holds, by kind."""
+    """Returns the clips of a class folder, sorted, and the number of other files by kind."""
     clips = []
     others: Counter[str] = Counter()
     for path in sorted(folder.iterdir()):

@@ -33,13 +33,13 @@ def _label_files(name: str) -> tuple[str, ...]:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Diving48, judged by the names of its files.
+    """Tells if a folder holds a download of Diving48, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     own_names = ("Diving48_vocab.json", "Diving48_V2_train.json", "Diving48_train.json")
     return first_existing(source, [path for name in own_names for path in _label_files(name)]) is not None
@@ -70,14 +70,14 @@ def read(source: pathlib.Path) -> SourceDataset:
     from.
 
     Args:
-      source: The folder with `rgb/<vid_name>.mp4` and the label files.
+      source: the folder with `rgb/<vid_name>.mp4` and the label files.
 
     Returns:
       48 classes, named like "Back+15som+05Twis+FREE", in the order of Diving48_vocab.json, and the splits `train`
       (15,027 clips) and `validation` (1,970, the official test list).
 
     Raises:
-      AnnotationError: A file or the folder of the videos is missing, or a file is malformed.
+      AnnotationError: a file or the folder of the videos is missing, or a file is malformed.
     """
     source = check_folder(source, "Diving48")
     names = _read_label_names(

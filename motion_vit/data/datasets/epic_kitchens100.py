@@ -38,13 +38,13 @@ def _label_files(name: str) -> tuple[str, ...]:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Epic-Kitchens-100, judged by the names of its files.
+    """Tells if a folder holds a download of Epic-Kitchens-100, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     own_names = (*_label_files("EPIC_100_train.csv"), *_label_files("EPIC_100_verb_classes.csv"), _DOWNLOAD)
     return first_existing(source, own_names) is not None
@@ -76,7 +76,7 @@ def _seconds(row: Row, column: str) -> float:
 
 
 class _Videos:
-    """Where the videos are, looked up one participant's folder at a time."""
+    """Locates videos, looking into one participant's folder at a time."""
 
     def __init__(self, source: pathlib.Path):
         self._roots = [folder for folder in (source / _DOWNLOAD, source) if folder.is_dir()]
@@ -89,7 +89,7 @@ class _Videos:
         self._of_participant: dict[str, dict[str, str]] = {}
 
     def path(self, participant: str, video: str) -> str:
-        """The path of a video, or where it should be."""
+        """Returns the path of a video, or the path that it should have."""
         if participant not in self._of_participant:
             found: dict[str, str] = {}
             for root in self._roots:
@@ -104,7 +104,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     """Reads a download of Epic-Kitchens-100, with the class of the verb as the label.
 
     Args:
-      source: The folder with the videos as the official downloader lays them out
+      source: the folder with the videos as the official downloader lays them out
         (`EPIC-KITCHENS/P01/videos/P01_01.MP4`), or without the outer folder, or all in one folder, and with
         `EPIC_100_train.csv`, `EPIC_100_validation.csv` and `EPIC_100_verb_classes.csv` beside them, or in
         `annotations` or `epic-kitchens-100-annotations`.
@@ -115,7 +115,7 @@ def read(source: pathlib.Path) -> SourceDataset:
       published without labels and is left out.
 
     Raises:
-      AnnotationError: A label file is missing or malformed.
+      AnnotationError: a label file is missing or malformed.
     """
     source = check_folder(source, "Epic-Kitchens-100")
     names = _read_label_names(
@@ -138,7 +138,7 @@ def read(source: pathlib.Path) -> SourceDataset:
 
 
 def _read_action(row: Row, names: tuple[str, ...], videos: _Videos) -> tuple[str, SourceClip]:
-    """Reads an action, with where it is named."""
+    """Reads an action, together with its place in the label file."""
     participant, video = row.cells["participant_id"], row.cells["video_id"]
     if not re.fullmatch(r"P[0-9]{2,3}", participant) or not re.fullmatch(r"P[0-9]{2,3}_[0-9]{2,3}", video):
         raise AnnotationError(

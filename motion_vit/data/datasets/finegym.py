@@ -50,13 +50,13 @@ def _label_files(*names: str) -> tuple[str, ...]:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of FineGym, judged by the names of its files.
+    """Tells if a folder holds a download of FineGym, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     lists = [name.format(subset) for subset in ("gym99", "gym288") for name in (*_TRAIN, *_VALIDATION)]
     return first_existing(source, _label_files(*_TIMES[:2], *lists)) is not None
@@ -91,7 +91,7 @@ def _interval(where: str, timestamps: Any) -> tuple[float, float]:
 
 
 class _ElementTimes:
-    """When each element happens, from the annotation file."""
+    """The times of the elements, from the annotation file."""
 
     def __init__(self, path: pathlib.Path):
         self._path = path
@@ -103,7 +103,7 @@ class _ElementTimes:
         return data
 
     def seconds(self, video: str, event: str, element: str) -> tuple[float, float] | None:
-        """The start and the end in the video; None where the file does not have the element.
+        """Returns the start and the end in the video; None where the file lacks the element.
 
         An event's times count from the start of the video, an element's from the start of its event.
         """
@@ -127,7 +127,7 @@ def read(source: pathlib.Path, subset: str = "gym99") -> SourceDataset:
     for videos from YouTube, leaves its elements in their split, with the path at which it should be.
 
     Args:
-      source: The folder with the long videos, `videos/<YouTube id>.mp4` (or .mkv, .webm), and the label files, beside
+      source: the folder with the long videos, `videos/<YouTube id>.mp4` (or .mkv, .webm), and the label files, beside
         them or in `annotations` and `categories`.
       subset: "gym99", the balanced elements, or "gym288", the natural, long-tailed ones.
 
@@ -138,7 +138,7 @@ def read(source: pathlib.Path, subset: str = "gym99") -> SourceDataset:
       to the end of its last stage.
 
     Raises:
-      UserError: There is no such subset, or a label file is missing or malformed.
+      UserError: there is no such subset, or a label file is missing or malformed.
     """
     if subset not in ("gym99", "gym288"):
         raise UserError(f"FineGym has the subsets gym99 and gym288; given {subset!r}")

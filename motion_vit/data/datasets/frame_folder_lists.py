@@ -28,16 +28,16 @@ _CATEGORIES = "category.txt"
 
 @dataclasses.dataclass(frozen=True)
 class FrameFolderLayout:
-    """What distinguishes the datasets of this layout.
+    """The names by which datasets of this layout differ.
 
     Attributes:
-      name: The dataset's name in `motion-vit prepare NAME`.
-      title: What people call it.
-      label_stem: The official label files are called `<label_stem>-labels.csv` and so on.
-      frame_folder: The folder that the official archives unpack into.
-      author_lists: Split -> names of the lists `path frames number` that authors of methods publish.
-      obtain: A clause that says where to get it.
-      official: The official counts.
+      name: the dataset's name in `motion-vit prepare NAME`.
+      title: its name in messages.
+      label_stem: the official label files are called `<label_stem>-labels.csv` and so on.
+      frame_folder: the folder that the official archives unpack into.
+      author_lists: split -> names of the lists `path frames number` that authors of methods publish.
+      obtain: a clause that says where to get it.
+      official: the authors' counts of classes and clips.
     """
 
     name: str
@@ -50,10 +50,10 @@ class FrameFolderLayout:
 
 
 def label_file_names(stem: str, part: str, ending: str) -> tuple[str, ...]:
-    """The paths at which a 20BN label file is looked for.
+    """Lists the paths of a 20BN label file.
 
     Args:
-      stem: The beginning of the name in the older downloads, such as `jester-v1`.
+      stem: the beginning of the name in the older downloads, such as `jester-v1`.
       part: `labels`, `train` or `validation`, which is the whole name in the newer downloads.
       ending: `.csv` or `.json`.
 
@@ -65,10 +65,10 @@ def label_file_names(stem: str, part: str, ending: str) -> tuple[str, ...]:
 
 
 def template_name(template: str) -> str:
-    """The class that a template of the Something-Something datasets stands for.
+    """Returns the class that a template of the Something-Something datasets stands for.
 
     Args:
-      template: The template, with or without brackets round its placeholders.
+      template: the template, with or without brackets round its placeholders.
 
     Returns:
       The template without brackets, as the official lists of classes write it.
@@ -77,14 +77,14 @@ def template_name(template: str) -> str:
 
 
 def looks_like(source: pathlib.Path, layout: FrameFolderLayout) -> bool:
-    """Whether a folder holds a download of the dataset, judged by the names of its files.
+    """Tells if a folder holds a download of the dataset, by the names of its files.
 
     Args:
-      source: The folder.
-      layout: The dataset.
+      source: the folder.
+      layout: the dataset.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     own_names = [layout.frame_folder]
     own_names += [f"{folder}/{layout.label_stem}-train.csv".lstrip("/") for folder in LABEL_FOLDERS]
@@ -150,14 +150,14 @@ def read(source: pathlib.Path, layout: FrameFolderLayout) -> SourceDataset:
     category.txt; of these only the last part of the path is used, since the rest is their authors' disk.
 
     Args:
-      source: The folder that the dataset was downloaded to.
-      layout: The dataset.
+      source: the folder that the dataset was downloaded to.
+      layout: the dataset.
 
     Returns:
       The splits `train` and `validation`. The test split is published without labels and is left out.
 
     Raises:
-      AnnotationError: A file or the frames are missing, or a file is malformed.
+      AnnotationError: a file or the frames are missing, or a file is malformed.
     """
     source = check_folder(source, layout.title)
     lists = _read_official(source, layout) or _read_author_lists(source, layout)

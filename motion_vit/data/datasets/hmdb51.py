@@ -41,13 +41,13 @@ def _split_files(source: pathlib.Path, split_number: int) -> dict[str, pathlib.P
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of HMDB51, judged by the names of its files.
+    """Tells if a folder holds a download of HMDB51, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return (source / "hmdb51_org").is_dir() or any(_split_files(source, number) for number in (1, 2, 3))
 
@@ -59,15 +59,15 @@ def read(source: pathlib.Path, split_number: int = 1) -> SourceDataset:
     clips that the division does not use.
 
     Args:
-      source: The folder with the videos, `hmdb51_org/<class>/<name>.avi`, and the files of the divisions in
+      source: the folder with the videos, `hmdb51_org/<class>/<name>.avi`, and the files of the divisions in
         `testTrainMulti_7030_splits`. Converted videos may have another ending.
-      split_number: The official division, 1, 2 or 3. Results are usually reported as the mean over all three.
+      split_number: the official division, 1, 2 or 3. Results are usually reported as the mean over all three.
 
     Returns:
       51 classes sorted by name, and the splits `train` (3,570 clips) and `validation` (1,530, the official test clips).
 
     Raises:
-      UserError: There is no such division, its files or the folder of the videos are missing, or a file is malformed.
+      UserError: there is no such division, its files or the folder of the videos are missing, or a file is malformed.
     """
     if split_number not in (1, 2, 3):
         raise UserError(f"HMDB51 has the splits 1, 2 and 3; given {split_number}")

@@ -22,13 +22,13 @@ _LAYOUT = FrameFolderLayout(
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Jester, judged by the names of its files.
+    """Tells if a folder holds a download of Jester, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return frame_folder_lists.looks_like(source, _LAYOUT)
 
@@ -40,13 +40,13 @@ def read(source: pathlib.Path) -> SourceDataset:
     the newer download. The order of the classes is that of the first.
 
     Args:
-      source: The folder with `20bn-jester-v1/1/00001.jpg` and the label files.
+      source: the folder with `20bn-jester-v1/1/00001.jpg` and the label files.
 
     Returns:
       27 classes, and the splits `train` (118,562) and `validation` (14,787). The 14,743 clips of the test split were
       published without labels and are left out.
 
     Raises:
-      AnnotationError: A file or the frames are missing, or a file is malformed.
+      AnnotationError: a file or the frames are missing, or a file is malformed.
     """
     return frame_folder_lists.read(source, _LAYOUT)

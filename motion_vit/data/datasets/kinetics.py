@@ -55,7 +55,7 @@ _OFFICIAL = {
 
 
 def _list_files(split: str) -> tuple[str, ...]:
-    """The names of the lists of a split: DeepMind's and CVDF's, then those of mmaction2."""
+    """Lists the file names of a split's lists: DeepMind's and CVDF's, then those of mmaction2."""
     stems = [stem for word in _SPLIT_WORDS[split] for stem in (word, f"kinetics_{word}")]
     stems += [f"kinetics{classes}_{_SPLIT_WORDS[split][0]}_list_videos" for classes in _OFFICIAL]
     return tuple(
@@ -67,7 +67,7 @@ def _list_files(split: str) -> tuple[str, ...]:
 
 
 def _is_official(path: pathlib.Path) -> bool:
-    """Whether a list is DeepMind's table, and not a list `path,number` or another dataset's; never raises."""
+    """Tells DeepMind's table from a list `path,number` or another dataset's; never raises."""
     try:
         with path.open("rb") as file:
             return b"youtube_id" in file.readline(1000)
@@ -76,10 +76,10 @@ def _is_official(path: pathlib.Path) -> bool:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of one of the Kinetics datasets.
+    """Tells if a folder holds a download of one of the Kinetics datasets.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
       Whether one of its lists has the column `youtube_id`, as those of no other dataset do.
@@ -203,7 +203,7 @@ def read(source: pathlib.Path, classes: int = 400) -> SourceDataset:
     corrupted files of Kinetics-400 are used where they are.
 
     Args:
-      source: The folder with the lists (or with them in `annotations`) and the folders of the splits.
+      source: the folder with the lists (or with them in `annotations`) and the folders of the splits.
       classes: 400, 600 or 700.
 
     Returns:
@@ -212,7 +212,7 @@ def read(source: pathlib.Path, classes: int = 400) -> SourceDataset:
       YouTube, stays in its split, with the path at which it should be. The test split is left out.
 
     Raises:
-      AnnotationError: A list or a folder is missing, a list is malformed, or it is that of another Kinetics dataset.
+      AnnotationError: a list or a folder is missing, a list is malformed, or it is that of another Kinetics dataset.
     """
     source = check_folder(source, f"Kinetics-{classes}")
     lists = {

@@ -65,13 +65,13 @@ def _paths(folders: Sequence[str], name: str) -> tuple[str, ...]:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of MPII Cooking 2, judged by the names of its files.
+    """Tells if a folder holds a download of MPII Cooking 2, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     own_names = (*_paths(_ANNOTATION_FOLDERS, _ANNOTATIONS), *_paths(_SPLIT_FOLDERS, _SPLIT_FILES["train"]))
     return first_existing(source, own_names) is not None
@@ -148,7 +148,7 @@ def _read_sequences(path: pathlib.Path, read_before: dict[str, pathlib.Path]) ->
 def _clips_by_video(
     annotations: _Annotations, names: Sequence[str], videos: dict[str, str], folder: pathlib.Path
 ) -> dict[str, list[SourceClip]]:
-    """The intervals of each video that show one of the classes."""
+    """Collects the intervals of each video that show one of the classes."""
     clips: dict[str, list[SourceClip]] = {}
     position: Counter[str] = Counter()
     for interval in annotations.intervals:
@@ -174,7 +174,7 @@ def read(source: pathlib.Path) -> SourceDataset:
     includes its last frame.
 
     Args:
-      source: The folder with the long videos, `videos/s07-d72-cam-002.avi`, the file
+      source: the folder with the long videos, `videos/s07-d72-cam-002.avi`, the file
         `attributesAnnotations_MPII-Cooking-2.mat`, and the lists of the splits in `experimentalSetup`.
 
     Returns:
@@ -183,7 +183,7 @@ def read(source: pathlib.Path) -> SourceDataset:
       intervals for each, so only the number of all intervals, 14,105, and of classes is compared.
 
     Raises:
-      AnnotationError: A file is missing or malformed, h5py is not installed, or a sequence is in two splits.
+      AnnotationError: a file is missing or malformed, h5py is not installed, or a sequence is in two splits.
     """
     source = check_folder(source, "MPII Cooking 2")
     path = find_file(source, _paths(_ANNOTATION_FOLDERS, _ANNOTATIONS), f"it holds the annotations; {_OBTAIN}")

@@ -8,25 +8,25 @@ from motion_vit.data.datasets.source_dataset import SourceClip
 
 @dataclasses.dataclass(frozen=True)
 class OfficialCounts:
-    """What the authors of a dataset say that it holds.
+    """The counts that the authors of a dataset publish.
 
     Attributes:
-      classes: The number of classes.
-      clips: Split (`train`, `validation`, `test`) -> the number of clips in its official list.
+      classes: the number of classes.
+      clips: split (`train`, `validation`, `test`) -> the number of clips in its official list.
     """
 
     classes: int
     clips: Mapping[str, int]
 
     def mismatches(self, label_names: Sequence[str], splits: Mapping[str, Sequence[SourceClip]]) -> tuple[str, ...]:
-        """Says what differs, for `SourceDataset.mismatches`.
+        """Describes the differences, for `SourceDataset.mismatches`.
 
         Args:
-          label_names: The classes of the download.
-          splits: Split -> its clips in the download. A split without an official count is not compared.
+          label_names: the classes of the download.
+          splits: split -> its clips in the download. A split without an official count is not compared.
 
         Returns:
-          One sentence a difference, such as "train: 3 clips, the official list has 168,913"; empty if all agrees.
+          One sentence per difference, such as "train: 3 clips, the official list has 168,913"; empty if all agrees.
         """
         found = []
         if len(label_names) != self.classes:

@@ -1,4 +1,4 @@
-"""One's own videos: a CSV list, a folder with a list for each split, or a folder with a folder for each class."""
+"""Reads the user's own videos: a CSV list, a folder with a list per split, or a folder with a folder per class."""
 
 import os
 import pathlib
@@ -25,15 +25,15 @@ _Splits = dict[str, tuple[SourceClip, ...]]
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a path can be one's own videos: a CSV file, or a folder with lists or with other folders.
+    """Tells if a path can be the user's own videos: a CSV file, or a folder with lists or with other folders.
 
-    Published datasets may look the same, so their modules are to be asked first.
+    Published datasets may look the same, so ask their modules first.
 
     Args:
-      source: The file or folder.
+      source: the file or folder.
 
     Returns:
-      Whether there is something that `read` would try to read.
+      True if `read` would find something to read.
     """
     if source.is_file():
         return source.suffix.lower() == ".csv"
@@ -48,29 +48,29 @@ def looks_like(source: pathlib.Path) -> bool:
 
 
 def read(source: pathlib.Path, validation_share: float = 0.1) -> SourceDataset:
-    """Reads one's own videos.
+    """Reads the user's own videos.
 
     `source` is one of
 
-    * a CSV file with the header `path,label`, optionally with `start`, `end` (seconds) and `split`
-      (`video_list.read_video_list` describes the rest); one named like a split is read with those beside it;
-    * a folder with `train.csv` and, where they are there, `validation.csv` (or `val.csv`) and `test.csv`;
-    * a folder with a folder for each class (`CLASS/clip.mp4`), or with `train`, `validation` (or `val`) and `test`,
-      each with a folder for each class. A clip is a video file, told by its ending, or a folder of frames `*.jpg`.
+    * a CSV file with the header `path,label`, optionally with `start`, `end` (seconds) and `split`, as in
+      `video_list.read_video_list`. A file named like a split is read together with the files of the other splits;
+    * a folder with `train.csv` and optionally `validation.csv` (or `val.csv`) and `test.csv`;
+    * a folder with a folder per class (`CLASS/clip.mp4`), or with `train`, `validation` (or `val`) and `test`, each
+      with a folder per class. A clip is a video file, told by its ending, or a folder of frames `*.jpg`.
 
     Where no validation videos are named, `validation_share.hold_out` takes some of the training videos of each class
     for it. The classes are in the order of `labels.txt` in the folder, else sorted.
 
     Args:
-      source: The file or folder.
-      validation_share: The share of each class's training videos to hold out, at least 0 and below 1; 0 for none.
+      source: the file or folder.
+      validation_share: share of each class's training videos to hold out, at least 0 and below 1; 0 for none.
 
     Returns:
       The classes and the splits. `mismatches` counts the files that were left out, and names videos that are in two
       splits and classes without training videos.
 
     Raises:
-      UserError: Nothing is there, the layout is another one, a list is malformed, a label is not in `labels.txt`, or
+      UserError: nothing is there, the layout is another one, a list is malformed, a label is not in `labels.txt`, or
         the share is out of range.
     """
     if not 0 <= validation_share < 1:
@@ -94,7 +94,7 @@ def read(source: pathlib.Path, validation_share: float = 0.1) -> SourceDataset:
 
 
 def _doubts(names: Sequence[str], splits: Mapping[str, Sequence[SourceClip]]) -> Iterator[str]:
-    """What is probably not meant, in words."""
+    """Describes what is probably a mistake, in words."""
     splits_of: dict[str, set[str]] = defaultdict(set)
     for split, clips in splits.items():
         for clip in clips:
@@ -115,7 +115,7 @@ def _doubts(names: Sequence[str], splits: Mapping[str, Sequence[SourceClip]]) ->
 
 
 def _split_lists(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The files `train.csv`, `validation.csv` and so on of a folder, by split."""
+    """Finds `train.csv`, `validation.csv` and so on in a folder, by split."""
     lists: dict[str, pathlib.Path] = {}
     for name, split in _SPLIT_OF_NAME.items():
         path = folder / f"{name}.csv"
@@ -151,7 +151,7 @@ def _read_lists(folder: pathlib.Path, lists: Mapping[str, pathlib.Path]) -> tupl
 
 
 def _row_splits(path: pathlib.Path, rows: Sequence[ListRow], named: str | None) -> list[str]:
-    """The split of each row: `named` where the file's name says it, else what the row says, else `train`."""
+    """Returns the split of each row: `named` by the file's name, else the row's own, else `train`."""
     if not any(row.split for row in rows):
         return [named or "train"] * len(rows)
     splits = []

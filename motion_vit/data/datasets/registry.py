@@ -26,13 +26,13 @@ from motion_vit.errors import UserError, did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class DatasetLayout:
-    """How a dataset's download is laid out.
+    """The reader and the options of a dataset.
 
     Attributes:
-      summary: The dataset in a line.
-      read: Reads its label files: the folder of the download, and the options as keyword arguments.
-      looks_like: Whether a folder seems to hold this dataset, told without reading much.
-      options: The keyword arguments that `read` takes.
+      summary: one line about the dataset.
+      read: reads its label files, given the folder of the download, and the options as keyword arguments.
+      looks_like: tells if a folder seems to hold this dataset, without reading much.
+      options: keyword arguments of `read`.
     """
 
     summary: str
@@ -85,15 +85,15 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
     """Reads the label files of a downloaded dataset.
 
     Args:
-      name: One of `DATASETS`.
-      source: The folder of the download.
-      options: Keyword arguments for the dataset's own `read`; those with the value None are left at their default.
+      name: one of `DATASETS`.
+      source: the folder of the download.
+      options: keyword arguments for the dataset's own `read`; those with the value None are left at their default.
 
     Returns:
       Its clips and labels.
 
     Raises:
-      UserError: An unknown name or option, a folder that does not exist or holds another dataset, or label files that
+      UserError: an unknown name or option, a folder that does not exist or holds another dataset, or label files that
         are missing or malformed.
     """
     if name not in DATASETS:

@@ -25,13 +25,13 @@ _LAYOUT = FrameFolderLayout(
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Something-Something V1, judged by the names of its files.
+    """Tells if a folder holds a download of Something-Something V1, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return frame_folder_lists.looks_like(source, _LAYOUT)
 
@@ -43,13 +43,13 @@ def read(source: pathlib.Path) -> SourceDataset:
     are there, that of their category.txt, which is sorted. The two orders differ.
 
     Args:
-      source: The folder with `20bn-something-something-v1/12345/00001.jpg` and the label files.
+      source: the folder with `20bn-something-something-v1/12345/00001.jpg` and the label files.
 
     Returns:
       174 classes, and the splits `train` (86,017) and `validation` (11,522). The 10,960 clips of the test split are
       published without labels and are left out.
 
     Raises:
-      AnnotationError: A file or the frames are missing, or a file is malformed.
+      AnnotationError: a file or the frames are missing, or a file is malformed.
     """
     return frame_folder_lists.read(source, _LAYOUT)

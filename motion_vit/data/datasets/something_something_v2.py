@@ -29,13 +29,13 @@ _OFFICIAL = OfficialCounts(classes=174, clips={"train": 168_913, "validation": 2
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of Something-Something V2, judged by the names of its files.
+    """Tells if a folder holds a download of Something-Something V2, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     own_names = [_VIDEOS, *(name for name in label_file_names(_STEM, "train", ".json") if _STEM in name)]
     return first_existing(source, own_names) is not None
@@ -68,14 +68,14 @@ def read(source: pathlib.Path) -> SourceDataset:
     objects, is not used.
 
     Args:
-      source: The folder with `20bn-something-something-v2/12345.webm` and the label files.
+      source: the folder with `20bn-something-something-v2/12345.webm` and the label files.
 
     Returns:
       174 classes in the order of their numbers, and the splits `train` (168,913) and `validation` (24,777). The 27,157
       clips of the test split were published without labels and are left out.
 
     Raises:
-      AnnotationError: A file or the folder of the videos is missing, or a file is malformed.
+      AnnotationError: a file or the folder of the videos is missing, or a file is malformed.
     """
     source = check_folder(source, "Something-Something V2")
     labels = find_file(source, label_file_names(_STEM, "labels", ".json"), f"it numbers the classes; {_OBTAIN}")

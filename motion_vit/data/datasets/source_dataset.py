@@ -1,4 +1,4 @@
-"""A dataset as it is downloaded: which clips, where they are, and what they show."""
+"""A downloaded dataset: its clips, their paths and their labels."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ class SourceClip:
     """A labelled clip of a downloaded dataset.
 
     Attributes:
-      id: Its name, unique in its split; it stays the clip's name in lists of bad videos.
-      path: The absolute path of the video file, or of the folder of its JPEG frames. It need not exist: what is missing
-        is reported when it is prepared.
-      label: The name of its class.
-      start: The second of the video that it starts at; None for the video's start.
-      end: The second of the video that it ends before; None for the video's end.
+      id: its name, unique in its split; also in lists of bad videos.
+      path: absolute path of the video file, or of the folder of its JPEG frames. It need not exist: missing files are
+        reported when the dataset is prepared.
+      label: the name of its class.
+      start: start in seconds of the video; None for the video's start.
+      end: end in seconds of the video, exclusive; None for the video's end.
     """
 
     id: str
@@ -29,11 +29,10 @@ class SourceDataset:
     """A downloaded dataset.
 
     Attributes:
-      name: Its name in `motion-vit prepare NAME`.
-      label_names: The names of the classes in the official order, which is that of the model's outputs.
-      splits: Split (`train`, `validation`, `test`) -> its clips, in the order of the official list.
-      mismatches: What differs from the official counts of classes and of clips in a split, and what is doubtful
-        otherwise, in words.
+      name: its name in `motion-vit prepare NAME`.
+      label_names: the names of the classes in the official order, which is that of the model's outputs.
+      splits: split (`train`, `validation`, `test`) -> its clips, in the order of the official list.
+      mismatches: differences from the official counts of classes and clips, and other doubts, as sentences.
     """
 
     name: str

@@ -38,13 +38,13 @@ def _label_files(name: str) -> tuple[str, ...]:
 
 
 def looks_like(source: pathlib.Path) -> bool:
-    """Whether a folder holds a download of UCF101, judged by the names of its files.
+    """Tells if a folder holds a download of UCF101, by the names of its files.
 
     Args:
-      source: The folder.
+      source: the folder.
 
     Returns:
-      Whether a name is there that only this dataset has.
+      True if it has a file name that only this dataset has.
     """
     return first_existing(source, ("UCF-101", *_label_files("classInd.txt"))) is not None
 
@@ -86,16 +86,16 @@ def read(source: pathlib.Path, split_number: int = 1) -> SourceDataset:
     """Reads a download of UCF101.
 
     Args:
-      source: The folder with the videos, `UCF-101/<Class>/v_<Class>_g01_c01.avi`, and the lists `ucfTrainTestlist`
+      source: the folder with the videos, `UCF-101/<Class>/v_<Class>_g01_c01.avi`, and the lists `ucfTrainTestlist`
         (`classInd.txt`, `trainlist01.txt`, `testlist01.txt` and so on). Converted videos may have another ending.
-      split_number: The official division, 1, 2 or 3. Results are usually reported as the mean over all three.
+      split_number: the official division, 1, 2 or 3. Results are usually reported as the mean over all three.
 
     Returns:
       101 classes in the order of classInd.txt, and the splits `train` and `validation`, which is the official test
       list: 9,537 and 3,783 clips in division 1, 9,586 and 3,734 in 2, 9,624 and 3,696 in 3.
 
     Raises:
-      UserError: There is no such division, a file or the folder of the videos is missing, or a list is malformed.
+      UserError: there is no such division, a file or the folder of the videos is missing, or a list is malformed.
     """
     if split_number not in _OFFICIAL:
         raise UserError(f"UCF101 has the splits 1, 2 and 3; given {split_number}")

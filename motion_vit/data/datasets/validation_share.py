@@ -1,4 +1,4 @@
-"""Holds a share of the training videos out for validation, for datasets that come without validation videos."""
+"""Holds out a share of the training videos for validation, where a dataset has no validation videos."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ def hold_out(
 ) -> tuple[tuple[SourceClip, ...], tuple[SourceClip, ...]]:
     """Divides the clips of a training split into training and validation, class by class.
 
-    A video is chosen by a hash of its path, so that a video that is added later moves no other one; only in a class
-    with so few videos that none is chosen this way is the next one taken, and one always stays in training. All clips
-    of a video stay together: neighbouring clips look so alike that results would say too much.
+    A video is chosen by a hash of its path, so that adding a video later moves no other. If a class has so few videos
+    that none is chosen this way, the next one is taken; one always stays in training. All clips of a video stay
+    together: neighbouring clips look so alike that they would inflate the results.
 
     Args:
-      clips: The clips.
-      share: The share to hold out, at least 0 and below 1.
-      folder: Paths are hashed relative to it, so that it can be moved.
+      clips: of the training split.
+      share: the share to hold out, at least 0 and below 1.
+      folder: base of the hashed paths, so that the folder can be moved.
 
     Returns:
       The clips to train on and the clips to validate on, each in the order of `clips`.
@@ -43,5 +43,5 @@ def hold_out(
 
 
 def _place(name: str) -> float:
-    """A number from 0 to 1 that depends on the name alone; those of many names are spread evenly."""
+    """Hashes a name to a number from 0 to 1, uniformly over many names."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""Finds the videos of a download, which people unpack and convert in several ways."""
+"""Finds the videos of a download, which people unpack and convert in different ways."""
 
 import itertools
 import os
@@ -18,9 +18,9 @@ def find_folder(source: pathlib.Path, names: Sequence[str], obtain: str) -> path
     """Finds the folder of the videos or frame folders.
 
     Args:
-      source: The folder of the download.
-      names: Names of folders below `source`, the preferred one first; "." is `source` itself.
-      obtain: A clause that says what the folder holds and how to make it, for the message.
+      source: the folder of the download.
+      names: names of folders below `source`, the preferred one first; "." is `source` itself.
+      obtain: a clause that says what the folder holds and how to make it, for the message.
 
     Returns:
       The first of them that is there.
@@ -35,26 +35,26 @@ def find_folder(source: pathlib.Path, names: Sequence[str], obtain: str) -> path
 
 
 def holds_any(folder: pathlib.Path, paths: Iterable[str]) -> bool:
-    """Whether a folder is the one that relative paths start from.
+    """Tells if a folder is the one that relative paths start from.
 
     Args:
-      folder: The folder.
-      paths: Paths of videos; only the first hundred are looked for.
+      folder: of the videos, perhaps.
+      paths: paths of videos; only the first hundred are looked for.
 
     Returns:
-      Whether one of these exists below the folder.
+      True if one of these exists below the folder.
     """
     # Not `Path.exists`, which raises where a damaged list makes a name too long for the file system.
     return any(os.path.exists(folder / path) for path in itertools.islice(paths, _PROBED_CLIPS))
 
 
 def common_extension(folder: pathlib.Path, stems: Sequence[str], published: str) -> str:
-    """The ending of the video files of a folder that holds nothing but the dataset's videos.
+    """Finds the file ending of videos in a folder that holds nothing else.
 
     Args:
-      folder: The folder.
-      stems: The names of the videos without ending; only the first hundred are looked for.
-      published: The ending that they are published with, which is also the answer where none of them is there.
+      folder: with the videos.
+      stems: the names of the videos without ending; only the first hundred are looked for.
+      published: ending as published, which is also the answer where none of them is found.
 
     Returns:
       The ending, with its dot.
@@ -67,13 +67,13 @@ def videos_by_stem(folder: pathlib.Path) -> dict[str, str]:
     """Lists the videos of a folder and of the folders in it.
 
     Args:
-      folder: The folder, for example of a split, with its videos or with a folder for each class.
+      folder: the folder, for example of a split, with its videos or with a folder for each class.
 
     Returns:
       The name of each video without ending -> its absolute path.
 
     Raises:
-      AnnotationError: The folder cannot be listed.
+      AnnotationError: the folder cannot be listed.
     """
     found: dict[str, str] = {}
     try:

@@ -1,8 +1,8 @@
 """Random patterns that look alike at every place and every zoom, so that a single picture of one tells neither.
 
-A pattern is smooth noise around one wavelength, on a tile that repeats without seam. A `CyclicTexture` lays such noise
-of octave after octave over each other under a fixed window of wavelengths, as a Shepard tone does with pitch: zooming
-in lets coarse noise fade out and fine noise fade in, endlessly, and the statistics of the picture never change.
+A pattern is smooth noise around one wavelength, on a seamless tile. A `CyclicTexture` sums octaves of such noise under
+a fixed window of wavelengths, as a Shepard tone does with pitch. Zooming in fades coarse noise out and fine noise in,
+endlessly, and the statistics of the picture never change.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ _OCTAVES = 6
 
 
 def noise_tiles(random: np.random.Generator, count: int) -> Float32[np.ndarray, "count tile tile"]:
-    """Draws seamless tiles of smooth noise, as likely as their negatives.
+    """Draws seamless tiles of smooth noise, whose distribution is symmetric about 0.
 
     Args:
-      random: Where the randomness comes from.
-      count: Number of tiles.
+      random: source of the draws.
+      count: number of tiles.
 
     Returns:
       Tiles with mean 0 and standard deviation 1.
@@ -52,13 +52,13 @@ def sample_noise(
     y: Float[np.ndarray, "h w"],
     wavelength: float,
 ) -> Float32[np.ndarray, "h w"]:
-    """Looks a tile up, repeated over the whole plane.
+    """Samples a tile, repeated over the whole plane.
 
     Args:
-      tile: One tile of `noise_tiles`.
-      x: Horizontal places, in any unit.
-      y: Vertical places, in the same unit.
-      wavelength: Mean wavelength of the pattern in that unit.
+      tile: one tile of `noise_tiles`.
+      x: horizontal places, in any unit.
+      y: vertical places, in the same unit.
+      wavelength: mean wavelength of the pattern in that unit.
 
     Returns:
       The pattern at those places, bilinear.
@@ -73,8 +73,8 @@ class CyclicTexture:
     """A pattern that can be zoomed into without end, around the origin.
 
     Attributes:
-      tiles: The noise of successive octaves; after the last comes the first again.
-      wavelength: Centre of the window of visible wavelengths.
+      tiles: the noise of successive octaves; after the last comes the first again.
+      wavelength: centre of the window of visible wavelengths.
     """
 
     tiles: Float32[np.ndarray, "octaves tile tile"]
@@ -85,8 +85,8 @@ class CyclicTexture:
         """Draws the noise of a texture.
 
         Args:
-          random: Where the randomness comes from.
-          wavelength: Centre of the window of visible wavelengths, in the unit of the places to be sampled.
+          random: where the randomness comes from.
+          wavelength: centre of the window of visible wavelengths, in the unit of the places to be sampled.
 
         Returns:
           The texture.
@@ -99,9 +99,9 @@ class CyclicTexture:
         """Looks the pattern up.
 
         Args:
-          x: Horizontal distance from the point that zooming leaves in place.
-          y: Vertical distance from it.
-          zoom: How far the pattern has been zoomed into, in octaves: 1.0 makes everything twice as large.
+          x: horizontal distance from the point that zooming leaves in place.
+          y: vertical distance from it.
+          zoom: how far the pattern has been zoomed into, in octaves: 1.0 makes everything twice as large.
 
         Returns:
           The pattern, with mean 0 and standard deviation 1 over all textures.

@@ -1,4 +1,4 @@
-"""The embedded dataset: the scenes of `motion_scenes` as real video files with list files, reproducible from a seed."""
+"""Renders the embedded dataset: scenes of `motion_scenes` as video files with list files, reproducible from a seed."""
 
 import concurrent.futures
 import csv
@@ -34,10 +34,10 @@ class _Video:
     """One video of the dataset, before it is rendered.
 
     Attributes:
-      name: Its path below the dataset's folder, with forward slashes.
-      label: Its class.
-      frames: Its length.
-      seed: What its scene is drawn from.
+      name: its path below the dataset's folder, with forward slashes.
+      label: its class.
+      frames: its length.
+      seed: source of its scene.
     """
 
     name: str
@@ -47,7 +47,7 @@ class _Video:
 
 
 def _videos_of_split(split: str, clips: int, frames: tuple[int, int], seed: int) -> list[_Video]:
-    """Decides everything about a split but its pixels."""
+    """Decides everything about a split but the pixels."""
     # The split's name is part of every seed below it, so that no two splits share one.
     root = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(split.encode()),))
     # Child 0 orders the classes, the children after it are the clips: a clip's own seed must not decide its class.
@@ -72,7 +72,7 @@ def _render_video(task: tuple[pathlib.Path, _Video, int]) -> None:
 
 
 def _render_videos(tasks: list[tuple[pathlib.Path, _Video, int]], workers: int) -> Iterator[None]:
-    """Renders in `workers` processes, or in this one where there is little to share; yields once for each video."""
+    """Renders in `workers` processes, or in this one for few videos; yields once per video."""
     if workers == 1 or len(tasks) <= _CHUNK:
         yield from map(_render_video, tasks)
         return
@@ -99,7 +99,7 @@ def _check_arguments(splits: Mapping[str, int], size: int, frames: tuple[int, in
 
 
 def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> None:
-    """Notes the parameters in an empty folder, or checks that they are those which the folder was begun with."""
+    """Writes the parameters into an empty folder, or checks that they are those of an earlier call."""
     note = folder / _PARAMETERS_FILE
     if note.exists():
         try:
@@ -145,27 +145,27 @@ def render_dataset(
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, pathlib.Path]:
-    """Renders the embedded motion dataset into a folder, or completes or reuses what is already there.
+    """Renders the embedded motion dataset into a folder; completes or reuses an earlier rendering.
 
     A split `train` becomes the videos `videos/train/00001.mp4` (or `.webm`, at random) and so on, and the list file
     `train.csv` with the header `path,label`, paths relative to it. Classes are as even as the number of clips allows.
     The same arguments give the same videos at any number of workers; a split does not depend on the others beside it.
 
     Args:
-      folder: Where to; made if it does not exist.
-      splits: Name -> number of clips.
-      size: Height and width in pixels.
-      frames: Least and greatest length of a clip.
-      seed: What all randomness comes from.
-      workers: Processes; None takes one for each core. A script that asks for more than one needs the usual
+      folder: created if it does not exist.
+      splits: name -> number of clips.
+      size: height and width in pixels.
+      frames: least and greatest length of a clip.
+      seed: source of all randomness.
+      workers: processes; None takes one for each core. A script that asks for more than one needs the usual
         `if __name__ == "__main__":` guard.
-      progress: Show a progress bar with the time left.
+      progress: show a progress bar with the time left.
 
     Returns:
       Name of the split -> its list file.
 
     Raises:
-      UserError: An argument is out of range, or the folder holds something else: other files, or a dataset with other
+      UserError: an argument is out of range, or the folder holds something else: other files, or a dataset with other
         parameters.
     """
     folder = pathlib.Path(folder)

@@ -1,4 +1,4 @@
-"""Scenes in which the only thing that tells the class is how something moves.
+"""Scenes in which only motion tells the class.
 
 A patterned object of two halves moves over a patterned, slowly drifting background, among small discs that stand still
 or tremble. The classes come in pairs, each the time reversal of the other:
@@ -13,7 +13,7 @@ or tremble. The classes come in pairs, each the time reversal of the other:
   together           apart                   the patterns of the halves flow towards the seam between them
   =================  ======================  ==========================================================
 
-Two properties hold by construction, not by tuning:
+Two properties hold by construction:
 
 * The clip of a class is the clip of its reversal with the same seed, played backwards. A set of frames without their
   order therefore cannot separate the two, and no classifier of such sets is right more than half of the time.
@@ -45,11 +45,11 @@ class _Motion:
     """A change of one component of the pose, and the names of that change forwards and backwards in time.
 
     Attributes:
-      forward: The class in which the component increases.
-      backward: The class in which it decreases.
-      component: Name of the `Pose` field.
-      slowest: Least change in an eighth of the clip, in the unit of that field.
-      fastest: Greatest change in an eighth of the clip.
+      forward: the class in which the component increases.
+      backward: the class in which it decreases.
+      component: name of the `Pose` field.
+      slowest: least change in an eighth of the clip, in the unit of that field.
+      fastest: greatest change in an eighth of the clip.
     """
 
     forward: str
@@ -72,10 +72,10 @@ MOTION_CLASSES: tuple[str, ...] = tuple(name for motion in _MOTIONS for name in 
 
 
 def time_reversed(label: str) -> str:
-    """Names the class that a class becomes when its clips are played backwards.
+    """Returns the class that clips of a class show when they are played backwards.
 
     Args:
-      label: One of `MOTION_CLASSES`.
+      label: one of `MOTION_CLASSES`.
 
     Returns:
       Another of `MOTION_CLASSES`; its own reversal is `label`.
@@ -96,16 +96,16 @@ def _motion_of(label: str) -> _Motion:
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    """All that is seen in a clip, forwards in time.
+    """The content of a clip, forwards in time.
 
     Attributes:
-      motion: How the object moves.
-      background: What is behind everything.
-      distractors: What stands still or trembles.
-      moving: The object.
-      pose: Where it is in the middle of the clip.
-      speed: Change of the moving component in an eighth of the clip.
-      trembles: For each frame and distractor, where it is thrown.
+      motion: class pair and speed range of the object.
+      background: pattern behind everything.
+      distractors: discs that stand still or tremble.
+      moving: the patterned object in front.
+      pose: place, angle and zoom of the object in the middle of the clip.
+      speed: change of the moving component in an eighth of the clip.
+      trembles: displacement of each distractor in each frame.
     """
 
     motion: _Motion
@@ -132,12 +132,12 @@ class _Scene:
         return cls(motion, background, distractors, moving, pose, speed, trembles)
 
     def time(self, frame: int) -> float:
-        """Eighths of the clip after its middle."""
+        """Converts a frame number to eighths of the clip after its middle."""
         frames = len(self.trembles)
         return (frame - (frames - 1) / 2) * _STEPS_IN_A_CLIP / frames
 
     def pose_at(self, frame: int) -> Pose:
-        """Where the object is."""
+        """Returns the pose of the object in a frame."""
         component = getattr(self.pose, self.motion.component) + self.speed * self.time(frame)
         return dataclasses.replace(self.pose, **{self.motion.component: component})
 
@@ -155,10 +155,10 @@ def render_clip(
     """Renders one clip of a class.
 
     Args:
-      label: One of `MOTION_CLASSES`.
-      seed: Decides everything but the class. The clip of the reversed class with the same seed is this one backwards.
-      frames: Length of the clip; its motion covers the same distance whatever the length.
-      size: Height and width in pixels.
+      label: one of `MOTION_CLASSES`.
+      seed: decides everything but the class. The clip of the reversed class with the same seed is this one backwards.
+      frames: length of the clip; its motion covers the same distance whatever the length.
+      size: height and width in pixels.
 
     Returns:
       The frames, RGB.
@@ -175,11 +175,11 @@ def render_clip(
 
 
 class ObjectMotion(NamedTuple):
-    """The true motion of the object of a clip in which it moves as a whole.
+    """The true motion of an object that moves as a whole.
 
     Attributes:
-      velocity: To the right and down, in pixels a frame.
-      cover: The share of each pixel that the object covers.
+      velocity: to the right and down, in pixels a frame.
+      cover: the share of each pixel that the object covers.
     """
 
     velocity: tuple[float, float]
@@ -187,19 +187,19 @@ class ObjectMotion(NamedTuple):
 
 
 def object_motion(label: str, seed: int | np.random.SeedSequence, *, frames: int = 16, size: int = 64) -> ObjectMotion:
-    """Tells what moves in a clip of `render_clip`, and how.
+    """Returns the true motion of the object in a clip of `render_clip`.
 
     Args:
       label: "right", "left", "down" or "up".
-      seed: As for `render_clip`.
-      frames: As for `render_clip`.
-      size: As for `render_clip`.
+      seed: as for `render_clip`.
+      frames: as for `render_clip`.
+      size: as for `render_clip`.
 
     Returns:
       The motion of the object.
 
     Raises:
-      UserError: What `render_clip` raises, or the object does not move as a whole.
+      UserError: what `render_clip` raises, or the object does not move as a whole.
     """
     scene = _Scene.draw(label, seed, frames, size)
     if scene.motion.component not in ("x", "y"):

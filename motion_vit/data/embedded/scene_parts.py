@@ -1,4 +1,4 @@
-"""What the scenes of `motion_scenes` are painted of: a background, discs that stand still or tremble, and an object.
+"""Parts of the scenes of `motion_scenes`: a background, discs that stand still or tremble, and an object.
 
 Places are in widths of the frame, from its upper left corner.
 """
@@ -18,14 +18,14 @@ _TINY = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Where the object is.
+    """Place, angle and zoom of the object.
 
     Attributes:
-      x: Horizontal centre, in widths of the frame.
-      y: Vertical centre, in heights of the frame, downwards.
-      angle: Radians, clockwise as seen.
-      zoom: Octaves that the pattern has grown.
-      inflow: How far the halves' patterns have flowed towards the seam, in widths of the frame.
+      x: horizontal centre, in widths of the frame.
+      y: vertical centre, in heights of the frame, downwards.
+      angle: radians, clockwise as seen.
+      zoom: octaves that the pattern has grown.
+      inflow: displacement of the halves' patterns towards the seam, in widths of the frame.
     """
 
     x: float
@@ -37,9 +37,10 @@ class Pose:
 
 @dataclasses.dataclass(frozen=True)
 class Paint:
-    """How noise becomes colour: `base + noise * contrast`, each a colour in 0..255 units.
+    """A colouring of noise: `base + noise * contrast`, each a colour in 0..255 units.
 
-    Colours come first while a frame is being painted: NumPy broadcasts a plane to three several times faster that way.
+    Colours are the first axis while a frame is painted: NumPy broadcasts a plane to three several times faster that
+    way.
     """
 
     base: Float32[np.ndarray, "3 1 1"]
@@ -88,7 +89,7 @@ class Background:
 
 @dataclasses.dataclass(frozen=True)
 class Distractor:
-    """A small patterned disc that stands still (`tremble` 0) or is thrown about its place from frame to frame."""
+    """A small patterned disc that stands still (`tremble` 0) or jumps about its place from frame to frame."""
 
     x: float
     y: float
@@ -112,7 +113,7 @@ class Distractor:
     def render_over(
         self, canvas: Float32[np.ndarray, "3 h w"], grid: "PixelGrid", shift: Float32[np.ndarray, "2"]
     ) -> Float32[np.ndarray, "3 h w"]:
-        """Paints it over a canvas; `shift` is how far it is thrown, in parts of its trembling."""
+        """Paints it over a canvas; `shift` is its displacement, in units of its trembling."""
         x, y = grid.around(self.x + self.tremble * float(shift[0]), self.y + self.tremble * float(shift[1]))
         cover = grid.coverage(self.radius - np.sqrt(x * x + y * y))
         return canvas + cover * (self.paint(sample_noise(self.tile, x, y, self.radius)) - canvas)
@@ -120,13 +121,13 @@ class Distractor:
 
 @dataclasses.dataclass(frozen=True)
 class MovingObject:
-    """The thing that moves: a blob of two halves, each with its own pattern, that meet in a straight seam.
+    """A blob of two halves, each with its own pattern, that meet in a straight seam.
 
     Attributes:
-      radius: Mean radius, in widths of the frame.
-      lobes: Size and phase of the outline's second and third harmonic, relative to the radius.
-      textures: The patterns of the halves.
-      paints: Their colours.
+      radius: mean radius, in widths of the frame.
+      lobes: size and phase of the outline's second and third harmonic, relative to the radius.
+      textures: the patterns of the halves.
+      paints: their colours.
     """
 
     radius: float
@@ -160,11 +161,11 @@ class MovingObject:
         return canvas + self._cover(grid, place) * (body - canvas)
 
     def cover(self, grid: "PixelGrid", pose: Pose) -> Float32[np.ndarray, "h w"]:
-        """The share of each pixel that the object covers."""
+        """Returns the share of each pixel that the object covers."""
         return self._cover(grid, self._place(grid, pose))
 
     def _place(self, grid: "PixelGrid", pose: Pose) -> Complex64[np.ndarray, "h w"]:
-        """Places in the object's own frame as complex numbers: across the seam and along it."""
+        """Returns places in the object's own frame as complex numbers: across the seam and along it."""
         x, y = grid.around(pose.x, pose.y)
         return (x + 1j * y) * np.complex64(cmath.rect(1.0, -pose.angle))
 
@@ -192,10 +193,10 @@ class PixelGrid:
         return cls(size, x, y)
 
     def around(self, x: float, y: float) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
-        """Offsets of the pixels from a place, the shorter way round the torus: from -0.5 to 0.5."""
+        """Returns offsets of the pixels from a place, the shorter way round the torus: from -0.5 to 0.5."""
         right, down = self.x - np.float32(x), self.y - np.float32(y)
         return right - np.rint(right), down - np.rint(down)
 
     def coverage(self, depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-        """The share of each pixel that lies inside a shape, from its depth below the edge in widths of the frame."""
+        """Returns the share of each pixel inside a shape, given the depth below its edge in widths of the frame."""
         return np.clip(depth * self.size + 0.5, 0.0, 1.0)

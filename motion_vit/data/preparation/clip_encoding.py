@@ -1,4 +1,4 @@
-"""A clip of a download as it is stored: the published bytes, a part cut out of them, or encoded anew."""
+"""Encodes a clip for storage: copies the published bytes, cuts a part out of them, or encodes anew."""
 
 import os
 from typing import Literal
@@ -25,20 +25,20 @@ _LARGEST_RECORD = 2**30
 
 
 def encode_clip(clip: SourceClip, label: int, codec: Codec, storage: Storage, *, verify: bool) -> ClipRecord:
-    """Reads a clip, checks it, and encodes it as it is stored.
+    """Reads, checks and encodes a clip.
 
     Args:
-      clip: The clip.
-      label: The number of its class.
-      codec: How to encode it.
-      storage: What the records of the dataset hold.
-      verify: Whether to decode every frame of it, and not only the first.
+      clip: of a downloaded dataset.
+      label: the number of its class.
+      codec: "copy" or "h264-fast".
+      storage: kind of data in the dataset's records.
+      verify: decode every frame of the clip, and not only the first.
 
     Returns:
-      The clip as it is stored.
+      The encoded clip.
 
     Raises:
-      VideoDecodeError: It is missing, cannot be decoded, or cannot be stored in this form.
+      VideoDecodeError: it is missing, cannot be decoded, or cannot be stored in this form.
     """
     start, end = clip.start or 0.0, clip.end
     if start < 0 or (end is not None and end <= start):

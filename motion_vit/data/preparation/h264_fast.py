@@ -1,4 +1,4 @@
-"""The codec `h264-fast`: H.264 that decodes several times as fast as what people publish, for more storage.
+"""The codec `h264-fast`: H.264 that decodes several times as fast as published files, for more storage.
 
 Small pictures, a keyframe every 12 frames to start decoding at, no B-frames, and no loop filter or other tool that
 costs decoding time. Measured on videos such as those of Kinetics against the published files: 16 frames spread over the
@@ -35,20 +35,20 @@ _FRAMES_A_PASS = 256
 
 
 def encode_h264_fast(video: EncodedVideo, first_frame: int, frames: int, fps: float) -> bytes:
-    """Encodes a part of a video anew: exactly its frames, upright, at an even rate.
+    """Encodes a part of a video anew: exactly its frames, upright, at a constant rate.
 
     Args:
-      video: The video.
-      first_frame: The frame that the part starts with.
-      frames: The number of its frames.
-      fps: Frames a second; 0.0 if unknown.
+      video: in any form.
+      first_frame: first frame of the part.
+      frames: number of frames of the part.
+      fps: frames per second; 0.0 if unknown.
 
     Returns:
       The bytes of an MP4 file, the same for the same frames. Pictures of an odd width or height repeat their last
       column or row, as 4:2:0 video needs even ones.
 
     Raises:
-      VideoDecodeError: The video cannot be decoded, or has pictures that H.264 cannot hold.
+      VideoDecodeError: the video cannot be decoded, or has pictures that H.264 cannot hold.
     """
     rate = fractions.Fraction(fps or _FALLBACK_FPS).limit_denominator(_LARGEST_DENOMINATOR)
     buffer = io.BytesIO()

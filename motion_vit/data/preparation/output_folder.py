@@ -1,4 +1,4 @@
-"""The folder that a dataset is prepared into: one preparation at a time, files seen only complete, errors in words."""
+"""The output folder of a preparation: one preparation at a time, atomic files, readable errors."""
 
 import contextlib
 import fcntl
@@ -23,15 +23,15 @@ _METADATA_FILES = ("dataset_info.json", "features.json", "label.labels.txt")
 
 
 class OutputError(UserError):
-    """The folder cannot be written: the disk is full, or writing is not allowed."""
+    """Error of a folder that cannot be written: the disk is full, or writing is not allowed."""
 
 
 def output_error(path: pathlib.Path, reason: object) -> OutputError:
-    """Makes the error of a file that cannot be written.
+    """Makes the error for a file that cannot be written.
 
     Args:
-      path: The file or folder.
-      reason: What the operating system or the writing library says.
+      path: the file or folder.
+      reason: message of the operating system or of the writing library.
 
     Returns:
       The error.
@@ -45,16 +45,16 @@ def output_error(path: pathlib.Path, reason: object) -> OutputError:
 
 @contextlib.contextmanager
 def written_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Writes a file under a name of its own in the same folder, which becomes its name when it is complete on disk.
+    """Writes a file under a temporary name in the same folder, and renames it once it is complete on disk.
 
     Args:
-      path: The file.
+      path: the final name.
 
     Yields:
       The name to write to.
 
     Raises:
-      OutputError: It cannot be written.
+      OutputError: it cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
     try:
@@ -72,11 +72,11 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a small text file.
 
     Args:
-      path: The file; it is replaced where it exists.
-      text: What it holds.
+      path: the file; it is replaced where it exists.
+      text: content of the file.
 
     Raises:
-      OutputError: It cannot be written.
+      OutputError: it cannot be written.
     """
     with written_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
@@ -96,14 +96,14 @@ def _open_lock(folder: pathlib.Path) -> IO[str]:
 
 @contextlib.contextmanager
 def locked_folder(folder: pathlib.Path) -> Iterator[None]:
-    """Makes the folder where it is missing, keeps other preparations out, and removes what dead ones left unfinished.
+    """Locks a folder for one preparation: creates it if needed, and removes unfinished files of dead preparations.
 
     Args:
-      folder: The folder.
+      folder: output of the preparation.
 
     Raises:
-      OutputError: It cannot be made or written.
-      UserError: Another preparation is writing into it.
+      OutputError: the folder cannot be created or written.
+      UserError: another preparation is writing into it.
     """
     progress = folder / PROGRESS_FOLDER
     with _open_lock(folder) as lock:
@@ -121,15 +121,15 @@ def locked_folder(folder: pathlib.Path) -> Iterator[None]:
 
 
 def check_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
-    """Makes sure that a folder goes on with what it was begun with, and notes it in a new one.
+    """Checks that a folder was begun with the same settings, and records them in a new one.
 
     Args:
-      folder: The folder.
-      settings: What the shards depend on, by its name in words.
+      folder: output of the preparation.
+      settings: everything that shards depend on, by its name in messages.
 
     Raises:
-      UserError: The folder was begun with other settings, or holds a dataset that nothing is known of.
-      OutputError: The folder cannot be written.
+      UserError: the folder was begun with other settings, or holds a dataset of unknown settings.
+      OutputError: the folder cannot be written.
     """
     file = folder / PROGRESS_FOLDER / _SETTINGS_FILE
     advice = "Give another folder, or delete this one to prepare it anew"
@@ -154,13 +154,13 @@ def check_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
 
 
 def withdraw(folder: pathlib.Path) -> None:
-    """Removes the manifest and the metadata: until they are written anew, nobody takes the shards for a whole dataset.
+    """Removes the manifest and the metadata, so that the shards are not taken for a complete dataset.
 
     Args:
-      folder: The folder.
+      folder: output of the preparation.
 
     Raises:
-      OutputError: They cannot be removed.
+      OutputError: they cannot be removed.
     """
     try:
         for name in (MANIFEST_FILE, *_METADATA_FILES):

@@ -1,4 +1,4 @@
-"""Which clips go into which shard, and what each shard depends on: decided before anything is written."""
+"""Plans the shards before anything is written: their clips, and the fingerprints of everything that they depend on."""
 
 import concurrent.futures
 import dataclasses
@@ -34,12 +34,12 @@ _STAT_THREADS = 16
 
 @dataclasses.dataclass(frozen=True)
 class FileStamp:
-    """What tells whether a file or folder has changed.
+    """The size and time by which a change of a file or folder is detected.
 
     Attributes:
-      bytes: Size of a file, 0 for a folder.
-      modified: When it was modified, in nanoseconds; for a folder when files came or went.
-      is_folder: Whether it is a folder.
+      bytes: size of a file, 0 for a folder.
+      modified: time of modification in nanoseconds; for a folder, of the last file added or removed.
+      is_folder: whether it is a folder.
     """
 
     bytes: int
@@ -61,13 +61,13 @@ def _stamp(path: str) -> FileStamp | None:
 
 
 def stamp_files(source: SourceDataset) -> Stamps:
-    """Asks for every file of a download.
+    """Stats every file of a download.
 
     Args:
-      source: The download.
+      source: the download.
 
     Returns:
-      The stamps.
+      Path -> stamp.
 
     Raises:
       UserError: None of the files exists.
@@ -84,11 +84,11 @@ def stamp_files(source: SourceDataset) -> Stamps:
 
 
 def choose_storage(codec: Codec, stamps: Stamps) -> Storage:
-    """Decides what the records of a dataset hold: what the first clip that exists is.
+    """Chooses the kind of data in the records of a dataset: that of the first clip that exists.
 
     Args:
-      codec: How clips are encoded.
-      stamps: The stamps of the files, in the order of the clips.
+      codec: how clips are encoded.
+      stamps: the stamps of the files, in the order of the clips.
 
     Returns:
       The storage.
@@ -98,15 +98,15 @@ def choose_storage(codec: Codec, stamps: Stamps) -> Storage:
 
 
 def check_source(source: SourceDataset, codec: str) -> None:
-    """Checks what is to be prepared, as far as it is known without opening a video.
+    """Checks a dataset and a codec, as far as possible without opening a video.
 
     Args:
-      source: The download.
-      codec: How its clips are to be encoded.
+      source: the download.
+      codec: name of the codec.
 
     Raises:
-      UserError: There is no such codec; there are no clips; a name cannot be written into the dataset's files; an id
-        comes twice in a split; or a clip's label is not among the label names.
+      UserError: there is no such codec; there are no clips; a name cannot be written into the dataset's files; an id
+        occurs twice in a split; or a clip's label is not among the label names.
     """
     if codec not in CODECS:
         raise UserError(f"the codec must be {' or '.join(CODECS)}; given {codec!r}")
@@ -138,13 +138,13 @@ def _check_clips(where: str, clips: tuple[SourceClip, ...], labels: set[str]) ->
 
 
 def clips_a_shard(clips: int) -> int:
-    """How many consecutive clips of the source a shard holds.
+    """Chooses the number of consecutive clips in a shard.
 
     Args:
-      clips: The number of clips of the split.
+      clips: the number of clips of the split.
 
     Returns:
-      A power of two, from the number of clips alone.
+      A power of two that depends on nothing else.
     """
     size = _LEAST_CLIPS_A_SHARD
     while clips > size * _MOST_SHARDS:
@@ -153,10 +153,10 @@ def clips_a_shard(clips: int) -> int:
 
 
 def source_digest(clips: tuple[SourceClip, ...]) -> str:
-    """Makes the fingerprint of the names and labels of a split, whatever their files hold.
+    """Fingerprints the names and labels of a split, whatever its files hold.
 
     Args:
-      clips: The clips of the split.
+      clips: the clips of the split.
 
     Returns:
       SHA-256.
@@ -181,13 +181,13 @@ def plan_shards(
     """Divides the splits of a download among shards.
 
     Args:
-      source: The download.
-      folder: The prepared folder.
-      stamps: The stamps of its files.
-      codec: How clips are encoded.
-      storage: What the records hold.
-      verify: Whether every frame is decoded.
-      clips_per_shard: Clips of a shard; None to choose it by the number of clips.
+      source: the download.
+      folder: the prepared folder.
+      stamps: the stamps of its files.
+      codec: "copy" or "h264-fast".
+      storage: kind of data in the records.
+      verify: whether every frame is decoded.
+      clips_per_shard: clips of a shard; None to choose it by the number of clips.
 
     Returns:
       The shards, split by split.
@@ -216,7 +216,7 @@ def plan_shards(
 def _inputs(
     clips: tuple[SourceClip, ...], label_names: tuple[str, ...], stamps: Stamps, codec: Codec, storage: Storage
 ) -> str:
-    """The fingerprint of what a shard depends on: not where the download lies, so that it can be moved."""
+    """Fingerprints the inputs of a shard, but not the location of the download, so that it can be moved."""
     stamped = [(clip, stamps[clip.path]) for clip in clips]
     described = [
         [clip.id, clip.label, clip.start, clip.end, found and dataclasses.astuple(found)] for clip, found in stamped

@@ -3,9 +3,9 @@
 A prepared dataset is a folder with
 
 * `NAME-SPLIT.array_record-00000-of-00042`: the shards, one record a clip (`record.py`);
-* `manifest.json`: what the shards hold, what was left out and why, fingerprints (`manifest.py`);
-* `dataset_info.json`, `features.json`, `label.labels.txt`: what `tfds.builder_from_directory` reads;
-* `.shards/`: what an interrupted preparation goes on from.
+* `manifest.json`: content of the shards, clips that were left out and the reasons, fingerprints (`manifest.py`);
+* `dataset_info.json`, `features.json`, `label.labels.txt`: metadata for `tfds.builder_from_directory`;
+* `.shards/`: progress of an interrupted preparation.
 """
 
 import contextlib
@@ -62,28 +62,29 @@ def prepare_dataset(
 ) -> PreparationReport:
     """Writes a dataset's clips into shards that training and tensorflow_datasets read.
 
-    Interrupted in any way, the same call goes on: shards that are finished and whose files have not changed are kept.
-    The files come out the same, byte for byte, however often it was interrupted and with any number of workers.
+    After an interruption of any kind, the same call continues: shards that are finished and whose files have not
+    changed are kept. The result is the same, byte for byte, however often it was interrupted and with any number of
+    workers.
 
     Args:
-      source: The download.
-      out_dir: The prepared folder; made where missing.
+      source: from `read_dataset`.
+      out_dir: the prepared folder; created if it does not exist.
       codec: "copy" stores the published bytes (of a part of a longer video, its packets), "h264-fast" encodes anew for
         fast decoding.
-      workers: Processes; None for as many as cores, fewer for few clips.
-      progress: Whether to show a progress bar with the time left on stderr.
-      skip_bad: Leave out clips that are missing or cannot be decoded instead of raising.
-      verify: Decode every frame of every clip. Otherwise the first frame is decoded and the packets are counted.
-      clips_per_shard: Clips of a shard; None to choose it by the number of clips.
+      workers: processes; None for as many as cores, fewer for few clips.
+      progress: whether to show a progress bar with the time left on stderr.
+      skip_bad: leave out clips that are missing or cannot be decoded instead of raising.
+      verify: decode every frame of every clip. Otherwise the first frame is decoded and the packets are counted.
+      clips_per_shard: clips of a shard; None to choose it by the number of clips.
 
     Returns:
-      What was written.
+      A report of the clips written and left out.
 
     Raises:
-      UserError: The source cannot be prepared, or none of its files exists; the folder holds something else, or another
-        preparation is writing into it; clips are bad and `skip_bad` is off (the shards are kept, the dataset is not
-        declared complete), or a split has no good clip; a worker process died.
-      OutputError: The folder cannot be written: the disk is full, or writing is not allowed. Finished shards are kept.
+      UserError: the source cannot be prepared, or none of its files exists. The folder holds something else, or another
+        preparation is writing into it. Clips are bad and `skip_bad` is off: the shards are kept, the dataset is not
+        declared complete. A split has no good clip, or a worker process died.
+      OutputError: the folder cannot be written: the disk is full, or writing is not allowed. Finished shards are kept.
     """
     began = time.monotonic()
     check_source(source, codec)
@@ -111,7 +112,7 @@ def prepare_dataset(
 
 
 def _settings(source: SourceDataset, codec: Codec, storage: Storage, clips_per_shard: int | None) -> dict[str, object]:
-    """What cannot change between the runs that fill a folder, by its name in messages."""
+    """Returns the settings that must not change between the runs that fill a folder, by name in messages."""
     return {
         "dataset": source.name,
         "codec": codec,
@@ -126,7 +127,7 @@ def _settings(source: SourceDataset, codec: Codec, storage: Storage, clips_per_s
 
 
 def _warn_of_little_space(folder: pathlib.Path, missing: Sequence[ShardTask], stamps: Stamps, codec: Codec) -> None:
-    """Says at the start that the disk will be full, where that is known: when whole files are copied."""
+    """Warns at the start if the disk will be full; only known when whole files are copied."""
     if codec != "copy":
         return
     whole = {clip.path for task in missing for clip in task.clips if clip.end is None and not clip.start}
@@ -145,7 +146,7 @@ def _warn_of_little_space(folder: pathlib.Path, missing: Sequence[ShardTask], st
 def _write_missing(
     missing: Sequence[ShardTask], reused: int, finished: Mapping[str, Shard], workers: int | None, progress: bool
 ) -> dict[str, Shard]:
-    """Writes shards with a progress bar that counts the clips, also those of earlier runs."""
+    """Writes shards with a progress bar that also counts the clips of earlier runs."""
     earlier_bad = sum(len(shard.bad) for shard in finished.values())
     total = reused + sum(len(task.clips) for task in missing)
     with progress_bar(total, "preparing", "clip", initial=reused, shown=progress) as bar:
@@ -202,7 +203,7 @@ def _split_manifest(label_names: Sequence[str], shards: Sequence[tuple[str, Shar
 
 
 def _finish(report: PreparationReport) -> None:
-    """Declares the dataset complete, or says which clips are bad."""
+    """Declares the dataset complete, or reports the bad clips."""
     folder, manifest = report.folder, report.manifest
     if manifest.complete:
         write_tfds_metadata(folder, manifest)

@@ -1,4 +1,4 @@
-"""What came out of a preparation, for people."""
+"""Human-readable preparation report."""
 
 import dataclasses
 import pathlib
@@ -12,13 +12,13 @@ _SHOWN_CLASSES = 5
 
 @dataclasses.dataclass(frozen=True)
 class PreparationReport:
-    """What `prepare_dataset` wrote.
+    """The result of `prepare_dataset`.
 
     Attributes:
-      folder: The prepared folder.
-      manifest: What it holds, split by split: clips, clips of each class, bad clips, fingerprints.
-      reused: Clips, good or bad, of shards that an earlier run had finished.
-      elapsed: Seconds that this run took.
+      folder: the prepared folder.
+      manifest: content split by split: clips, clips of each class, bad clips, fingerprints.
+      reused: clips, good or bad, of shards that an earlier run had finished.
+      elapsed: seconds that this run took.
     """
 
     folder: pathlib.Path
@@ -28,7 +28,7 @@ class PreparationReport:
 
     @property
     def clips(self) -> int:
-        """The clips of all splits."""
+        """The number of clips of all splits."""
         return sum(split.clips for split in self.manifest.splits.values())
 
     @property
@@ -42,7 +42,7 @@ class PreparationReport:
         return tuple(clip for split in self.manifest.splits.values() for clip in split.bad)
 
     def summary(self) -> str:
-        """The report as a text of a few lines."""
+        """Formats the report as a few lines of text."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -74,18 +74,18 @@ def _duration(seconds: float) -> str:
 
 
 def byte_size(size: int) -> str:
-    """A number of bytes in words, such as "1.2 GB"."""
+    """Formats a number of bytes, such as "1.2 GB"."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def bad_clips_message(report: PreparationReport) -> str:
-    """The message for clips that cannot be used.
+    """Formats the error message for bad clips.
 
     Args:
-      report: What was prepared.
+      report: of the preparation that found them.
 
     Returns:
-      How many there are, the first of them, and what to do.
+      Their number, the first of them, and what to do.
     """
     bad = report.bad
     lines = [f"{len(bad)} of {report.clips + len(bad)} clips cannot be used:"]

@@ -1,7 +1,7 @@
 """A shard of a prepared dataset: consecutive clips of the source in one ArrayRecord file.
 
-A shard depends on its clips and on the codec alone, not on when or in which process it is written. Beside it goes a
-note of what it was made from and what it holds: from the note an interrupted preparation knows that it is finished.
+A shard depends on its clips and on the codec alone, not on when or in which process it is written. Beside it lies a
+note of its inputs and content, from which an interrupted preparation knows that the shard is finished.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ _WRITER_OPTIONS = "group_size:1,uncompressed"
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
-    """A shard that is to be written.
+    """A shard to be written.
 
     Attributes:
-      folder: The prepared folder.
-      name: The file name of the shard.
-      split: The split that it belongs to.
-      clips: Its clips.
-      label_names: The names of the classes.
-      codec: How the clips are encoded.
-      storage: What the records hold.
-      verify: Whether every frame is decoded.
-      inputs: SHA-256 of everything that its content depends on.
+      folder: the prepared folder.
+      name: the file name of the shard.
+      split: the split that it belongs to.
+      clips: in the order of the source.
+      label_names: the names of the classes.
+      codec: "copy" or "h264-fast".
+      storage: kind of data in the records.
+      verify: whether every frame is decoded.
+      inputs: SHA-256 of everything that the content depends on.
     """
 
     folder: pathlib.Path
@@ -58,23 +58,23 @@ class ShardTask:
 
     @property
     def note(self) -> pathlib.Path:
-        """The file of its note."""
+        """The file of the shard's note."""
         return self.folder / PROGRESS_FOLDER / f"{self.name}.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard that is written, and its note.
+    """A written shard, as its note describes it.
 
     Attributes:
-      inputs: SHA-256 of what it was made from.
-      verified: Whether every frame was decoded.
-      bytes: The size of the file.
-      frames: Frames of its clips together.
-      seconds: Their duration together; clips without a known rate count as 0.
-      clips_of_class: Label -> clips, for the labels that it has.
+      inputs: SHA-256 of its inputs.
+      verified: whether every frame was decoded.
+      bytes: the size of the file.
+      frames: sum over its clips.
+      seconds: duration of its clips; clips without a known rate count as 0.
+      clips_of_class: label -> clips, for the labels that it has.
       records: SHA-256 of each record.
-      bad: The clips that were left out.
+      bad: the clips that were left out.
     """
 
     inputs: str
@@ -88,15 +88,15 @@ class Shard:
 
 
 def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
-    """Looks for a finished shard of an earlier run.
+    """Looks up a finished shard of an earlier run.
 
     Args:
-      task: The shard that is to be written.
-      retry_bad: Whether a shard without some clips whose files are there is made again. What was wrong with them need
-        not have been the files: a disk or network may have failed, or reading was not allowed.
+      task: the shard that is to be written.
+      retry_bad: write shards again that lack clips whose files exist. The files may not have been at fault: a disk or
+        network can fail, or reading be forbidden for a while.
 
     Returns:
-      The shard, or None where it has to be written: it is not there, or was made from something else.
+      The shard, or None where it must be written: it is missing, or was made from other inputs.
     """
     try:
         values = json.loads(task.note.read_text(encoding="utf-8"))
@@ -112,17 +112,18 @@ def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
 
 
 def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:
-    """Encodes the clips of a shard and writes it and its note.
+    """Encodes the clips of a shard, and writes the shard and its note.
 
     Args:
-      task: The shard.
-      on_clip: Called after every clip, with whether it was good. What it raises ends the writing, and leaves nothing.
+      task: files that exist are replaced.
+      on_clip: called after every clip, with True for a good one. An exception from it stops the writing and leaves
+        nothing.
 
     Returns:
-      What was written.
+      The written shard.
 
     Raises:
-      OutputError: The folder cannot be written.
+      OutputError: the folder cannot be written.
     """
     content = _Content()
     serialize = record_serializer(task.label_names, task.storage)
@@ -146,7 +147,7 @@ def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:
 
 @contextlib.contextmanager
 def _shard_writer(path: pathlib.Path, unfinished: pathlib.Path) -> Iterator[Callable[[bytes], None]]:
-    """Opens an ArrayRecord file; it tells of a full disk at some later record, or when it is closed."""
+    """Opens an ArrayRecord file; a full disk shows at some later record, or when the file is closed."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     writer = ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS)
@@ -170,12 +171,12 @@ def _shard_writer(path: pathlib.Path, unfinished: pathlib.Path) -> Iterator[Call
 
 
 def _said(error: RuntimeError) -> str:
-    """The operating system's words in an error such as "write() failed: No space left on device; writing FILE; ..."."""
+    """Extracts the system's message, as from "write() failed: No space left on device; writing FILE; ..."."""
     return str(error).split(";", 1)[0].rpartition("failed: ")[2]
 
 
 class _Content:
-    """What a shard holds, without the videos."""
+    """The content of a shard, without the videos."""
 
     def __init__(self) -> None:
         self.bad: list[BadClip] = []

@@ -1,4 +1,4 @@
-"""Cuts a part out of a long video without encoding it anew: its packets, from a keyframe on, in a file of their own."""
+"""Cuts a part out of a long video without encoding: copies its packets, from a keyframe on, into a new file."""
 
 import dataclasses
 import fractions
@@ -31,14 +31,14 @@ _TOLERATED_FRAMES = 2
 
 @dataclasses.dataclass(frozen=True)
 class VideoCut:
-    """A part of a video as a video of its own.
+    """A part of a video as its own video.
 
     Attributes:
-      video: The cut video. It starts with a keyframe at or before the part and may end after it.
-      first_frame: Its frame that the part starts with.
-      frames: The number of frames of the part.
-      fps: Frames a second of the whole video, 0.0 where its file does not say.
-      end: The second of the whole video at which the part ends: as asked for, or that of its last frame's end.
+      video: the cut video. It starts with a keyframe at or before the part and may end after it.
+      first_frame: first frame of the part in the cut video.
+      frames: number of frames of the part.
+      fps: frames per second of the whole video, 0.0 where its file does not say.
+      end: end of the part in seconds of the whole video: as requested, or the end of the last frame.
     """
 
     video: VideoBytes
@@ -50,13 +50,13 @@ class VideoCut:
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
-    """The part that is asked for.
+    """The requested part.
 
     Attributes:
-      zero: The timestamp of the video's first frame.
-      unit: Seconds of one unit of timestamps.
-      start: The second after the first frame that the part starts at.
-      end: The second that it ends before, infinite for the end of the video.
+      zero: timestamp of the video's first frame.
+      unit: seconds per unit of timestamps.
+      start: start of the part in seconds after the first frame.
+      end: end of the part, exclusive; infinite for the end of the video.
     """
 
     zero: int
@@ -75,18 +75,18 @@ class _Window:
 
 
 def cut_video(path: str, start: float, end: float | None) -> VideoCut:
-    """Cuts a part out of a video file, reading little more of the file than the part.
+    """Cuts a part out of a video file, reading little more than that part.
 
     Args:
-      path: The video file.
-      start: The second after the video's first frame that the part starts at.
-      end: The second that it ends before; None for the end of the video.
+      path: the video file.
+      start: seconds after the video's first frame.
+      end: end of the part in seconds, exclusive; None for the end of the video.
 
     Returns:
       The part. Its frames are those that `frame_window` finds in the whole video.
 
     Raises:
-      VideoDecodeError: The file is missing or damaged, no frame is shown in the part, or the file does not say when its
+      VideoDecodeError: the file is missing or damaged, no frame is shown in the part, or the file does not say when its
         frames are shown.
     """
     zero, unit = _first_timestamp(path)
@@ -112,7 +112,7 @@ def cut_video(path: str, start: float, end: float | None) -> VideoCut:
 
 
 def _first_timestamp(path: str) -> tuple[int, fractions.Fraction]:
-    """The timestamp of the first frame that is shown, and the seconds of a unit of timestamps."""
+    """Returns the timestamp of the first frame shown, and the seconds per unit of timestamps."""
     with open_video(path) as (container, stream):
         table = read_packets(container, stream, last_frame=0)
     if not table.frames:
@@ -126,7 +126,7 @@ def _first_timestamp(path: str) -> tuple[int, fractions.Fraction]:
 def _read_window(
     path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
 ) -> list[av.packet.Packet]:
-    """The packets that the frames of the window are decoded from, in decoding order, the first a keyframe."""
+    """Reads the packets needed to decode the window, in decoding order, from a keyframe on."""
     found = False
     for preroll in (*_PREROLL_SECONDS, window.start + _PREROLL_SECONDS[-1]):
         timestamp = window.zero + math.floor((window.start - preroll) / window.unit)
@@ -158,7 +158,7 @@ def _length(stream: av.video.stream.VideoStream) -> str:
 def _read_until_end(
     path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
 ) -> list[av.packet.Packet]:
-    """The packets from here to the last one shown before the window's end."""
+    """Reads the packets up to the last one shown before the window's end."""
     packets: list[av.packet.Packet] = []
     needed = 0
     margin = _REORDERED_PACKETS if container.format.name == "avi" else 0
@@ -186,7 +186,7 @@ def _check_reach(
     window: _Window,
     reached: float,
 ) -> None:
-    """Raises where the file ends before the window does, although its header promises more."""
+    """Raises an error if the file ends before the window does, although its header promises more."""
     declared = None
     if stream.duration is not None:
         declared = float(stream.duration * window.unit)
@@ -204,7 +204,7 @@ def _check_reach(
 
 
 def _number_packets(packets: Sequence[av.packet.Packet]) -> None:
-    """Gives the packets of an AVI file consecutive times: its muxer would fill a gap between them with empty frames."""
+    """Gives the packets of an AVI file consecutive times, because its muxer would fill gaps with empty frames."""
     order = sorted(range(len(packets)), key=lambda number: packets[number].pts)
     for position, number in enumerate(order):
         packets[number].pts = position + _REORDERED_PACKETS
@@ -214,7 +214,7 @@ def _number_packets(packets: Sequence[av.packet.Packet]) -> None:
 def _mux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: Sequence[av.packet.Packet]
 ) -> bytes:
-    """Writes packets as a video of their own whose first frame is shown at 0 s."""
+    """Writes packets as a video whose first frame is shown at 0 s."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=_MUXERS.get(container.format.name, "matroska")) as output:
         # Without this flag the muxer writes a random identity, and the same part gives other bytes each time.
@@ -231,7 +231,7 @@ def _mux(
 
 
 def _find_frames(video: VideoBytes, seconds: Sequence[float]) -> list[int]:
-    """The frames of the cut video that are shown at these seconds; containers round timestamps differently."""
+    """Finds the frames of the cut video at these seconds; containers round timestamps differently."""
     with open_video(video) as (container, stream):
         table = read_packets(container, stream)
     times = table.times

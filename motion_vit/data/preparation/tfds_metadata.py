@@ -1,4 +1,4 @@
-"""The files from which tensorflow_datasets knows a prepared dataset."""
+"""Writes the files that describe a prepared dataset to tensorflow_datasets."""
 
 import pathlib
 
@@ -12,11 +12,11 @@ def write_tfds_metadata(folder: pathlib.Path, manifest: Manifest) -> None:
     """Writes `dataset_info.json`, `features.json` and `label.labels.txt`.
 
     Args:
-      folder: The prepared folder.
-      manifest: What it holds.
+      folder: the prepared folder.
+      manifest: of the dataset.
 
     Raises:
-      OutputError: They cannot be written.
+      OutputError: they cannot be written.
     """
     import tensorflow_datasets as tfds
 

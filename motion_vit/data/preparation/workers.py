@@ -1,4 +1,4 @@
-"""Shards written in parallel, by processes that end when they are told to, or when the one that started them dies."""
+"""Writes shards in parallel processes, which end on request or when their parent dies."""
 
 import concurrent.futures
 import math
@@ -20,11 +20,11 @@ _PROGRESS_SECONDS = 0.2
 
 
 class _Stopped(Exception):
-    """Ends the writing of a shard that nobody waits for any more."""
+    """Stops the writing of a shard that is no longer needed."""
 
 
 class _WorkerState:
-    """What a worker shares with the process that started it."""
+    """State that a worker shares with its parent."""
 
     stop: Event
     good: "Synchronized[int]"
@@ -52,7 +52,7 @@ def choose_workers(tasks: Sequence[ShardTask]) -> int:
     """Chooses the number of processes for shards.
 
     Args:
-      tasks: The shards that are to be written.
+      tasks: the shards that are to be written.
 
     Returns:
       As many as this process may use cores, fewer for few clips.
@@ -67,16 +67,16 @@ def write_shards(
     """Writes shards in this process, or in several.
 
     Args:
-      tasks: The shards.
-      workers: Processes; 1 for this one.
-      on_progress: Called now and then with the numbers of good and of bad clips so far.
+      tasks: in the order in which they are started.
+      workers: processes; 1 for this one.
+      on_progress: called now and then with the numbers of good and bad clips so far.
 
     Yields:
-      A shard and what was written, in the order in which they are finished.
+      Shards and their results, in the order in which they finish.
 
     Raises:
-      OutputError: The folder cannot be written.
-      UserError: A worker process died.
+      OutputError: the folder cannot be written.
+      UserError: a worker process died.
     """
     if workers <= 1:
         yield from _write_here(tasks, on_progress)

@@ -1,4 +1,4 @@
-"""What training and evaluation read clips from: a list of video files or a prepared split."""
+"""The interface that training and evaluation read clips through, and its clips."""
 
 import dataclasses
 from typing import Protocol
@@ -10,17 +10,17 @@ from motion_vit.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class StoredClip:
-    """A labelled clip, not decoded.
+    """A labelled clip, before decoding.
 
     Attributes:
-      id: Its name, unique in its source.
-      label: Its class, an index into the source's label names.
-      video: The video that it is a part or the whole of.
-      first_frame: The frame of the video that it starts with.
-      frames: How many frames of the video it has; None for all from `first_frame` on, which are counted when it is
+      id: its name, unique in its source.
+      label: its class, an index into the source's label names.
+      video: the video that contains it.
+      first_frame: first frame of the clip in the video.
+      frames: number of frames; None for all from `first_frame` on, which are counted when it is
         decoded.
-      start: Where `frames` is None, the second of the video that it starts at; 0.0 otherwise.
-      end: Where `frames` is None, the second of the video that it ends before; None for the end of the video.
+      start: where `frames` is None, the second of the video that it starts at; 0.0 otherwise.
+      end: where `frames` is None, the second of the video that it ends before; None for the end of the video.
     """
 
     id: str
@@ -33,11 +33,11 @@ class StoredClip:
 
 
 class ClipSource(Protocol):
-    """Clips that can be read at random, from several threads at a time and, pickled, from several processes."""
+    """Clips with random access, from several threads and, pickled, from several processes."""
 
     @property
     def name(self) -> str:
-        """What messages call it: the list file, or the prepared folder and split."""
+        """Its name in messages: the list file, or the prepared folder and split."""
         ...
 
     @property
@@ -47,9 +47,9 @@ class ClipSource(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what it holds: equal for the same clips in another place, different for other clips.
+        """SHA-256 of the content: equal for the same clips in another place, different for other clips.
 
-        That of a list covers its rows; the video files that it names are not read for it.
+        A list's fingerprint covers its rows; the video files are not read.
         """
         ...
 
@@ -59,27 +59,27 @@ class ClipSource(Protocol):
         ...
 
     def __len__(self) -> int:
-        """The number of clips."""
+        """Returns the number of clips."""
         ...
 
     def __getitem__(self, row: int) -> StoredClip:
         """Reads clip number `row`, without decoding it.
 
         Raises:
-          UserError: The clip cannot be read.
+          UserError: the clip cannot be read.
         """
         ...
 
 
 def clip_name(source: ClipSource, row: int) -> str:
-    """What messages call a clip, also one that cannot be read.
+    """Returns the name of a clip for messages, even if it cannot be read.
 
     Args:
-      source: The source.
-      row: The clip's row.
+      source: list or prepared split.
+      row: number of the clip.
 
     Returns:
-      Its id, or its number if not even that can be read.
+      Its id, or its number if the id cannot be read.
     """
     try:
         return source[row].id
@@ -88,16 +88,16 @@ def clip_name(source: ClipSource, row: int) -> str:
 
 
 def clip_frames(clip: StoredClip) -> tuple[int, int]:
-    """Where a clip lies in its video.
+    """Returns the range of a clip in its video.
 
     Args:
-      clip: The clip.
+      clip: not decoded; its frames are counted if the source does not know them.
 
     Returns:
-      The number of its first frame, and how many it has.
+      The number of its first frame, and its number of frames.
 
     Raises:
-      VideoDecodeError: They have to be counted, and the video cannot be read.
+      VideoDecodeError: the frames have to be counted, and the video cannot be read.
     """
     if clip.frames is not None:
         return clip.first_frame, clip.frames

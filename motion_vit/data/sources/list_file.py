@@ -1,4 +1,4 @@
-"""The list file of videos: CSV with the header `path,label` and, where wanted, `frames`, `start`, `end`, `split`."""
+"""The CSV list of videos: header `path,label` and optionally `frames`, `start`, `end`, `split`."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class ListFileError(UserError):
-    """A list file that cannot be used; the message names the file, the row and what was expected."""
+    """Error of a list file; the message names the file, the row and what was expected."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +26,13 @@ class ListRow:
     """One row of a list, as written.
 
     Attributes:
-      line: The line of the file that the row ends on, from 1.
-      path: The video file or the folder of its JPEG frames.
-      label: The class.
-      frames: The number of frames of the video; None where the row does not say.
-      start: The second of the video that the clip starts at; None where the row does not say.
-      end: The second of the video that the clip ends before; None where the row does not say.
-      split: The split that the row belongs to; empty where the row does not say.
+      line: the line of the file that the row ends on, from 1.
+      path: the video file or the folder of its JPEG frames.
+      label: the class.
+      frames: the number of frames of the video; None where the row does not say.
+      start: the second of the video that the clip starts at; None where the row does not say.
+      end: the second of the video that the clip ends before; None where the row does not say.
+      split: the split that the row belongs to; empty where the row does not say.
     """
 
     line: int
@@ -45,17 +45,17 @@ class ListRow:
 
 
 def is_integer(text: str) -> bool:
-    """Whether a label or a cell is a whole number, written in at most 18 digits."""
+    """Tells if a label or a cell is a whole number of at most 18 digits."""
     return _INTEGER.fullmatch(text) is not None
 
 
 def abbreviated(text: str) -> str:
-    """A text for a message, cut where it is long: damage can make any cell as long as the file."""
+    """Abbreviates a text for a message: damage can make a cell as long as the file."""
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
 def quoted(text: str) -> str:
-    """What was given, for a message: in quotes, and cut where it is long."""
+    """Quotes a given value for a message, abbreviated where it is long."""
     return repr(abbreviated(text))
 
 
@@ -63,13 +63,13 @@ def read_text(source: pathlib.Path) -> str:
     """Reads a UTF-8 text file, with or without a byte order mark; its lines then end with a newline sign alone.
 
     Args:
-      source: The file.
+      source: the file.
 
     Returns:
       Its text.
 
     Raises:
-      ListFileError: The file does not exist, cannot be read, or is no UTF-8 text.
+      ListFileError: the file does not exist, cannot be read, or is no UTF-8 text.
     """
     try:
         text = source.read_text(encoding="utf-8-sig")
@@ -90,7 +90,7 @@ def read_text(source: pathlib.Path) -> str:
 
 
 def _read_cells(source: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not empty, as cells without surrounding blanks, each with its number in the file."""
+    """Yields the lines that are not empty, with their numbers, as cells without surrounding blanks."""
     reader = csv.reader(io.StringIO(read_text(source), newline=""), skipinitialspace=True, strict=True)
     try:
         for cells in reader:
@@ -148,13 +148,13 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
     """Reads the rows of a list.
 
     Args:
-      source: The CSV file. Columns other than those of `ListRow` are ignored.
+      source: the CSV file. Columns other than those of `ListRow` are ignored.
 
     Returns:
       Its rows, at least one.
 
     Raises:
-      ListFileError: The file is missing, is no CSV in UTF-8, lacks a column, has no rows, or a cell cannot be used.
+      ListFileError: the file is missing, is no CSV in UTF-8, lacks a column, has no rows, or a cell cannot be used.
     """
     lines = _read_cells(source)
     _, header = next(lines, (0, []))
@@ -175,17 +175,17 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
 
 
 def clip_ids(source: pathlib.Path, rows: Sequence[ListRow]) -> list[str]:
-    """The name of each clip: its path as written, followed by its times where the video has several clips.
+    """Names each clip: its path as written, followed by its times where the video has several clips.
 
     Args:
-      source: The list file, for the message.
-      rows: Its rows.
+      source: the list file, for the message.
+      rows: from `read_rows`.
 
     Returns:
-      A name for each row, no two the same.
+      A unique name for each row.
 
     Raises:
-      ListFileError: The same clip comes twice.
+      ListFileError: a clip occurs twice.
     """
     clips_of_video = Counter(row.path for row in rows)
     line_of: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The manifest of a prepared dataset: what its shards hold, what was left out, and fingerprints."""
+"""The manifest of a prepared dataset: shards, clips that were left out, and fingerprints."""
 
 import dataclasses
 import json
@@ -20,9 +20,9 @@ class BadClip:
     """A clip that was left out.
 
     Attributes:
-      id: Its name.
-      path: Its video file, or the folder of its frames.
-      reason: What is wrong with it.
+      id: its name.
+      path: its video file, or the folder of its frames.
+      reason: what is wrong with it.
     """
 
     id: str
@@ -35,9 +35,9 @@ class ShardEntry:
     """A shard of a split.
 
     Attributes:
-      name: Its file name.
-      clips: The number of its records.
-      bytes: The size of the file.
+      name: its file name.
+      clips: the number of its records.
+      bytes: the size of the file.
     """
 
     name: str
@@ -47,17 +47,17 @@ class ShardEntry:
 
 @dataclasses.dataclass(frozen=True)
 class SplitManifest:
-    """What was prepared of a split.
+    """The content of a prepared split.
 
     Attributes:
-      clips: The number of clips.
-      verified: Whether every frame of every clip was decoded.
-      frames: Frames of all clips together.
-      seconds: Their duration together; clips without a known rate count as 0.
+      clips: the number of clips.
+      verified: whether every frame of every clip was decoded.
+      frames: sum over all clips.
+      seconds: duration of all clips; clips without a known rate count as 0.
       fingerprint: SHA-256 over the label names and every record: equal for the same clips however they are sharded.
-      clips_of_class: Label -> clips, in the order of the labels, with 0 for a class without any.
-      shards: The shards in order.
-      bad: The clips that were left out, in the order of the source.
+      clips_of_class: label -> clips, in the order of the labels; 0 for an empty class.
+      shards: the shards in order.
+      bad: the clips that were left out, in the order of the source.
     """
 
     clips: int
@@ -72,17 +72,17 @@ class SplitManifest:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What was prepared of a dataset.
+    """The content of a prepared dataset.
 
     Attributes:
-      dataset: Its name in `motion-vit prepare NAME`.
-      codec: How its clips were encoded, "copy" or "h264-fast".
-      storage: What its records hold.
-      complete: False where clips are bad and nobody has agreed to leave them out: such a folder is not to be read.
-      label_names: The names of the classes, in the order of the model's outputs.
-      mismatches: What differs from the official counts or is doubtful otherwise, in words.
-      splits: Split -> what was prepared of it.
-      format_version: The version of the format, see `FORMAT_VERSION`.
+      dataset: its name in `motion-vit prepare NAME`.
+      codec: encoding of the clips, "copy" or "h264-fast".
+      storage: kind of data in the records.
+      complete: False where clips are bad and nobody has agreed to leave them out; such a folder is refused by readers.
+      label_names: the names of the classes, in the order of the model's outputs.
+      mismatches: differences from the official counts, and other doubts, as sentences.
+      splits: split -> content.
+      format_version: the version of the format, see `FORMAT_VERSION`.
     """
 
     dataset: str
@@ -95,7 +95,7 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """The text of the manifest's file."""
+        """Returns the text of the manifest file."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -109,13 +109,13 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     """Reads the manifest of a prepared dataset.
 
     Args:
-      folder: The prepared folder.
+      folder: the prepared folder.
 
     Returns:
       The manifest, also of a dataset that is not complete.
 
     Raises:
-      UserError: The folder does not exist or was not prepared, a newer version of this library prepared it, or the
+      UserError: the folder does not exist or was not prepared, a newer version of this library prepared it, or the
         manifest is damaged.
     """
     file = folder / MANIFEST_FILE

@@ -1,4 +1,4 @@
-"""Opens what a recipe or a command names as its data: a list file, or a split of a prepared folder."""
+"""Opens the data that a recipe or a command names: a list file, or a split of a prepared folder."""
 
 import dataclasses
 import os
@@ -16,12 +16,12 @@ from motion_vit.errors import UserError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Relabelled:
-    """A source whose classes are numbered in another order, that of a checkpoint.
+    """A source with its classes renumbered in the order of a checkpoint.
 
     Attributes:
-      source: The source.
-      label_names: The names in the order to be used.
-      numbers: For each class of the source its place among them.
+      source: the clips, numbered in their own order.
+      label_names: names in the new order.
+      numbers: new number of each of the source's classes.
     """
 
     source: ClipSource
@@ -50,7 +50,7 @@ class _Relabelled:
 
 
 def _split_of(location: str) -> tuple[pathlib.Path, str]:
-    """Takes `folder:split` apart; the split is "" where there is none."""
+    """Splits `folder:split`; the split is "" where none is given."""
     folder, _, split = location.rpartition(":")
     if folder and not os.path.exists(location):
         return pathlib.Path(folder), split
@@ -58,16 +58,16 @@ def _split_of(location: str) -> tuple[pathlib.Path, str]:
 
 
 def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
-    """Opens everything there is to read.
+    """Opens a list file or all splits of a folder.
 
     Args:
-      location: A list file, a prepared folder for all its splits, or `FOLDER:SPLIT`.
+      location: a list file, a prepared folder for all its splits, or `FOLDER:SPLIT`.
 
     Returns:
       The sources.
 
     Raises:
-      UserError: It does not exist or cannot be read.
+      UserError: the location does not exist or cannot be read.
     """
     if not os.path.isdir(location):
         return [open_source(location, default_split="train")]
@@ -77,20 +77,20 @@ def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
 def open_source(
     location: str | os.PathLike[str], *, default_split: str, label_names: Sequence[str] | None = None
 ) -> ClipSource:
-    """Opens clips for reading.
+    """Opens the clips of one split.
 
     Args:
-      location: A list file (CSV with the header `path,label`), a prepared folder, or `FOLDER:SPLIT` for another split
+      location: a list file (CSV with the header `path,label`), a prepared folder, or `FOLDER:SPLIT` for another split
         than the default one.
-      default_split: The split of a folder that is given alone.
-      label_names: The names of the classes in the order of the model's outputs, for example from a checkpoint; by
+      default_split: split to read where only a folder is given.
+      label_names: the names of the classes in the order of the model's outputs, for example from a checkpoint; by
         default the source's own.
 
     Returns:
       The clips.
 
     Raises:
-      UserError: It does not exist or cannot be read, or it has classes that are not among `label_names`.
+      UserError: the location does not exist or cannot be read, or has classes that are not among `label_names`.
     """
     if not os.fspath(location):
         raise UserError("no data is named; expected a prepared folder, FOLDER:SPLIT or a list file")
@@ -110,7 +110,7 @@ def open_source(
 
 
 def _in_order_of(source: ClipSource, label_names: Sequence[str] | None) -> ClipSource:
-    """A source with its classes numbered as those of a model, which are matched by name."""
+    """Renumbers the classes of a source in the order of a model's, matched by name."""
     if label_names is None or tuple(label_names) == source.label_names:
         return source
     numbers_by_name = {name: number for number, name in enumerate(label_names)}

@@ -1,6 +1,6 @@
-"""Reads the splits of a prepared dataset: clips at random out of ArrayRecord shards.
+"""Reads splits of a prepared dataset, with random access to ArrayRecord shards.
 
-What is read here can be read by tensorflow_datasets as well, without TensorFlow and without this library:
+tensorflow_datasets reads the same folders, without TensorFlow and without this library:
 `tfds.builder_from_directory(folder).as_data_source(split)`.
 """
 
@@ -22,7 +22,7 @@ _SHOWN_BAD = 3
 
 @dataclasses.dataclass(frozen=True)
 class _ShardRead:
-    """A whole shard, in the words of array_record's file instructions: a file, and which of its records to read."""
+    """A whole shard as an array_record file instruction: a file, and the range of its records."""
 
     filename: str
     skip: int
@@ -35,10 +35,10 @@ class PreparedSplit:
     """A split of a prepared dataset, as a `ClipSource`.
 
     Attributes:
-      folder: The prepared folder.
-      split: The split.
-      label_names: The names of the classes, in the order of the model's outputs.
-      manifest: What the split holds.
+      folder: the prepared folder.
+      split: its name, such as "train".
+      label_names: the names of the classes, in the order of the model's outputs.
+      manifest: its part of the dataset's manifest.
     """
 
     folder: pathlib.Path
@@ -48,7 +48,7 @@ class PreparedSplit:
 
     @property
     def name(self) -> str:
-        """The folder and the split, as a recipe or a command names them."""
+        """The folder and the split, as recipes and commands name them."""
         return f"{self.folder}:{self.split}"
 
     @property
@@ -62,12 +62,12 @@ class PreparedSplit:
         return tuple(self.manifest.clips_of_class.get(name, 0) for name in self.label_names)
 
     def __len__(self) -> int:
-        """The number of clips."""
+        """Returns the number of clips."""
         return self.manifest.clips
 
     @functools.cached_property
     def _records(self) -> Any:
-        """The records; array_record opens each shard when it is first read, and again in another process."""
+        """The array_record reader, which opens a shard at its first read, and again in another process."""
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
         shards = [shard for shard in self.manifest.shards if shard.clips]
@@ -79,14 +79,14 @@ class PreparedSplit:
         """Reads clip number `row`, without decoding it.
 
         Args:
-          row: The number of the clip, from 0 on.
+          row: the number of the clip, from 0 on.
 
         Returns:
           The clip, with its video in memory.
 
         Raises:
-          IndexError: There is no such row.
-          VideoDecodeError: The record is damaged, or its shard is gone.
+          IndexError: there is no such row.
+          VideoDecodeError: the record is damaged, or its shard is gone.
         """
         if not 0 <= row < len(self):
             raise IndexError(f"{self.name} has the clips 0 to {len(self) - 1}; asked for {row}")
@@ -103,7 +103,7 @@ class PreparedSplit:
 
 
 def _check_shards(folder: pathlib.Path, shards: tuple[ShardEntry, ...]) -> None:
-    """Compares the files with the manifest; array_record takes a missing shard for an empty one."""
+    """Compares the files with the manifest: array_record takes a missing shard for an empty one."""
     missing, altered = [], []
     for shard in shards:
         try:
@@ -134,16 +134,16 @@ def _check_complete(folder: pathlib.Path, manifest: Manifest) -> None:
 
 
 def prepared_splits(folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The splits of a prepared dataset.
+    """Lists the splits of a prepared dataset.
 
     Args:
-      folder: The prepared folder.
+      folder: the prepared folder.
 
     Returns:
       Their names.
 
     Raises:
-      UserError: The folder is not a prepared dataset.
+      UserError: the folder is not a prepared dataset.
     """
     return tuple(read_manifest(pathlib.Path(folder)).splits)
 
@@ -152,14 +152,14 @@ def open_prepared(folder: str | os.PathLike[str], split: str) -> PreparedSplit:
     """Opens a split of a prepared dataset.
 
     Args:
-      folder: The prepared folder.
-      split: The split, such as "train".
+      folder: the prepared folder.
+      split: the split, such as "train".
 
     Returns:
       The split's clips. They can be read from several threads and, pickled, from several processes.
 
     Raises:
-      UserError: The folder is not a prepared dataset or was not finished, a newer version of this library prepared it,
+      UserError: the folder is not a prepared dataset or is not complete, a newer version of this library prepared it,
         it has no such split, or a shard is missing or has another size than was written.
     """
     path = pathlib.Path(folder)

@@ -1,6 +1,6 @@
-"""The record of a prepared clip: a `tf.train.Example` that tensorflow_datasets describes and reads without TensorFlow.
+"""Prepared clips as `tf.train.Example` records, which tensorflow_datasets reads without TensorFlow.
 
-Importing tensorflow_datasets takes half a second, so that the functions here import it when they are called.
+The functions import tensorflow_datasets when they are called, because that takes half a second.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ Storage = Literal["video", "jpegs"]
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecord:
-    """A clip as it is stored.
+    """A stored clip.
 
     Attributes:
-      id: Its name, unique in its split.
-      label: Its class, an index into the label names of the dataset.
-      data: The bytes of a video file, or those of the JPEG files of the frames, in display order.
-      first_frame: The frame of the stored video that the clip starts with.
-      frames: How many frames the clip has.
-      fps: Frames a second, 0.0 where nobody says.
-      width: Width of the upright picture in pixels.
-      height: Height of the upright picture in pixels.
-      start: The second of the published video that the clip starts at.
-      end: The second of the published video that the clip ends before.
+      id: its name, unique in its split.
+      label: its class, an index into the label names of the dataset.
+      data: the bytes of a video file, or those of the JPEG files of the frames, in display order.
+      first_frame: first frame of the clip in the stored video.
+      frames: number of frames of the clip.
+      fps: frames per second, 0.0 if unknown.
+      width: width of the upright picture in pixels.
+      height: height of the upright picture in pixels.
+      start: the second of the published video that the clip starts at.
+      end: the second of the published video that the clip ends before.
       codec: FFmpeg's name of the codec, such as "h264"; "mjpeg" for JPEG files.
     """
 
@@ -47,7 +47,7 @@ class ClipRecord:
 
     @property
     def video(self) -> EncodedVideo:
-        """What the clip is decoded from."""
+        """The encoded video."""
         return VideoBytes(self.id, self.data) if isinstance(self.data, bytes) else JpegFrames(self.id, self.data)
 
 
@@ -57,8 +57,8 @@ def record_features(label_names: Sequence[str], storage: Storage) -> Any:
     `tfds.features.Video` would need TensorFlow even to be read, so the video is a scalar of bytes.
 
     Args:
-      label_names: The names of the classes, in the order of their numbers.
-      storage: What the records hold.
+      label_names: the names of the classes, in the order of their numbers.
+      storage: kind of data in the records.
 
     Returns:
       A `tfds.features.FeaturesDict`: `id`, `label`, `video` or `jpegs`, `first_frame`, `frames`, `fps`, `width`,
@@ -88,8 +88,8 @@ def record_serializer(label_names: Sequence[str], storage: Storage) -> Callable[
     """Makes the function that serializes the records of a dataset.
 
     Args:
-      label_names: The names of the classes.
-      storage: What the records hold.
+      label_names: the names of the classes.
+      storage: kind of data in the records.
 
     Returns:
       A function from a clip to the bytes of its record, the same for the same clip in every process.
@@ -110,16 +110,16 @@ def record_serializer(label_names: Sequence[str], storage: Storage) -> Callable[
 
 
 def parse_record(data: bytes) -> ClipRecord:
-    """Reads a record; three times as fast as the deserializer of tensorflow_datasets, which goes through NumPy.
+    """Parses a record, three times as fast as the deserializer of tensorflow_datasets, which goes through NumPy.
 
     Args:
-      data: The bytes of the record.
+      data: the bytes of the record.
 
     Returns:
       The clip.
 
     Raises:
-      ValueError: The bytes are not such a record.
+      ValueError: the bytes are no such record.
     """
     from google.protobuf.message import DecodeError
     from tensorflow_datasets.proto import tf_example_pb2

@@ -1,4 +1,4 @@
-"""Decodes every clip of a source and sums up what there is: what a person wants to know before training on it."""
+"""Decodes every clip of a source and summarizes frames, sizes, rates, codecs and bad clips."""
 
 import collections
 import concurrent.futures
@@ -25,12 +25,12 @@ _SHOWN = 10
 
 @dataclasses.dataclass(frozen=True)
 class CheckedClip:
-    """A clip that was decoded.
+    """A decoded clip.
 
     Attributes:
-      label: Its class.
-      frames: Frames of the clip, which may be a part of its video.
-      video: What the whole video holds.
+      label: its class.
+      frames: length of the clip, which may be a part of its video.
+      video: size, rate and codec of the whole video.
     """
 
     label: int
@@ -43,8 +43,8 @@ class BadClip:
     """A clip that cannot be used.
 
     Attributes:
-      id: Its name.
-      reason: What is wrong with it.
+      id: its name.
+      reason: what is wrong with it.
     """
 
     id: str
@@ -53,16 +53,16 @@ class BadClip:
 
 @dataclasses.dataclass(frozen=True)
 class SourceCheck:
-    """What `check_source` found.
+    """The result of `check_source`.
 
     Attributes:
-      name: The source.
-      clips_of_class: Label -> clips that decode, in the order of the labels, with 0 for a class without any.
-      frames: Least, median and greatest number of frames of a clip.
+      name: of the source, in messages.
+      clips_of_class: label -> clips that decode, in the order of the labels; 0 for an empty class.
+      frames: least, median and greatest number of frames of a clip.
       sizes: "width x height" -> clips, the most frequent first.
-      rates: Frames a second, rounded to a tenth -> clips, the most frequent first.
-      codecs: Codec -> clips, the most frequent first.
-      bad: The clips that cannot be decoded.
+      rates: frames per second, rounded to a tenth -> clips, the most frequent first.
+      codecs: codec -> clips, the most frequent first.
+      bad: the clips that cannot be decoded.
     """
 
     name: str
@@ -74,11 +74,11 @@ class SourceCheck:
     bad: tuple[BadClip, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON."""
+        """Returns the result for JSON."""
         return dataclasses.asdict(self)
 
     def summary(self) -> str:
-        """The result as a text of a few lines and one for each class."""
+        """Returns the result as text: a few lines, and one for each class."""
         good = sum(self.clips_of_class.values())
         empty = [name for name, count in self.clips_of_class.items() if not count]
         lines = [f"  {name:<40} {count:6d}" for name, count in self.clips_of_class.items()]
@@ -101,12 +101,12 @@ def _listed(counts: dict[str, int]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _check_file(path: str) -> VideoInfo:
-    """Decodes a file once for all clips that are parts of it, as long as they follow one another."""
+    """Decodes a file once for consecutive clips that are parts of it."""
     return check_video(path)
 
 
 def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
-    """Decodes one clip; runs in a worker process, from which a value comes back more safely than an exception."""
+    """Decodes one clip and returns errors as values, which leave a worker process more safely than exceptions."""
     try:
         clip = source[row]
         info = _check_file(clip.video) if isinstance(clip.video, str) else check_video(clip.video)
@@ -150,12 +150,12 @@ def check_source(source: ClipSource, *, workers: int | None = None, progress: bo
     """Decodes every frame of every clip.
 
     Args:
-      source: The clips.
-      workers: Processes; None for as many as cores, fewer for a short list.
-      progress: Whether to show a progress bar with the time left on stderr.
+      source: list or prepared split.
+      workers: processes; None for as many as cores, fewer for a short list.
+      progress: whether to show a progress bar with the time left on stderr.
 
     Returns:
-      What was found. Bad clips are part of it, not an error.
+      The statistics, including bad clips.
     """
     if workers is None:
         workers = min(available_cores(), math.ceil(len(source) / _CLIPS_A_WORKER))

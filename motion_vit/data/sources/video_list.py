@@ -1,4 +1,4 @@
-"""The videos of a split, read from a list file: which clips, and which class has which number."""
+"""A list file of videos as a clip source: resolves paths and numbers the classes."""
 
 import dataclasses
 import difflib
@@ -39,19 +39,18 @@ LABELS_FILE = "labels.txt"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VideoList:
-    """The videos of a split: a `ClipSource` of files that are read where they lie.
+    """The videos of a split: a `ClipSource` of files that are read in place.
 
     Attributes:
-      source: The list file.
-      ids: For each clip its name: the path as written in the list, followed by the times where a video comes with
-        several.
-      paths: The video files, or folders of JPEG frames, resolved against the list's folder.
-      labels: For each clip its class, an index into `label_names`.
-      label_names: The names of the classes, in the order of the model's outputs.
-      frames: For each clip its number of frames; None where the list does not say it of every clip, or gives a start
-        or an end, since only decoding counts the frames between two times.
-      starts: For each clip the second of the video that it starts at, 0.0 for the video's start.
-      ends: For each clip the second of the video that it ends before, infinite for the video's end.
+      source: path of the list file.
+      ids: name of each clip: its path as written in the list, followed by its times where a video has several clips.
+      paths: video files or folders of JPEG frames, resolved against the list's folder.
+      labels: class of each clip, an index into `label_names`.
+      label_names: the names of the classes, in the order of the model's outputs.
+      frames: number of frames of each clip; None where the list does not say it for every clip, or gives a start or an
+        end, since only decoding counts the frames between two times.
+      starts: start of each clip in seconds of its video, 0.0 for the video's start.
+      ends: end of each clip in seconds of its video, exclusive; infinite for the video's end.
     """
 
     source: pathlib.Path
@@ -65,14 +64,14 @@ class VideoList:
 
     @property
     def name(self) -> str:
-        """The list file, which is what messages call the list."""
+        """The path of the list file."""
         return str(self.source)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the classes and over every clip's name, class, times and frames, not over where the files are.
+        """SHA-256 of the classes and of every clip's name, class, times and frames, but not of where the files are.
 
-        The videos themselves are not opened for it.
+        The videos are not opened.
         """
         digest = hashlib.sha256(json.dumps(self.label_names).encode())
         for row, clip_id in enumerate(self.ids):
@@ -88,14 +87,14 @@ class VideoList:
         return tuple(np.bincount(self.labels, minlength=len(self.label_names)).tolist())
 
     def __len__(self) -> int:
-        """The number of clips."""
+        """Returns the number of clips."""
         return len(self.paths)
 
     def __getitem__(self, row: int) -> StoredClip:
-        """The clip of a row; its file is not opened.
+        """Returns the clip of a row without opening its file.
 
         Args:
-          row: The row, from 0.
+          row: the row, from 0.
 
         Returns:
           The clip.
@@ -111,7 +110,7 @@ class VideoList:
 
 
 def is_video_or_frame_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a file, or a folder with at least one JPEG frame, `*.jpg`."""
+    """Tells if a path is a file, or a folder with at least one JPEG frame, `*.jpg`."""
     if os.path.isfile(path):
         return True
     try:
@@ -146,13 +145,13 @@ def read_label_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Reads the names of the classes, one a line, in the order of the model's outputs.
 
     Args:
-      path: The text file, usually `labels.txt` beside the list.
+      path: the text file, usually `labels.txt` beside the list.
 
     Returns:
       The names.
 
     Raises:
-      ListFileError: The file is missing or empty, or a name comes twice.
+      ListFileError: the file is missing or empty, or a name comes twice.
     """
     source = pathlib.Path(path)
     # Not `splitlines`, which also splits at characters that may be a part of a name.
@@ -199,12 +198,12 @@ def _numbered_index(source: pathlib.Path, row: ListRow, names: Sequence[str]) ->
 def number_labels(
     source: pathlib.Path, rows: Sequence[ListRow], label_names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], list[int]]:
-    """Decides which class each row has. The order of precedence is that of `read_video_list`.
+    """Assigns a class to each row, in the order of precedence of `read_video_list`.
 
     Args:
-      source: The list file, beside which `labels.txt` is looked for.
-      rows: Its rows.
-      label_names: The names of the classes, if they are known.
+      source: the list file, beside which `labels.txt` is looked for.
+      rows: from `read_rows`.
+      label_names: the names of the classes, if they are known.
 
     Returns:
       The names of the classes, and for each row an index into them.
@@ -228,26 +227,26 @@ def read_video_list(
 ) -> VideoList:
     """Reads a list of videos.
 
-    The file is CSV with a header that has the columns `path` and `label`; other columns than these are ignored:
+    The file is CSV with a header that has the columns `path` and `label`. Other columns than these are ignored:
 
-    * `frames`, the number of frames of the video, which saves counting them; used where every row has it and none has
-      a start or an end;
-    * `start`, `end`, the part of the video in seconds, either of them empty for the start or the end of the video.
+    * `frames`, the number of frames of the video, which saves counting them. It is used where every row has it and none
+      has a start or an end.
+    * `start`, `end`, the part of the video in seconds; empty for the start or the end of the video.
 
     A path is a video file or a folder of JPEG frames, and relative to the list's folder. The classes are, in this order
     of precedence: `label_names`; the file `labels.txt` beside the list; the labels found, sorted (as numbers where all
     are numbers). Where the names are given and are words while all labels are numbers, the numbers count the names.
 
     Args:
-      path: The list file.
-      label_names: The names of the classes in the order of the model's outputs, for example from a checkpoint.
-      check_files: Whether every video must exist.
+      path: the list file.
+      label_names: the names of the classes in the order of the model's outputs, for example from a checkpoint.
+      check_files: raise an error for missing videos.
 
     Returns:
       The list.
 
     Raises:
-      ListFileError: A missing, empty or malformed list, an unknown label, a clip that comes twice, several splits in
+      ListFileError: a missing, empty or malformed list, an unknown label, a clip that comes twice, several splits in
         one list, or missing videos.
     """
     source = pathlib.Path(path)

@@ -1,4 +1,4 @@
-"""Video files opened with PyAV: one decoding thread, and every complaint of FFmpeg as a `VideoDecodeError`."""
+"""Opens videos with PyAV: one decoding thread, and every FFmpeg error as a `VideoDecodeError`."""
 
 import contextlib
 import fractions
@@ -37,13 +37,13 @@ def open_video(
     compete with the data loader's, and with PyAV 18.1 and 19.0 deadlock when a video is closed before its end.
 
     Args:
-      video: The video; JPEG frames have no container to open.
+      video: the video; JPEG frames have no container to open.
 
     Yields:
       The container and its video stream.
 
     Raises:
-      VideoDecodeError: The video is missing or not a video; also for every error of FFmpeg inside the `with` block.
+      VideoDecodeError: the video is missing or not a video; also for every error of FFmpeg inside the `with` block.
     """
     if isinstance(video, JpegFrames) or (not isinstance(video, VideoBytes) and os.path.isdir(video)):
         raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
@@ -74,17 +74,17 @@ def open_video(
 def demux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream | None = None
 ) -> Iterator[av.packet.Packet]:
-    """Reads the packets of a stream, or of all of them, as `container.demux` does, and survives what that does not.
+    """Reads the packets of one stream or of all, and survives streams that break PyAV's `container.demux`.
 
     Args:
-      container: The container.
-      stream: The stream; None for all.
+      container: opened by `open_video`.
+      stream: None for all.
 
     Yields:
       The packets in the order of the file, then an empty one for each stream, which flushes its decoder.
 
     Raises:
-      InvalidDataError: The file is damaged.
+      InvalidDataError: the file is damaged.
     """
     packets = container.demux() if stream is None else container.demux(stream)
     try:
@@ -95,10 +95,10 @@ def demux(
 
 
 def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None:
-    """Reads how many frames a second a stream shows.
+    """Reads the frame rate of a stream.
 
     Args:
-      stream: The video stream.
+      stream: of an opened video.
 
     Returns:
       The average rate, else what the container suggests; None where neither is known.
@@ -107,19 +107,19 @@ def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None
 
 
 def time_base(source: av.video.stream.VideoStream | av.packet.Packet) -> fractions.Fraction | None:
-    """Reads the unit of the timestamps of a stream or packet.
+    """Reads the time base of a stream or packet.
 
     Args:
-      source: The stream or packet.
+      source: of an opened video.
 
     Returns:
-      Seconds of one unit; None where it is unknown.
+      Seconds per unit; None if unknown.
     """
     return _known(source.time_base)
 
 
 def _known(rational: Any) -> fractions.Fraction | None:
-    """Converts a rational of any PyAV: where a value is unknown, 17 and 18 give None, 19 gives 0/1, 1/0 or 0/0."""
+    """Converts a rational of any PyAV version: for an unknown value, 17 and 18 give None, 19 gives 0/1, 1/0 or 0/0."""
     return fractions.Fraction(rational.numerator, rational.denominator) if rational else None
 
 

@@ -5,24 +5,24 @@ from motion_vit.errors import UserError
 
 
 class VideoDecodeError(UserError):
-    """A video that is missing, broken, or shorter than it claims to be.
+    """Error of a video that is missing, broken, or shorter than it claims to be.
 
     Attributes:
-      name: The path or the name of the video.
-      reason: What is wrong with it, in words.
+      name: the path or the name of the video.
+      reason: cause of the error, in words.
     """
 
     def __init__(self, video: EncodedVideo, reason: str):
         """Builds the message from the video's name and the reason.
 
         Args:
-          video: The video, or its name.
-          reason: What is wrong with it, in words.
+          video: the video, or its name.
+          reason: cause of the error, in words.
         """
         super().__init__(f"cannot decode the video {video_name(video)}: {reason}")
         self.name = video_name(video)
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["VideoDecodeError"], tuple[str, str]]:
-        """Lets the error travel out of a worker process, which rebuilds it from its two arguments."""
+        """Pickles the error by its two arguments, so that worker processes can raise it."""
         return type(self), (self.name, self.reason)

@@ -1,4 +1,4 @@
-"""Frames out of videos: only the frames that a clip needs, upright, as RGB."""
+"""Decodes the frames that a clip needs, upright, as RGB."""
 
 import contextlib
 from collections.abc import Container, Iterator, Sequence
@@ -24,7 +24,7 @@ _Pictures = dict[int, UInt8[np.ndarray, "h w 3"]]
 
 
 class _RgbConverter:
-    """Turns decoded frames into upright RGB arrays of one size, that of the first frame."""
+    """Converts decoded frames into upright RGB arrays in the size of the first frame."""
 
     def __init__(self, short_side: int | None):
         self._short_side = short_side
@@ -47,7 +47,7 @@ def _run_packets(
     table: PacketTable,
     run: tuple[int, int],
 ) -> Iterator[av.packet.Packet]:
-    """Reads the packets from `run[0]` to `run[1]`, however much earlier the container's index leads to."""
+    """Reads the packets from `run[0]` to `run[1]`, starting where the container's index leads."""
     first, last = (table.pts[packet] for packet in run)
     container.seek(first, stream=stream)
     started = False
@@ -62,7 +62,7 @@ def _run_packets(
 def _run_frames(
     context: av.video.codeccontext.VideoCodecContext, packets: Iterator[av.packet.Packet], wanted: Container[int | None]
 ) -> Iterator[av.video.frame.VideoFrame]:
-    """Decodes a run of packets; of the frames whose timestamps are not wanted, not all come out."""
+    """Decodes a run of packets; may drop frames whose timestamps are not wanted."""
     for packet in packets:
         # H.264 marks pictures that no other refers to: unwanted ones need no decoding. HEVC does so only within a
         # temporal layer.
@@ -79,12 +79,13 @@ def _decode_runs(
     wanted: Sequence[int],
     convert: _RgbConverter,
 ) -> _Pictures:
-    """Decodes only the groups of pictures with wanted frames; what it does not find has to be decoded from the start.
+    """Decodes the groups of pictures that hold wanted frames. Frames that it misses must be decoded from the start.
 
-    Measured on one core against decoding from the start to the last wanted frame of a video of 280 (340x256, H.264),
-    as published with B-frames and 4 keyframes, and with a keyframe every 12 frames and no B-frames: 16 frames spread
-    over all are 1.3 and 1.8 times as fast, 16 frames of the 64 from the middle on 1.3 and 2.8 times. Reading the
-    packets first costs 1 to 2 ms of 30 to 120; for a window at the start that is all there is to see.
+    Measured on one core, against decoding from the start to the last wanted frame of a video of 280 frames (340x256,
+    H.264). The video is as published, with B-frames and 4 keyframes, or has a keyframe every 12 frames and no B-frames.
+    16 frames spread over the whole video decode 1.3 and 1.8 times as fast, 16 of the 64 frames from the middle on 1.3
+    and 2.8 times. Reading the packets first costs 1 to 2 ms of 30 to 120, which a window at the start does not win
+    back.
     """
     table = read_packets(container, stream, wanted[-1])
     if not table.numbered or wanted[-1] >= table.frames:
@@ -144,22 +145,22 @@ def _decode(video: EncodedVideo, wanted: Sequence[int], short_side: int | None) 
 def decode_frames(
     video: EncodedVideo, indices: Sequence[int] | np.ndarray, *, short_side: int | None = None
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Decodes chosen frames of a video, and of the others only those that they depend on.
+    """Decodes chosen frames of a video, and otherwise only the frames that they depend on.
 
     Frames are numbered from 0 in display order, whatever their timestamps. The picture is turned upright as the file's
     display matrix asks. Frames of another size than the first of them are scaled to it.
 
     Args:
-      video: The video, in any form.
-      indices: Frame numbers, in any order and with repetitions; the clip comes back in that order.
-      short_side: Frames whose shorter side is longer than this are scaled down to it (bilinear, in the same pass as the
+      video: the video, in any form.
+      indices: frame numbers, in any order and with repetitions; the clip comes back in that order.
+      short_side: frames whose shorter side is longer than this are scaled down to it (bilinear, in the same pass as the
         colour conversion, so that a clip of a large video stays small). None keeps the size.
 
     Returns:
       The frames as RGB.
 
     Raises:
-      VideoDecodeError: The video is missing or broken, or has fewer frames than asked for.
+      VideoDecodeError: the video is missing or broken, or has fewer frames than asked for.
       ValueError: `indices` is empty or has a negative number.
     """
     order = [int(index) for index in indices]

@@ -1,4 +1,4 @@
-"""What a clip is decoded from: a video file, its bytes, or the JPEG files of its frames."""
+"""Encoded clips: a video file, its bytes, or JPEG files of its frames."""
 
 import dataclasses
 import os
@@ -9,8 +9,8 @@ class VideoBytes:
     """A whole video file in memory.
 
     Attributes:
-      name: What messages call it.
-      data: The bytes of the file, in any container and codec that FFmpeg reads.
+      name: for messages.
+      data: the bytes of the file, in any container and codec that FFmpeg reads.
     """
 
     name: str
@@ -19,11 +19,11 @@ class VideoBytes:
 
 @dataclasses.dataclass(frozen=True)
 class JpegFrames:
-    """A clip as one JPEG image a frame, as Something-Something V1 and Jester are published.
+    """A clip as one JPEG image per frame, as Something-Something V1 and Jester are published.
 
     Attributes:
-      name: What messages call it.
-      frames: The bytes of the JPEG files, in display order.
+      name: for messages.
+      frames: the bytes of the JPEG files, in display order.
     """
 
     name: str
@@ -35,10 +35,10 @@ EncodedVideo = str | os.PathLike[str] | VideoBytes | JpegFrames
 
 
 def video_name(video: EncodedVideo) -> str:
-    """What messages call a video.
+    """Returns the name of a video for messages.
 
     Args:
-      video: The video.
+      video: in any form.
 
     Returns:
       Its path or its name.

@@ -1,4 +1,4 @@
-"""Frames into video files, with PyAV: encoded well enough that small motions survive, and fast to decode."""
+"""Encodes frames into video files with PyAV: preserves small motions, and is fast to decode."""
 
 import os
 import pathlib
@@ -29,12 +29,12 @@ def write_video(path: str | os.PathLike[str], clip: UInt8[np.ndarray, "t h w 3"]
     """Encodes a clip: `.mp4` as H.264, `.webm` as VP9, both as 4:2:0 with a keyframe twice a second.
 
     Args:
-      path: The file to write; it is replaced where it exists, and only ever seen complete.
-      clip: The frames, RGB, of even height and width.
-      fps: Frames a second.
+      path: the file to write; it is replaced where it exists, and only ever seen complete.
+      clip: the frames, RGB, of even height and width.
+      fps: frames per second.
 
     Raises:
-      UserError: The suffix is not one of `VIDEO_SUFFIXES`, or the clip is no such array of even size.
+      UserError: the suffix is not one of `VIDEO_SUFFIXES`, or the clip's height or width is odd.
     """
     target = pathlib.Path(path)
     if target.suffix not in _ENCODERS:

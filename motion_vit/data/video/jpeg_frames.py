@@ -1,4 +1,4 @@
-"""Clips that are published as one JPEG image a frame, in a folder or in memory, decoded with OpenCV."""
+"""Decodes clips that are published as one JPEG image per frame, in a folder or in memory, with OpenCV."""
 
 import dataclasses
 import itertools
@@ -29,22 +29,22 @@ class JpegSequence:
     """JPEG files in display order.
 
     Attributes:
-      name: What messages call it.
-      files: The files, or their bytes.
+      name: for messages.
+      files: paths or bytes, in display order.
     """
 
     name: str
     files: tuple[pathlib.Path | bytes, ...]
 
     def __len__(self) -> int:
-        """The number of frames."""
+        """Returns the number of frames."""
         return len(self.files)
 
     def check_numbering(self) -> None:
-        """Makes sure that no frame is missing between two others, where the files are called by numbers.
+        """Checks that no frame is missing between two others, where the file names are numbers.
 
         Raises:
-          VideoDecodeError: A number is left out.
+          VideoDecodeError: a number is missing.
         """
         stems = [file.stem for file in self.files if isinstance(file, pathlib.Path)]
         if not all(stem.isdecimal() for stem in stems):
@@ -54,10 +54,10 @@ class JpegSequence:
                 raise VideoDecodeError(self.name, f"frames are missing: {before}.jpg is followed by {after}.jpg")
 
     def read(self, frame: int) -> bytes:
-        """The bytes of a frame's file.
+        """Reads the file of a frame.
 
         Raises:
-          VideoDecodeError: It cannot be read.
+          VideoDecodeError: it cannot be read.
         """
         file = self.files[frame]
         if isinstance(file, bytes):
@@ -69,16 +69,16 @@ class JpegSequence:
 
 
 def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
-    """The JPEG frames that a video consists of.
+    """Returns the JPEG frames of a video, if it consists of JPEG frames.
 
     Args:
-      video: Any video.
+      video: any video.
 
     Returns:
       Its frames, or None where it is a video file.
 
     Raises:
-      VideoDecodeError: It has no frames, or its folder cannot be listed.
+      VideoDecodeError: it has no frames, or its folder cannot be listed.
     """
     files: tuple[pathlib.Path | bytes, ...]
     if isinstance(video, JpegFrames):
@@ -97,7 +97,7 @@ def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """The (width, height) whose shorter side is at most `short_side`, with the proportions kept; None for any size."""
+    """Scales a (width, height) down to a shorter side of at most `short_side`; None keeps the size."""
     scale = 1.0 if short_side is None else min(1.0, short_side / min(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -108,15 +108,15 @@ def decode_jpegs(
     """Decodes chosen frames. Orientation tags are ignored: the frames of a clip lie as they were encoded.
 
     Args:
-      sequence: The frames.
-      indices: Sorted frame numbers without repetitions, at least one.
-      short_side: Frames whose shorter side is longer than this are scaled down to it; None keeps the size.
+      sequence: the frames.
+      indices: sorted frame numbers without repetitions, at least one.
+      short_side: frames whose shorter side is longer than this are scaled down to it; None keeps the size.
 
     Returns:
       The frames as RGB, all in the size of the first of them.
 
     Raises:
-      VideoDecodeError: A frame is not there, damaged or cut off.
+      VideoDecodeError: a frame is missing, damaged or cut off.
     """
     if indices[-1] >= len(sequence):
         raise VideoDecodeError(
@@ -151,7 +151,7 @@ def _decode(
 
 
 def _checked_size(sequence: JpegSequence, index: int, data: bytes) -> tuple[int, int]:
-    """The (width, height) in a JPEG's header; OpenCV would decode a cut off one to a picture with a grey rest."""
+    """Reads (width, height) from a JPEG's header and checks its end: OpenCV fills a file that was cut off with grey."""
     size = _header_size(data)
     if size is None:
         raise VideoDecodeError(sequence.name, f"its JPEG file {index} is damaged or is not a JPEG file")

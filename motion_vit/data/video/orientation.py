@@ -1,4 +1,4 @@
-"""Which way up a decoded frame is shown: the display matrix of a video file."""
+"""The display matrix of a video file: the rotation and mirroring that turn a decoded frame upright."""
 
 import dataclasses
 
@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 
 @dataclasses.dataclass(frozen=True)
 class Orientation:
-    """How a stored picture becomes the upright one: first transposed, then flipped.
+    """The transposition and flips, in this order, that turn a stored picture upright.
 
     Attributes:
-      transposed: Whether rows become columns.
-      flip_horizontal: Whether left and right are exchanged after that.
-      flip_vertical: Whether top and bottom are exchanged after that.
+      transposed: whether rows become columns.
+      flip_horizontal: whether left and right are exchanged after that.
+      flip_vertical: whether top and bottom are exchanged after that.
     """
 
     transposed: bool = False
@@ -34,7 +34,7 @@ def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
     other angles go to the nearest of these.
 
     Args:
-      frame: A decoded frame.
+      frame: a decoded frame.
 
     Returns:
       The orientation; that of an upright picture where the file has no matrix.

@@ -1,4 +1,4 @@
-"""The packets of a video stream, read without decoding: how many frames there are, when, and where decoding can start.
+"""Reads the packets of a video stream without decoding: number of frames, timestamps, and keyframes.
 
 A decoder needs the packets from a keyframe to the wanted frame, in decoding order. With B-frames that is not the order
 of display, and in an open group of pictures frames shown before a keyframe follow it in the file and need the keyframe
@@ -29,13 +29,13 @@ class PacketTable:
     """The packets of a video stream in decoding order.
 
     Attributes:
-      pts: The presentation timestamp of each, in units of `time_base`; None where the container has none.
-      durations: How long each is shown, in units of `time_base`; 0 where the container does not say.
-      keyframes: Whether decoding can start at it.
-      shown: Whether its frame is shown: edit lists and VP8 have packets that only others need.
-      time_base: Seconds of one unit of time.
-      frame_rate: Mean frames a second, or None where the container does not say.
-      numbered: Whether the timestamps tell which frame a packet holds.
+      pts: presentation timestamps, in units of `time_base`; None where the container has none.
+      durations: display durations, in units of `time_base`; 0 where the container does not say.
+      keyframes: whether decoding can start at it.
+      shown: whether its frame is shown: edit lists and VP8 have packets that only others need.
+      time_base: seconds per unit of time.
+      frame_rate: mean frames per second, or None where the container does not say.
+      numbered: whether timestamps identify the frame of a packet.
     """
 
     pts: tuple[int | None, ...]
@@ -48,12 +48,12 @@ class PacketTable:
 
     @property
     def frames(self) -> int:
-        """The number of frames that are shown."""
+        """The number of frames shown."""
         return sum(self.shown)
 
     @functools.cached_property
     def display_order(self) -> tuple[int, ...]:
-        """For each shown frame, in the order of display, its packet."""
+        """The packet of each shown frame, in display order."""
         shown = [packet for packet, is_shown in enumerate(self.shown) if is_shown]
         if any(self.pts[packet] is None for packet in shown):
             return tuple(shown)
@@ -61,7 +61,7 @@ class PacketTable:
 
     @property
     def times(self) -> tuple[float, ...] | None:
-        """For each shown frame its seconds since the first; None where neither timestamps nor a rate are known."""
+        """Seconds of each shown frame since the first; None where neither timestamps nor a rate are known."""
         pts = [self.pts[packet] for packet in self.display_order]
         known = [time for time in pts if time is not None]
         if len(known) == len(pts):
@@ -71,10 +71,10 @@ class PacketTable:
         return None
 
     def keyframe_before(self, packet: int) -> int:
-        """The packet to start decoding at, so that the frame of `packet` comes out right.
+        """Returns the packet at which decoding must start to give the frame of `packet`.
 
         Args:
-          packet: A packet of a table that is `numbered`.
+          packet: a packet of a table that is `numbered`.
 
         Returns:
           The last keyframe before it in decoding order that is not shown after it.
@@ -90,10 +90,10 @@ class PacketTable:
         return tuple(packet for packet, is_keyframe in enumerate(self.keyframes) if is_keyframe)
 
     def runs(self, frames: Sequence[int]) -> list[tuple[int, int]]:
-        """What has to be decoded for chosen frames.
+        """Returns the runs of packets to decode for chosen frames.
 
         Args:
-          frames: Frame numbers in the order of display, of a table that is `numbered`.
+          frames: frame numbers in display order, of a table that is `numbered`.
 
         Returns:
           (first, last) packets, each run starting with a keyframe, in decoding order, without overlap.
@@ -114,9 +114,9 @@ def read_packets(
     """Reads the packets of a stream that has not been read from yet.
 
     Args:
-      container: The container, at its start.
-      stream: Its video stream.
-      last_frame: The last frame that is of interest: reading stops where its packet is known. None for all packets.
+      container: the container, at its start.
+      stream: of the container.
+      last_frame: last frame of interest: reading stops once its packet is known. None reads all packets.
 
     Returns:
       The table.
@@ -149,12 +149,12 @@ def read_packets(
 
 
 def codec_name(stream: av.video.stream.VideoStream) -> str:
-    """FFmpeg's name of the codec of a stream, whichever decoder is used for it: "av1", not "libdav1d"."""
+    """Returns FFmpeg's name of a stream's codec, whichever decoder is used: "av1", not "libdav1d"."""
     return stream.codec_context.codec.canonical_name
 
 
 def has_frame_times(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
-    """Whether container and codec are such that timestamps can tell which frame a packet holds."""
+    """Tells if timestamps identify frames in this container and codec."""
     return container.format.name in _TIMED_CONTAINERS and codec_name(stream) in _FRAME_PER_PACKET
 
 
@@ -172,7 +172,7 @@ def _is_numbered(
     keyframes: Sequence[bool],
     shown: Sequence[bool],
 ) -> bool:
-    """Whether decoding from the start gives the frames in the order of `pts`, one for every shown packet."""
+    """Tells if decoding from the start gives frames in the order of `pts`, one for every shown packet."""
     known = [time for time in pts if time is not None]
     if not has_frame_times(container, stream) or not known or len(set(known)) != len(pts):
         return False

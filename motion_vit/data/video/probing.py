@@ -1,4 +1,4 @@
-"""What a video holds: frames, size, rate, duration, times; and whether all of it can be decoded."""
+"""Probes videos: frames, size, rate, duration and times; checks that every frame decodes."""
 
 import dataclasses
 import re
@@ -26,14 +26,14 @@ _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds.
+    """Properties of a video.
 
     Attributes:
-      frames: Number of frames.
-      width: Width in pixels of the upright picture, after the rotation that the file asks for.
-      height: Height in pixels of the upright picture.
-      fps: Mean frames a second, 0.0 where the file does not say, as for JPEG frames.
-      duration: Seconds, 0.0 for JPEG frames.
+      frames: number of frames.
+      width: width in pixels of the upright picture, after the rotation that the file asks for.
+      height: height in pixels of the upright picture.
+      fps: mean frames per second, 0.0 where the file does not say, as for JPEG frames.
+      duration: seconds, 0.0 for JPEG frames.
       codec: FFmpeg's name of the codec, for example "h264", "vp9", or "mjpeg" for JPEG frames.
     """
 
@@ -51,13 +51,13 @@ def count_frames(video: EncodedVideo) -> int:
     Containers report this number wrongly or, as Matroska and WebM, not at all.
 
     Args:
-      video: The video.
+      video: in any form.
 
     Returns:
       The number of frames, at least 1.
 
     Raises:
-      VideoDecodeError: The video is missing, is no video, holds no frame or was cut off.
+      VideoDecodeError: the video is missing, is no video, holds no frame or was cut off.
     """
     jpegs = find_jpegs(video)
     if jpegs is not None:
@@ -69,7 +69,7 @@ def count_frames(video: EncodedVideo) -> int:
 def _read_all_packets(
     video: EncodedVideo, container: av.container.InputContainer, stream: av.video.stream.VideoStream
 ) -> PacketTable:
-    """Reads every packet; raises `VideoDecodeError` for none, or where the container promises clearly more."""
+    """Reads every packet; raises `VideoDecodeError` if there is none, or clearly fewer than the container promises."""
     table = read_packets(container, stream)
     read = len(table.pts)
     if read < stream.frames * (1 - _TOLERATED_MISSING):
@@ -82,16 +82,16 @@ def _read_all_packets(
 
 
 def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
-    """When each frame of a video is shown.
+    """Returns the display time of each frame.
 
     Args:
-      video: The video.
+      video: in any form.
 
     Returns:
-      For each frame its seconds since the first; None where the file does not say, as of JPEG frames.
+      Seconds of each frame since the first; None where the file does not say, as for JPEG frames.
 
     Raises:
-      VideoDecodeError: The video cannot be read.
+      VideoDecodeError: the video cannot be read.
     """
     if find_jpegs(video) is not None:
         return None
@@ -100,19 +100,19 @@ def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
 
 
 def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[int, int]:
-    """Finds the frames of a video that are shown in a window of time.
+    """Finds the frames of a video in a time window.
 
     Args:
-      video: The video. JPEG frames have no times: of them only the whole can be asked for.
-      start: Seconds after the video's first frame.
-      end: The second that the window ends before, or None for the end of the video.
+      video: in any form. JPEG frames have no times, so that only the whole can be asked for.
+      start: seconds after the video's first frame.
+      end: the second that the window ends before, or None for the end of the video.
 
     Returns:
-      The first frame, and how many frames there are from it on whose time lies in [start, end).
+      The first frame, and the number of frames whose time lies in [start, end).
 
     Raises:
-      UserError: The window ends before it starts, or starts before 0.
-      VideoDecodeError: No frame is shown in the window, or the video cannot be read.
+      UserError: the window ends before it starts, or starts before 0.
+      VideoDecodeError: no frame is shown in the window, or the video cannot be read.
     """
     if start < 0 or (end is not None and end <= start):
         raise UserError(
@@ -134,7 +134,7 @@ def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[
 
 
 def _declared_seconds(stream: av.video.stream.VideoStream) -> float | None:
-    """How long the container says that the stream itself is, apart from longer sound beside it."""
+    """Returns the declared duration of the stream itself, apart from longer sound beside it."""
     unit = time_base(stream)
     if stream.duration is not None and unit is not None:
         return float(stream.duration * unit)
@@ -170,19 +170,19 @@ def _describe_jpegs(jpegs: JpegSequence) -> VideoInfo:
 
 
 def probe_video(video: EncodedVideo) -> VideoInfo:
-    """Describes a video after decoding its first frame only.
+    """Describes a video after decoding its first frame.
 
-    A file that was cut off can decode without a complaint: how many packets it has, and how far in time they reach, is
-    compared with what its container declares.
+    A file that was cut off can decode without an error, so the number and the times of its packets are compared with
+    what its container declares.
 
     Args:
-      video: The video.
+      video: in any form.
 
     Returns:
       The number of frames (counted, not what the container says), upright size, rate, duration and codec.
 
     Raises:
-      VideoDecodeError: The video is missing, is no video, holds no frame, was cut off, or its first frame is broken.
+      VideoDecodeError: the video is missing, is no video, holds no frame, was cut off, or its first frame is broken.
     """
     jpegs = find_jpegs(video)
     if jpegs is not None:
@@ -204,16 +204,16 @@ def probe_video(video: EncodedVideo) -> VideoInfo:
 
 
 def check_video(video: EncodedVideo) -> VideoInfo:
-    """Describes a video after really decoding every frame of it.
+    """Describes a video after decoding every frame.
 
     Args:
-      video: The video.
+      video: in any form.
 
     Returns:
       As `probe_video`, with `frames` the number of frames that were decoded.
 
     Raises:
-      VideoDecodeError: As `probe_video`, or any later part of the stream is broken or missing.
+      VideoDecodeError: as `probe_video`, or any later part of the stream is broken or missing.
     """
     info = probe_video(video)
     jpegs = find_jpegs(video)
@@ -234,7 +234,7 @@ def check_video(video: EncodedVideo) -> VideoInfo:
 
 
 class _Reach:
-    """How far in time the packets of a file reach."""
+    """Tracks the latest time that the packets of a file reach."""
 
     def __init__(self) -> None:
         self._video_start: float | None = None
@@ -253,7 +253,7 @@ class _Reach:
             self._video_end = max(self._video_end, end)
 
     def missing(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> str | None:
-        """What is missing of the declared duration, in words; None if nothing is, or none is declared."""
+        """Describes the missing part of the declared duration; None if nothing is missing or none is declared."""
         if self._video_start is None:
             return None
         declared, reached = _declared_seconds(stream), self._video_end - self._video_start

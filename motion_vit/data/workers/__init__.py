@@ -1,4 +1,4 @@
-"""Processor cores and worker processes, and how far they are.
+"""Processor cores, worker processes, and progress bars.
 
 In: a request for parallel work.
 Out: well-behaved workers and progress bars.

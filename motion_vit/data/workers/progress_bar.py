@@ -11,7 +11,7 @@ class _Lines(tqdm):
     """Prints a line where tqdm redraws its bar."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Prints the state; the empty message that clears a bar prints nothing."""
+        """Prints the state, but nothing for the empty message that clears a bar."""
         if msg != "":
             self.fp.write(f"{self if msg is None else msg}\n")
 
@@ -22,9 +22,9 @@ def progress_bar(
     """Makes a progress bar for standard error.
 
     Args:
-      total: rounds of the loop; None if nobody knows.
-      description: what is done, such as "rendering videos".
-      unit: what a round does, such as "clip".
+      total: number of rounds; None if unknown.
+      description: task, such as "rendering videos".
+      unit: unit of a round, such as "clip".
       initial: rounds done before.
       leave: whether the full bar stays on the terminal.
       shown: False prints nothing.

@@ -1,4 +1,4 @@
-"""What every process owes the one that started it, to work for it."""
+"""Worker setup: ignore Ctrl-C and exit with the parent."""
 
 import functools
 import multiprocessing
@@ -9,10 +9,10 @@ import threading
 
 @functools.cache
 def settle_worker() -> None:
-    """Sets up a worker process; the second call and calls in other processes do nothing.
+    """Sets up a worker process; does nothing in other processes or when called again.
 
-    Ctrl-C reaches every process of a terminal, but only the one that was started by hand is to answer it. A worker ends
-    with its parent, which cannot tell it to when it is killed.
+    Ctrl-C reaches every process of a terminal, but only the one started by hand should answer it. A killed parent
+    cannot tell its workers to stop, so they watch for its end.
     """
     parent = multiprocessing.parent_process()
     if parent is None or threading.current_thread() is not threading.main_thread():

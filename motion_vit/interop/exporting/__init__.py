@@ -1,4 +1,4 @@
-"""Trained models, given out: weights, graphs and programs for other runtimes.
+"""Exports trained models: weights, graphs and programs for other runtimes.
 
 In: a trained model.
 Out: files, checked against JAX in another process.

@@ -1,6 +1,6 @@
 """Exports trained models: `motion-vit export`.
 
-An export is a folder, written whole or not at all: the artefact of its format, `config.json`
+An export is a folder, written atomically: the artefact of its format, `config.json`
 (`motion_vit.training.checkpoints.model_description`, with an entry `export`) and `self_check.json`
 (`motion_vit.interop.exporting.self_check`).
 """
@@ -45,7 +45,7 @@ class WeightsExporter(Protocol):
     """Writes weights into a folder and returns the entry `export` of `config.json`."""
 
     def __call__(self, trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDtype) -> dict[str, Any]:
-        """Exports."""
+        """Exports weights."""
         ...
 
 
@@ -55,7 +55,7 @@ class ProgramExporter(Protocol):
     def __call__(
         self, trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
     ) -> dict[str, Any]:
-        """Exports; `batch` is the number of clips that a call takes, None for any number."""
+        """Exports a program for `batch` clips per call, None for any number."""
         ...
 
 
@@ -78,17 +78,17 @@ PROGRAM_EXPORTERS: Mapping[str, ProgramExporter] = {
 def check_request(
     file_format: str, out: str | os.PathLike[str], *, batch: Batch | None = None, dtype: WeightDtype = "float32"
 ) -> None:
-    """Refuses what cannot be exported before time is spent on it.
+    """Checks a request before the export starts.
 
     Args:
       file_format: name of the format.
-      out: the folder to be written.
-      batch: clips that a call takes, "symbolic" for any number; None for the format's own choice.
-      dtype: the form of the weights.
+      out: folder to write.
+      batch: clips per call, "symbolic" for any number; None for the format's default.
+      dtype: stored form of the weights.
 
     Raises:
-      UserError: an unknown format, a batch or a form of weights that it has not, packages that are not installed, or a
-        folder that holds something.
+      UserError: the format is unknown, does not support the batch or the form of weights, or lacks packages; or the
+        folder is not empty.
     """
     if file_format not in FORMATS:
         raise UserError(f"unknown format {file_format!r}. The formats are: {', '.join(FORMATS)}.")
@@ -108,13 +108,13 @@ def check_request(
 
 
 def check_packages(file_format: str) -> None:
-    """Refuses a format whose packages are not installed.
+    """Checks that the packages of a format are installed.
 
     Args:
       file_format: name of the format.
 
     Raises:
-      UserError: with what to install.
+      UserError: a package is missing; the message says what to install.
     """
     for package in FORMATS[file_format].packages:
         if importlib.util.find_spec(package) is None:
@@ -135,14 +135,14 @@ def export_model(
       trained: the model, of `motion_vit.training.checkpoints.load_trained`.
       file_format: a name of `FORMATS`.
       out: a new or empty folder.
-      batch: clips that a call takes, "symbolic" for any number; by default any number, or 1 where the format needs one.
-      dtype: the form to store the weights in. What is computed with them is float32, or the model's own dtype.
+      batch: clips per call, "symbolic" for any number; by default any number, or 1 where the format needs a fixed one.
+      dtype: stored form of the weights. The computation is in float32, or in the model's own dtype.
 
     Returns:
-      What `config.json` says.
+      The content of `config.json`.
 
     Raises:
-      UserError: as `check_request`; or the model cannot be exported so; or the folder cannot be written.
+      UserError: as `check_request`; or the format cannot hold the model; or the folder cannot be written.
     """
     check_request(file_format, out, batch=batch, dtype=dtype)
     chosen = FORMATS[file_format]

@@ -1,4 +1,4 @@
-"""The formats of `motion-vit export` and what each can hold, known without importing what writes them."""
+"""Capabilities of the export formats, known without importing their writers."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
@@ -13,15 +13,15 @@ _WITHOUT_BFLOAT16: tuple[WeightDtype, ...] = ("float32", "float16", "int8-weight
 
 
 class Format(NamedTuple):
-    """What a format can.
+    """Capabilities of an export format.
 
     Attributes:
-      summary: what it is, in some words.
+      summary: a short description.
       runner: the script of `motion_vit/interop/runners` that runs it.
-      dtypes: the forms of weights that it can hold.
-      batches: what calls can take: "any" where the file holds weights and no program, "symbolic" where a program takes
-        any number, "fixed" where it takes one.
-      packages: the packages to write it and to run it.
+      dtypes: supported forms of weights.
+      batches: "any" where the file holds weights and no program, "symbolic" where a program takes any number of clips
+        per call, "fixed" where it takes one number.
+      packages: packages that write and run it.
       in_float32: whether it computes in float32 whatever the model's own dtype.
     """
 

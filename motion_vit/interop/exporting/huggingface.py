@@ -1,4 +1,4 @@
-"""Export as a Hugging Face repository: a weights folder with a model card. Uploading it is left to its owner.
+"""Export as a Hugging Face repository: a weights folder with a model card, ready to upload.
 
 Card format: https://huggingface.co/docs/hub/model-cards. `motion_vit.load` reads the folder, before and after.
 """
@@ -23,9 +23,9 @@ def export_huggingface(trained: TrainedModel, folder: pathlib.Path, *, dtype: We
     """Writes `model.safetensors` and the model card `README.md`.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
-      dtype: the form to store the weights in.
+      dtype: stored form of the weights.
 
     Returns:
       The entry `export` of `config.json`.
@@ -39,11 +39,11 @@ def export_huggingface(trained: TrainedModel, folder: pathlib.Path, *, dtype: We
 
 
 def model_card(trained: TrainedModel, dtype: WeightDtype = "float32") -> str:
-    """The model card: what the Hub shows, and what a person must know to use the model.
+    """Writes the model card, which the Hub shows.
 
     Args:
-      trained: the model; its `evaluation` becomes the card's results.
-      dtype: the form that its weights are stored in.
+      trained: its `evaluation` becomes the card's results.
+      dtype: stored form of the weights.
 
     Returns:
       Markdown with YAML front matter.
@@ -55,7 +55,7 @@ def model_card(trained: TrainedModel, dtype: WeightDtype = "float32") -> str:
 
 
 def _front_matter(trained: TrainedModel) -> str:
-    """Metadata for the Hub. JSON is YAML too, and needs no thought about quoting label names."""
+    """Returns the Hub's metadata as JSON, which is valid YAML and quotes label names safely."""
     metadata: dict[str, Any] = {
         # Who trained the weights, and on what, decides it.
         "license": "unknown",

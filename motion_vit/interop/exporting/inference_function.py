@@ -1,4 +1,4 @@
-"""What exports of a program hold: normalised clips in, logits out, with the weights in the form they are stored in."""
+"""The exported function: normalised clips to logits, with the weights in their stored form."""
 
 import pathlib
 from collections.abc import Callable, Mapping
@@ -33,15 +33,15 @@ InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Float[Array, "b 
 
 
 def inference_function(model: nn.Module, *, in_float32: bool = False) -> InferenceFunction:
-    """The model in evaluation mode, as a function of stored weights and clips.
+    """Makes a function of stored weights and clips from a model in evaluation mode.
 
     Args:
       model: a model of `motion_vit.create_model`.
-      in_float32: compute in float32 also where the model computes in another dtype, for runtimes that lack it.
+      in_float32: compute in float32 even if the model uses another dtype, for runtimes that lack it.
 
     Returns:
-      A function from weights, as `motion_vit.training.checkpoints.weight_dtypes.compress` makes them, and normalised
-      clips to logits in float32. To be traced under `motion_vit.ops.platform.target_platform`.
+      A function from weights, as `motion_vit.training.checkpoints.weight_dtypes.compress` returns them, and normalised
+      clips to logits in float32. Trace it under `motion_vit.ops.platform.target_platform`.
     """
     runs_alone = with_options(model, _HOW_IT_RUNS | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
 
@@ -53,12 +53,12 @@ def inference_function(model: nn.Module, *, in_float32: bool = False) -> Inferen
 
 
 def clips_shape(model: nn.Module, batch: int | None) -> tuple[int | None, ...]:
-    """The shape `[batch, frames, height, width, 3]` of the input; the batch is None where it is symbolic."""
+    """Returns the input shape `[batch, frames, height, width, 3]`; the batch is None where it is symbolic."""
     return (batch, *model.clip_shape)
 
 
 def abstract_clips(model: nn.Module, batch: int | None) -> jax.ShapeDtypeStruct:
-    """The input for tracing, with a batch that is a number, or `BATCH_SYMBOL` for None."""
+    """Returns the input for tracing, with a fixed batch, or `BATCH_SYMBOL` for None."""
     size = export.symbolic_shape(BATCH_SYMBOL)[0] if batch is None else batch
     return jax.ShapeDtypeStruct((size, *clips_shape(model, batch)[1:]), jnp.float32)
 
@@ -66,14 +66,14 @@ def abstract_clips(model: nn.Module, batch: int | None) -> jax.ShapeDtypeStruct:
 def graph_entry(
     trained: TrainedModel, file_format: str, file: pathlib.Path, batch: int | None, dtype: WeightDtype
 ) -> dict[str, Any]:
-    """The entry `export` of `config.json` for a graph.
+    """Makes the entry `export` of `config.json` for a graph.
 
     Args:
-      trained: the model.
+      trained: a model of this library with its weights.
       file_format: name of the format.
       file: the artefact.
-      batch: clips that a call takes, None for any number.
-      dtype: the form of the weights in it.
+      batch: clips per call, None for any number.
+      dtype: stored form of the weights.
 
     Returns:
       A mapping for JSON.

@@ -1,12 +1,12 @@
 """Export for LiteRT, the runtime on phones and boards that was TensorFlow Lite.
 
-The file holds LiteRT's own operators alone, so that every build of the runtime has them. Its convolutions are of two
-dimensions where they are depthwise, and its arrays of few axes: `motion_vit.ops` makes the operators so. All sizes must
-be known when it is converted, the batch too.
+The file uses only LiteRT's built-in operators, which every build of the runtime has. Its depthwise convolutions are
+two-dimensional and its arrays have few axes: `motion_vit.ops` makes the operators so. All sizes must be known at
+conversion, the batch too.
 
-Small forms of the weights are LiteRT's own: "float16" rounds all constants, also what is made of running statistics;
-"int8-weights" quantises the large kernels to 8 bits, with activations quantised as they come ("dynamic range"). There
-is no bfloat16.
+The small forms of the weights are LiteRT's own. "float16" rounds all constants, also those computed from running
+statistics. "int8-weights" quantises the large kernels to 8 bits, and activations on the fly ("dynamic range"). There is
+no bfloat16.
 """
 
 import pathlib
@@ -44,17 +44,17 @@ def export_litert(
     """Writes `model.tflite`.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
-      batch: clips that a call takes.
-      dtype: the form to hold the weights in.
+      batch: clips per call.
+      dtype: stored form of the weights.
 
     Returns:
       The entry `export` of `config.json`.
 
     Raises:
-      UserError: TensorFlow is not installed; the batch is symbolic, or `dtype` one that LiteRT has not; the weights are
-        not finite; or the model has an operator that LiteRT has not.
+      UserError: TensorFlow is not installed; the batch is symbolic, or LiteRT does not support `dtype`; the weights are
+        not finite; or the model has an operator that LiteRT lacks.
     """
     if batch is None:
         raise UserError("LiteRT needs the number of clips when the model is converted: give --batch 1.")

@@ -1,4 +1,4 @@
-"""What to install for a format whose packages are extras."""
+"""The error for a format whose packages are not installed."""
 
 from motion_vit.errors import UserError
 
@@ -7,11 +7,11 @@ EXTRAS = {"onnx": "onnx", "savedmodel": "tensorflow", "tflite": "tflite", "torch
 
 
 def missing_package(file_format: str, error: ImportError) -> UserError:
-    """The error to raise in place of an `ImportError`.
+    """Makes the error to raise in place of an `ImportError`.
 
     Args:
       file_format: the format that needs the package.
-      error: what the import raised.
+      error: raised by the import.
 
     Returns:
       An error that says what to install.

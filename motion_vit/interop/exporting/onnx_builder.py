@@ -1,4 +1,4 @@
-"""An ONNX graph while it is made: nodes, their names, and constants, each of which is stored once."""
+"""Builds an ONNX graph: nodes, names, and constants, each of which is stored once."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _IR_VERSION = 8
 
 
 class OnnxBuilder:
-    """Collects nodes.
+    """Collects the nodes of a graph.
 
     Args:
       batch_of: name of the input whose first axis is the batch.
@@ -33,12 +33,12 @@ class OnnxBuilder:
         self._counts: collections.Counter[str] = collections.Counter()
 
     def add(self, operator: str, *inputs: Value, **attributes: Any) -> str:
-        """Adds a node of one output.
+        """Adds a node with one output.
 
         Args:
-          operator: the ONNX operator.
-          *inputs: its inputs; values become constants.
-          **attributes: its attributes.
+          operator: name of the ONNX operator.
+          *inputs: names of arrays, or values, which become constants.
+          **attributes: of the ONNX operator.
 
         Returns:
           The name of the output.
@@ -50,7 +50,7 @@ class OnnxBuilder:
         return name
 
     def name_of(self, value: Value) -> str:
-        """The name of an array in the graph; a value is stored there first."""
+        """Returns the name of an array in the graph; stores a value first."""
         if isinstance(value, str):
             return value
         key = (value.dtype.name, value.shape, value.tobytes())
@@ -59,22 +59,22 @@ class OnnxBuilder:
         return self._constants[key]
 
     def store(self, name: str, array: np.ndarray) -> str:
-        """Stores an array under a name of its own, as weights are."""
+        """Stores an array, such as a weight, under a given name."""
         self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
         return name
 
     def integers(self, values: Sequence[int]) -> np.ndarray:
-        """Sizes or axes as ONNX takes them."""
+        """Converts sizes or axes to ONNX's integers."""
         return np.asarray(values, np.int64)
 
     def batch_size(self) -> str:
-        """The number of clips of a call, as an array of one number."""
+        """Returns the number of clips per call, as an array of one number."""
         if self._batch is None:
             self._batch = self.add("Shape", self._batch_of, start=0, end=1)
         return self._batch
 
     def output(self, value: Value, name: str) -> None:
-        """Makes an array an output of the graph, under a name."""
+        """Makes an array an output of the graph."""
         self.nodes.append(helper.make_node("Identity", [self.name_of(value)], [name], name=name))
 
     def model(
@@ -83,12 +83,12 @@ class OnnxBuilder:
         outputs: Mapping[str, Sequence[int | str]],
         metadata: Mapping[str, str],
     ) -> onnx.ModelProto:
-        """The finished model, all of whose inputs and outputs are float32.
+        """Finishes the model, all of whose inputs and outputs are float32.
 
         Args:
           inputs: name -> shape; a text is the name of a symbolic size.
           outputs: name -> shape.
-          metadata: texts to store with it.
+          metadata: texts to store with the model.
 
         Returns:
           The model.

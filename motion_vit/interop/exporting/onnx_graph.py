@@ -1,9 +1,9 @@
-"""Export to ONNX, for onnxruntime and what else reads it.
+"""Export to ONNX, for onnxruntime and other readers.
 
 The graph is made from the model's jaxpr, primitive by primitive (`onnx_operators`). The field's converter, jax2onnx,
-does not serve: it has no pads of an array of symbolic batch (0.13 and 0.17), and its later versions exclude the Orbax
-that checkpoints are written with. Weights are initializers under their own paths. A small form of them is widened by
-the graph, which onnxruntime does once, when it loads the file.
+cannot be used: it has no pads of an array of symbolic batch (0.13 and 0.17), and its later versions exclude the Orbax
+that checkpoints are written with. Weights are initializers under their own paths. The graph widens weights in a small
+form, which onnxruntime does once, when it loads the file.
 """
 
 import json
@@ -36,20 +36,20 @@ _METADATA = ("label_names", "preprocessing", "model", "weights_dtype", "library_
 def export_onnx(
     trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
 ) -> dict[str, Any]:
-    """Writes `model.onnx`, whose metadata say what the labels and the preprocessing are.
+    """Writes `model.onnx`, with labels and preprocessing as metadata.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
-      batch: clips that a call takes; None for any number.
-      dtype: the form of the initializers.
+      batch: clips per call; None for any number.
+      dtype: stored form of the initializers.
 
     Returns:
       The entry `export` of `config.json`.
 
     Raises:
       UserError: the package onnx is not installed; the weights are not finite, or do not fit `dtype`; or the model
-        holds an operation that ONNX has not.
+        holds an operation that ONNX lacks.
     """
     try:
         import onnx

@@ -1,4 +1,4 @@
-"""What each JAX primitive is in ONNX.
+"""The rules that translate JAX primitives to ONNX operators.
 
 A rule takes the builder, the equation of the jaxpr and its inputs, and returns the output. Sizes may be symbolic in one
 axis of an array, the batch.
@@ -50,7 +50,7 @@ _IDENTITIES = ("copy", "copy_p", "name", "stop_gradient", "optimization_barrier"
 
 
 def reshape(builder: OnnxBuilder, x: Value, shape: Shape) -> Value:
-    """Gives an array another shape, of which one size at most may be symbolic."""
+    """Reshapes an array; at most one size may be symbolic."""
     if isinstance(x, np.ndarray) and all(isinstance(size, int) for size in shape):
         return x.reshape(tuple(shape))
     sizes = [size if isinstance(size, int) else -1 for size in shape]
@@ -97,7 +97,7 @@ def _broadcast(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[V
 
 
 def _symbolic_size(builder: OnnxBuilder, size: Any) -> Value:
-    """A multiple of the batch, such as the frames of all clips, as an array of one number."""
+    """Returns a multiple of the batch, such as the frames of all clips, as an array of one number."""
     (batch,) = export.symbolic_shape(BATCH_SYMBOL, scope=size.scope)
     factor = size // batch
     if not isinstance(factor, int):
@@ -128,7 +128,7 @@ def _static_slice(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequenc
 
 
 def _gather(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
-    """A slice at known places, which is what indexing an array of symbolic batch becomes."""
+    """Translates a gather to a slice at known places, which is what indexing an array of symbolic batch becomes."""
     x, indices = inputs
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     if not isinstance(indices, np.ndarray) or indices.ndim != 1 or numbers.operand_batching_dims:
@@ -219,7 +219,7 @@ def _convolution(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence
 
 
 def _max_pool(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
-    """The largest of each window. MaxPool takes the first two axes whole, and its windows pad with minus infinity."""
+    """Translates a window maximum. MaxPool takes the first two axes whole, and its windows pad with minus infinity."""
     params = equation.params
     window, strides, padding = params["window_dimensions"], params["window_strides"], params["padding"]
     whole = [axis for axis, parts in enumerate(zip(window, strides, padding, strict=True)) if parts == (1, 1, (0, 0))]
@@ -279,19 +279,19 @@ RULES: Mapping[str, Rule] = {
 def apply_rules(
     builder: OnnxBuilder, jaxpr: core.Jaxpr, constants: Sequence[Value], inputs: Sequence[Value]
 ) -> list[Value]:
-    """Adds the nodes of a jaxpr.
+    """Adds the nodes of a jaxpr to a graph.
 
     Args:
-      builder: takes the nodes.
+      builder: collects the nodes.
       jaxpr: the program.
-      constants: values of its constants.
-      inputs: its inputs.
+      constants: values for the jaxpr's constvars.
+      inputs: names or values for its invars.
 
     Returns:
-      Its outputs.
+      Names or values of its outputs.
 
     Raises:
-      UserError: it holds a primitive that no rule is known for.
+      UserError: there is no rule for a primitive.
     """
     known: dict[core.Var, Value] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True))
 

@@ -1,8 +1,8 @@
-"""Export as a PyTorch checkpoint in the official names: what `motion_vit.interop.importing.state_dict` reads, written.
+"""Export as a PyTorch checkpoint with the official names: the inverse of `motion_vit.interop.importing.state_dict`.
 
-The names and layouts come from the table that imports use. The file is what the authors' code saves, a mapping
-`{"model_state": {name: tensor}}`, and loads with `strict=True` into a module of the official structure. It holds
-tensors alone, so that `torch.load(path, weights_only=True)` reads it.
+Names and layouts come from the table that imports use. The file has the form that the authors' code saves, a mapping
+`{"model_state": {name: tensor}}`, and loads with `strict=True` into a module of the official structure. It holds only
+tensors, so that `torch.load(path, weights_only=True)` reads it.
 """
 
 import pathlib
@@ -30,7 +30,7 @@ def export_torch(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDt
     """Writes `model.pth`.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
       dtype: "float32", "bfloat16" or "float16"; running statistics stay in float32.
 
@@ -60,12 +60,12 @@ def export_torch(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDt
 
 
 def torch_state_dict(model: nn.Module, arrays: Mapping[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
-    """The state dict of a model, in PyTorch's names and layouts.
+    """Converts variables to a state dict in PyTorch's names and layouts.
 
     Args:
       model: a model of `motion_vit.create_model`.
       arrays: its variables by "/"-joined path, which begins with the collection.
-      step: training steps behind them: what BatchNorm's step counters count.
+      step: number of training steps, for BatchNorm's step counters.
 
     Returns:
       Name in PyTorch -> array; with a step counter for each BatchNorm, as `strict=True` demands.

@@ -1,6 +1,6 @@
 """Export as a weights folder: the durable form, which this library reads back.
 
-Format: https://huggingface.co/docs/safetensors. See `motion_vit.training.checkpoints.weights_folder` for what is in it.
+Format: https://huggingface.co/docs/safetensors. `motion_vit.training.checkpoints.weights_folder` describes the content.
 """
 
 import pathlib
@@ -15,9 +15,9 @@ def export_safetensors(trained: TrainedModel, folder: pathlib.Path, *, dtype: We
     """Writes `model.safetensors`.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
-      dtype: the form to store the weights in.
+      dtype: stored form of the weights.
 
     Returns:
       The entry `export` of `config.json`.

@@ -1,4 +1,4 @@
-"""Export as a TensorFlow SavedModel, for TensorFlow, TensorFlow Serving and what is built on them.
+"""Export as a TensorFlow SavedModel, for TensorFlow and TensorFlow Serving.
 
 The graph holds StableHLO for CPU, NVIDIA GPU and TPU, and the weights are TensorFlow variables beside it. TensorFlow
 reads StableHLO of versions up to its own; the files are for TensorFlow 2.21 and later.
@@ -33,10 +33,10 @@ def export_saved_model(
     """Writes `saved_model/`, with the signature `serving_default` from `clips` to `logits`.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
-      batch: clips that a call takes; None for any number.
-      dtype: the form of the variables.
+      batch: clips per call; None for any number.
+      dtype: stored form of the variables.
 
     Returns:
       The entry `export` of `config.json`.

@@ -1,7 +1,7 @@
-"""`self_check.json`: logits that an exported model must give for clips that anybody can draw again.
+"""`self_check.json`: the logits that an exported model must give for reproducible random clips.
 
-The clips are `numpy.random.default_rng(seed).standard_normal(shape, dtype="float32")`. The logits are JAX's, of the
-weights as they are stored in the export, computed on the CPU: accelerators round the inputs of products.
+The clips are `numpy.random.default_rng(seed).standard_normal(shape, dtype="float32")`. JAX computes the logits with the
+export's stored weights on the CPU, because accelerators round the inputs of products.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ _CLIPS = 2
 
 @dataclasses.dataclass(frozen=True)
 class SelfCheck:
-    """What an export must give.
+    """Random clips and the logits that an export must give for them.
 
     Attributes:
       seed: of the clips.
       shape: of the clips, `[batch, frames, height, width, 3]`.
-      logits: what JAX gives for them.
+      logits: JAX's results.
       tolerance: the largest absolute difference of a logit that is accepted.
     """
 
@@ -48,14 +48,14 @@ class SelfCheck:
 def make_self_check(
     trained: TrainedModel, *, batch: int | None, dtype: WeightDtype, tolerance: float, in_float32: bool
 ) -> SelfCheck:
-    """Computes what an export must give.
+    """Computes the logits that an export must give.
 
     Args:
-      trained: the model.
-      batch: clips that a call of the export takes; None for any number.
-      dtype: the form of its weights.
-      tolerance: the largest difference to accept, in parts of the largest logit.
-      in_float32: whether it computes in float32 whatever the model's own dtype.
+      trained: a model with its weights.
+      batch: clips per call of the export; None for any number.
+      dtype: stored form of the weights.
+      tolerance: largest accepted difference, in parts of the largest logit.
+      in_float32: whether the export computes in float32 whatever the model's own dtype.
 
     Returns:
       Seed, shape, logits and tolerance.
@@ -81,7 +81,7 @@ def _cpu() -> jax.Device:
 
 
 def draw_clips(seed: int, shape: tuple[int, ...]) -> Float[np.ndarray, "b t h w 3"]:
-    """The clips of a check."""
+    """Draws the clips of a check."""
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
@@ -90,7 +90,7 @@ def write_self_check(folder: pathlib.Path, check: SelfCheck) -> None:
 
     Args:
       folder: the export.
-      check: what to write.
+      check: content of the file.
     """
     values = {
         "seed": check.seed,
@@ -109,10 +109,10 @@ def read_self_check(folder: pathlib.Path) -> SelfCheck:
       folder: the export.
 
     Returns:
-      What it must give.
+      Seed, shape, logits and tolerance.
 
     Raises:
-      UserError: the file is absent or damaged.
+      UserError: the file is missing or damaged.
     """
     path = folder / SELF_CHECK_FILE
     try:

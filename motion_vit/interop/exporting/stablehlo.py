@@ -1,11 +1,11 @@
-"""Export as StableHLO: one file for CPU, NVIDIA GPU and TPU, that JAX calls without the model's code.
+"""Export as StableHLO: one file for CPU, NVIDIA GPU and TPU, which JAX calls without the model's code.
 
-Every operator brings the implementations that are best on each platform, between which the compiler chooses.
+For every operator, the file holds the best implementation on each platform; the compiler chooses among them.
 
-How long the file can be read (https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees): JAX promises
-that a later version reads it for six months, and that a version up to three weeks older than the one that wrote it does
-too; from jax 0.11.1 on a file beyond that is refused. Keep weights for years with `--format safetensors`, and export
-anew from there. The program holds no custom calls, which the promise would not cover.
+Compatibility (https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees): later versions of JAX read
+the file for six months. Versions up to three weeks older than the writer read it, too. From jax 0.11.1 on, a file
+beyond that is refused. Keep weights for years with `--format safetensors`, and export anew from there. The program
+holds no custom calls, which the guarantee would not cover.
 """
 
 import pathlib
@@ -30,10 +30,10 @@ def export_stablehlo(
     """Writes `model.stablehlo`, which `jax.export.deserialize(data).call(clips)` runs.
 
     Args:
-      trained: the model.
+      trained: weights, labels and preprocessing.
       folder: an existing folder.
-      batch: clips that a call takes; None for any number.
-      dtype: the form to hold the weights in.
+      batch: clips per call; None for any number.
+      dtype: stored form of the weights.
 
     Returns:
       The entry `export` of `config.json`.

@@ -1,4 +1,4 @@
-"""JAX functions as parts of TensorFlow graphs: StableHLO of a version that TensorFlow reads, in its XlaCallModule."""
+"""JAX functions in TensorFlow graphs: StableHLO in a version that TensorFlow reads, in its XlaCallModule."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,14 +18,14 @@ TensorFlowFunction = Callable[..., Any]
 def tensorflow_function(
     function: Callable[..., jax.Array], *arguments: Any, platforms: Sequence[str] = ("cpu",)
 ) -> TensorFlowFunction:
-    """Makes a function of TensorFlow tensors that computes what a JAX function does.
+    """Wraps a JAX function as a function of TensorFlow tensors.
 
-    `jax.experimental.jax2tf` does the same, but does not say which version of StableHLO to write.
+    `jax.experimental.jax2tf` does the same, but cannot choose the version of StableHLO.
 
     Args:
       function: a function of pytrees to an array.
       *arguments: shapes and dtypes of its arguments, with symbolic dimensions where they may be of any size.
-      platforms: where the function can run, such as "cpu", "cuda" and "tpu".
+      platforms: targets, such as "cpu", "cuda" and "tpu".
 
     Returns:
       A function from the same pytrees of tensors or variables to a tensor, to be called in a `tensorflow.function`.
@@ -53,7 +53,7 @@ def tensorflow_function(
 
 
 def _readable(module: bytes) -> bytes:
-    """The serialised module in the version of StableHLO that TensorFlow reads, or in its own if that is older."""
+    """Converts a serialised module to the version of StableHLO that TensorFlow reads, unless its own is older."""
     version = stablehlo.get_smaller_version(_READABLE_VERSION, stablehlo.get_current_version())
     with ir.Context() as context:
         serialized: bytes = stablehlo.serialize_portable_artifact(

@@ -1,4 +1,4 @@
-"""TensorFlow, where an export needs it."""
+"""Imports TensorFlow for exports."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs an export in another runtime, in a process of its own, and compares its logits with JAX's."""
+"""Runs an export in another runtime, in a separate process, and compares its logits with JAX's."""
 
 import dataclasses
 import json
@@ -23,14 +23,14 @@ _SHOWN_LINES = 8
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """What a run of an export found.
+    """The result of running an export.
 
     Attributes:
-      file_format: the format.
-      runtime: what ran it, with its version.
-      max_difference: the largest difference of a logit from JAX's.
-      tolerance: the largest that is accepted.
-      largest_logit: the largest absolute logit, to measure both by.
+      file_format: name of the format.
+      runtime: name and version of the runtime.
+      max_difference: largest absolute difference of a logit from JAX's.
+      tolerance: largest accepted difference.
+      largest_logit: largest absolute logit, the scale of both.
       load_seconds: time to read the file, after the runtime was imported.
       first_call_seconds: time of the first call, in which some runtimes compile.
     """
@@ -45,12 +45,12 @@ class Verification:
 
     @property
     def agrees(self) -> bool:
-        """Whether the logits are JAX's within the tolerance. What is NaN or infinite does not agree."""
+        """True if the logits are JAX's within the tolerance. NaN and infinite logits do not agree."""
         # The tolerance is a share of JAX's largest logit: where that is infinite, anything would be within it.
         return self.max_difference <= self.tolerance < math.inf
 
     def __str__(self) -> str:
-        """The finding as a sentence."""
+        """Formats the result as a sentence."""
         verdict = "agree with" if self.agrees else "DIFFER from"
         return (
             f"logits of {self.runtime} {verdict} JAX's: largest difference {self.max_difference:.2g}, tolerance "
@@ -65,7 +65,7 @@ def verify(folder: str | os.PathLike[str]) -> Verification:
       folder: a folder of `motion-vit export`.
 
     Returns:
-      What was found; see `Verification.agrees`.
+      Differences and times; see `Verification.agrees`.
 
     Raises:
       UserError: the folder is no export, the runtime is not installed, or it fails on the file.

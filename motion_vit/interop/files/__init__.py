@@ -1,4 +1,4 @@
-"""Files of other frameworks, read without executing or trusting anything in them.
+"""Reads files of other frameworks without executing or trusting anything in them.
 
 In: files of PyTorch, NumPy and safetensors.
 Out: tensors by name.

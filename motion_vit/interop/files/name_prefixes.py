@@ -1,4 +1,4 @@
-"""What the names of all weights begin with, because the model was a part of something else when it was saved."""
+"""Prefixes that all weight names share, because the model was part of a larger module when it was saved."""
 
 from collections.abc import Collection
 
@@ -14,13 +14,13 @@ _BESIDE = ("new_fc.", "vmps.")
 
 
 def uniform_prefix(names: Collection[str]) -> str:
-    """The prefix that all names share, as far as it is one that means nothing.
+    """Finds the meaningless prefix that all names share.
 
     Args:
       names: names of weights.
 
     Returns:
-      What `without_prefix` takes away, such as "module.base_model."; "" for none.
+      The prefix for `without_prefix` to remove, such as "module.base_model."; "" for none.
     """
     prefix = ""
     remaining = set(names)
@@ -34,14 +34,14 @@ def uniform_prefix(names: Collection[str]) -> str:
 
 
 def without_prefix(name: str, prefix: str) -> str:
-    """A name without a prefix; modules beside the model have perhaps only the first part of it, or nothing.
+    """Removes a prefix from a name, or as much of it as the name has: modules beside the model may lack parts of it.
 
     Args:
-      name: the name.
+      name: with or without the prefix.
       prefix: of `uniform_prefix`.
 
     Returns:
-      The rest.
+      The rest of the name.
     """
     while prefix:
         head, _, prefix = prefix.partition(".")

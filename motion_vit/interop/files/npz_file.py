@@ -1,4 +1,4 @@
-"""Files of `numpy.savez`, whose arrays are looked at before they are read."""
+"""Reads files of `numpy.savez`, and checks arrays before reading them."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.f
 
 @contextlib.contextmanager
 def open_npz(path: pathlib.Path) -> Iterator[dict[str, StoredTensor]]:
-    """Opens an npz file; arrays are read when they are wanted, while it is open.
+    """Opens an npz file; arrays are read on request, while it is open.
 
     Args:
       path: the file.
@@ -30,7 +30,7 @@ def open_npz(path: pathlib.Path) -> Iterator[dict[str, StoredTensor]]:
 
     Raises:
       DamagedFileError: an array is of Python objects, or header and size of an array contradict each other.
-      OSError, ValueError, zipfile.BadZipFile: it is no such file.
+      OSError, ValueError, zipfile.BadZipFile: the file is no npz file.
     """
     with zipfile.ZipFile(path) as archive:
         yield {member.filename.removesuffix(".npy"): _open(archive, member) for member in archive.infolist()}

@@ -1,4 +1,4 @@
-"""A weight that lies in a file: known by shape and dtype, read when it is wanted."""
+"""Weights in a file: shape and dtype are known, values are read on request."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class StoredTensor:
     Attributes:
       shape: its shape, as the file says.
       dtype: its dtype, as the file says; bfloat16 is that of `ml_dtypes`.
-      read: reads it. Raises whatever a damaged file leads to; `UserError` where the damage has a name.
+      read: reads it. Raises whatever a damaged file leads to; `UserError` for known kinds of damage.
     """
 
     shape: Shape
@@ -27,8 +27,8 @@ class StoredTensor:
 
 
 class DamagedFileError(Exception):
-    """A file says two things that cannot both be true, or ends early. The message is one clause, without the path."""
+    """Error of a file that contradicts itself or ends early. The message is one clause, without the path."""
 
 
 class MoreThanWeightsError(Exception):
-    """A pickle refers to an object that no state dict needs. The message is that object's name."""
+    """Error of a pickle that refers to an object that no state dict needs. The message is that object's name."""

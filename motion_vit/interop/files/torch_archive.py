@@ -1,4 +1,4 @@
-"""Files of `torch.save`, read without PyTorch: the zip archives of today, and the form from before PyTorch 1.6."""
+"""Reads files of `torch.save` without PyTorch: zip archives, and the format from before PyTorch 1.6."""
 
 import contextlib
 import io
@@ -21,19 +21,19 @@ _LEGACY_HEAD = 3
 
 @contextlib.contextmanager
 def open_torch_file(path: pathlib.Path) -> Iterator[Any]:
-    """Opens a file of `torch.save`; weights are read when they are wanted, while it is open.
+    """Opens a file of `torch.save`; weights are read on request, while it is open.
 
     Args:
       path: the file.
 
     Yields:
-      What was saved: mappings, lists, tuples, numbers and text, `StoredTensor` for tensors, `torch_pickle.Symbol` for
+      The saved object: mappings, lists, tuples, numbers and text, `StoredTensor` for tensors, `torch_pickle.Symbol` for
       everything else.
 
     Raises:
-      MoreThanWeightsError: it refers to objects that no state dict needs; nothing of them was imported or called.
-      DamagedFileError: it is cut off, contradicts itself or is not a file of `torch.save`.
-      OSError, zipfile.BadZipFile: it cannot be read.
+      MoreThanWeightsError: the file refers to objects that no state dict needs; none of them was imported or called.
+      DamagedFileError: the file is cut off, contradicts itself or is not a file of `torch.save`. OSError,
+        zipfile.BadZipFile: the file cannot be read.
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -66,7 +66,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
-    """Reads a member that is stored as it is, as `torch.save` does it: what is compressed may be of any size."""
+    """Reads an uncompressed member, as `torch.save` writes it: compressed data may be of any size."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise DamagedFileError(f"its member {member.filename} is compressed, which torch.save never does")
     if member.file_size > limit:
@@ -75,7 +75,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) 
 
 
 def _numbers(data: bytes, storage: Storage, *, big_endian: bool) -> np.ndarray:
-    """The numbers of a storage, as many as it claims."""
+    """Returns the numbers of a storage, as many as it claims."""
     dtype = storage.dtype.newbyteorder(">") if big_endian else storage.dtype
     if len(data) < storage.size * dtype.itemsize:
         raise DamagedFileError(f"it claims {storage.size} numbers of {dtype} for a tensor, which has {len(data)} bytes")
@@ -83,7 +83,7 @@ def _numbers(data: bytes, storage: Storage, *, big_endian: bool) -> np.ndarray:
 
 
 def _read_legacy(file: BinaryIO, file_size: int) -> Any:
-    """Reads pickles one after the other; behind them is each storage, as its length and its numbers."""
+    """Reads consecutive pickles; the storages follow, each with its length and its numbers."""
     places: dict[str, int] = {}
 
     def read_storage(storage: Storage) -> np.ndarray:

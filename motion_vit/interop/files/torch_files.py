@@ -1,4 +1,4 @@
-"""Weights in files of other frameworks: names, shapes, and numbers that are read when they are wanted.
+"""Reads weights from files of other frameworks: names and shapes at once, values on request.
 
 Nothing in a file is executed, and neither PyTorch nor another framework needs to be installed.
 """
@@ -48,7 +48,7 @@ _SAFETENSORS_DTYPES: Mapping[str, DTypeLike] = {
 
 
 def describe_source(source: Source) -> str:
-    """What a message calls a source: its path, or "the mapping"."""
+    """Names a source for messages: its path, or "the mapping"."""
     return "the mapping" if isinstance(source, Mapping) else os.fspath(source)
 
 
@@ -56,9 +56,8 @@ class StateDict(NamedTuple):
     """The weights of a source.
 
     Attributes:
-      tensors: names to weights, which can be read while the source is open; those of floating point are read as
-        float32.
-      prefix: what all names begin with in the source, which is left out in `tensors`.
+      tensors: names to weights, which can be read while the source is open; floating-point weights are read as float32.
+      prefix: prefix of all names in the source, which is removed in `tensors`.
     """
 
     tensors: Mapping[str, StoredTensor]
@@ -78,7 +77,7 @@ def open_state_dict(source: Source) -> Iterator[StateDict]:
       The weights, while the source is open.
 
     Raises:
-      UserError: the file is absent, unreadable, not a checkpoint or holds more than weights; there are none in it.
+      UserError: the file is missing, unreadable, not a checkpoint or holds more than weights; it has no weights.
         Reading a weight raises it, too.
     """
     where = describe_source(source)
@@ -101,7 +100,7 @@ def _without_prefix(tensors: Mapping[str, StoredTensor]) -> StateDict:
 
 
 def _state_dict(content: Any, where: str) -> dict[str, StoredTensor]:
-    """The weights in what a file holds."""
+    """Finds the weights in the content of a file."""
     if not isinstance(content, Mapping):
         raise UserError(
             f"{where} holds {_a(content)}, not a PyTorch state dict. Save the weights where they come from with "
@@ -133,7 +132,7 @@ def _a(value: Any) -> str:
 
 
 def _as_stored(value: Any) -> StoredTensor:
-    """A weight of a mapping, or of a file, as one that is read in float32 if it is of floating point."""
+    """Wraps a value of a mapping or file as a weight; floating-point values are read as float32."""
     if isinstance(value, StoredTensor):
         return dataclasses.replace(value, read=lambda: _widen(value.read()))
     if hasattr(value, "detach"):  # a PyTorch tensor, recognised without importing PyTorch
@@ -188,7 +187,7 @@ def _open_file(path: pathlib.Path, stack: contextlib.ExitStack) -> tuple[Any, "_
 
 @dataclasses.dataclass(frozen=True)
 class _Damage:
-    """What errors of reading a file are reported as."""
+    """Reports errors of reading a file as `UserError`."""
 
     path: pathlib.Path
     kind: str

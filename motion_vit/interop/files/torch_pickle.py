@@ -1,12 +1,13 @@
-"""A PyTorch pickle read as data: it is taken apart into names, numbers and tensors, and nothing in it is called.
+"""Parses PyTorch pickles as data: names, numbers and tensors; nothing in them is called.
 
 Python's `pickle` is a program for a small machine that imports and calls what it likes. PyTorch's own weights-only
-loader is stricter, but still allocates what a file tells it to (`bytearray`), and hashes nested keys for as long as
-they are made to last (tried with PyTorch 2.13). A state dict needs few of the instructions. They are interpreted
-here, as `pickletools` finds them, with symbols in the place of functions; every other instruction or name is an error.
-Time and memory are bounded by the length of the pickle: what a file chose is not hashed, compared or printed but for
-short texts. Numbers can be chosen such that all have one hash (multiples of 2**61 - 1), and then a dictionary of them
-takes the square of their count; a tuple that holds one tuple twice, and so on, takes twice the time with each of them.
+loader is stricter, but it still allocates what a file tells it to (`bytearray`), and can be made to hash nested keys
+for a long time (tried with PyTorch 2.13). A state dict needs few of the instructions. They are interpreted here, as
+`pickletools` finds them, with symbols in the place of functions; every other instruction or name is an error.
+
+Time and memory are bounded by the length of the pickle: only short texts of a file are hashed, compared or printed.
+Numbers can be chosen such that all have one hash (multiples of 2**61 - 1), and then a dictionary of them takes the
+square of their count. A tuple that holds one tuple twice, and so on, doubles the time with each level.
 """
 
 import dataclasses
@@ -60,7 +61,7 @@ _HARMLESS = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Symbol:
-    """An object that a pickle refers to by name, or one that it would make by calling another.
+    """An object that a pickle refers to by name, or would make by a call.
 
     Attributes:
       name: module and name, such as `torch.FloatStorage`.
@@ -96,20 +97,20 @@ _ABSENT = object()
 
 
 def read_pickle(stream: io.BytesIO, read_storage: ReadStorage) -> tuple[Any, dict[str, Storage]]:
-    """Takes one pickle apart, from where a stream stands to the end of the pickle.
+    """Parses one pickle, from the position of a stream.
 
     Args:
       stream: bytes of at most `LARGEST_PICKLE`; it is left after the pickle.
-      read_storage: reads the numbers behind a tensor. It is not called before a tensor is read.
+      read_storage: reads the numbers behind a tensor. It is only called when a tensor is read.
 
     Returns:
-      What was saved: mappings, lists, tuples, numbers and text, `StoredTensor` for tensors, `Symbol` for everything
-      else. Of mappings only what has a name: entries with other keys, such as the numbers in the state of an optimizer,
-      are left out. And the storages that it refers to, by key.
+      The saved object: mappings, lists, tuples, numbers and text, `StoredTensor` for tensors, `Symbol` for everything
+      else. Mappings keep only named entries: other keys, such as the numbers in the state of an optimizer, are dropped.
+      And the storages that it refers to, by key.
 
     Raises:
-      MoreThanWeightsError: it names an object that no checkpoint of weights needs.
-      DamagedFileError: it is cut off, or not a pickle that `torch.save` writes.
+      MoreThanWeightsError: the pickle names an object that no checkpoint of weights needs.
+      DamagedFileError: the pickle is cut off, or not one that `torch.save` writes.
     """
     machine = _Machine(read_storage)
     try:
@@ -154,7 +155,7 @@ class _Machine:
             raise ValueError(f"instruction {name}")
 
     def _remember(self, place: int) -> None:
-        """Keeps the uppermost value; picklers number what they keep from 0 or 1 on."""
+        """Memoizes the top of the stack; picklers number memos from 0 or 1 on."""
         if not 0 <= place < LARGEST_PICKLE:
             raise ValueError("a value is kept at a place that no pickler gives")
         self._memo.extend([_ABSENT] * (place + 1 - len(self._memo)))
@@ -167,25 +168,25 @@ class _Machine:
         return value
 
     def items(self) -> list[Any]:
-        """Takes what lies above the last mark, and the mark."""
+        """Pops everything above the last mark, and the mark."""
         taken = []
         while (value := self._stack.pop()) is not _MARK:
             taken.append(value)
         return taken[::-1]
 
     def take(self, count: int) -> list[Any]:
-        """Takes the uppermost values, in the order in which they were put."""
+        """Pops the top values, in the order in which they were pushed."""
         return [self._stack.pop() for _ in range(count)][::-1]
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
 
     def drop(self) -> None:
-        """Takes the uppermost value, for nothing."""
+        """Drops the top of the stack."""
         self._stack.pop()
 
     def call(self, function: Symbol, arguments: Any) -> None:
-        """Puts what calling a function would give, for those that make up a state dict."""
+        """Pushes the result of calling a function, for functions that make up a state dict."""
         if function.name == "collections.OrderedDict" and not arguments:
             self._stack.append({})
         elif function.name in _REBUILD_TENSOR:
@@ -196,7 +197,7 @@ class _Machine:
             self._stack.append(function)
 
     def refer(self, reference: Any) -> None:
-        """Puts the storage of a persistent id."""
+        """Pushes the storage of a persistent id."""
         storage = _storage(reference)
         if self.storages.setdefault(storage.key, storage).dtype != storage.dtype:
             raise ValueError("a storage of two types")
@@ -214,7 +215,7 @@ class _Machine:
 
 
 def _is_text(value: Any, longest: int) -> bool:
-    """Whether a value is a text that may be hashed and compared."""
+    """Tells if a value is a text that is short enough to be hashed and compared."""
     return isinstance(value, str) and len(value) <= longest
 
 
@@ -230,7 +231,7 @@ def _symbol(module: Any, name: Any) -> Symbol:
 
 
 def _storage(reference: Any) -> Storage:
-    """The storage of a persistent id: its kind, type, key, device and size, and once what it is a view of."""
+    """Parses a persistent id: kind, type, key, device and size of a storage, and in old files its base storage."""
     kind, storage_type, key, _, size, *view = reference
     found = _STORAGE.fullmatch(storage_type.name)
     if kind != "storage" or found is None or found[1] not in _DTYPES or view not in ([], [None]):
@@ -241,7 +242,7 @@ def _storage(reference: Any) -> Storage:
 
 
 def _tensor(read_storage: ReadStorage, storage: Storage, offset: int, shape: Shape, strides: Shape) -> StoredTensor:
-    """A strided view of a storage; it stays within it."""
+    """Makes a strided view of a storage, within its bounds."""
     if len(shape) != len(strides) or len(shape) > _MOST_AXES:
         raise ValueError("a tensor without shape")
     if not all(isinstance(number, int) and number >= 0 for number in (offset, *shape, *strides)):

@@ -1,4 +1,4 @@
-"""Weights of other frameworks, taken in.
+"""Imports weights of other frameworks.
 
 In: a weights file and a model.
 Out: a weights folder and a report.

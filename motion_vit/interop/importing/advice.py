@@ -1,4 +1,4 @@
-"""What to do about weights that do not fit a model, told from the weights."""
+"""Advice for weights that do not fit a model, derived from the weights."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,11 +16,11 @@ from motion_vit.models.registry import create_model, list_models
 
 
 def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
-    """Says what to change so that weights fit.
+    """Describes the changes that would make weights fit.
 
     Args:
-      model: the model that they do not fit.
-      report: what did not.
+      model: structure that the weights do not fit.
+      report: missing, unexpected and misshapen weights.
       shapes: names and shapes of the weights in the source.
       anew: parts that start anew already.
 
@@ -67,7 +67,7 @@ def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, S
 
 
 def _models_with(model: nn.Module, found: Mapping[str, Any]) -> list[str]:
-    """The named models of a class whose structure is that of the weights."""
+    """Lists the named models of a class whose structure is that of the weights."""
     backbone = model.backbone if isinstance(model, MotionPrompted) else model
     named = {name: create_model(name) for name in list_models()}
     structure = model_family(model).structure
@@ -80,5 +80,5 @@ def _models_with(model: nn.Module, found: Mapping[str, Any]) -> list[str]:
 
 
 def _differs(found: Any, given: Any) -> bool:
-    """Whether an option differs. Shapes tell no rates, only whether there is one: such as of layer scale."""
+    """Tells if an option differs. Shapes tell no rates, such as of layer scale, only whether there is one."""
     return not (isinstance(found, float) and isinstance(given, float)) and bool(found != given)

@@ -1,4 +1,4 @@
-"""Takes weights of another framework in: from a file to a weights folder that every command here takes."""
+"""Imports a weights file of another framework as a weights folder, which every command takes."""
 
 import dataclasses
 import json
@@ -32,14 +32,14 @@ REPORT_FILE = "import_report.json"
 
 @dataclasses.dataclass(frozen=True)
 class ImportedWeights:
-    """Weights that have been taken in.
+    """The result of an import.
 
     Attributes:
       folder: the weights folder.
       model: name of the model.
       trained: the model with its weights.
-      report: what became of every weight.
-      notes: what was assumed and what to know, as sentences.
+      report: fate of every weight.
+      notes: assumptions and remarks, as sentences.
     """
 
     folder: str
@@ -49,11 +49,11 @@ class ImportedWeights:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """What `import_report.json` holds."""
+        """Returns the content of `import_report.json`."""
         return {"folder": self.folder, "model": self.model, "notes": self.notes, **self.report.to_dict()}
 
     def __str__(self) -> str:
-        """The report, the notes and the folder."""
+        """Formats the report, the notes and the folder."""
         notes = [f"note: {note}" for note in self.notes]
         return "\n".join([str(self.report), *notes, f"{self.model} in {self.folder}"])
 
@@ -72,28 +72,28 @@ def import_weights(
     strict: bool = True,
     seed: int = 0,
 ) -> ImportedWeights:
-    """Reads foreign weights and writes them as a weights folder, whole or not at all.
+    """Reads foreign weights and writes them as a weights folder, atomically.
 
     Args:
       source: as `motion_vit.interop.importing.state_dict.load_torch` takes it.
       model_name: one of `motion_vit.list_models()`.
       folder: a new or empty folder.
-      options: options of the model. `num_classes` is that of the labels, or of the weights, if it is not given.
-      label_names: the name of each class, in the order of the logits; "class 0" and so on if they are not given.
-      clips: what the weights expect of clips: `channel_order`, `mean`, `std`, `sampling`, `stride`, as in the recipe's
-        `data`. By default as the authors of the model trained theirs.
+      options: options of the model. `num_classes` defaults to the number of labels, or of classes in the weights.
+      label_names: name of each class, in the order of the logits; by default "class 0" and so on.
+      clips: preprocessing that the weights expect: `channel_order`, `mean`, `std`, `sampling`, `stride`, as in the
+        recipe's `data`. By default as the authors of the model trained theirs.
       anew: parts of the model that start anew, as `load_torch` takes them.
-      inflation: how image convolutions become convolutions of clips; None refuses them.
+      inflation: method of turning image convolutions into convolutions of clips; None refuses them.
       resize: take position and time embeddings of other sizes, by their nearest entries.
-      strict: refuse weights that do not fit; otherwise leave out what does not.
+      strict: refuse weights that do not fit; otherwise skip them.
       seed: of initial values.
 
     Returns:
-      What was written.
+      The written model and the report.
 
     Raises:
       CheckpointImportError: weights do not fit the model.
-      UserError: anything given is not what is expected; nothing was written.
+      UserError: an argument is not as expected; nothing was written.
     """
     check_new_or_empty(folder)
     options = dict(options or {})
@@ -120,7 +120,7 @@ def import_weights(
 
 
 def _counted_steps(tensors: Mapping[str, StoredTensor], loaded: Collection[str]) -> int:
-    """Training steps behind weights: what the step counters of all BatchNorms agree on, and 0 where they do not."""
+    """Returns the training steps that the step counters of all BatchNorms agree on, and 0 where they do not."""
     names = [name.removesuffix(RUNNING_MEAN) + STEP_COUNTER for name in loaded if name.endswith(f".{RUNNING_MEAN}")]
     counters = [tensors[name] for name in names if name in tensors]
     if any(counter.shape != () or not np.issubdtype(counter.dtype, np.integer) for counter in counters):
@@ -132,7 +132,7 @@ def _counted_steps(tensors: Mapping[str, StoredTensor], loaded: Collection[str])
 def _label_names(
     label_names: Sequence[str] | None, asked: int | None, of_source: int | None, where: str, anew: Collection[str]
 ) -> Sequence[str]:
-    """The names of the classes, whose number must be one that labels, options and weights agree on."""
+    """Returns the names of the classes; their number must agree with labels, options and weights."""
     kept = None if "head" in anew else of_source
     numbers = {
         "there are {} label names": len(label_names) if label_names is not None else None,
@@ -157,7 +157,7 @@ def _label_names(
 def _recipe(
     model_name: str, options: Mapping[str, Any], clips: Mapping[str, Any], frames: int, size: int
 ) -> ConfigDict:
-    """The default recipe with the model, and with clips as the weights take them."""
+    """Makes the default recipe with the model, and with the clips that the weights expect."""
     kept = {name: value for name, value in options.items() if name not in ("num_classes", "frames", "image_size")}
     config = config_from_dict(
         {

@@ -1,4 +1,4 @@
-"""Convolutions of images made into convolutions of clips.
+"""Inflates image convolutions to convolutions of clips.
 
 Source: `inflate_weight` of `slowfast/models/uniformer.py` in Sense-X/UniFormer, which averages.
 """
@@ -18,7 +18,7 @@ clip."""
 
 
 def inflates(given: Shape, expected: Shape) -> bool:
-    """Whether a weight is that of an image convolution, where a convolution of clips is expected.
+    """Tells if a weight is an image convolution where a convolution of clips is expected.
 
     Args:
       given: its shape, `[out, in, h, w]` if it is.
@@ -33,12 +33,12 @@ def inflate(
     """Gives an image convolution a time axis.
 
     Args:
-      kernel: the image convolution's, in PyTorch's layout.
+      kernel: of the image convolution, in PyTorch's layout.
       frames: size of the time axis.
-      inflation: how it is spread over the frames.
+      inflation: method of distributing it over the frames.
 
     Returns:
-      A kernel of clips whose sum over time is `kernel`.
+      A kernel for clips whose sum over time is `kernel`.
     """
     if inflation == "average":
         return np.repeat(kernel[:, :, None] / np.float32(frames), frames, axis=2)

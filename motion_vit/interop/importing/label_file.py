@@ -1,4 +1,4 @@
-"""The names of classes, in the forms in which datasets and papers publish them."""
+"""Reads class names in the formats in which datasets and papers publish them."""
 
 import collections
 import json
@@ -17,15 +17,16 @@ def read_label_file(path: pathlib.Path) -> tuple[str, ...]:
     """Reads the names of classes in the order of the logits.
 
     Args:
-      path: text with a name on each line, or with name, tab and number (as UniFormer's `kinetics_400_categroies.txt`);
-        or a `.json`: a list of names, or an object from names to numbers (as Something-Something's `labels.json`, whose
-        numbers are texts, and Kinetics's class names, which are in quotes) or from numbers to names.
+      path: text with a name on each line, or with name, tab and number, as in UniFormer's
+        `kinetics_400_categroies.txt`. Or a `.json`: a list of names, or an object from names to numbers or from numbers
+        to names. Numbers may be texts, as in Something-Something's `labels.json`, and names in quotes, as in Kinetics's
+        class names.
 
     Returns:
       The names.
 
     Raises:
-      UserError: the file is absent or of another form, a name is given twice, or the numbers are not those from 0 to
+      UserError: the file is missing or of another form, a name is given twice, or the numbers are not those from 0 to
         one less than the number of names.
     """
     try:

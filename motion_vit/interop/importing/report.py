@@ -1,4 +1,4 @@
-"""What became of every weight of an import, as text and as JSON."""
+"""The report of an import, with the fate of every weight, as text and as JSON."""
 
 import collections
 import dataclasses
@@ -13,24 +13,24 @@ _MOST_LINES = 20
 
 @dataclasses.dataclass(frozen=True)
 class ImportReport:
-    """What became of every weight, under the source's names and with its shapes.
+    """The fate of every weight, under the source's names and with its shapes.
 
     Attributes:
-      source: where the weights come from.
-      loaded: weights that were taken over.
-      missing: weights of the model that the source lacks, with the shape the model has. They are left at their initial
-        values, if the import goes on.
-      unexpected: weights of the source that the model lacks, with the shape they have. They are unused.
-      misshapen: weights of both whose shapes differ: the shape in the source and that in the model. They are left at
-        their initial values, too.
-      ignored: entries that carry no weight, knowingly left out: BatchNorm's step counters.
-      reshaped: of the loaded ones, those whose axes lie in another order here, and how.
-      inflated: of the loaded ones, those that gained a time axis: the shape in the source and that in the model.
-      resized: of the loaded ones, embeddings of other places or times: the shape in the source and that in the model.
-      copied: weights of the model that start anew by request as a copy of another one: the name of that.
-      anew: weights of the model that start anew by request at initial values, with the shape the model has.
-      replaced: weights of the source that are unused because those start anew, with the shape they have.
-      prefix: what all names in the source begin with, which is left out here.
+      source: origin of the weights.
+      loaded: weights that were imported.
+      missing: weights of the model that the source lacks, with the model's shape. They keep their initial values, if
+        the import goes on.
+      unexpected: weights of the source that the model lacks, with their shape. They are unused.
+      misshapen: weights of both whose shapes differ: the shape in the source and that in the model. They keep their
+        initial values, too.
+      ignored: entries that carry no weight and are skipped: BatchNorm's step counters.
+      reshaped: loaded weights whose axes are in another order here, with the change.
+      inflated: loaded weights that gained a time axis: the shape in the source and that in the model.
+      resized: loaded embeddings of other places or times: the shape in the source and that in the model.
+      copied: weights of the model that start anew by request as a copy of another one: the name of that one.
+      anew: weights of the model that start anew by request at initial values, with the model's shape.
+      replaced: weights of the source that are unused because their parts start anew, with their shape.
+      prefix: prefix of all names in the source, which is removed here.
     """
 
     source: str
@@ -49,15 +49,15 @@ class ImportReport:
 
     @property
     def complete(self) -> bool:
-        """Whether everything was taken over, but for what starts anew by request."""
+        """True if everything was imported, except for parts that start anew by request."""
         return not (self.missing or self.unexpected or self.misshapen)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report for JSON."""
+        """Returns the report for JSON."""
         return {"complete": self.complete, **dataclasses.asdict(self)}
 
     def __str__(self) -> str:
-        """The report as lines: a summary, what happened to weights on their way, and what did not fit."""
+        """Formats the report: a summary, changes to weights, and misfits."""
         changes = [
             f"  {count} of the loaded ones reshaped from {description}"
             for description, count in collections.Counter(self.reshaped.values()).items()
@@ -71,7 +71,7 @@ class ImportReport:
         return "\n".join([self._summary("loaded"), *changes, *self._misfits()])
 
     def problems(self) -> str:
-        """The summary of an import that was refused, and what did not fit, as lines."""
+        """Formats the summary and the misfits of an import that was refused."""
         return "\n".join([self._summary("fit"), *self._misfits()])
 
     def _summary(self, taken: str) -> str:
@@ -104,10 +104,10 @@ def _section(title: str, entries: Mapping[str, Any]) -> list[str]:
 
 
 class CheckpointImportError(UserError):
-    """Weights that do not fit a model.
+    """Error of weights that do not fit a model.
 
     Attributes:
-      report: what became of every weight.
+      report: fate of every weight.
     """
 
     def __init__(self, message: str, report: ImportReport) -> None:

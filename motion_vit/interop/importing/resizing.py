@@ -1,4 +1,4 @@
-"""Embeddings of places and times that were learned for another number of patches or frames.
+"""Resizes position and time embeddings that were learned for another number of patches or frames.
 
 Source: `load_pretrained` of `timesformer/models/helpers.py` in facebookresearch/TimeSformer; see
 `motion_vit.ops.nearest_resize`.
@@ -19,7 +19,7 @@ _TIMES = ("/time_embedding", "time_embed")
 
 
 def resizes(name: str, given: Shape, expected: Shape) -> bool:
-    """Whether a weight is an embedding of other places or times than are expected.
+    """Tells if a weight is an embedding for other places or times than expected.
 
     Args:
       name: its path in the model, or its name in PyTorch.
@@ -36,12 +36,12 @@ def resizes(name: str, given: Shape, expected: Shape) -> bool:
 
 
 def resize(path: str, embedding: Float[np.ndarray, "*one n c"], shape: Shape) -> Float[np.ndarray, "*one m c"]:
-    """Takes for each place or time the nearest one of an embedding.
+    """Resizes an embedding by taking the nearest entry for each place or time.
 
     Args:
       path: the path of the weight in the model.
-      embedding: what the source has.
-      shape: what is wanted.
+      embedding: values in the source.
+      shape: size in the model.
 
     Returns:
       An embedding of that shape.
@@ -54,6 +54,6 @@ def resize(path: str, embedding: Float[np.ndarray, "*one n c"], shape: Shape) ->
 
 
 def _side(entries: int) -> int | None:
-    """Rows of the square of patches that is embedded behind the class token, or None if there is no square."""
+    """Returns the rows of the square of patches behind the class token, or None if there is no square."""
     side = math.isqrt(max(entries - 1, 0))
     return side if side and side * side + 1 == entries else None

@@ -1,4 +1,4 @@
-"""Imports PyTorch weights of the models here, strictly: nothing is dropped or left out unsaid."""
+"""Imports PyTorch weights into models of this library, strictly: nothing is skipped without notice."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
@@ -38,12 +38,13 @@ def load_torch(
         names and layouts, or in those of this library. Files are read without executing anything in them.
       strict: raise unless source and model hold exactly the same weights. Otherwise missing and misshapen weights keep
         the model's initial values, unexpected ones are dropped, and the report names them.
-      anew: parts of the model that start anew, whatever the source has there: "head", for classes other than the
-        source's; "motion", what only EMIM, cost volumes and motion modules have; of TimeSformer "temporal", the
-        attention over time, which starts as a copy of that within frames; before a backbone "prompt".
-      inflation: how convolutions of images become convolutions of clips; None does not take them.
+      anew: parts of the model that start anew, whatever the source has there. "head" is for classes other than the
+        source's. "motion" is everything that only EMIM, cost volumes and motion modules have. "temporal", of
+        TimeSformer, is the attention over time, which starts as a copy of that within frames. "prompt" is the one
+        before a backbone.
+      inflation: method of turning image convolutions into convolutions of clips; None refuses them.
       resize: take position and time embeddings of other sizes, by their nearest entries.
-      rng: key of the initial values, by default `jax.random.key(0)`. Unused where there are none.
+      rng: key of the initial values, by default `jax.random.key(0)`. Unused without any.
 
     Returns:
       The variables, structured as those of `model.init` (collections `params` and, where the model has any,
@@ -62,22 +63,22 @@ def load_torch(
 def load_state_dict(
     model: nn.Module, state_dict: StateDict, where: str, fitting: Fitting, *, strict: bool, rng: jax.Array | None
 ) -> tuple[dict[str, Any], ImportReport]:
-    """Loads weights of an open source; see `load_torch`.
+    """Loads the weights of an open source; see `load_torch`.
 
     Args:
-      model: as there.
-      state_dict: the weights.
-      where: what a message calls their source.
-      fitting: what may be done to them.
-      strict: as there.
-      rng: as there.
+      model: as in `load_torch`.
+      state_dict: weights of the open source.
+      where: name of the source in messages.
+      fitting: allowed changes to the weights.
+      strict: as in `load_torch`.
+      rng: as in `load_torch`.
 
     Returns:
-      As there.
+      As `load_torch`.
 
     Raises:
-      CheckpointImportError: as there.
-      UserError: as there.
+      CheckpointImportError: as `load_torch`.
+      UserError: as `load_torch`.
     """
     tensors = state_dict.tensors
     flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
@@ -104,7 +105,7 @@ def load_state_dict(
 
 
 def _initial_values(model: nn.Module, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:
-    """The model's own initial values of some of its variables."""
+    """Computes the model's own initial values of some of its variables."""
 
     def initialise(key: jax.Array) -> dict[str, jax.Array]:
         clips = jnp.zeros((1, *model.clip_shape), jnp.float32)

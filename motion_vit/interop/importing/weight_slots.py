@@ -1,4 +1,4 @@
-"""Where each weight of a source goes in a model, and what has to be done to it on the way."""
+"""Matches the weights of a source with the variables of a model, and converts them."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
@@ -19,11 +19,11 @@ from motion_vit.interop.importing.resizing import resize, resizes
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """What may be done to weights so that they fit.
+    """Allowed changes to weights that do not fit.
 
     Attributes:
       anew: parts of the model that start anew.
-      inflation: how convolutions of images become convolutions of clips; None does not take them.
+      inflation: method of turning image convolutions into convolutions of clips; None refuses them.
       resize: whether embeddings of other places and times are taken.
     """
 
@@ -34,14 +34,14 @@ class Fitting:
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """Where a weight of the source goes.
+    """The place of a source's weight in the model.
 
     Attributes:
       path: the path in the model.
       entry: its name and layout in the source.
       shape: its shape in the source's layout.
-      anew: whether it does not come from the weight of its name.
-      original: the name in the source of the weight that it starts as a copy of, if it starts anew as one.
+      anew: whether the weight starts anew.
+      original: source name of the weight that it starts as a copy of, if it starts anew as a copy.
     """
 
     path: str
@@ -54,16 +54,16 @@ class Slot:
 def weight_slots(
     model: nn.Module, shapes: Mapping[str, Shape], names: Collection[str], anew: Collection[str]
 ) -> dict[str, Slot]:
-    """Where each weight goes.
+    """Assigns the weights of a source to the variables of a model.
 
     Args:
-      model: the model.
+      model: a model of `motion_vit.create_model`.
       shapes: shapes of its variables by path.
-      names: names in the source, without a prefix that all share.
+      names: names in the source, without a common prefix.
       anew: parts of the model that start anew.
 
     Returns:
-      Name in the source -> slot, for every variable of the model; a name in PyTorch where the source lacks it.
+      Name in the source -> slot, for every variable of the model; PyTorch's name where the source lacks it.
 
     Raises:
       UserError: the model has no such part, or no PyTorch counterpart.
@@ -85,7 +85,7 @@ def weight_slots(
 
 
 def _source_entries(model: nn.Module, paths: Iterable[str], names: Collection[str]) -> dict[str, TorchEntry]:
-    """What the weights at some paths are called in a source, and how they are laid out there."""
+    """Finds the names and layouts in the source of the weights at some paths."""
     if has_own_names(names):
         return {path: TorchEntry(path, SAME) for path in paths}
     entries = torch_entries(model, paths)
@@ -99,13 +99,13 @@ def _source_entries(model: nn.Module, paths: Iterable[str], names: Collection[st
 def compare(
     where: str, tensors: Mapping[str, StoredTensor], slots: Mapping[str, Slot], fitting: Fitting
 ) -> ImportReport:
-    """What will become of every weight.
+    """Compares the weights of a source with a model.
 
     Args:
-      where: what the report calls the source.
-      tensors: its weights, by name.
+      where: name of the source in the report.
+      tensors: weights of the source, by name.
       slots: of `weight_slots`.
-      fitting: what may be done to them.
+      fitting: allowed changes to the weights.
 
     Returns:
       The report.
@@ -141,15 +141,15 @@ def compare(
 
 
 def place(array: np.ndarray, slot: Slot, fitting: Fitting) -> np.ndarray:
-    """A weight of the source in the shape and layout of the model.
+    """Converts a weight of the source to the shape and layout of the model.
 
     Args:
-      array: the weight.
-      slot: where it goes.
-      fitting: what may be done to it.
+      array: the weight's values.
+      slot: its place in the model.
+      fitting: allowed changes to the weights.
 
     Returns:
-      What the model takes.
+      The variable's value.
     """
     if fitting.inflation and inflates(array.shape, slot.shape):
         array = inflate(array, slot.shape[2], fitting.inflation)

@@ -1,6 +1,6 @@
-"""Scripts that run an export as its users do: nothing of this library is imported for a program, JAX's or another's.
+"""Scripts that run an export as its users do; for programs, they import nothing of this library.
 
-`python check.py RUNNER FOLDER` runs one of them, in a process of its own.
+`python check.py RUNNER FOLDER` runs one of them in a separate process.
 
 In: the folder of an export, and clips.
 Out: logits, as a file.

@@ -1,4 +1,4 @@
-"""Runs an export on the clips of its `self_check.json` and prints what it gave as JSON.
+"""Runs an export on the clips of its `self_check.json` and prints logits, times and version as JSON.
 
     python check.py RUNNER FOLDER
 
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def main() -> None:
-    """Reads the command line, loads, calls and prints."""
+    """Reads the command line, loads and calls the export, and prints the results."""
     runner = importlib.import_module(sys.argv[1])
     folder = pathlib.Path(sys.argv[2])
     check = json.loads((folder / "self_check.json").read_text(encoding="utf-8"))

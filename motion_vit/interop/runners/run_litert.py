@@ -17,5 +17,5 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def version() -> str:
-    """The runtime and its version."""
+    """Returns the runtime and its version."""
     return f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"

@@ -14,5 +14,5 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def version() -> str:
-    """The runtime and its version."""
+    """Returns the runtime and its version."""
     return f"tensorflow {tensorflow.__version__}"

@@ -15,5 +15,5 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def version() -> str:
-    """The runtime and its version."""
+    """Returns the runtime and its version."""
     return f"jax {jax.__version__}"

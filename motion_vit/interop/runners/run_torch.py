@@ -1,4 +1,4 @@
-"""Runs an export of PyTorch weights: PyTorch's own loader reads the file, this library computes with what it gives."""
+"""Runs an export of PyTorch weights: PyTorch reads the file, this library computes the logits."""
 
 import importlib.metadata
 import pathlib
@@ -21,5 +21,5 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def version() -> str:
-    """Both libraries and their versions."""
+    """Returns both libraries and their versions."""
     return f"motion_vit {importlib.metadata.version('motion_vit')}, weights read by PyTorch {torch.__version__}"

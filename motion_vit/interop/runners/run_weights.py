@@ -18,5 +18,5 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def version() -> str:
-    """The library and its version."""
+    """Returns the library and its version."""
     return f"motion_vit {importlib.metadata.version('motion_vit')}"
