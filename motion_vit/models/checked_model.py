@@ -7,18 +7,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import errors as flax_errors
-from flax import linen as nn
 
 from motion_vit.errors import UserError
-from motion_vit.models.registry import create_model
+from motion_vit.models.option import option_traits
+from motion_vit.models.registry import create_model, model_class
+from motion_vit.models.video_model import VideoModel
 
 # What options that do not go together lead to while a model is traced. JAX raises a RuntimeError where a platform lacks
 # an implementation, and Flax's errors are derived from none of the others.
 _REFUSALS = (TypeError, ValueError, ArithmeticError, RuntimeError, flax_errors.FlaxError)
-
-# Options that cost memory or time before any shape is known, and limits that no real network comes near: what says more
-# is a slip, damaged, or meant to exhaust the machine.
-_LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200, "depth": 200}
 
 
 class CheckedModel(NamedTuple):
@@ -29,7 +26,7 @@ class CheckedModel(NamedTuple):
       shapes: shapes of its variables, see `variable_shapes`.
     """
 
-    model: nn.Module
+    model: VideoModel
     shapes: dict[str, Any]
 
 
@@ -48,13 +45,13 @@ def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "fra
       UserError: an unknown name or option; a value of another kind than the option's, outside of its choices or too
         large; options that do not go with each other, or clips that the model cannot take.
     """
-    _check_size(options)
+    _check_size(name, options)
     model = create_model(name, **options)
     subject = f"model {name!r} with the options {dict(options)}"
     return CheckedModel(model, _traced(model, f"{subject} ({asked_by} decide the clips)"))
 
 
-def variable_shapes(model: nn.Module) -> dict[str, Any]:
+def variable_shapes(model: VideoModel) -> dict[str, Any]:
     """Shapes of a model's variables, without computing any.
 
     Args:
@@ -89,7 +86,7 @@ def refusals_told(clip_shape: tuple[int, ...], subject: str = "the model") -> It
         ) from error
 
 
-def _traced(model: nn.Module, subject: str) -> dict[str, Any]:
+def _traced(model: VideoModel, subject: str) -> dict[str, Any]:
     clips = jax.ShapeDtypeStruct((1, *model.clip_shape), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     with refusals_told(model.clip_shape, subject):
@@ -97,9 +94,10 @@ def _traced(model: nn.Module, subject: str) -> dict[str, Any]:
     return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
 
 
-def _check_size(options: Mapping[str, Any]) -> None:
-    for name, largest in _LARGEST_OPTIONS.items():
-        value = options.get(name)
+def _check_size(name: str, options: Mapping[str, Any]) -> None:
+    """Refuses options that exhaust the machine, before anything is built of them."""
+    for option, traits in option_traits(model_class(name)).items():
+        value = options.get(option)
         for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, int | float) and not number <= largest:
-                raise UserError(f"the model's option {name} is {value}, but must be at most {largest}.")
+            if traits.largest is not None and isinstance(number, int | float) and not number <= traits.largest:
+                raise UserError(f"the model's option {option} is {value}, but must be at most {traits.largest}.")

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from motion_vit.models.checked_model import checked_model, refusals_told
 from motion_vit.models.motion_blindness import describe_motion_blindness
+from motion_vit.models.video_model import VideoModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PartCost:
     output_shape: tuple[int, ...]
 
 
-def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None = None) -> dict[str, PartCost]:
+def measure_costs(model: VideoModel, clip_shape: tuple[int, int, int, int] | None = None) -> dict[str, PartCost]:
     """Measures every part of a model for one clip by tracing its shapes.
 
     Args:
@@ -67,7 +68,8 @@ def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None
         parameters = jax.eval_shape(initialise)["params"]
     containers = {path[:depth] for path in outputs for depth in range(len(path))}
     # Behind an input adapter, the parts of the backbone are the interesting ones.
-    parts = [path for path in outputs if len(path) == (2 if path[:1] == ("backbone",) else 1)]
+    within = tuple(filter(None, model.inner_prefix.split("/")))
+    parts = [path for path in outputs if len(path) == 1 + len(within) * (path[: len(within)] == within)]
     return {
         "/".join(path): PartCost(
             parameters=sum(leaf.size for leaf in jax.tree.leaves(_below(parameters, path))),

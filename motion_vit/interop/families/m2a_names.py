@@ -13,7 +13,6 @@ from motion_vit.interop.families.frame_layouts import (
     TEMPORAL_POINTWISE,
 )
 from motion_vit.interop.families.name_rules import LINEAR, SAME, Layout, Rule
-from motion_vit.modules.m2a import MotionModule
 
 _MOTION_PARTS: dict[str, tuple[tuple[tuple[str, str, Layout], ...], tuple[tuple[str, str], ...]]] = {
     "tea": (
@@ -46,7 +45,7 @@ _TAM_KERNELS = (
 _TAM_NORMS = (("kernel_norm", "G.1"), ("gate_norm", "L.1"))
 
 
-def m2a_rules(kind: MotionModule, path: str, name: str, fields: Mapping[str, str]) -> tuple[Rule, ...]:
+def m2a_rules(kind: str, path: str, name: str, fields: Mapping[str, str]) -> tuple[Rule, ...]:
     """The table of a motion module.
 
     Args:

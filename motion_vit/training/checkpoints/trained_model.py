@@ -4,8 +4,9 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from flax import linen as nn
 from ml_collections import ConfigDict
+
+from motion_vit.models.video_model import VideoModel
 
 Which = Literal["last", "best"]
 """The last checkpoint of a run, or the one of best validation accuracy."""
@@ -25,7 +26,7 @@ class TrainedModel(NamedTuple):
         `data`, `clips`, `crops`); {} if none was.
     """
 
-    model: nn.Module
+    model: VideoModel
     variables: dict[str, Any]
     label_names: tuple[str, ...]
     config: ConfigDict

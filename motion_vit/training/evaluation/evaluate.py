@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
@@ -23,6 +22,7 @@ from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.evaluation import metrics
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.parallel import mesh as meshes
@@ -116,7 +116,7 @@ class EvaluationStopped(Exception):
 
 
 def evaluate(
-    model: nn.Module,
+    model: VideoModel,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,
@@ -164,7 +164,7 @@ def evaluate(
 
 
 def _summed_logits(
-    model: nn.Module,
+    model: VideoModel,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,

@@ -2,17 +2,17 @@
 
 import dataclasses
 
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from motion_vit.models.inspection import measure_costs
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.logs.peak_flops import peak_flops_per_second
 
 # The backward pass computes two products for each of the forward pass: a gradient of the input and one of the weights.
 _TRAINING_PASSES = 3
 
 
-def training_flops(model: nn.Module, clip_shape: tuple[int, int, int, int]) -> int:
+def training_flops(model: VideoModel, clip_shape: tuple[int, int, int, int]) -> int:
     """Model FLOPs of a training step, for each clip of it.
 
     Two for each multiply-add of linear layers, convolutions and attention, three times for forward and backward pass
@@ -45,7 +45,7 @@ class Throughput:
     peak: float | None
 
     @classmethod
-    def of(cls, model: nn.Module, clip_shape: tuple[int, int, int, int], mesh: Mesh) -> "Throughput":
+    def of(cls, model: VideoModel, clip_shape: tuple[int, int, int, int], mesh: Mesh) -> "Throughput":
         """The throughput of a model's training steps.
 
         Args:

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
+from motion_vit.models.video_model import VideoModel
 
 
 @jax.tree_util.register_dataclass
@@ -54,7 +54,7 @@ class TrainState:
         return {"params": self.ema, "batch_stats": self.batch_stats}
 
 
-def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int, int, int, int]) -> dict[str, Any]:
+def initial_variables(model: VideoModel, key: PRNGKeyArray, clip_shape: tuple[int, int, int, int]) -> dict[str, Any]:
     """Fresh variables of a model; also under `jax.eval_shape`, for their shapes alone.
 
     Args:
