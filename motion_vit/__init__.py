@@ -8,9 +8,10 @@ from motion_vit.errors import UserError
 if TYPE_CHECKING:
     from motion_vit.interop.families.registry import register_family
     from motion_vit.models.intermediates import apply_with_intermediates
-    from motion_vit.models.registry import create_model, list_models
+    from motion_vit.models.registry import create_model, list_models, register_model
     from motion_vit.modules.emim import Emim
     from motion_vit.modules.m2a import M2A
+    from motion_vit.modules.motion_module import register_motion_module
     from motion_vit.modules.motion_prompt import MotionPrompt
     from motion_vit.ops.cost_volume import cost_volume_attention
     from motion_vit.training.checkpoints.load_trained import load_trained as load
@@ -36,6 +37,8 @@ __all__ = [
     "predict",
     "register_family",
     "register_loss",
+    "register_model",
+    "register_motion_module",
     "visualize",
 ]
 
@@ -54,6 +57,8 @@ _PLACES = {
     "predict": "motion_vit.training.evaluation.prediction:predict",
     "register_family": "motion_vit.interop.families.registry:register_family",
     "register_loss": "motion_vit.training.losses.registry:register_loss",
+    "register_model": "motion_vit.models.registry:register_model",
+    "register_motion_module": "motion_vit.modules.motion_module:register_motion_module",
     "visualize": "motion_vit.visualization.visualize_video:visualize_video",
 }
 

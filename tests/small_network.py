@@ -3,23 +3,19 @@
 import jax
 from flax import linen as nn
 
-from motion_vit.models import registry
+from motion_vit.models.registry import register_model
+from motion_vit.models.video_model import Backbone
 
 
-class SmallNetwork(nn.Module):
+class SmallNetwork(Backbone):
     """Mean over the frames, 4 x 4 pixels to one, and a layer large enough to split, with BatchNorm and dropout."""
 
     num_classes: int = 10
     frames: int = 4
     image_size: int = 32
-    dtype: str = "float32"
-
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        return self.frames, self.image_size, self.image_size, 3
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         small = nn.avg_pool(clips.mean(axis=1), (4, 4), (4, 4))
         hidden = nn.Dense(128, name="hidden")(small.reshape(len(clips), -1))
         hidden = nn.BatchNorm(use_running_average=not train, name="norm")(hidden)
@@ -29,4 +25,4 @@ class SmallNetwork(nn.Module):
 
 def register_small_network() -> None:
     """Lets recipes name the network `small`."""
-    registry._PRESETS["small"] = registry.Preset(SmallNetwork, {}, "for tests")
+    register_model("small", SmallNetwork, description="for tests")

@@ -8,21 +8,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import errors as flax_errors
-from flax import linen as nn
 from jax.extend.core import jaxpr_as_fun
 from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
+from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import CostRecorder, PartCost
-from motion_vit.models.registry import create_model
+from motion_vit.models.registry import create_model, model_class
+from motion_vit.models.video_model import VideoModel
 
 # What options that do not go together lead to while a model is traced. JAX raises a RuntimeError where a platform lacks
 # an implementation, and Flax's errors are derived from none of the others.
 _REFUSALS = (TypeError, ValueError, ArithmeticError, RuntimeError, flax_errors.FlaxError)
-
-# Options that cost memory or time before any shape is known, and limits that no real network comes near: what says more
-# is a slip, damaged, or meant to exhaust the machine.
-_LARGEST_OPTIONS = {"frames": 16384, "image_size": 16384, "window": 255, "depths": 200, "depth": 200}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +33,7 @@ class TracedModel:
       init: draws the variables from a key, of the same nesting. It runs what was traced: not a line of the model again.
     """
 
-    model: nn.Module
+    model: VideoModel
     shapes: dict[str, Any]
     costs: dict[str, PartCost]
     init: Callable[[PRNGKeyArray], dict[str, Any]]
@@ -57,14 +54,14 @@ def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "fra
       UserError: an unknown name or option; a value of another kind than the option's, outside of its choices or too
         large; options that do not go with each other, or clips that the model cannot take.
     """
-    _check_size(options)
+    _check_size(name, options)
     model = create_model(name, **options)
     subject = f"model {name!r} with the options {dict(options)}"
     return trace_model(model, subject=f"{subject} ({asked_by} decide the clips)")
 
 
 def trace_model(
-    model: nn.Module, *, clip_shape: tuple[int, int, int, int] | None = None, subject: str = "the model"
+    model: VideoModel, *, clip_shape: tuple[int, int, int, int] | None = None, subject: str = "the model"
 ) -> TracedModel:
     """Traces the initialisation of a model, without computing anything.
 
@@ -93,12 +90,12 @@ def trace_model(
     return TracedModel(
         model,
         shapes,
-        recorder.costs(shapes["params"]),
+        recorder.costs(shapes["params"], model.inner_prefix),
         lambda key: jax.tree.unflatten(structure, leaves_of(key)),
     )
 
 
-def variable_shapes(model: nn.Module) -> dict[str, Any]:
+def variable_shapes(model: VideoModel) -> dict[str, Any]:
     """Shapes of a model's variables, without computing any.
 
     Args:
@@ -133,9 +130,10 @@ def refusals_told(clip_shape: tuple[int, ...], subject: str = "the model") -> It
         ) from error
 
 
-def _check_size(options: Mapping[str, Any]) -> None:
-    for name, largest in _LARGEST_OPTIONS.items():
-        value = options.get(name)
+def _check_size(name: str, options: Mapping[str, Any]) -> None:
+    """Refuses options that exhaust the machine, before anything is built of them."""
+    for option, traits in option_traits(model_class(name)).items():
+        value = options.get(option)
         for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, int | float) and not number <= largest:
-                raise UserError(f"the model's option {name} is {value}, but must be at most {largest}.")
+            if traits.largest is not None and isinstance(number, int | float) and not number <= traits.largest:
+                raise UserError(f"the model's option {option} is {value}, but must be at most {traits.largest}.")

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flax import linen as nn
-
 from motion_vit.models.checked_model import checked_model, trace_model
 from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.models.part_costs import PartCost
+from motion_vit.models.video_model import VideoModel
 
 
-def measure_costs(model: nn.Module, clip_shape: tuple[int, int, int, int] | None = None) -> dict[str, PartCost]:
+def measure_costs(model: VideoModel, clip_shape: tuple[int, int, int, int] | None = None) -> dict[str, PartCost]:
     """Measures every part of a model for one clip by tracing its shapes.
 
     Args:

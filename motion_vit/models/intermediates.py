@@ -57,6 +57,8 @@ from flax import linen as nn
 from flax import traverse_util
 from jaxtyping import Array, Float
 
+from motion_vit.models.video_model import VideoModel
+
 
 def name_output(module: nn.Module, name: str, value: Array) -> Array:
     """Makes what a module has computed known by name, to look at it and to take gradients with respect to it.
@@ -79,7 +81,7 @@ def name_output(module: nn.Module, name: str, value: Array) -> Array:
 
 
 def apply_with_intermediates(
-    model: nn.Module, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"]
+    model: VideoModel, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"]
 ) -> tuple[Float[Array, "b classes"], dict[str, Array]]:
     """Runs a model in evaluation mode and returns its logits and every named intermediate.
 

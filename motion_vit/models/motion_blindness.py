@@ -1,13 +1,11 @@
 """Warnings about models that cannot see motion, because their cost volumes compare hardly any patches."""
 
-from flax import linen as nn
-
-from motion_vit.models.token_layout import token_layout
+from motion_vit.models.video_model import VideoModel
 
 _LEAST_SIDE = 3
 
 
-def describe_motion_blindness(model: nn.Module) -> str:
+def describe_motion_blindness(model: VideoModel) -> str:
     """Names the cost volumes on whose grid no patch can move.
 
     On fewer than 3 x 3 patches, no patch has a neighbour on every side: a displacement of one patch leaves the frame.
@@ -18,8 +16,7 @@ def describe_motion_blindness(model: nn.Module) -> str:
     Returns:
       A warning of one line, "" if every cost volume has a grid to see motion on.
     """
-    stages = model.cost_volume_stages() if hasattr(model, "cost_volume_stages") else ()
-    layouts = {name: token_layout(model, f"{name}/", model.clip_shape) for name in stages}
+    layouts = {name: model.token_layout(f"{name}/", model.clip_shape) for name in model.cost_volume_stages()}
     small = {name: layout for name, layout in layouts.items() if min(layout.rows, layout.columns) < _LEAST_SIDE}
     if not small:
         return ""

@@ -1,17 +1,23 @@
 """Any backbone behind video motion prompts (arXiv 2407.03179)."""
 
+import dataclasses
+from typing import ClassVar
+
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.models.option import option
 from motion_vit.models.option_checks import check_clips, outside_choices
+from motion_vit.models.token_layout import TokenLayout
+from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.motion_prompt import ChannelOrder, GreyWeights, MotionPrompt
 
-EXTRA_FRAMES = 1
-"""Frames of a clip more than the backbone sees: prompts are made of the changes between frames."""
+_PROMPT = "prompt/"
 
 
-class MotionPrompted(nn.Module):
+class MotionPrompted(VideoModel):
     """A backbone that sees motion prompts instead of frames. It takes clips with one frame more.
 
     Its parameters are those of the backbone, under `backbone/`, and two numbers, `prompt/m` and `prompt/n`.
@@ -26,18 +32,16 @@ class MotionPrompted(nn.Module):
       channel_order: order in which the three lie in the clips' last axis.
     """
 
-    backbone: nn.Module
+    input_adapter: ClassVar[str] = "motion_prompt"
+    inner_prefix: ClassVar[str] = "backbone/"
+    extra_frames: ClassVar[int] = 1  # prompts are made of the changes between frames
+
+    backbone: VideoModel
     prompt_regularization: float = 0.0
     prompt_grey_weights: GreyWeights = "rgb"
-    pixel_mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    pixel_std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-    channel_order: ChannelOrder = "rgb"
-
-    def __post_init__(self) -> None:
-        """Checks the options, so that a mistake is named before anything is built."""
-        if problems := _problems(self):
-            raise ValueError("; ".join(problems))
-        super().__post_init__()
+    pixel_mean: tuple[float, float, float] = option((0.45, 0.45, 0.45), effect="inputs", recipe_field="data.mean")
+    pixel_std: tuple[float, float, float] = option((0.225, 0.225, 0.225), effect="inputs", recipe_field="data.std")
+    channel_order: ChannelOrder = option("rgb", effect="inputs", recipe_field="data.channel_order")
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t1 h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -81,7 +85,7 @@ class MotionPrompted(nn.Module):
         return int(self.backbone.image_size)
 
     @property
-    def dtype(self) -> jnp.dtype:
+    def dtype(self) -> DTypeLike:
         """Dtype of the backbone's computation; prompts are float32."""
         return jnp.dtype(self.backbone.dtype)
 
@@ -89,44 +93,62 @@ class MotionPrompted(nn.Module):
     def clip_shape(self) -> tuple[int, int, int, int]:
         """Frames, height, width and channels of the clips it is meant for."""
         frames, height, width, channels = self.backbone.clip_shape
-        return frames + EXTRA_FRAMES, height, width, channels
+        return frames + self.extra_frames, height, width, channels
+
+    @property
+    def inner(self) -> VideoModel:
+        """The model behind the prompts."""
+        return self.backbone.inner
+
+    @property
+    def classifier(self) -> str:
+        """Path of the backbone's classifier."""
+        return f"{self.inner_prefix}{self.backbone.classifier}"
+
+    @property
+    def frame_offset(self) -> int:
+        """Frames of tokens between the frames that the backbone's cost volumes pair."""
+        return self.backbone.frame_offset
 
     def cost_volume_stages(self) -> tuple[str, ...]:
-        """The names of the backbone's stages that have cost volumes, see `UniFormer.cost_volume_stages`."""
-        if not hasattr(self.backbone, "cost_volume_stages"):
-            return ()
-        return tuple(f"backbone/{name}" for name in self.backbone.cost_volume_stages())
+        """Names what of the backbone has cost volumes."""
+        return tuple(f"{self.inner_prefix}{name}" for name in self.backbone.cost_volume_stages())
 
     def layer_patterns(self) -> tuple[str, ...]:
-        """The layers from input to output, see `UniFormer.layer_patterns`; the prompt belongs to the first.
-
-        Returns:
-          () where the backbone does not say what its layers are.
-        """
-        if not hasattr(self.backbone, "layer_patterns"):
-            return ()
-        first, *others = (rf"backbone/({pattern})" for pattern in self.backbone.layer_patterns())
-        return (rf"prompt/.*|{first}", *others)
+        """Names the backbone's layers; the prompt belongs to the first, if it names any."""
+        patterns = tuple(map(self._behind, self.backbone.layer_patterns()))
+        return (rf"prompt/.*|{patterns[0]}", *patterns[1:]) if patterns else ()
 
     def frozen_patterns(self) -> tuple[str, ...]:
-        """The parameters that training leaves as they are, see `ResNet.frozen_patterns`; the prompt is trained.
+        """Names the backbone's parameters that training leaves as they are; the prompt is trained."""
+        return tuple(map(self._behind, self.backbone.frozen_patterns()))
 
-        Returns:
-          () where the backbone has none.
-        """
-        if not hasattr(self.backbone, "frozen_patterns"):
-            return ()
-        return tuple(rf"backbone/({pattern})" for pattern in self.backbone.frozen_patterns())
+    def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
+        """Says where the pixels of the prompts, and the tokens of the backbone, lie."""
+        frames, height, width, channels = clip_shape
+        prompts = frames - self.extra_frames
+        if name.startswith(_PROMPT):
+            return TokenLayout(prompts, height, width, 1, 0.5, (height, width), first_frame=self.extra_frames)
+        inner = name.removeprefix(self.inner_prefix)
+        layout = self.backbone.token_layout(inner, (prompts, height, width, channels))
+        return dataclasses.replace(layout, first_frame=self.extra_frames)
 
+    def activation_layer(self) -> str:
+        """Names the backbone's layer."""
+        return f"{self.inner_prefix}{self.backbone.activation_layer()}"
 
-def _problems(model: MotionPrompted) -> list[str]:
-    """What is wrong with a model's options, each as a sentence that says what was expected."""
-    problems = outside_choices(model, {"prompt_grey_weights": GreyWeights, "channel_order": ChannelOrder})
-    if model.prompt_regularization < 0:
-        problems.append(f"prompt_regularization is {model.prompt_regularization}, but must be 0 or more")
-    for name in ("pixel_mean", "pixel_std"):
-        if len(getattr(model, name)) != 3:
-            problems.append(f"{name} is {getattr(model, name)}, but must be three numbers, for red, green and blue")
-    if min(model.pixel_std, default=1) <= 0:
-        problems.append(f"pixel_std is {model.pixel_std}, but must be above 0: pixels were divided by it")
-    return problems
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options of the prompts."""
+        problems = outside_choices(self, {"prompt_grey_weights": GreyWeights, "channel_order": ChannelOrder})
+        if self.prompt_regularization < 0:
+            problems.append(f"prompt_regularization is {self.prompt_regularization}, but must be 0 or more")
+        for name in ("pixel_mean", "pixel_std"):
+            if len(getattr(self, name)) != 3:
+                problems.append(f"{name} is {getattr(self, name)}, but must be three numbers, for red, green and blue")
+        if min(self.pixel_std, default=1) <= 0:
+            problems.append(f"pixel_std is {self.pixel_std}, but must be above 0: pixels were divided by it")
+        return problems
+
+    def _behind(self, pattern: str) -> str:
+        """A pattern of the backbone's parameters as one of the model's."""
+        return rf"{self.inner_prefix}({pattern})"

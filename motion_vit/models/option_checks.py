@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from motion_vit.modules.computation_dtype import computation_dtype
+from motion_vit.modules.motion_module import is_motion_module, motion_module_names
 
 
 def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
@@ -69,6 +70,13 @@ def no_probability_below_one(model: nn.Module, names: Sequence[str]) -> list[str
         for name in names
         if not 0 <= getattr(model, name) < 1
     ]
+
+
+def unknown_motion_module(name: str) -> list[str]:
+    """The option `motion_module`, if no such module is known."""
+    if is_motion_module(name):
+        return []
+    return [f"motion_module is {name!r}, but must be one of {', '.join(motion_module_names())}"]
 
 
 def window_without_centre(window: int) -> list[str]:

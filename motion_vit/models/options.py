@@ -6,19 +6,16 @@ from types import NoneType
 from typing import Any, get_args
 
 import jax.numpy as jnp
-from flax import linen as nn
 
 from motion_vit.errors import UserError
-from motion_vit.models import motion_prompted
 from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.option import Effect, OptionTraits, option_defaults, option_traits
+from motion_vit.models.video_model import VideoModel
 
 ADAPTER_OPTION = "input_adapter"
 """The option that puts an input adapter before a backbone; its values are "none" and the names of the adapters."""
 
-_ADAPTERS: dict[str, type[MotionPrompted]] = {"motion_prompt": MotionPrompted}
-_EXTRA_FRAMES = {"motion_prompt": motion_prompted.EXTRA_FRAMES}
-# Fields of a module that are no options.
-_NO_OPTIONS = ("parent", "name", "backbone")
+_ADAPTERS: dict[str, type[MotionPrompted]] = {MotionPrompted.input_adapter: MotionPrompted}
 
 
 def adapter_class(name: str) -> type[MotionPrompted] | None:
@@ -30,7 +27,7 @@ def adapter_class(name: str) -> type[MotionPrompted] | None:
     Raises:
       UserError: there is no such adapter.
     """
-    if name == "none":
+    if name == VideoModel.input_adapter:
         return None
     if name not in list(_ADAPTERS):  # a list, for names that are of no hashable kind
         raise UserError(f"{ADAPTER_OPTION} is {name!r}, but must be one of none, {', '.join(_ADAPTERS)}.")
@@ -40,6 +37,15 @@ def adapter_class(name: str) -> type[MotionPrompted] | None:
 def adapter_of_option(option: str) -> str | None:
     """The input adapter that an option belongs to, or None."""
     return next((name for name, adapter in _ADAPTERS.items() if option in option_defaults(adapter)), None)
+
+
+def adapter_traits() -> dict[str, OptionTraits]:
+    """Lists how the library treats the options of all input adapters.
+
+    Returns:
+      Option -> traits.
+    """
+    return {name: traits for adapter in _ADAPTERS.values() for name, traits in option_traits(adapter).items()}
 
 
 def extra_frames(options: Mapping[str, Any]) -> int:
@@ -52,15 +58,10 @@ def extra_frames(options: Mapping[str, Any]) -> int:
       0 without an input adapter.
     """
     adapter = options.get(ADAPTER_OPTION)
-    return _EXTRA_FRAMES.get(adapter, 0) if isinstance(adapter, str) else 0
+    return _ADAPTERS[adapter].extra_frames if isinstance(adapter, str) and adapter in _ADAPTERS else 0
 
 
-def option_defaults(model_class: type[nn.Module]) -> dict[str, Any]:
-    """The options of a class of models or input adapters, with their defaults."""
-    return {field.name: field.default for field in dataclasses.fields(model_class) if field.name not in _NO_OPTIONS}
-
-
-def option_kinds(model_class: type[nn.Module]) -> dict[str, type]:
+def option_kinds(model_class: type[VideoModel]) -> dict[str, type]:
     """The types of those options: of their defaults or, where these are None, what their annotations name beside it."""
     annotations = {field.name: field.type for field in dataclasses.fields(model_class)}
     return {
@@ -74,7 +75,7 @@ def _beside_none(annotation: Any) -> type:
     return next((kind for kind in get_args(annotation) if isinstance(kind, type) and kind is not NoneType), object)
 
 
-def model_options(model: nn.Module) -> dict[str, Any]:
+def model_options(model: VideoModel) -> dict[str, Any]:
     """Every option of a model, also those that were left at their defaults, which may change.
 
     Args:
@@ -83,21 +84,41 @@ def model_options(model: nn.Module) -> dict[str, Any]:
     Returns:
       Name -> value, for JSON and for `create_model`.
     """
-    if isinstance(model, MotionPrompted):
-        adapter = next(name for name, adapter in _ADAPTERS.items() if adapter is type(model))
-        own = {name: getattr(model, name) for name in option_defaults(type(model))}
-        return {**model_options(model.backbone), ADAPTER_OPTION: adapter, **own}
-    values = {name: getattr(model, name) for name in option_defaults(type(model))}
-    return {name: jnp.dtype(value).name if name == "dtype" else value for name, value in values.items()}
+    own = {name: getattr(model, name) for name in option_defaults(model)}
+    if model.inner is not model:
+        return {**model_options(model.inner), ADAPTER_OPTION: model.input_adapter, **own}
+    return {name: jnp.dtype(value).name if name == "dtype" else value for name, value in own.items()}
 
 
-CHOSEN_BY_PLATFORM: Mapping[str, None] = dict.fromkeys(
-    ("cost_volume_implementation", "depthwise_implementation", "attention_implementation")
-)
-"""Options that name implementations, with the value by which operators choose one for the platform that they run on."""
+def model_traits(model: VideoModel) -> dict[str, OptionTraits]:
+    """Lists how the library treats the options of a model and of an input adapter before it.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+
+    Returns:
+      Option -> traits.
+    """
+    behind = model_traits(model.inner) if model.inner is not model else {}
+    return {**behind, **option_traits(model)}
 
 
-def with_options(model: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
+def options_by_effect(model: VideoModel, *effects: Effect) -> dict[str, Any]:
+    """Lists the options of a model that have certain effects.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      *effects: see `motion_vit.models.option.Effect`.
+
+    Returns:
+      Option -> default of the class.
+    """
+    traits = model_traits(model)
+    defaults = {**option_defaults(model.inner), **option_defaults(model)}
+    return {name: value for name, value in defaults.items() if traits[name].effect in effects}
+
+
+def with_options(model: VideoModel, changes: Mapping[str, Any]) -> VideoModel:
     """A model with other values of some options, of which it leaves out those that it does not have.
 
     Args:
@@ -107,8 +128,8 @@ def with_options(model: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
     Returns:
       A new module.
     """
-    own = {name: value for name, value in changes.items() if name in option_defaults(type(model))}
-    if isinstance(model, MotionPrompted):
-        own["backbone"] = with_options(model.backbone, changes)
-    changed: nn.Module = model.clone(**own)
+    own = {name: value for name, value in changes.items() if name in option_defaults(model)}
+    if model.inner is not model:
+        own["backbone"] = with_options(model.inner, changes)
+    changed: VideoModel = model.clone(**own)
     return changed

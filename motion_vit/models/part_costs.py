@@ -41,11 +41,12 @@ class CostRecorder:
         with nn.intercept_methods(self._record):
             yield
 
-    def costs(self, parameters: Mapping[str, Any]) -> dict[str, PartCost]:
+    def costs(self, parameters: Mapping[str, Any], inner_prefix: str = "") -> dict[str, PartCost]:
         """Sums up what was recorded.
 
         Args:
           parameters: shapes of the model's parameters, nested.
+          inner_prefix: of `VideoModel.inner_prefix`.
 
         Returns:
           Part name to cost, in the order of the forward pass.
@@ -53,7 +54,8 @@ class CostRecorder:
         outputs = self._outputs
         containers = {path[:depth] for path in outputs for depth in range(len(path))}
         # Behind an input adapter, the parts of the backbone are the interesting ones.
-        parts = [path for path in outputs if len(path) == (2 if path[:1] == ("backbone",) else 1)]
+        within = tuple(filter(None, inner_prefix.split("/")))
+        parts = [path for path in outputs if len(path) == 1 + len(within) * (path[: len(within)] == within)]
         return {
             "/".join(path): PartCost(
                 parameters=sum(leaf.size for leaf in jax.tree.leaves(_below(parameters, path))),

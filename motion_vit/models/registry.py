@@ -2,30 +2,26 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from flax import linen as nn
-
 from motion_vit.errors import UserError, did_you_mean
-from motion_vit.models.options import (
-    ADAPTER_OPTION,
-    adapter_class,
-    adapter_of_option,
-    option_defaults,
-    option_kinds,
-)
+from motion_vit.models.option import option_defaults
+from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option, option_kinds
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_model import Backbone, VideoModel
 from motion_vit.modules.computation_dtype import computation_dtype
+from motion_vit.plugins import GROUP, is_redefinition, load_plugins
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
     """A named model: its class, the options that make it, and what it is in a line."""
 
-    model_class: type[nn.Module]
+    model_class: type[Backbone]
     options: Mapping[str, Any]
     description: str
 
@@ -46,7 +42,7 @@ _SHIFT = {"temporal_shift": True}
 _M2A = {"motion_module": "m2a"}
 _RESNET_TINY = {"widths": (16, 32, 64, 128), "num_classes": 10, "image_size": 64}
 
-_PRESETS = {
+_PRESETS: dict[str, Preset] = {
     "uniformer_s": Preset(
         UniFormer, _SMALL | {"placement": "gg"}, "UniFormer-S without motion attention, all frames kept"
     ),
@@ -85,24 +81,73 @@ _PRESETS = {
         "0.4 M parameters, for tests and demos",
     ),
 }
+_OWN_MODELS = frozenset(_PRESETS)
 
 
 def list_models() -> dict[str, str]:
     """The names that `create_model` accepts, each with a line of description."""
+    load_plugins()
     return {name: preset.description for name, preset in _PRESETS.items()}
 
 
-def create_model(name: str, /, **options: Any) -> nn.Module:
+def register_model(
+    name: str, model_class: type[Backbone], options: Mapping[str, Any] | None = None, description: str = ""
+) -> None:
+    """Adds a model, which the whole library then takes by its name.
+
+    The same class may be registered again under its name, as a notebook's cell or a recipe file that runs twice does.
+    A recipe file that registers a model serves the commands that take the recipe. For all commands, as
+    `motion-vit predict --checkpoint`, an installed package names the module that registers in its entry point group
+    `motion_vit.plugins`.
+
+    Args:
+      name: the model's name, of letters, digits and `_ . + -`.
+      model_class: see `motion_vit.models.video_model.Backbone`. Its fields are options, and all have defaults.
+      options: those that differ from the class's defaults.
+      description: a line for `list_models`.
+
+    Raises:
+      UserError: the name is taken or no such name, the class is no `Backbone` or lacks what one must have, or it
+        refuses the options.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name) or name.endswith(".py"):
+        raise UserError(
+            f"a model is registered as {name!r}, but names are made of letters, digits and _ . + -, and do not end in "
+            "'.py' as recipes do."
+        )
+    known = _PRESETS.get(name)
+    if name in _OWN_MODELS or (known is not None and not is_redefinition(known.model_class, model_class)):
+        raise UserError(f"there is a model {name!r} already. Register yours under another name.")
+    if problem := _breach_of_contract(model_class):
+        raise UserError(f"{model_class!r} cannot be registered as model {name!r}: {problem}.")
+    preset = Preset(model_class, dict(options or {}), description)
+    _build(name, preset, {})
+    _PRESETS[name] = preset
+
+
+def model_class(name: str) -> type[Backbone]:
+    """The class of a model; plugins are loaded if it is not known otherwise.
+
+    Args:
+      name: one of `list_models()`.
+
+    Raises:
+      UserError: there is no such model.
+    """
+    return _preset(name).model_class
+
+
+def create_model(name: str, /, **options: Any) -> VideoModel:
     """Builds a model by name.
 
     Args:
       name: one of `list_models()`.
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
-        `motion_vit.models.timesformer.TimeSformer` or `motion_vit.models.resnet.ResNet`) that differ from the named
-        model's. All have `num_classes`, `frames`, `image_size`, `motion_module`, `stochastic_depth`, `dtype`
-        ("float32", "bfloat16" or "float16") and `remat`; `window`, `temporal_shift` and others are of some.
-        `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the fields of
-        `motion_vit.models.motion_prompted.MotionPrompted`.
+        `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.resnet.ResNet` or a registered one) that differ
+        from the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
+        "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
+        `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the
+        model, whose own options are the fields of `motion_vit.models.motion_prompted.MotionPrompted`.
 
     Returns:
       A Flax Linen module. `model.init(key, clips)` makes its variables, `model.apply(variables, clips, train=False)`
@@ -111,22 +156,53 @@ def create_model(name: str, /, **options: Any) -> nn.Module:
     Raises:
       UserError: an unknown name or option, or an option's value that the model refuses.
     """
+    return _build(name, _preset(name), options)
+
+
+def _preset(name: str) -> Preset:
     if name not in _PRESETS:
-        raise UserError(f"unknown model {name!r}.{did_you_mean(name, _PRESETS)} The models are: {', '.join(_PRESETS)}.")
-    preset = _PRESETS[name]
-    adapter = adapter_class(options.pop(ADAPTER_OPTION, "none"))
+        load_plugins()
+    if name not in _PRESETS:
+        raise UserError(
+            f"unknown model {name!r}.{did_you_mean(name, _PRESETS)} The models are: {', '.join(_PRESETS)}. A model of "
+            "your own is known after motion_vit.models.registry.register_model: import what registers it, take a "
+            f"recipe file that does, or install its package with an entry point of the group {GROUP}."
+        )
+    return _PRESETS[name]
+
+
+def _breach_of_contract(model_class: Any) -> str:
+    """What a class lacks to be registered as a model; "" for nothing."""
+    if not (isinstance(model_class, type) and issubclass(model_class, Backbone)):
+        return "it must be a class that derives from motion_vit.models.video_model.Backbone"
+    if model_class.__call__ is Backbone.__call__:
+        return "it must define __call__(self, clips, train=False)"
+    defaults = option_defaults(model_class)
+    fields = [field.name for field in dataclasses.fields(model_class) if field.name not in ("parent", "name")]
+    if missing := [field for field in fields if field not in defaults]:
+        return f"its field {missing[0]!r} must have a default, because fields are options"
+    if taken := [field for field in fields if field == ADAPTER_OPTION or adapter_of_option(field) is not None]:
+        return f"its field {taken[0]!r} has the name of an option of input adapters and must be called otherwise"
+    return ""
+
+
+def _build(name: str, preset: Preset, options: Mapping[str, Any]) -> VideoModel:
+    """Builds a model of a preset, with options as a person gives them."""
+    given = dict(options)
+    adapter = adapter_class(given.pop(ADAPTER_OPTION, "none"))
     defaults = option_defaults(preset.model_class)
     adapter_defaults = option_defaults(adapter) if adapter else {}
     known = {**defaults, **adapter_defaults}
-    for option in options:
+    for option in (*preset.options, *given):
         if option not in known:
             raise UserError(_unknown_option(name, option, [*known, ADAPTER_OPTION]))
     kinds = {**option_kinds(preset.model_class), **(option_kinds(adapter) if adapter else {})}
-    values = {option: _value(option, value, known[option], kinds[option]) for option, value in options.items()}
+    values = {
+        option: _value(option, value, known[option], kinds[option])
+        for option, value in {**preset.options, **given}.items()
+    }
     try:
-        model = preset.model_class(
-            **{**preset.options, **{option: value for option, value in values.items() if option in defaults}}
-        )
+        model = preset.model_class(**{option: value for option, value in values.items() if option in defaults})
         if adapter is None:
             return model
         own = {option: value for option, value in values.items() if option in adapter_defaults}

@@ -5,26 +5,29 @@ Sources: ResNet (arXiv 1512.03385; torchvision's `resnet.py`), TSN (arXiv 1608.0
 """
 
 import functools
+import re
 from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.models.intermediates import name_output
+from motion_vit.models.option import LARGEST_DEPTH, option
 from motion_vit.models.option_checks import (
     below_one,
     check_clips,
-    no_computation_dtype,
     no_probability_below_one,
     not_one_a_stage,
     outside_choices,
+    unknown_motion_module,
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
+from motion_vit.models.token_layout import TokenLayout, stage_of
+from motion_vit.models.video_model import Backbone
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.m2a import MotionModule
+from motion_vit.modules.m2a import PUBLISHED_MODULES
 from motion_vit.modules.residual_block import ResidualBlock, ResidualStem
 
 FrozenBatchNorm = Literal["none", "all_but_first", "all"]
@@ -34,52 +37,40 @@ _LONG_STAGE = 23
 """From so many blocks in the third stage on, every second block mixes frames (`n_round` of the authors' code)."""
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """A classifier of frames, whose logits are averaged over the clip.
 
+    Its parameters do not depend on `image_size`, and on `frames` only with a motion module that has TAM.
+
     Attributes:
-      num_classes: classes to tell apart.
-      frames: frames of the clips it is meant for; the parameters depend on it only with a motion module that has TAM.
-      image_size: height and width in pixels of the clips it is meant for; the parameters do not depend on it.
       widths: inner channels of the blocks of the four stages; the first is that of the stem, too.
       depths: blocks of the four stages.
       bottleneck: whether the blocks are bottlenecks, with four times as many output channels (ResNet-50).
       temporal_shift: whether an eighth of the channels comes from the next frame and one from the previous frame before
         the first convolution of each block (TSM).
       motion_module: what stands before the first convolution of each block, and before its shift; see
-        `motion_vit.modules.m2a.MotionModule`. With 23 blocks or more in the third stage, every second block of each
+        `motion_vit.modules.motion_module`. With 23 blocks or more in the third stage, every second block of each
         stage has it and the shift, from the first on.
       frozen_batch_norm: BatchNorms that training leaves as they are: "none", all but the one of the stem
         ("all_but_first") or "all". Those of motion modules, which start anew, are trained.
       stochastic_depth: probability of skipping the last block's residual branch; rises linearly from 0 at the first.
       dropout: probability of dropping a feature before the classifier.
-      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
       batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
         `motion_vit.modules.batch_norm.BatchNorm`.
       remat: which activations of a block the backward pass finds kept: "none" is computed again, or only the outputs of
         convolutions are kept ("matmuls"), or only the block's input ("blocks").
     """
 
-    num_classes: int = 400
-    frames: int = 8
-    image_size: int = 224
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    depths: tuple[int, int, int, int] = option((2, 2, 2, 2), largest=LARGEST_DEPTH)
     bottleneck: bool = False
     temporal_shift: bool = False
-    motion_module: MotionModule = "none"
+    motion_module: str = "none"
     frozen_batch_norm: FrozenBatchNorm = "none"
-    stochastic_depth: float = 0.0
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
-    batch_norm_groups: int = 1
-    remat: Remat = "none"
-
-    def __post_init__(self) -> None:
-        """Checks the options, so that a mistake is named before anything is built."""
-        if problems := _problems(self):
-            raise ValueError("; ".join(problems))
-        super().__post_init__()
+    stochastic_depth: float = option(0.0, effect="training")
+    dropout: float = option(0.0, effect="training")
+    batch_norm_groups: int = option(1, effect="training")
+    remat: Remat = option("none", effect="execution", recipe_field="remat")
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -117,30 +108,47 @@ class ResNet(nn.Module):
         classify = Linear(self.num_classes, nn.initializers.normal(0.001), name="head")
         return classify(jnp.mean(features, axis=1))
 
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """Frames, height, width and channels of the clips it is meant for."""
-        return self.frames, self.image_size, self.image_size, 3
-
     def layer_patterns(self) -> tuple[str, ...]:
-        """The layers from input to output, for learning rates that decay from layer to layer.
-
-        Returns:
-          For each layer a regular expression that matches the paths of its parameters as a whole, parts joined by "/".
-          A block is a layer; the first one together with the stem. The last layer is the head.
-        """
+        """Names the layers: each block, the first one together with the stem, and the head."""
         blocks = [(stage, block) for stage, depth in enumerate(self.depths, start=1) for block in range(depth)]
         patterns = [rf"stage{stage}/block{block}/.*" for stage, block in blocks[1:]]
         return (r"(stem|stage1/block0)/.*", *patterns, r"head/.*")
 
     def frozen_patterns(self) -> tuple[str, ...]:
-        """The parameters that training leaves as they are: scale and bias of frozen BatchNorms.
-
-        Returns:
-          Regular expressions, each of which matches the paths of some parameters as a whole, as in `layer_patterns`.
-        """
+        """Names scale and bias of frozen BatchNorms."""
         of_blocks = (r"stage\d/block\d+/(norm\d|shortcut_norm)/.*",) if self.frozen_batch_norm != "none" else ()
         return (r"stem/norm/.*", *of_blocks) if self.frozen_batch_norm == "all" else of_blocks
+
+    def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
+        """Says where the features of an intermediate lie: at every `stride`-th pixel."""
+        stage = 1 if name == "stem_output" else stage_of(name, r"stage([1-4])/.*")
+        # Motion modules stand before the first convolution of a block, which in the first of a stage has the stride.
+        if re.match(r"stage[2-4]/block0/motion/", name):
+            stage -= 1
+        frames, height, width, _ = clip_shape
+        rows, columns = height, width
+        for _ in range(stage + 1):
+            rows, columns = -(-rows // 2), -(-columns // 2)
+        return TokenLayout(frames, rows, columns, 2 ** (stage + 1), 0.5, (height, width))
+
+    def activation_layer(self) -> str:
+        """Names the output of the last block, whose average the head classifies."""
+        return f"stage4/block{self.depths[3] - 1}_output"
+
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options."""
+        problems = outside_choices(self, {"frozen_batch_norm": FrozenBatchNorm, "remat": Remat})
+        problems += unknown_motion_module(self.motion_module)
+        problems += not_one_a_stage(self, ("widths", "depths"))
+        takes_eighths = self.temporal_shift or self.motion_module in PUBLISHED_MODULES
+        if takes_eighths and any(width < 8 for width in self.widths):
+            problems.append(
+                f"widths is {self.widths}, but must be 8 or more: shifts and motion modules take eighths of the "
+                "channels"
+            )
+        problems += below_one(self, ("batch_norm_groups",))
+        problems += no_probability_below_one(self, ("stochastic_depth", "dropout"))
+        return problems + super().option_problems()
 
     def mixes_frames(self, block: int) -> bool:
         """Whether the block of a number in its stage (from 0) has the motion module and the shift of the model."""
@@ -171,17 +179,3 @@ def _make_block(model: ResNet, stage: int, index: int, **binding: Any) -> Residu
         dtype=model.dtype,
         **binding,
     )
-
-
-def _problems(model: ResNet) -> list[str]:
-    """What is wrong with a model's options, each as a sentence that says what was expected."""
-    choices = {"motion_module": MotionModule, "frozen_batch_norm": FrozenBatchNorm, "remat": Remat}
-    problems = outside_choices(model, choices)
-    problems += not_one_a_stage(model, ("widths", "depths"))
-    if (model.temporal_shift or model.motion_module != "none") and any(width < 8 for width in model.widths):
-        problems.append(
-            f"widths is {model.widths}, but must be 8 or more: shifts and motion modules take eighths of the channels"
-        )
-    problems += below_one(model, ("num_classes", "frames", "image_size", "batch_norm_groups"))
-    problems += no_computation_dtype(model.dtype)
-    return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))

@@ -5,38 +5,40 @@ Sources: "Is Space-Time Attention All You Need for Video Understanding?" (arXiv 
 volumes in the place of the attention over time are this library's combination.
 """
 
+import dataclasses
 import functools
+import re
 from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.errors import UserError
+from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.intermediates import name_output
+from motion_vit.models.option import LARGEST_DEPTH, option
 from motion_vit.models.option_checks import (
     below_one,
     check_clips,
-    no_computation_dtype,
     no_probability_below_one,
     not_above_zero,
     outside_choices,
     unknown_implementations,
-    window_without_centre,
+    unknown_motion_module,
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
-from motion_vit.modules.emim import Emim, Neighbours
+from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.m2a import MotionModule, make_motion_module
+from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.token_embedding import TokenEmbedding
-from motion_vit.ops import cost_volume, global_attention
-from motion_vit.ops.cost_volume import MotionInput
+from motion_vit.ops import global_attention
 
 AttentionScheme = Literal["divided_space_time", "joint_space_time", "space_only"]
 """Which tokens see each other: each patch the same patch in all frames and then its frame; all of a clip; or those of
@@ -46,15 +48,14 @@ TemporalAttention = Literal["global", "cost_volume"]
 """What a patch sees in other frames: the same patch in all of them, or its neighbourhood in the next one (EMIM)."""
 
 
-class TimeSformer(nn.Module):
+class TimeSformer(CostVolumeBackbone):
     """A video classifier of equal transformer blocks with a class token.
 
+    `frames` and `image_size` decide the entries of its time and position embeddings; clips of another length or size
+    take the nearest entries. The options of EMIM are those of
+    `motion_vit.models.cost_volume_backbone.CostVolumeBackbone`, of no effect with global attention over time.
+
     Attributes:
-      num_classes: classes to tell apart.
-      frames: frames of the clips it is meant for, and entries of its time embedding. Clips of another length take the
-        nearest entries.
-      image_size: height and width in pixels of the clips it is meant for, which decide the entries of its position
-        embedding. Clips of another size take the nearest entries.
       patch_size: height and width of a patch in pixels.
       width: channels of a token.
       depth: number of blocks.
@@ -62,65 +63,34 @@ class TimeSformer(nn.Module):
       mlp_ratio: hidden features of the perceptrons over channels.
       attention: which tokens see each other; see `AttentionScheme`.
       temporal_attention: what the attention over time of "divided_space_time" is; see `TemporalAttention`.
-      window: side of the cost volume's neighbourhood in patches, odd. This and the next five are of no effect with
-        global attention over time; see `motion_vit.modules.emim.Emim`.
-      motion_branch: whether the cost volume has its motion branch (ablation).
-      position_bias: whether the cost volume has its displacement bias (ablation).
-      motion_input: what the motion branch reads: "affinity" or its "softmax" (ablation).
-      frame_offset: frames between query and key frame of the cost volume.
-      neighbours: "next" or "both" neighbouring frames in the cost volume.
       motion_module: what the patches pass before the first attention of each block, after its normalisation; see
-        `motion_vit.modules.m2a.make_motion_module`.
+        `motion_vit.modules.motion_module`.
       batch_norm_groups: of the BatchNorms that some motion modules have; see
         `motion_vit.modules.batch_norm.BatchNorm`.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first.
       dropout: probability of dropping a feature after the embeddings, in perceptrons and after attention.
       initialization: how the kernels of blocks and of the head start: as "published", for the published widths, or by
         "fan_in", which narrower networks need to learn at once.
-      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
       remat: which activations of a block the backward pass finds kept; see `motion_vit.models.rematerialization`.
       scan_blocks: compile the blocks once, as a loop; see `motion_vit.models.stage.Stage`.
-      cost_volume_implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
       attention_implementation: see `motion_vit.ops.global_attention.global_attention`.
     """
 
-    num_classes: int = 400
-    frames: int = 8
-    image_size: int = 224
     patch_size: int = 16
     width: int = 768
-    depth: int = 12
+    depth: int = option(12, largest=LARGEST_DEPTH)
     heads: int = 12
     mlp_ratio: float = 4.0
     attention: AttentionScheme = "divided_space_time"
     temporal_attention: TemporalAttention = "global"
-    window: int = 7
-    motion_branch: bool = True
-    position_bias: bool = True
-    motion_input: MotionInput = "affinity"
-    frame_offset: int = 1
-    neighbours: Neighbours = "next"
-    motion_module: MotionModule = "none"
-    batch_norm_groups: int = 1
-    stochastic_depth: float = 0.0
-    dropout: float = 0.0
-    initialization: Initialization = "published"
-    dtype: DTypeLike = jnp.float32
-    remat: Remat = "none"
-    scan_blocks: bool = False
-    cost_volume_implementation: str | None = None
-    attention_implementation: str | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the options, so that a mistake is named before anything is built."""
-        if problems := _problems(self):
-            raise ValueError("; ".join(problems))
-        super().__post_init__()
-
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """Frames, height, width and channels of the clips it is meant for."""
-        return self.frames, self.image_size, self.image_size, 3
+    motion_module: str = "none"
+    batch_norm_groups: int = option(1, effect="training")
+    stochastic_depth: float = option(0.0, effect="training")
+    dropout: float = option(0.0, effect="training")
+    initialization: Initialization = option("published", effect="training")
+    remat: Remat = option("none", effect="execution", recipe_field="remat")
+    scan_blocks: bool = option(False, effect="execution", recipe_field="scan_blocks")
+    attention_implementation: str | None = option(None, effect="implementation")
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -155,18 +125,52 @@ class TimeSformer(nn.Module):
         return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
     def layer_patterns(self) -> tuple[str, ...]:
-        """The layers from input to output, for learning rates that decay from layer to layer.
-
-        Returns:
-          For each layer a regular expression that matches the paths of its parameters as a whole, parts joined by "/":
-          the embeddings, each block, and the final normalisation with the head.
-        """
+        """Names the layers: the embeddings, each block, and the final normalisation with the head."""
         blocks = (rf"blocks/block{block}/.*" for block in range(self.depth))
         return (r"embedding/.*", *blocks, r"(norm|head)/.*")
 
     def cost_volume_stages(self) -> tuple[str, ...]:
-        """The name of the blocks if they have cost volumes."""
+        """Names the blocks if they have cost volumes."""
         return ("blocks",) if self.temporal_attention == "cost_volume" else ()
+
+    def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
+        """Says where the patches of an intermediate lie, which come after a class token."""
+        if not re.match(r"embedding_output|blocks/", name):
+            raise no_place(name, "the features of a class token; those of patches are in the outputs of the blocks")
+        frames, height, width, _ = clip_shape
+        return dataclasses.replace(patch_layout(frames, height, width, (self.patch_size,)), class_tokens=1)
+
+    def activation_layer(self) -> str:
+        """Refuses: there is no layer whose average the head classifies."""
+        raise UserError(
+            "a TimeSformer has no class activation map: its classifier reads a class token, not an average over "
+            "patches. Ask for Grad-CAM of one of its blocks; UniFormers and ResNets have both"
+        )
+
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options."""
+        choices = {
+            "attention": AttentionScheme,
+            "temporal_attention": TemporalAttention,
+            "initialization": Initialization,
+            "remat": Remat,
+        }
+        problems = outside_choices(self, choices)
+        problems += unknown_implementations(self, {"attention_implementation": global_attention.IMPLEMENTATIONS})
+        problems += unknown_motion_module(self.motion_module)
+        if self.temporal_attention == "cost_volume" and self.attention != "divided_space_time":
+            problems.append(
+                f"temporal_attention is 'cost_volume', but attention is {self.attention!r}, which has no attention "
+                "over time of its own: it must be 'divided_space_time'"
+            )
+        problems += below_one(self, ("patch_size", "width", "depth", "heads", "batch_norm_groups"))
+        if self.image_size < self.patch_size:
+            problems.append(f"image_size is {self.image_size}, but must be at least patch_size, {self.patch_size}")
+        if self.heads < 1 or self.width % self.heads:
+            problems.append(f"heads is {self.heads}, but must divide the width, {self.width}")
+        problems += not_above_zero(self, ("mlp_ratio",))
+        problems += no_probability_below_one(self, ("stochastic_depth", "dropout"))
+        return problems + super().option_problems()
 
     def _embedding(self, has_time: bool) -> TokenEmbedding:
         return TokenEmbedding(
@@ -215,51 +219,8 @@ def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **bi
     if model.temporal_attention == "global":
         temporal = GlobalAttention(implementation=model.attention_implementation, **attention)
     else:
-        temporal = Emim(
-            window=model.window,
-            motion_branch=model.motion_branch,
-            position_bias=model.position_bias,
-            motion_input=model.motion_input,
-            frame_offset=model.frame_offset,
-            neighbours=model.neighbours,
-            implementation=model.cost_volume_implementation,
-            **attention,
-        )
+        temporal = make_emim(model, **attention)
     return DividedAttentionBlock(temporal_attention=temporal, starts_without_time=index > 0, **shared)
-
-
-def _problems(model: TimeSformer) -> list[str]:
-    """What is wrong with a model's options, each as a sentence that says what was expected."""
-    choices = {
-        "attention": AttentionScheme,
-        "temporal_attention": TemporalAttention,
-        "motion_input": MotionInput,
-        "neighbours": Neighbours,
-        "motion_module": MotionModule,
-        "initialization": Initialization,
-        "remat": Remat,
-    }
-    implementations = {
-        "cost_volume_implementation": cost_volume.IMPLEMENTATIONS,
-        "attention_implementation": global_attention.IMPLEMENTATIONS,
-    }
-    problems = outside_choices(model, choices) + unknown_implementations(model, implementations)
-    if model.temporal_attention == "cost_volume" and model.attention != "divided_space_time":
-        problems.append(
-            f"temporal_attention is 'cost_volume', but attention is {model.attention!r}, which has no attention over "
-            "time of its own: it must be 'divided_space_time'"
-        )
-    problems += window_without_centre(model.window)
-    problems += below_one(
-        model, ("num_classes", "frames", "patch_size", "width", "depth", "heads", "frame_offset", "batch_norm_groups")
-    )
-    if model.image_size < model.patch_size:
-        problems.append(f"image_size is {model.image_size}, but must be at least patch_size, {model.patch_size}")
-    if model.heads < 1 or model.width % model.heads:
-        problems.append(f"heads is {model.heads}, but must divide the width, {model.width}")
-    problems += not_above_zero(model, ("mlp_ratio",))
-    problems += no_computation_dtype(model.dtype)
-    return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
 
 
 def _check_clips(clips: Array, model: TimeSformer) -> None:

@@ -7,19 +7,9 @@ from 0 to 1 and has its centre at 0.5.
 import dataclasses
 import math
 import re
-
-from flax import linen as nn
+from collections.abc import Sequence
 
 from motion_vit.errors import UserError
-from motion_vit.models.motion_prompted import EXTRA_FRAMES, MotionPrompted
-from motion_vit.models.resnet import ResNet
-from motion_vit.models.timesformer import TimeSformer
-from motion_vit.models.uniformer import UniFormer
-
-BACKBONE = "backbone/"
-"""What the names of intermediates start with behind an input adapter."""
-
-_PROMPT = "prompt/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,78 +41,46 @@ class TokenLayout:
     class_tokens: int = 0
 
 
-def token_layout(model: nn.Module, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
-    """The layout of the tokens of an intermediate.
+def patch_layout(frames: int, height: int, width: int, patch_sizes: Sequence[int]) -> TokenLayout:
+    """Lays out patches of pixels, patches of those, and so on.
 
     Args:
-      model: a model of `motion_vit.create_model`.
-      name: a name of `motion_vit.models.intermediates`; those that start with a block are of the block's tokens.
-      clip_shape: frames, height, width and channels of the clips.
+      frames: frames of tokens.
+      height: height of the clip in pixels.
+      width: width of the clip in pixels.
+      patch_sizes: pixels, then tokens a side that are joined to one token.
 
     Returns:
-      The layout.
-
-    Raises:
-      UserError: the intermediate has no place, or the model is none of those that the library has.
+      The layout of the last patches.
     """
-    frames, height, width, _ = clip_shape
-    if isinstance(model, MotionPrompted):
-        prompts = frames - EXTRA_FRAMES
-        if name.startswith(_PROMPT):
-            return TokenLayout(prompts, height, width, 1, 0.5, (height, width), first_frame=EXTRA_FRAMES)
-        layout = token_layout(model.backbone, name.removeprefix(BACKBONE), (prompts, height, width, 3))
-        return dataclasses.replace(layout, first_frame=EXTRA_FRAMES)
-    if isinstance(model, UniFormer):
-        return _uniformer_layout(model, name, frames, (height, width))
-    if isinstance(model, TimeSformer):
-        _check_timesformer(name)
-        return dataclasses.replace(_patches(frames, (height, width), (model.patch_size,)), class_tokens=1)
-    if isinstance(model, ResNet):
-        return _resnet_layout(name, frames, (height, width))
-    raise UserError(
-        f"where the tokens of a {type(model).__name__} lie is not known; it is known of UniFormer, TimeSformer and "
-        "ResNet, also behind motion prompts"
-    )
-
-
-def _uniformer_layout(model: UniFormer, name: str, frames: int, size: tuple[int, int]) -> TokenLayout:
-    stage = 4 if name == "norm_output" else _stage_of(name, r"(?:patch_embed|stage)([1-4])[_/].*")
-    layout = _patches(-(-frames // model.stem_temporal_stride), size, model.patch_sizes[:stage])
-    return dataclasses.replace(layout, temporal_stride=model.stem_temporal_stride)
-
-
-def _patches(frames: int, size: tuple[int, int], patch_sizes: tuple[int, ...]) -> TokenLayout:
-    """The layout of patches of pixels, then of patches of those, and so on."""
-    rows, columns = size
+    rows, columns = height, width
     for side in patch_sizes:
         rows, columns = rows // side, columns // side
     stride = math.prod(patch_sizes)
     return TokenLayout(frames, rows, columns, stride, stride / 2, (rows * stride, columns * stride))
 
 
-def _check_timesformer(name: str) -> None:
-    if not re.match(r"embedding_output|blocks/", name):
-        raise _no_place(name, "the features of a class token; those of patches are in the outputs of the blocks")
+def stage_of(name: str, pattern: str) -> int:
+    """Reads the number of a stage off the name of an intermediate.
 
+    Args:
+      name: the name.
+      pattern: matches names of what belongs to a stage, with the stage's number as its group.
 
-def _resnet_layout(name: str, frames: int, size: tuple[int, int]) -> TokenLayout:
-    stage = 1 if name == "stem_output" else _stage_of(name, r"stage([1-4])/.*")
-    # Motion modules stand before the first convolution of a block, which in the first of a stage has the stride.
-    if re.match(r"stage[2-4]/block0/motion/", name):
-        stage -= 1
-    stride = 2 ** (stage + 1)
-    rows, columns = size
-    for _ in range(stage + 1):
-        rows, columns = -(-rows // 2), -(-columns // 2)
-    return TokenLayout(frames, rows, columns, stride, 0.5, size)
-
-
-def _stage_of(name: str, pattern: str) -> int:
+    Raises:
+      UserError: the pattern does not match.
+    """
     match = re.fullmatch(pattern, name)
     if match is None:
-        raise _no_place(name, "what belongs to no stage")
+        raise no_place(name, "what belongs to no stage")
     return int(match.group(1))
 
 
-def _no_place(name: str, what: str) -> UserError:
+def no_place(name: str, what: str) -> UserError:
+    """Makes the error for an intermediate that has no place in the frame.
+
+    Args:
+      name: its name.
+      what: what it names.
+    """
     return UserError(f"{name!r} has no place in the frame: it names {what}. Choose a name that begins with a block.")

@@ -4,6 +4,7 @@ Sources: UniFormer (arXiv 2201.04676; `slowfast/models/uniformer.py` of Sense-X/
 which keeps all frames in the stem and replaces every second attention by cost-volume attention.
 """
 
+import dataclasses
 import functools
 import math
 from typing import Any, Literal
@@ -11,35 +12,34 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
+from motion_vit.models.option import LARGEST_DEPTH, option
 from motion_vit.models.option_checks import (
     below_one,
     check_clips,
-    no_computation_dtype,
     no_probability_below_one,
     not_above_zero,
     not_one_a_stage,
     outside_choices,
     unknown_implementations,
-    window_without_centre,
+    unknown_motion_module,
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
+from motion_vit.models.token_layout import TokenLayout, patch_layout, stage_of
 from motion_vit.modules.attention_block import AttentionBlock
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.convolution_block import ConvolutionBlock
-from motion_vit.modules.emim import Emim, Neighbours
+from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.m2a import MotionModule
 from motion_vit.modules.patch_embedding import PatchEmbedding
-from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
-from motion_vit.ops.cost_volume import MotionInput
+from motion_vit.ops import depthwise_conv3d, global_attention
 
 Placement = Literal["lg", "gl", "ll", "gg", "stage3", "stage4"]
 """Where EMIM stands among the attention blocks: "l" is EMIM, "g" global attention, alternating from the first block of
@@ -55,13 +55,13 @@ _PLACEMENTS: dict[str, tuple[str, str]] = {
 }
 
 
-class UniFormer(nn.Module):
+class UniFormer(CostVolumeBackbone):
     """A video classifier of four stages: two of convolution blocks, two of attention blocks.
 
+    Its parameters do not depend on `frames` and `image_size`. The options of EMIM are those of
+    `motion_vit.models.cost_volume_backbone.CostVolumeBackbone`.
+
     Attributes:
-      num_classes: classes to tell apart.
-      frames: frames of the clips it is meant for; the parameters do not depend on it.
-      image_size: height and width in pixels of the clips it is meant for; the parameters do not depend on it.
       widths: channels of the four stages.
       depths: blocks of the four stages.
       patch_sizes: pixels, then tokens a side that each patch embedding joins to one. The published networks
@@ -69,21 +69,14 @@ class UniFormer(nn.Module):
       head_channels: channels of an attention head; divides the widths of stages 3 and 4.
       mlp_ratio: hidden features of the perceptrons over channels.
       placement: which attention blocks are EMIM; see `Placement`.
-      window: side of the EMIM neighbourhood in tokens, odd.
-      motion_branch: whether EMIM has its motion branch (ablation).
-      position_bias: whether EMIM has its displacement bias (ablation).
-      motion_input: what the motion branch reads: "affinity" or its "softmax" (ablation).
-      frame_offset: frames between query and key frame of EMIM: 1, or 2 (ablation).
-      neighbours: "next" or "both" neighbouring frames in EMIM (ablation).
       motion_module: what stands at the start of every block's first residual branch, after its norm: "m2a" for motion
-        aware attention; see `motion_vit.modules.m2a.MotionModule`. A combination that nobody has published.
+        aware attention; see `motion_vit.modules.motion_module`. A combination that nobody has published.
       stem_temporal_stride: 1 keeps all frames (EMIM), 2 halves them (the original UniFormer).
       layer_scale: initial value of the residual scales of attention blocks; None leaves them out.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first.
       dropout: probability of dropping a feature after the stem, in perceptrons and after attention.
       initialization: how the kernels of attention blocks and of the head start: as "published", for the published
         widths, or by "fan_in", which narrower networks need to learn at once.
-      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
       batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
         `motion_vit.modules.batch_norm.BatchNorm`.
       remat: which activations of a block the backward pass finds kept: "none" is computed again, or only the outputs of
@@ -91,46 +84,29 @@ class UniFormer(nn.Module):
       scan_blocks: compile equal blocks of a stage once, as a loop; see `motion_vit.models.stage.Stage`.
       frame_axis: axis of the mesh that frames are split over; the model then runs under `jax.set_mesh`. None leaves
         them whole.
-      cost_volume_implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
       attention_implementation: see `motion_vit.ops.global_attention.global_attention`.
     """
 
-    num_classes: int = 400
     frames: int = 16
-    image_size: int = 224
     widths: tuple[int, int, int, int] = (64, 128, 320, 512)
-    depths: tuple[int, int, int, int] = (3, 4, 8, 3)
+    depths: tuple[int, int, int, int] = option((3, 4, 8, 3), largest=LARGEST_DEPTH)
     patch_sizes: tuple[int, int, int, int] = (4, 2, 2, 2)
     head_channels: int = 64
     mlp_ratio: float = 4.0
     placement: Placement = "lg"
-    window: int = 7
-    motion_branch: bool = True
-    position_bias: bool = True
-    motion_input: MotionInput = "affinity"
-    frame_offset: int = 1
-    neighbours: Neighbours = "next"
-    motion_module: MotionModule = "none"
+    motion_module: str = "none"
     stem_temporal_stride: int = 1
-    layer_scale: float | None = None
-    stochastic_depth: float = 0.0
-    dropout: float = 0.0
-    initialization: Initialization = "published"
-    dtype: DTypeLike = jnp.float32
-    batch_norm_groups: int = 1
-    remat: Remat = "none"
-    scan_blocks: bool = False
-    frame_axis: str | None = None
-    cost_volume_implementation: str | None = None
-    depthwise_implementation: str | None = None
-    attention_implementation: str | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the options, so that a mistake is named before anything is built."""
-        if problems := _problems(self):
-            raise ValueError("; ".join(problems))
-        super().__post_init__()
+    layer_scale: float | None = option(None, effect="training")  # what it starts at; whether it is there, weights say
+    stochastic_depth: float = option(0.0, effect="training")
+    dropout: float = option(0.0, effect="training")
+    initialization: Initialization = option("published", effect="training")
+    batch_norm_groups: int = option(1, effect="training")
+    remat: Remat = option("none", effect="execution", recipe_field="remat")
+    scan_blocks: bool = option(False, effect="execution", recipe_field="scan_blocks")
+    frame_axis: str | None = option(None, effect="execution", recipe_field="mesh.frames")
+    depthwise_implementation: str | None = option(None, effect="implementation")
+    attention_implementation: str | None = option(None, effect="implementation")
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -166,16 +142,10 @@ class UniFormer(nn.Module):
             features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
             return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """Frames, height, width and channels of the clips it is meant for."""
-        return self.frames, self.image_size, self.image_size, 3
-
     def layer_patterns(self) -> tuple[str, ...]:
-        """The layers from input to output, for learning rates that decay from layer to layer.
+        """Names the layers, see `VideoModel.layer_patterns`.
 
         Returns:
-          For each layer a regular expression that matches the paths of its parameters as a whole, parts joined by "/".
           A block is a layer; the first one of a stage together with the patch embedding before it. The last layer is
           the final normalisation with the head.
         """
@@ -186,13 +156,50 @@ class UniFormer(nn.Module):
         return (*patterns, r"(norm|head)/.*")
 
     def cost_volume_stages(self) -> tuple[str, ...]:
-        """The names of the stages that have EMIM."""
+        """Names the stages that have EMIM."""
         kinds = _PLACEMENTS[self.placement]
         return tuple(
             f"stage{stage + 1}"
             for stage in (2, 3)
             if "l" in (kinds[stage - 2] * self.depths[stage])[: self.depths[stage]]
         )
+
+    def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
+        """Says where the tokens of an intermediate lie: those of a stage are patches of its patch embeddings."""
+        stage = 4 if name == "norm_output" else stage_of(name, r"(?:patch_embed|stage)([1-4])[_/].*")
+        frames, height, width, _ = clip_shape
+        stride = self.stem_temporal_stride
+        layout = patch_layout(-(-frames // stride), height, width, self.patch_sizes[:stage])
+        return dataclasses.replace(layout, temporal_stride=stride)
+
+    def activation_layer(self) -> str:
+        """Names the tokens whose average the head classifies."""
+        return "norm_output"
+
+    def with_frames_split(self, axis: str) -> "UniFormer":
+        """Makes the model split frames over an axis of the mesh."""
+        split: UniFormer = self.clone(frame_axis=axis)
+        return split
+
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options."""
+        choices = {"placement": Placement, "initialization": Initialization, "remat": Remat}
+        implementations = {
+            "depthwise_implementation": depthwise_conv3d.IMPLEMENTATIONS,
+            "attention_implementation": global_attention.IMPLEMENTATIONS,
+        }
+        problems = outside_choices(self, choices) + unknown_implementations(self, implementations)
+        problems += unknown_motion_module(self.motion_module)
+        problems += not_one_a_stage(self, ("widths", "depths", "patch_sizes"))
+        if self.head_channels < 1 or any(width % self.head_channels for width in self.widths[2:]):
+            problems.append(
+                f"head_channels is {self.head_channels}, but must divide the widths of stages 3 and 4, "
+                f"{self.widths[2:]}"
+            )
+        problems += below_one(self, ("stem_temporal_stride", "batch_norm_groups"))
+        problems += not_above_zero(self, ("mlp_ratio",))
+        problems += no_probability_below_one(self, ("stochastic_depth", "dropout"))
+        return problems + super().option_problems()
 
     def _stage(self, stage: int) -> Stage:
         rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()
@@ -250,47 +257,7 @@ def _make_attention(model: UniFormer, stage: int, index: int) -> Emim | GlobalAt
     }
     if _PLACEMENTS[model.placement][stage - 2][index % 2] == "g":
         return GlobalAttention(implementation=model.attention_implementation, **shared)
-    return Emim(
-        window=model.window,
-        motion_branch=model.motion_branch,
-        position_bias=model.position_bias,
-        motion_input=model.motion_input,
-        frame_offset=model.frame_offset,
-        neighbours=model.neighbours,
-        keep_frames=model.frame_axis is not None,
-        implementation=model.cost_volume_implementation,
-        **shared,
-    )
-
-
-def _problems(model: UniFormer) -> list[str]:
-    """What is wrong with a model's options, each as a sentence that says what was expected."""
-    choices = {
-        "placement": Placement,
-        "motion_input": MotionInput,
-        "neighbours": Neighbours,
-        "motion_module": MotionModule,
-        "initialization": Initialization,
-        "remat": Remat,
-    }
-    implementations = {
-        "cost_volume_implementation": cost_volume.IMPLEMENTATIONS,
-        "depthwise_implementation": depthwise_conv3d.IMPLEMENTATIONS,
-        "attention_implementation": global_attention.IMPLEMENTATIONS,
-    }
-    problems = outside_choices(model, choices) + unknown_implementations(model, implementations)
-    problems += not_one_a_stage(model, ("widths", "depths", "patch_sizes"))
-    problems += window_without_centre(model.window)
-    if model.head_channels < 1 or any(width % model.head_channels for width in model.widths[2:]):
-        problems.append(
-            f"head_channels is {model.head_channels}, but must divide the widths of stages 3 and 4, {model.widths[2:]}"
-        )
-    problems += below_one(
-        model, ("num_classes", "frames", "image_size", "frame_offset", "stem_temporal_stride", "batch_norm_groups")
-    )
-    problems += not_above_zero(model, ("mlp_ratio",))
-    problems += no_computation_dtype(model.dtype)
-    return problems + no_probability_below_one(model, ("stochastic_depth", "dropout"))
+    return make_emim(model, keep_frames=model.frame_axis is not None, **shared)
 
 
 def _check_clips(clips: Array, model: UniFormer) -> None:

@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
-from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.mlp import Mlp
+from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
 Clips = Float[Array, "b t h w c"]
@@ -19,7 +19,7 @@ class AttentionBlock(nn.Module):
 
     Attributes:
       attention: the attention layer.
-      motion_module: applied before the attention, after its norm; see `motion_vit.modules.m2a.MotionModule`.
+      motion_module: applied before the attention, after its norm; see `motion_vit.modules.motion_module`.
       mlp_ratio: hidden features of the perceptron over channels.
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
       dropout: probability of dropping a feature in training.
@@ -30,7 +30,7 @@ class AttentionBlock(nn.Module):
     """
 
     attention: nn.Module
-    motion_module: MotionModule = "none"
+    motion_module: str = "none"
     mlp_ratio: float = 4.0
     layer_scale: float | None = None
     dropout: float = 0.0

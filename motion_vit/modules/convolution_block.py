@@ -9,8 +9,8 @@ from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.m2a import MotionModule, make_motion_module
 from motion_vit.modules.mlp import Mlp
+from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
 
@@ -19,7 +19,7 @@ class ConvolutionBlock(nn.Module):
 
     Attributes:
       mlp_ratio: hidden features of the perceptron over channels.
-      motion_module: applied before the aggregation, after its norm; see `motion_vit.modules.m2a.MotionModule`.
+      motion_module: applied before the aggregation, after its norm; see `motion_vit.modules.motion_module`.
       dropout: probability of dropping a feature in training.
       dtype: dtype of the computation.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
@@ -27,7 +27,7 @@ class ConvolutionBlock(nn.Module):
     """
 
     mlp_ratio: float = 4.0
-    motion_module: MotionModule = "none"
+    motion_module: str = "none"
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1

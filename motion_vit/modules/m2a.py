@@ -26,21 +26,6 @@ MotionPart = Literal["none", "difference", "tea", "tdn"]
 AttentionPart = Literal["none", "frames", "tam", "patches"]
 """How frames are brought together: not at all, by attention of whole frames, by TAM, or by attention of patches."""
 
-MotionModule = Literal[
-    "none",
-    "m2a",
-    "attention",
-    "motion",
-    "tea",
-    "tdn",
-    "tam",
-    "patch_attention",
-    "motion+tam",
-    "tdn+tam",
-    "tea+attention",
-]
-"""The published modules by name: "m2a" is the paper's own, the others are what its authors compare it with."""
-
 _PARTS: dict[str, tuple[MotionPart, AttentionPart]] = {
     "m2a": ("difference", "frames"),
     "attention": ("none", "frames"),
@@ -53,6 +38,9 @@ _PARTS: dict[str, tuple[MotionPart, AttentionPart]] = {
     "tdn+tam": ("tdn", "tam"),
     "tea+attention": ("tea", "frames"),
 }
+
+PUBLISHED_MODULES = tuple(_PARTS)
+"""The names of the published modules: "m2a" is the paper's own, the others are what its authors compare it with."""
 
 Clips = Float[Array, "b t h w c"]
 
@@ -157,37 +145,15 @@ class M2A(nn.Module):
         return 2 * x.shape[1] * x.size // x.shape[-1] * (x.shape[-1] // self.reduction)
 
 
-class _NoMotion(nn.Module):
-    """Returns features unchanged."""
-
-    def __call__(self, x: Clips, *, train: bool = False) -> Clips:
-        """Returns `x`."""
-        return x
-
-
-def make_motion_module(
-    kind: MotionModule, *, dtype: DTypeLike = jnp.float32, batch_norm_groups: int = 1, **binding: Any
-) -> nn.Module:
-    """Makes a motion module by its name.
+def published_module(kind: str, **fields: Any) -> M2A:
+    """Makes one of the published modules.
 
     Args:
-      kind: name of the module; "none" returns its input and has no parameters.
-      dtype: dtype of the computation.
-      batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
-      **binding: Linen's `name` and `parent`.
-
-    Returns:
-      A module called as `module(x, train=train)` with features `[b, t, h, w, c]`, whose shape it keeps.
-
-    Raises:
-      ValueError: the name is unknown.
+      kind: its name, of `PUBLISHED_MODULES`.
+      **fields: `dtype` and `batch_norm_groups` of `M2A`, and Linen's `name` and `parent`.
     """
-    if kind == "none":
-        return _NoMotion(**binding)
-    if kind not in _PARTS:
-        raise ValueError(f"motion_module is {kind!r}, but must be one of {', '.join(get_args(MotionModule))}")
     motion, attention = _PARTS[kind]
-    return M2A(motion, attention, batch_norm_groups=batch_norm_groups, dtype=dtype, **binding)
+    return M2A(motion, attention, **fields)
 
 
 def _flat_frames(x: Clips) -> Float[Array, "b t d"]:

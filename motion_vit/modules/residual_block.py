@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.frame_convolution import FrameConvolution
-from motion_vit.modules.m2a import MotionModule, make_motion_module
+from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 from motion_vit.ops.max_pool import max_pool_frames
 from motion_vit.ops.temporal_shift import temporal_shift
@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
       features: inner channels; the output has four times as many in a bottleneck, else the same.
       stride: distance of the output positions.
       bottleneck: whether the block is a bottleneck.
-      motion_module: applied before the first convolution; see `motion_vit.modules.m2a.MotionModule`.
+      motion_module: applied before the first convolution; see `motion_vit.modules.motion_module`.
       shift: whether channels are shifted to neighbouring frames before the first convolution.
       freeze_norm: whether training leaves the BatchNorms as they are; those of the motion module are trained.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
@@ -41,7 +41,7 @@ class ResidualBlock(nn.Module):
     features: int
     stride: int = 1
     bottleneck: bool = False
-    motion_module: MotionModule = "none"
+    motion_module: str = "none"
     shift: bool = False
     freeze_norm: bool = False
     batch_norm_groups: int = 1

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from motion_vit.models.token_layout import token_layout
 from motion_vit.ops.global_attention import attention_weights
 from motion_vit.visualization.attention_maps import (
     attended_by,
@@ -63,7 +62,7 @@ def _global_attention(
     """What the layers of a stage attend to: in the mean or of the class token, of a patch, and all layers together."""
     first = f"{layers[0]}/query"
     grid = token_grid(subject.model, first, subject.view)
-    class_tokens = token_layout(subject.model, first, subject.inputs.shape[1:]).class_tokens
+    class_tokens = subject.model.token_layout(first, subject.inputs.shape[1:]).class_tokens
     queries, keys = ([jnp.asarray(found[f"{layer}/{part}"]) for layer in layers] for part in ("query", "key"))
     batch, tokens = queries[0].shape[:2]
     start = jnp.broadcast_to(start_weights(tokens - class_tokens, class_tokens), (batch, tokens))

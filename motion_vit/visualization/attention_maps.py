@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
-from motion_vit.models.token_layout import token_layout
+from motion_vit.models.video_model import VideoModel
 from motion_vit.ops import global_attention
 from motion_vit.visualization import recording
 from motion_vit.visualization.token_grid import TokenGrid
@@ -46,7 +45,7 @@ class AttentionMaps(NamedTuple):
 
 
 def record_attention(
-    model: nn.Module,
+    model: VideoModel,
     variables: Mapping[str, Any],
     clips: Float[Array, "b t h w 3"],
     stage: str,
@@ -79,7 +78,7 @@ def record_attention(
         held = f"it has it in {', '.join(stages)}" if stages else "UniFormers and TimeSformers have it"
         raise UserError(f"the model has no global attention in {stage!r}; {held}")
     layers = stages[stage]
-    layout = token_layout(model, f"{layers[0]}/query", clips.shape[1:])
+    layout = model.token_layout(f"{layers[0]}/query", clips.shape[1:])
     grid = layout.frames, layout.rows, layout.columns
     within_frames = recording.names(model, clips.shape[1:])[f"{layers[0]}/query"].shape[0] > 1
     sequence = (1, *grid[1:]) if within_frames else grid

@@ -11,15 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax import traverse_util
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
-from motion_vit.models.motion_prompted import MotionPrompted
-from motion_vit.models.resnet import ResNet
-from motion_vit.models.token_layout import BACKBONE, TokenLayout, token_layout
-from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.token_layout import TokenLayout
+from motion_vit.models.video_model import VideoModel
 from motion_vit.visualization import recording
 
 Maps = Float[Array, "b t h w"]
@@ -75,7 +72,7 @@ def class_numbers(label_names: Sequence[str], text: str) -> tuple[int, ...]:
 
 
 def classifier_weights(
-    model: nn.Module, variables: Mapping[str, Any], class_index: int | Array, minus: int | None = None
+    model: VideoModel, variables: Mapping[str, Any], class_index: int | Array, minus: int | None = None
 ) -> Float[Array, " c"]:
     """What the classifier multiplies features by to get a logit, or the difference of two.
 
@@ -88,37 +85,13 @@ def classifier_weights(
     Returns:
       A weight for each channel.
     """
-    params = variables["params"]["backbone"] if isinstance(model, MotionPrompted) else variables["params"]
-    kernel = jnp.asarray(params["head"]["kernel"], jnp.float32)
+    params = traverse_util.flatten_dict(dict(variables["params"]), sep="/")
+    kernel = jnp.asarray(params[f"{model.classifier}/kernel"], jnp.float32)
     return kernel[:, class_index] if minus is None else kernel[:, class_index] - kernel[:, minus]
 
 
-def activation_layer(model: nn.Module) -> str:
-    """The intermediate whose average the classifier reads, which a CAM is made of.
-
-    Args:
-      model: a model of `motion_vit.create_model`.
-
-    Returns:
-      Its name.
-
-    Raises:
-      UserError: the classifier reads a class token, which has no place.
-    """
-    backbone = model.backbone if isinstance(model, MotionPrompted) else model
-    prefix = BACKBONE if isinstance(model, MotionPrompted) else ""
-    if isinstance(backbone, UniFormer):
-        return f"{prefix}norm_output"
-    if isinstance(backbone, ResNet):
-        return f"{prefix}stage4/block{backbone.depths[3] - 1}_output"
-    raise UserError(
-        f"a {type(backbone).__name__} has no class activation map: its classifier reads a class token, not an average "
-        "over patches. Ask for Grad-CAM of one of its blocks; UniFormers and ResNets have both"
-    )
-
-
 def class_activation_map(
-    model: nn.Module,
+    model: VideoModel,
     variables: Mapping[str, Any],
     clips: Float[Array, "b t h w 3"],
     class_index: int | Array,
@@ -130,19 +103,19 @@ def class_activation_map(
     The mean of a map over places, plus the classifier's bias, is the logit.
 
     Args:
-      model: a UniFormer or a ResNet, also behind motion prompts.
+      model: a model that has an `activation_layer`, such as a UniFormer or a ResNet.
       variables: its variables.
       clips: normalised clips.
       class_index: the class.
       minus: another class, for where there is more of the one than of the other.
 
     Returns:
-      Maps over the tokens of `activation_layer(model)`, positive and negative, in the unit of logits.
+      Maps over the tokens of `model.activation_layer()`, positive and negative, in the unit of logits.
 
     Raises:
       UserError: the model has no such map, or no such class.
     """
-    layer = activation_layer(model)
+    layer = model.activation_layer()
     _check_classes(model, class_index, minus)
     weights = classifier_weights(model, variables, class_index, minus)
     transform = jax.tree_util.Partial(_weighted_features, weights)
@@ -150,7 +123,7 @@ def class_activation_map(
 
 
 def grad_cam(
-    model: nn.Module,
+    model: VideoModel,
     variables: Mapping[str, Any],
     clips: Float[Array, "b t h w 3"],
     layer: str,
@@ -182,7 +155,7 @@ def grad_cam(
     known = recording.names(model, clips.shape[1:])
     (layer,) = _one_layer(recording.choose(list(known), [layer]))
     _check_classes(model, class_index, minus)
-    layout = token_layout(model, layer, clips.shape[1:])
+    layout = model.token_layout(layer, clips.shape[1:])
     signs = jnp.zeros(model.num_classes).at[class_index].add(1.0)
     if minus is not None:
         signs = signs.at[minus].add(-1.0)
@@ -200,7 +173,7 @@ def grad_cam(
 
 @functools.partial(jax.jit, static_argnames=("model", "layer"))
 def _features_and_gradient(
-    model: nn.Module, layer: str, variables: Mapping[str, Any], clips: Array, signs: Float[Array, " classes"]
+    model: VideoModel, layer: str, variables: Mapping[str, Any], clips: Array, signs: Float[Array, " classes"]
 ) -> tuple[Array, Array]:
     """The features of a layer and the gradient of a weighted sum of logits with respect to them."""
     _, shapes = jax.eval_shape(lambda: model.apply(variables, clips, train=False, mutable=["perturbations"]))
@@ -243,7 +216,7 @@ def _one_layer(layers: list[str]) -> list[str]:
     return layers
 
 
-def _check_classes(model: nn.Module, *classes: int | Array | None) -> None:
+def _check_classes(model: VideoModel, *classes: int | Array | None) -> None:
     for number in classes:
         if isinstance(number, int) and not 0 <= number < model.num_classes:
             raise UserError(f"the model has the classes 0 to {model.num_classes - 1}; given {number}")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from motion_vit.errors import UserError
 from motion_vit.training.inference.ranking import finite_rows
 from motion_vit.visualization import recording
-from motion_vit.visualization.class_activation import activation_layer, class_numbers, classifier_weights, grad_cam
+from motion_vit.visualization.class_activation import class_numbers, classifier_weights, grad_cam
 from motion_vit.visualization.clip_recording import ClipRecording, Subject
 from motion_vit.visualization.color_maps import DIVERGING, value_limits
 from motion_vit.visualization.layer_maps import ScalarMap
@@ -61,7 +61,7 @@ def class_activation_maps(subject: Subject, recorded: ClipRecording, classes: Se
       One map with a channel for each class and difference; () where the layer that it is made of was not recorded.
     """
     try:
-        layer = activation_layer(subject.model)
+        layer = subject.model.activation_layer()
     except UserError:
         return []
     if layer not in recorded.maps:
@@ -120,7 +120,7 @@ def _output_of(layer: str, outputs: Sequence[str]) -> str:
 def _last(subject: Subject, outputs: Sequence[str]) -> str:
     """The last output that is made of patches which the classifier reads."""
     try:
-        return activation_layer(subject.model)
+        return subject.model.activation_layer()
     except UserError:
         # After the last block of a TimeSformer only the class token is read, and the last output is that of the norm.
         return outputs[-3]

@@ -6,12 +6,11 @@ from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.models.video_model import VideoModel
 from motion_vit.visualization import recording
-from motion_vit.visualization.class_activation import activation_layer
 from motion_vit.visualization.clip_view import ClipView
 
 What = Literal["motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"]
@@ -52,7 +51,7 @@ class Subject:
       label_names: the names of the classes.
     """
 
-    model: nn.Module
+    model: VideoModel
     variables: Mapping[str, Any]
     inputs: Float[Array, "1 t h w 3"]
     view: ClipView
@@ -118,22 +117,22 @@ def record_clip(
     return ClipRecording(np.asarray(found.logits[0], np.float32), maps, missing)
 
 
-def _names(model: nn.Module, known: Sequence[str], what: What) -> list[str]:
+def _names(model: VideoModel, known: Sequence[str], what: What) -> list[str]:
     """The intermediates that something is made of."""
     if what == "grad-cam":
         return []
     if what == "cam":
-        return [activation_layer(model)]
+        return [model.activation_layer()]
     found = [name for name in known if name.endswith(_ENDINGS[what])]
     if not found:
         raise UserError(f"the model has none; there is one in {recording.HELD_BY[_NEEDED[what]]}.")
     return found
 
 
-def _names_of_class_activation(model: nn.Module, what: Sequence[What]) -> tuple[str, ...]:
+def _names_of_class_activation(model: VideoModel, what: Sequence[What]) -> tuple[str, ...]:
     """The layer of the class activation map, of which there is one whatever layers are chosen."""
     try:
-        return (activation_layer(model),) if "cam" in what else ()
+        return (model.activation_layer(),) if "cam" in what else ()
     except UserError:
         return ()
 

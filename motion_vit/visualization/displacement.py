@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
 from motion_vit.models.frame_offset import frame_offset
+from motion_vit.models.video_model import VideoModel
 from motion_vit.ops import cost_volume as cost_volumes
 from motion_vit.ops import frame_pairs
 from motion_vit.ops.displacement import CostVolume, HeadChoice, displacement_weights, mean_displacement, window_of
@@ -106,7 +106,7 @@ def patch_affinities(row: int | Array, column: int | Array, maps: dict[str, Arra
 
 
 def record_displacements(
-    model: nn.Module,
+    model: VideoModel,
     variables: Mapping[str, Any],
     clips: Float[Array, "b t h w 3"],
     patterns: Sequence[str] = ("*/cost_volume",),

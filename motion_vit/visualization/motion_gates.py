@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.models.video_model import VideoModel
 from motion_vit.visualization import recording
 
 _GATE, _ATTENTION = "/gate", "/frame_attention"
@@ -28,7 +28,7 @@ class MotionGate(NamedTuple):
 
 
 def record_gates(
-    model: nn.Module, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"], layers: str = "*/motion"
+    model: VideoModel, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"], layers: str = "*/motion"
 ) -> dict[str, MotionGate]:
     """Reads the gates of a model's motion modules.
 

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Float
 
 from motion_vit.errors import UserError
 from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.motion_prompt import attention_of_change, slope_and_shift
 from motion_vit.visualization.recording import HELD_BY
 
@@ -30,7 +30,7 @@ class PromptCurve(NamedTuple):
     shift: float
 
 
-def prompt_curve(model: nn.Module, variables: Mapping[str, Any], *, points: int = 201) -> PromptCurve:
+def prompt_curve(model: VideoModel, variables: Mapping[str, Any], *, points: int = 201) -> PromptCurve:
     """The learned curve of a model behind motion prompts.
 
     Args:
@@ -44,7 +44,7 @@ def prompt_curve(model: nn.Module, variables: Mapping[str, Any], *, points: int 
     Raises:
       UserError: the model has no motion prompts.
     """
-    if not isinstance(model, MotionPrompted):
+    if model.input_adapter != MotionPrompted.input_adapter:
         raise UserError(f"the model has no motion prompts. There are some in {HELD_BY['attention_map']}.")
     prompt = variables["params"]["prompt"]
     slope, shift = slope_and_shift(prompt["m"], prompt["n"])

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import refusals_told, variable_shapes
 from motion_vit.models.frame_offset import MODELS_WITH_COST_VOLUMES
 from motion_vit.models.intermediates import apply_with_intermediates
+from motion_vit.models.video_model import VideoModel
 
 HELD_BY: Mapping[str, str] = {
     "cost_volume": MODELS_WITH_COST_VOLUMES,
@@ -42,7 +42,7 @@ class Recording(NamedTuple):
     maps: dict[str, Any]
 
 
-def names(model: nn.Module, clip_shape: tuple[int, ...] | None = None) -> dict[str, jax.ShapeDtypeStruct]:
+def names(model: VideoModel, clip_shape: tuple[int, ...] | None = None) -> dict[str, jax.ShapeDtypeStruct]:
     """The named intermediates of a model and their shapes for one clip, without computing any.
 
     Args:
@@ -59,7 +59,7 @@ def names(model: nn.Module, clip_shape: tuple[int, ...] | None = None) -> dict[s
 
 
 @functools.lru_cache(maxsize=64)
-def _names(model: nn.Module, clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+def _names(model: VideoModel, clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
     order: list[str] = []
 
     def run(variables: dict[str, Any], clips: Array) -> dict[str, Array]:
@@ -97,7 +97,7 @@ def choose(known: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 
 def record(
-    model: nn.Module,
+    model: VideoModel,
     variables: Mapping[str, Any],
     clips: Float[Array, "b t h w 3"],
     patterns: Sequence[str],
@@ -135,7 +135,7 @@ def record(
 
 @functools.partial(jax.jit, static_argnames=("model", "chosen"))
 def _run(
-    model: nn.Module,
+    model: VideoModel,
     chosen: tuple[str, ...],
     transform: jax.tree_util.Partial,
     variables: Mapping[str, Any],

@@ -8,11 +8,10 @@ import dataclasses
 from typing import TypeVar
 
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Bool, Float, Float32
 
 from motion_vit.errors import UserError
-from motion_vit.models.token_layout import token_layout
+from motion_vit.models.video_model import VideoModel
 from motion_vit.visualization.clip_view import ClipView, check_in_box
 
 Maps = Float[np.ndarray, "t h w"]
@@ -140,7 +139,7 @@ class TokenGrid:
         return video
 
 
-def token_grid(model: nn.Module, name: str, view: ClipView) -> TokenGrid:
+def token_grid(model: VideoModel, name: str, view: ClipView) -> TokenGrid:
     """The grid of the tokens of an intermediate.
 
     Args:
@@ -154,7 +153,7 @@ def token_grid(model: nn.Module, name: str, view: ClipView) -> TokenGrid:
     Raises:
       UserError: the intermediate has no place in the frame.
     """
-    layout = token_layout(model, name, (len(view.frame_numbers), view.size, view.size, 3))
+    layout = model.token_layout(name, (len(view.frame_numbers), view.size, view.size, 3))
     down, right = view.scale
     top, left, _, _ = view.box
     return TokenGrid(

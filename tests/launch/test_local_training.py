@@ -11,7 +11,6 @@ import pytest
 from stand_ins import environment
 
 from motion_vit.data.embedded.dataset import render_dataset
-from motion_vit.models import registry
 from motion_vit.training.logs.writers import read_json_lines
 from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.file import load_config
@@ -22,28 +21,19 @@ PATIENCE_SECONDS = 240
 
 RECIPE = """
 import flax.linen as nn
-import jax.numpy as jnp
 
-from motion_vit.models import registry
+from motion_vit.models.registry import register_model
+from motion_vit.models.video_model import Backbone
 from motion_vit.training.recipe.config import default_config
 
 
-class Linear(nn.Module):
-    num_classes: int = 10
-    frames: int = 4
-    image_size: int = 16
-    dtype: jnp.dtype = jnp.float32
-
-    @property
-    def clip_shape(self):
-        return self.frames, self.image_size, self.image_size, 3
-
+class Linear(Backbone):
     @nn.compact
-    def __call__(self, clips, *, train=False):
+    def __call__(self, clips, train=False):
         return nn.Dense(self.num_classes, name="head")(clips.mean(axis=(1, 2)).reshape(clips.shape[0], -1))
 
 
-registry._PRESETS["linear"] = registry.Preset(Linear, {}, "for this test")
+register_model("linear", Linear)
 
 
 def get_config():
@@ -94,9 +84,7 @@ def losses(workdir: pathlib.Path) -> dict[int, float]:
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_that_was_stopped_goes_on_in_four(
-    recipe: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_of_two_processes_that_was_stopped_goes_on_in_four(recipe: pathlib.Path, tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / "several"
     with start(2, 2, recipe, workdir) as two:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -117,7 +105,6 @@ def test_a_run_of_two_processes_that_was_stopped_goes_on_in_four(
     assert said.count(f"finished: {STEPS} steps") == 1
 
     # The same as one process on as many devices, all in one go.
-    monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
     with jax.numpy_dtype_promotion("standard"):
         train(load_config(str(recipe)), tmp_path / "one", devices=jax.devices()[:4])
     assert len(losses(workdir)) == STEPS

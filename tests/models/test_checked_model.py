@@ -11,7 +11,7 @@ import pytest
 
 from motion_vit import UserError, list_models
 from motion_vit.models.checked_model import checked_model, variable_shapes
-from motion_vit.models.options import CHOSEN_BY_PLATFORM, model_options
+from motion_vit.models.options import model_options, options_by_effect
 from motion_vit.models.registry import create_model
 
 TINY = [name for name in list_models() if name.endswith("_tiny")]
@@ -40,14 +40,15 @@ def answered(name: str, options: dict[str, Any]) -> Iterator[None]:
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
 @pytest.mark.parametrize("name", list_models())
 def test_a_value_of_another_kind_is_told_with_its_option(name: str, adapter: dict[str, str]) -> None:
-    own = model_options(create_model(name, **adapter))
+    model = create_model(name, **adapter)
+    own = model_options(model)
     for option, usual in own.items():
         if option == "input_adapter":
             continue
         for value in (b"big", {"a": 1}, {1}, 1 + 2j, object()):
             with pytest.raises(UserError, match=f"^{option} is .*, but must"):
                 checked_model(name, {**adapter, option: value})
-        if option in CHOSEN_BY_PLATFORM:
+        if option in options_by_effect(model, "implementation"):
             with pytest.raises(UserError, match=f"{option} is 'foo', but must be None, .* or one of .*xla"):
                 checked_model(name, {**adapter, option: "foo"})
         elif isinstance(usual, str) and option != "dtype":

@@ -10,7 +10,6 @@ from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.evaluation_batches import clip_views
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.encoding import write_video
-from motion_vit.models.token_layout import token_layout
 from motion_vit.modules.residual_block import ResidualStem
 from motion_vit.visualization import recording
 from motion_vit.visualization.clip_view import place_view, read_view
@@ -95,7 +94,7 @@ def test_layouts_have_the_shapes_of_what_they_describe(small_model, family, opti
     compared = 0
     for name, array in recording.names(model, clip_shape).items():
         if len(array.shape) == 5 or name.endswith("attention_map"):
-            layout = token_layout(model, name, clip_shape)
+            layout = model.token_layout(name, clip_shape)
             assert (layout.frames, layout.rows, layout.columns) == array.shape[1:4], name
             compared += 1
     assert compared >= 2

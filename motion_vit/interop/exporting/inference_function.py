@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax import export
 from jaxtyping import Array, Float
 
-from motion_vit.models.options import CHOSEN_BY_PLATFORM, with_options
+from motion_vit.models.options import options_by_effect, with_options
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, expand
 
@@ -21,18 +21,10 @@ OUTPUT_NAME = "logits"
 BATCH_SYMBOL = "b"
 """The symbolic batch in a shape of JAX."""
 
-# Options that say how a program is run, not what it computes; in an export operators choose for its format.
-_HOW_IT_RUNS = {
-    "frame_axis": None,
-    "scan_blocks": False,
-    "remat": "none",
-    **CHOSEN_BY_PLATFORM,
-}
-
 InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Float[Array, "b t h w 3"]], Float[Array, "b classes"]]
 
 
-def inference_function(model: nn.Module, *, in_float32: bool = False) -> InferenceFunction:
+def inference_function(model: VideoModel, *, in_float32: bool = False) -> InferenceFunction:
     """Makes a function of stored weights and clips from a model in evaluation mode.
 
     Args:
@@ -43,7 +35,9 @@ def inference_function(model: nn.Module, *, in_float32: bool = False) -> Inferen
       A function from weights, as `motion_vit.training.checkpoints.weight_dtypes.compress` returns them, and normalised
       clips to logits in float32. Trace it under `motion_vit.ops.platform.target_platform`.
     """
-    runs_alone = with_options(model, _HOW_IT_RUNS | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
+    # How a program is run is the format's concern, in which operators choose for themselves.
+    changes = options_by_effect(model, "execution", "implementation")
+    runs_alone = with_options(model, changes | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
 
     def logits(stored: Mapping[str, Array | np.ndarray], clips: Float[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         output: Array = runs_alone.apply(expand(stored), clips, train=False)
@@ -52,12 +46,12 @@ def inference_function(model: nn.Module, *, in_float32: bool = False) -> Inferen
     return logits
 
 
-def clips_shape(model: nn.Module, batch: int | None) -> tuple[int | None, ...]:
+def clips_shape(model: VideoModel, batch: int | None) -> tuple[int | None, ...]:
     """Returns the input shape `[batch, frames, height, width, 3]`; the batch is None where it is symbolic."""
     return (batch, *model.clip_shape)
 
 
-def abstract_clips(model: nn.Module, batch: int | None) -> jax.ShapeDtypeStruct:
+def abstract_clips(model: VideoModel, batch: int | None) -> jax.ShapeDtypeStruct:
     """Returns the input for tracing, with a fixed batch, or `BATCH_SYMBOL` for None."""
     size = export.symbolic_shape(BATCH_SYMBOL)[0] if batch is None else batch
     return jax.ShapeDtypeStruct((size, *clips_shape(model, batch)[1:]), jnp.float32)

@@ -13,7 +13,6 @@ from motion_vit.interop.families.layouts import (
     Layout,
 )
 from motion_vit.interop.families.name_rules import Rule, Scope
-from motion_vit.modules.m2a import MotionModule
 
 MOTION_MODULE_WEIGHTS = r".*/block\d+/motion/.*"
 """Matches the paths of the weights of motion modules in every network, behind their collection."""
@@ -49,7 +48,7 @@ _TAM_KERNELS = (
 _TAM_NORMS = (("kernel_norm", "G.1"), ("gate_norm", "L.1"))
 
 
-def motion_module_rules(kind: MotionModule, module: Scope) -> tuple[Rule, ...]:
+def motion_module_rules(kind: str, module: Scope) -> tuple[Rule, ...]:
     """Makes the table of a motion module.
 
     Args:

@@ -14,15 +14,15 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import checked_model
-from motion_vit.models.options import extra_frames, model_options
+from motion_vit.models.options import extra_frames, model_options, model_traits
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
-from motion_vit.training.recipe.checks import is_set_elsewhere, validate_fields
+from motion_vit.training.recipe.checks import fields_that_set_options, validate_fields
 from motion_vit.training.recipe.config import config_from_dict, default_config, flatten, to_json
 
 CONFIG_FILE = "config.json"
@@ -40,8 +40,6 @@ _PREPROCESSING = {
     "std": "std",
     "channel_order": "channel_order",
 }
-# Options of an input adapter that `preprocessing` says, too.
-_ADAPTER_OPTIONS = {"mean": "pixel_mean", "std": "pixel_std", "channel_order": "channel_order"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,13 +196,15 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
     return ModelDescription(trained, weights_dtype, traced.shapes)
 
 
-def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: nn.Module) -> None:
+def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: VideoModel) -> None:
     """Refuses inputs that are not those which the model's input adapter computes with."""
     if "extra_frames" in preprocessing:  # which files of models without an adapter did not always say
         _check_same("extra_frames", _field(preprocessing, "extra_frames", int), extra_frames(options))
     own = model_options(model)
-    for name, option in _ADAPTER_OPTIONS.items():
-        if option in own:
+    names = {f"data.{field}": name for name, field in _PREPROCESSING.items()}
+    for option, traits in model_traits(model).items():
+        if traits.effect == "inputs":
+            name = names[traits.recipe_field]
             value = _field(preprocessing, name, object)
             _check_same(name, tuple(value) if isinstance(value, list) else value, own[option])
 
@@ -227,7 +227,8 @@ def _recipe(
         fields[f"data.{field}"] = _field(preprocessing, name, object)
     if fields.get("model.name") != model_name:
         fields["model.name"] = model_name
-        fields["model.options"] = {name: value for name, value in options.items() if not is_set_elsewhere(name)}
+        elsewhere = {"num_classes", *fields_that_set_options(model_name)}
+        fields["model.options"] = {name: value for name, value in options.items() if name not in elsewhere}
     try:
         return _checked(fields)
     except UserError:

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from flax import linen as nn
 from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import variable_shapes
-from motion_vit.models.options import CHOSEN_BY_PLATFORM, with_options
+from motion_vit.models.options import options_by_effect, with_options
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.errors import (
     CheckpointWriteError,
     WithoutRepeatedErrors,
@@ -280,7 +280,8 @@ def load_for_inference(
         config = config_from_dict(description["config"])
         ema = config.evaluation.ema if ema is None else ema
         # What was fast where it was trained may be slow here, or not run at all.
-        model = with_options(build_model(config, len(label_names)).model, CHOSEN_BY_PLATFORM)
+        model = build_model(config, len(label_names)).model
+        model = with_options(model, options_by_effect(model, "implementation"))
         target = _replicated_shapes(model, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
         if ema:
@@ -329,7 +330,7 @@ def _top1(metrics: dict[str, float]) -> float:
     return top1 if math.isfinite(top1) else -1.0
 
 
-def _replicated_shapes(model: nn.Module, mesh: Mesh) -> dict[str, Any]:
+def _replicated_shapes(model: VideoModel, mesh: Mesh) -> dict[str, Any]:
     """Shapes of a model's variables, to be held whole by every device."""
     sharding = meshes.replicated(mesh)
     return jax.tree.map(

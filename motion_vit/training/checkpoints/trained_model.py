@@ -2,17 +2,16 @@
 
 import dataclasses
 import os
-import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inference.prediction import Prediction, predict_videos
 from motion_vit.training.inputs.normalization import check_pixels, normalization
 from motion_vit.training.parallel.mesh import data_mesh
@@ -40,13 +39,13 @@ class TrainedModel:
         `data`, `clips`, `crops`); {} if none was.
     """
 
-    model: nn.Module
+    model: VideoModel
     variables: dict[str, Any]
     label_names: tuple[str, ...]
     config: ConfigDict
     step: int
     averaged: bool = False
-    evaluation: Mapping[str, Any] = types.MappingProxyType({})
+    evaluation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     _compiled: dict[Mesh, LogitsFunction] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def logits_function(self, mesh: Mesh) -> LogitsFunction:

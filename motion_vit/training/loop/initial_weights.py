@@ -17,8 +17,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.models.motion_prompted import MotionPrompted
-from motion_vit.models.options import model_options
+from motion_vit.models.options import model_options, model_traits
 from motion_vit.training.checkpoints.errors import check_same_model
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -27,14 +26,7 @@ from motion_vit.training.recipe.file import OVERRIDE_PREFIX
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
 
-_HEADS = ("params/head/", "params/backbone/head/")
 _INPUT_FIELDS = ("channel_order", "mean", "std")
-# Options that parameters do not depend on, or that the classes decide.
-_FREE_OPTIONS = (
-    *("num_classes", "stochastic_depth", "dropout", "remat", "scan_blocks", "frame_axis", "batch_norm_groups", "dtype"),
-    "initialization",
-    *("cost_volume_implementation", "depthwise_implementation", "attention_implementation", "layer_scale"),
-)
 
 
 def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> tuple[TrainState, str]:
@@ -60,11 +52,12 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
         weights = _host_arrays(trained.variables)
         fresh = _flat_shapes(state.variables)
         adapter = ""
-        if isinstance(program.model, MotionPrompted) and not isinstance(trained.model, MotionPrompted):
-            weights = {_behind_adapter(path): array for path, array in weights.items()}
-            fresh = {path: shape for path, shape in fresh.items() if not path.startswith("params/prompt/")}
-            adapter = " They go behind the motion prompt, which starts anew."
-        head = _fit_head(weights, fresh, trained.label_names, label_names)
+        prefix = program.model.inner_prefix
+        if prefix and not trained.model.inner_prefix:
+            weights = {_behind_adapter(path, prefix): array for path, array in weights.items()}
+            fresh = {path: shape for path, shape in fresh.items() if path.partition("/")[2].startswith(prefix)}
+            adapter = f" They go behind the {program.model.input_adapter.replace('_', ' ')}, which starts anew."
+        head = _fit_head(weights, fresh, program.model.classifier, trained.label_names, label_names)
         check_same_model(
             weights,
             fresh,
@@ -79,10 +72,10 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
     return taken, "\n".join(_report(trained, program, weights, head + adapter))
 
 
-def _behind_adapter(path: str) -> str:
-    """Where a weight of a model lies when the model is the backbone behind an input adapter."""
+def _behind_adapter(path: str, prefix: str) -> str:
+    """Where a weight of a model lies when the model is the one behind an input adapter."""
     collection, _, rest = path.partition("/")
-    return f"{collection}/backbone/{rest}"
+    return f"{collection}/{prefix}{rest}"
 
 
 def _check_same_inputs(trained: TrainedModel, config: ConfigDict) -> None:
@@ -117,17 +110,19 @@ def _flat_shapes(variables: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
 def _fit_head(
     weights: dict[str, np.ndarray],
     fresh: dict[str, jax.ShapeDtypeStruct],
+    classifier: str,
     theirs: Sequence[str],
     ours: Sequence[str],
 ) -> str:
     """Brings the head of the weights into the order of the run's classes, or leaves it out of both; says which."""
     if tuple(theirs) == tuple(ours):
         return f"The head is taken too: the {len(ours)} classes are the same."
+    head = f"params/{classifier}/"
     if set(theirs) == set(ours):
         order = [list(theirs).index(name) for name in ours]
-        weights |= {path: array[..., order] for path, array in weights.items() if path.startswith(_HEADS)}
+        weights |= {path: array[..., order] for path, array in weights.items() if path.startswith(head)}
         return f"The head is taken too, its rows put into this run's order: the {len(ours)} classes are the same."
-    for path in [path for path in (*weights, *fresh) if path.startswith(_HEADS)]:
+    for path in [path for path in (*weights, *fresh) if path.startswith(head)]:
         weights.pop(path, None)
         fresh.pop(path, None)
     only_ours = [name for name in ours if name not in theirs]
@@ -157,7 +152,8 @@ def _report(trained: TrainedModel, program: TrainingProgram, weights: Mapping[st
         f"{kind} and {counts['batch_stats']} of running statistics are taken. {head}"
     ]
     theirs, ours = model_options(trained.model), model_options(program.model)
-    for name in sorted(theirs.keys() & ours.keys()):
-        if name not in _FREE_OPTIONS and theirs.get(name) != ours.get(name):
-            lines.append(f"  {name} was {theirs.get(name)!r} and is {ours.get(name)!r}")
+    traits = model_traits(program.model)
+    for name in sorted(theirs.keys() & ours.keys() & traits.keys()):
+        if traits[name].effect == "network" and theirs[name] != ours[name]:
+            lines.append(f"  {name} was {theirs[name]!r} and is {ours[name]!r}")
     return lines

@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
 from motion_vit.models.frame_offset import MODELS_WITH_COST_VOLUMES, frame_offset
-from motion_vit.models.token_layout import token_layout
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.losses.photometric import photometric_loss
 from motion_vit.training.losses.random_walk import random_walk_loss
 
@@ -41,7 +40,7 @@ class CorrespondenceLosses:
     edge_dropout: float = 0.1
 
     def __call__(
-        self, model: nn.Module, cost_volumes: Any, clips: Float[Array, "b t h w 3"], key: PRNGKeyArray
+        self, model: VideoModel, cost_volumes: Any, clips: Float[Array, "b t h w 3"], key: PRNGKeyArray
     ) -> dict[str, ClipLoss]:
         """Computes the losses that have a weight.
 
@@ -60,7 +59,7 @@ class CorrespondenceLosses:
         for number, (name, (volume,)) in enumerate(flat.items()):
             backward = name.endswith("_backward")
             if self.photometric:
-                layout = token_layout(model, name, clips.shape[1:])
+                layout = model.token_layout(name, clips.shape[1:])
                 signed = -offset if backward else offset
                 photometric.append(
                     photometric_loss(volume, clips, layout, frame_offset=signed, smoothness=self.smoothness)
@@ -73,7 +72,7 @@ class CorrespondenceLosses:
         return {name: ClipLoss(weight * mean, mean) for name, (weight, mean) in means.items()}
 
 
-def correspondence_losses(config: ConfigDict, model: nn.Module) -> CorrespondenceLosses | None:
+def correspondence_losses(config: ConfigDict, model: VideoModel) -> CorrespondenceLosses | None:
     """The losses on cost volumes that a recipe asks for.
 
     Args:
@@ -89,7 +88,7 @@ def correspondence_losses(config: ConfigDict, model: nn.Module) -> Correspondenc
     losses = CorrespondenceLosses(**config.loss.correspondence.to_dict())
     if not losses.photometric and not losses.walk:
         return None
-    if not (hasattr(model, "cost_volume_stages") and model.cost_volume_stages()):
+    if not model.cost_volume_stages():
         raise UserError(
             f"config fields loss.correspondence.* ask for losses on cost volumes, but {config.model.name!r} with its "
             f"options has none. There are some in {MODELS_WITH_COST_VOLUMES}. Take one, or set the weights to 0."

@@ -1,7 +1,8 @@
 """The classification losses, by the name that the recipe field `loss.name` takes.
 
 A loss is a function of logits and targets that gives a number for each clip. It is made, once for a run, by a function
-that is registered here. Losses of a package of one's own are registered by importing it, for example in a recipe file.
+that is registered here. Losses of another package are registered by importing it: in a recipe file, or by an entry
+point of the group `motion_vit.plugins`.
 """
 
 import inspect
@@ -11,6 +12,7 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.plugins import GROUP, is_redefinition, load_plugins
 from motion_vit.training.losses.class_weighted import class_weighted
 from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.losses.focal import focal
@@ -39,7 +41,7 @@ def register_loss(name: str, factory: LossFactory) -> None:
     Raises:
       ValueError: another loss has the name, or an option of the factory has no default.
     """
-    if _LOSSES.get(name, factory) is not factory:
+    if name in _LOSSES and not is_redefinition(_LOSSES[name], factory):
         raise ValueError(f"there is another loss called {name!r}: choose another name.")
     without = [option for option, default in _options_of(factory).items() if default is inspect.Parameter.empty]
     if without:
@@ -84,10 +86,13 @@ def check_loss(name: str, options: Iterable[str]) -> None:
       UserError: there is no such loss or option.
     """
     if name not in _LOSSES:
+        load_plugins()
+    if name not in _LOSSES:
         raise UserError(
             f"config field loss.name is {name!r}, but must be one of {', '.join(_LOSSES)}."
             f"{did_you_mean(name, _LOSSES)} "
-            "A loss of your own is known once the module that registers it is imported, for example by the recipe file."
+            "A loss of your own is known once the module that registers it is imported, by the recipe file or as an "
+            f"entry point of the group {GROUP}."
         )
     known = _options_of(_LOSSES[name])
     if unknown := [option for option in options if option not in known]:

@@ -4,36 +4,26 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 import motion_vit
 from motion_vit.data.batches.clip_options import Crop, Flip, RandAugmentOn, Sampling
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import TracedModel, checked_model
-from motion_vit.models.options import extra_frames, model_options
+from motion_vit.models.option import option_traits
+from motion_vit.models.options import adapter_traits, extra_frames, model_options
+from motion_vit.models.registry import model_class
+from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.motion_prompt import ChannelOrder
 from motion_vit.training.losses.registry import check_loss
 from motion_vit.training.recipe.clips import clip_options
-from motion_vit.training.recipe.config import OptimizerName, flatten
+from motion_vit.training.recipe.config import OptimizerName, default_config, flatten
 
 # The number of classes is known only when the list file is read; the other options can be checked before.
 _SOME_CLASSES = 2
 
-# Options of the model that other fields of the recipe decide.
-_SET_ELSEWHERE = {
-    "frames": "data.frames",
-    "image_size": "data.size",
-    "remat": "remat",
-    "scan_blocks": "scan_blocks",
-    "frame_axis": "mesh.frames",
-    "pixel_mean": "data.mean",
-    "pixel_std": "data.std",
-    "channel_order": "data.channel_order",
-}
-
-# Fields of the recipe that are options of most models, with the values that need no option.
-_COMPILATION_OPTIONS = {"remat": "none", "scan_blocks": False}
+# Fields of the recipe that become options of the model where they are not at their defaults.
+_COMPILATION_FIELDS = ("remat", "scan_blocks")
 
 
 def validate(config: ConfigDict) -> None:
@@ -73,16 +63,20 @@ def validate_fields(config: ConfigDict) -> None:
     clip_options(config)
 
 
-def is_set_elsewhere(name: str) -> bool:
-    """Whether another field of the recipe decides an option of the model, so that `model.options` must not name it.
+def fields_that_set_options(model_name: str) -> dict[str, str]:
+    """Lists the options of a model that other fields of the recipe decide, so that `model.options` must not name them.
 
     Args:
-      name: name of the option.
+      model_name: name of the model.
 
     Returns:
-      True also for `num_classes`, which the list file decides.
+      Option -> field, of the model and of all input adapters.
+
+    Raises:
+      UserError: there is no such model.
     """
-    return name == "num_classes" or name in _SET_ELSEWHERE
+    traits = {**adapter_traits(), **option_traits(model_class(model_name))}
+    return {name: each.recipe_field for name, each in traits.items() if each.recipe_field}
 
 
 def build_model(config: ConfigDict, num_classes: int) -> TracedModel:
@@ -105,7 +99,7 @@ def build_model(config: ConfigDict, num_classes: int) -> TracedModel:
             f"config field model.options.num_classes is {given}, but the list file has {num_classes} classes. "
             "Leave the option out: the number is taken from the list."
         )
-    for name, field in _SET_ELSEWHERE.items():
+    for name, field in fields_that_set_options(config.model.name).items():
         if name in options:
             raise UserError(f"config field model.options.{name} is set by {field}; leave the option out.")
     data = config.data
@@ -116,11 +110,12 @@ def build_model(config: ConfigDict, num_classes: int) -> TracedModel:
     return checked_model(config.model.name, options, asked_by="data.frames and data.size")
 
 
-def _compilation_options(config: ConfigDict, model: nn.Module) -> dict[str, Any]:
+def _compilation_options(config: ConfigDict, model: VideoModel) -> dict[str, Any]:
     """How the model is to be compiled, where the recipe asks for anything; a model need not have such options."""
     own = model_options(model)
     asked = {}
-    for name, usual in _COMPILATION_OPTIONS.items():
+    for name in _COMPILATION_FIELDS:
+        usual = default_config()[name]
         if config[name] == usual:
             continue
         if name not in own:

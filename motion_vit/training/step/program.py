@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import TracedModel
-from motion_vit.models.options import CHOSEN_BY_PLATFORM
+from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import PartCost
+from motion_vit.models.registry import model_class
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inputs.clip_augmentation import clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
 from motion_vit.training.losses.correspondence import correspondence_losses
@@ -67,7 +68,7 @@ class TrainingProgram:
     logits: LogitsFunction
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> VideoModel:
         """The model."""
         return self.traced.model
 
@@ -147,12 +148,12 @@ def build_program(
     traced = build_model(config, len(clips_of_class))
     model, params = traced.model, traced.shapes["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
-    frozen_patterns = _patterns(model, "frozen_patterns")
+    frozen_patterns = model.frozen_patterns()
     optimizer = make_optimizer(
         config,
         schedule,
         params,
-        layer_patterns=_patterns(model, "layer_patterns"),
+        layer_patterns=model.layer_patterns(),
         frozen_patterns=frozen_patterns,
     )
     shapes = jax.eval_shape(
@@ -210,8 +211,8 @@ def _check_frames(config: ConfigDict, devices: int) -> None:
             f"the mesh splits the frames of clips over {devices} devices, which do not divide "
             f"data.frames = {config.data.frames}. Change mesh.frames."
         )
-    for name in CHOSEN_BY_PLATFORM:
-        if devices > 1 and config.model.options.get(name) == "pallas":
+    for name, traits in option_traits(model_class(config.model.name)).items():
+        if devices > 1 and traits.effect == "implementation" and config.model.options.get(name) == "pallas":
             raise UserError(
                 f"config field model.options.{name} is 'pallas', a kernel that needs whole clips, but the mesh splits "
                 f"their frames over {devices} devices. Set mesh.frames = 1, or leave the option out and one is chosen."
@@ -220,8 +221,3 @@ def _check_frames(config: ConfigDict, devices: int) -> None:
 
 def _clips_of_a_step(config: ConfigDict) -> int:
     return config.batch_size * config.augmentation.repeats
-
-
-def _patterns(model: nn.Module, method: str) -> tuple[str, ...]:
-    """What a model says about its parameters, such as `layer_patterns`; () of one that has no such method."""
-    return getattr(model, method)() if hasattr(model, method) else ()

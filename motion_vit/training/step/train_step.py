@@ -7,12 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import traverse_util
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from motion_vit.errors import UserError
+from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.emim import COST_VOLUMES
 from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
 from motion_vit.training.inputs.normalization import Normalization
@@ -87,7 +86,7 @@ class _Outcome:
     summaries: dict[str, Float[Array, ""]]
 
 
-def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh) -> TrainStep:
+def make_train_step(model: VideoModel, settings: StepSettings, sharding: TrainState, mesh: Mesh) -> TrainStep:
     """Compiles the training step.
 
     The step gives up its state's memory to the next state. If the loss or the gradient is not finite, the next state
@@ -173,7 +172,7 @@ def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding
 
 
 def _make_outcome(
-    model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh
+    model: VideoModel, settings: StepSettings, sharding: TrainState, mesh: Mesh
 ) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome]:
     """The forward and backward pass of one part of a batch."""
 
@@ -264,15 +263,9 @@ def _without_gradient(params: Tree, frozen: Tree) -> Tree:
     return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
 
 
-def _splitting_frames(model: nn.Module, mesh: Mesh) -> nn.Module:
+def _splitting_frames(model: VideoModel, mesh: Mesh) -> VideoModel:
     """The model as it runs on a mesh: one that keeps frames where they are, if they are split."""
-    if mesh.shape["frames"] == 1:
-        return model
-    if not hasattr(model, "frame_axis"):
-        raise UserError(
-            f"{type(model).__name__} cannot split frames over devices. Set the config field mesh.frames to 1."
-        )
-    return model.clone(frame_axis="frames")
+    return model if mesh.shape["frames"] == 1 else model.with_frames_split("frames")
 
 
 def _gathered(variables: Tree, mesh: Mesh) -> Tree:
@@ -280,7 +273,7 @@ def _gathered(variables: Tree, mesh: Mesh) -> Tree:
     return jax.lax.with_sharding_constraint(variables, meshes.replicated(mesh))
 
 
-def make_logits_function(model: nn.Module, normalization: Normalization, mesh: Mesh) -> LogitsFunction:
+def make_logits_function(model: VideoModel, normalization: Normalization, mesh: Mesh) -> LogitsFunction:
     """Compiles the evaluation of a model, when it is first called.
 
     Args:

@@ -16,6 +16,7 @@ from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_model import Backbone
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.patch_embedding import PatchEmbedding
 
@@ -23,18 +24,13 @@ EMBEDDING = Scope("patches/", "embedding.")
 HEAD_LAYER = Scope().layer("head", "classifier")
 
 
-class Patches(nn.Module):
+class Patches(Backbone):
     """Classifies by the mean of its patches."""
 
     num_classes: int = 5
     frames: int = 2
     image_size: int = 8
     width: int = 6
-
-    @property
-    def clip_shape(self):
-        """Frames, height, width and channels."""
-        return self.frames, self.image_size, self.image_size, 3
 
     @nn.compact
     def __call__(self, clips, train=False):

@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from small_network import register_small_network
 
 from motion_vit.errors import UserError
-from motion_vit.models import registry
 from motion_vit.training.ahead_of_time import gpu_topology, topology, tpu_topology
 from motion_vit.training.ahead_of_time import report as scaling_report
 from motion_vit.training.ahead_of_time.collectives import Collective
@@ -36,9 +35,8 @@ PARAMETERS = (8 * 8 * 3 + 1) * 128 + 2 * 128 + (128 + 1) * 10
 
 
 @pytest.fixture
-def config(monkeypatch: pytest.MonkeyPatch) -> ConfigDict:
+def config() -> ConfigDict:
     """A recipe of 16 clips a step, without data."""
-    monkeypatch.setattr(registry, "_PRESETS", dict(registry._PRESETS))
     register_small_network()
     config = default_config()
     config.model.name = "small"

@@ -1,0 +1,58 @@
+"""The options of backbones some of whose attention is a cost volume (EMIM), in one group."""
+
+from typing import Any
+
+from motion_vit.models.option import option
+from motion_vit.models.option_checks import below_one, outside_choices, unknown_implementations, window_without_centre
+from motion_vit.models.video_model import Backbone
+from motion_vit.modules.emim import Emim, Neighbours
+from motion_vit.ops import cost_volume
+from motion_vit.ops.cost_volume import MotionInput
+
+
+class CostVolumeBackbone(Backbone):
+    """A backbone that may have EMIM, arXiv 2510.18705; which of its attention is one, `cost_volume_stages` says.
+
+    Attributes:
+      window: side of the EMIM neighbourhood in tokens, odd.
+      motion_branch: whether EMIM has its motion branch (ablation).
+      position_bias: whether EMIM has its displacement bias (ablation).
+      motion_input: what the motion branch reads: "affinity" or its "softmax" (ablation).
+      frame_offset: frames between query and key frame of EMIM: 1, or 2 (ablation).
+      neighbours: "next" or "both" neighbouring frames in EMIM (ablation).
+      cost_volume_implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
+    """
+
+    window: int = option(7, largest=255)
+    motion_branch: bool = True
+    position_bias: bool = True
+    motion_input: MotionInput = "affinity"
+    frame_offset: int = 1
+    neighbours: Neighbours = "next"
+    cost_volume_implementation: str | None = option(None, effect="implementation")
+
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options of the group and with those of all backbones."""
+        problems = outside_choices(self, {"motion_input": MotionInput, "neighbours": Neighbours})
+        problems += unknown_implementations(self, {"cost_volume_implementation": cost_volume.IMPLEMENTATIONS})
+        problems += window_without_centre(self.window) + below_one(self, ("frame_offset",))
+        return problems + super().option_problems()
+
+
+def make_emim(model: CostVolumeBackbone, **layer: Any) -> Emim:
+    """Makes an EMIM layer of a backbone's options.
+
+    Args:
+      model: the backbone.
+      **layer: the other fields of `motion_vit.modules.emim.Emim`.
+    """
+    return Emim(
+        window=model.window,
+        motion_branch=model.motion_branch,
+        position_bias=model.position_bias,
+        motion_input=model.motion_input,
+        frame_offset=model.frame_offset,
+        neighbours=model.neighbours,
+        implementation=model.cost_volume_implementation,
+        **layer,
+    )

@@ -1,0 +1,204 @@
+"""The contract of a model: what training, evaluation, drawing and export ask of it, and what they do without an answer.
+
+A new backbone derives from `Backbone` and defines `__call__`. Whatever else it can do, such as losing frames to several
+devices or showing where its tokens lie, it says by overriding a method; the others keep their defaults. No part of the
+library asks what class a model is of.
+"""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from motion_vit.errors import UserError
+from motion_vit.models.option import option
+from motion_vit.models.option_checks import below_one, no_computation_dtype
+from motion_vit.models.token_layout import TokenLayout
+
+_LARGEST_SIDE = 16384
+
+
+class VideoModel(nn.Module):
+    """Whatever classifies clips: a backbone, or an input adapter before one.
+
+    Attributes:
+      input_adapter: the value of the option `input_adapter` that makes such a model; "none" for a backbone.
+      inner_prefix: what the names of the inner model's parameters and intermediates start with; "" for a backbone.
+      extra_frames: frames of a clip more than the inner model sees.
+    """
+
+    input_adapter: ClassVar[str] = "none"
+    inner_prefix: ClassVar[str] = ""
+    extra_frames: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        """Checks the options, so that a mistake is named before anything is built."""
+        super().__post_init__()
+        if problems := self.option_problems():
+            raise ValueError("; ".join(problems))
+
+    def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
+        """Classifies clips; every model defines it.
+
+        Args:
+          clips: normalised clips.
+          train: whether layers behave as in training. The collection `batch_stats` must then be mutable, and the RNG
+            `dropout` given where something is dropped.
+
+        Returns:
+          Logits in float32. Intermediates go through `motion_vit.models.intermediates.name_output`.
+
+        Raises:
+          ValueError: clips that the model cannot take; see `motion_vit.models.option_checks.check_clips`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__(clips, train=False)")
+
+    @property
+    def num_classes(self) -> int:
+        """Classes to tell apart; every model has it, `Backbone` as an option."""
+        raise NotImplementedError
+
+    @property
+    def frames(self) -> int:
+        """Frames that the inner model sees of a clip; every model has it, `Backbone` as an option."""
+        raise NotImplementedError
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels of its clips; every model has it, `Backbone` as an option."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """Dtype of the computation; every model has it, `Backbone` as an option."""
+        raise NotImplementedError
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """Frames, height, width and channels of the clips it is meant for."""
+        return self.frames + self.extra_frames, self.image_size, self.image_size, 3
+
+    @property
+    def inner(self) -> "VideoModel":
+        """The backbone: the model itself, or the one behind an input adapter."""
+        return self
+
+    @property
+    def classifier(self) -> str:
+        """Path of the linear layer that makes the logits, whose `kernel` is `[features, classes]`; parts joined by "/".
+
+        Fine-tuning starts it anew for other classes, class activation maps read it.
+        """
+        return "head"
+
+    @property
+    def frame_offset(self) -> int:
+        """Frames of tokens from the first to the second frame of the pairs of its cost volumes.
+
+        Of no meaning where `cost_volume_stages` names none.
+        """
+        return 1
+
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options, before anything is built; see `motion_vit.models.option_checks`.
+
+        Returns:
+          For each mistake a sentence that says what was given and what was expected; [] by default.
+        """
+        return []
+
+    def layer_patterns(self) -> tuple[str, ...]:
+        """Names the layers from input to output, for learning rates that decay from layer to layer.
+
+        Returns:
+          For each layer a regular expression that matches the paths of its parameters as a whole, parts joined by "/".
+          By default (), with which a recipe cannot set `optimizer.layer_decay`.
+        """
+        return ()
+
+    def frozen_patterns(self) -> tuple[str, ...]:
+        """Names the parameters that training leaves as they are.
+
+        Returns:
+          Regular expressions, each of which matches the paths of some parameters as a whole, as in `layer_patterns`;
+          () by default.
+        """
+        return ()
+
+    def cost_volume_stages(self) -> tuple[str, ...]:
+        """Names what has cost volumes, whose motion can be drawn and taught by losses.
+
+        Returns:
+          What the names of their intermediates start with; () by default.
+        """
+        return ()
+
+    def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
+        """Says where in a clip the tokens of an intermediate lie, which is what drawing needs.
+
+        Args:
+          name: a name of `motion_vit.models.intermediates`; those that start with a block are of the block's tokens.
+          clip_shape: frames, height, width and channels of the clips.
+
+        Returns:
+          The layout.
+
+        Raises:
+          UserError: the intermediate has no place, or the model does not say where its tokens lie.
+        """
+        raise UserError(
+            f"where the tokens of a {type(self).__name__} lie is not known. Define its method token_layout; see "
+            "motion_vit.models.video_model.VideoModel."
+        )
+
+    def activation_layer(self) -> str:
+        """Names the intermediate whose average the classifier reads, which class activation maps are made of.
+
+        Returns:
+          A name of `motion_vit.models.intermediates`.
+
+        Raises:
+          UserError: there is none.
+        """
+        raise UserError(
+            f"a {type(self).__name__} has no class activation map: it names no layer whose average over patches the "
+            "classifier reads. Ask for Grad-CAM of one of its blocks, or define its method activation_layer"
+        )
+
+    def with_frames_split(self, axis: str) -> "VideoModel":
+        """Makes the model split the frames of its activations over devices.
+
+        Args:
+          axis: an axis of the mesh.
+
+        Returns:
+          A model of the same parameters, to be run under `jax.set_mesh`.
+
+        Raises:
+          UserError: the model cannot split frames.
+        """
+        raise UserError(
+            f"{type(self).__name__} cannot split frames over devices. Set the config field mesh.frames to 1."
+        )
+
+
+class Backbone(VideoModel):
+    """A model whose fields are options: all that is registered by name derives from it.
+
+    Attributes:
+      num_classes: classes to tell apart.
+      frames: frames of the clips it is meant for.
+      image_size: height and width in pixels of the clips it is meant for.
+      dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
+    """
+
+    num_classes: int = option(400, effect="classes")
+    frames: int = option(8, recipe_field="data.frames", largest=_LARGEST_SIDE)
+    image_size: int = option(224, recipe_field="data.size", largest=_LARGEST_SIDE)
+    dtype: DTypeLike = option(jnp.float32, effect="precision")
+
+    def option_problems(self) -> list[str]:
+        """Finds what is wrong with the options that all backbones have; a backbone adds its own to them."""
+        return below_one(self, ("num_classes", "frames", "image_size")) + no_computation_dtype(self.dtype)

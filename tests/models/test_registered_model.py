@@ -1,0 +1,251 @@
+"""A model of another package, that of docs/extending/model.md, does all that the library's own models do."""
+
+import dataclasses
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from exported import COMMAND
+from extending_pages import ROOT, write_page_files
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+import motion_vit
+from motion_vit import UserError
+from motion_vit.data.embedded.dataset import render_dataset
+from motion_vit.interop.exporting.export import export_model
+from motion_vit.models.inspection import inspect_model
+from motion_vit.models.registry import create_model, list_models, register_model
+from motion_vit.models.video_model import Backbone
+from motion_vit.modules.motion_module import register_motion_module
+from motion_vit.training.checkpoints.load_trained import load_trained
+from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weights_folder import write_weights_folder
+from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.loop.loop import train
+from motion_vit.training.recipe.config import default_config
+from motion_vit.visualization.visualize import visualize
+
+Lists = dict[str, pathlib.Path]
+
+OPTIONS = {"width": 8, "patch_size": 8}
+
+
+class Minimal(Backbone):
+    """The least that a model is: no method of the contract but the one that every model defines."""
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+        return nn.Dense(self.num_classes, name="head")(clips.mean(axis=(1, 2, 3)))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    """The folder in which the page's package is installed."""
+    root = tmp_path_factory.mktemp("installed")
+    write_page_files("model", root)
+    sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    yield root
+    sys.path.remove(str(root))
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Lists:
+    """Rendered videos: train and validation."""
+    folder = tmp_path_factory.mktemp("videos")
+    return render_dataset(
+        folder, splits={"train": 16, "validation": 8}, size=16, frames=(4, 6), workers=1, progress=False
+    )
+
+
+def recipe(lists: Lists, **options: Any) -> ConfigDict:
+    """Two steps of the page's model."""
+    config = default_config()
+    config.model.name = "two_stream"
+    config.model.options = {**OPTIONS, **options}
+    config.data.train, config.data.validation = str(lists["train"]), str(lists["validation"])
+    config.data.frames, config.data.size, config.data.workers = 4, 16, 0
+    config.batch_size = config.evaluation.batch_size = 8
+    config.epochs, config.optimizer.warmup_epochs = 1.0, 0.0
+    config.optimizer.layer_decay = 0.5
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(installed: pathlib.Path, lists: Lists, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A run of the page's model, which was found by its entry point."""
+    workdir = tmp_path_factory.mktemp("run")
+    with jax.numpy_dtype_promotion("standard"):
+        train(recipe(lists), workdir, devices=jax.devices()[:1])
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def trained(run: pathlib.Path) -> TrainedModel:
+    return load_trained(run)
+
+
+def test_it_is_listed_and_inspected(installed: pathlib.Path) -> None:
+    assert list_models()["two_stream"] == "patch features and their changes, averaged"
+    table = inspect_model("two_stream", OPTIONS)
+    assert "patches" in table
+    assert f"{8 * 8 * 3 * 8 + 8 + 2 * 8:,}" in table
+
+
+def test_it_is_trained_evaluated_and_saved(
+    run: pathlib.Path, trained: TrainedModel, lists: Lists, tmp_path: pathlib.Path
+) -> None:
+    assert trained.step == 2
+    assert evaluate_checkpoint(run, lists["validation"]).clips == 1
+    write_weights_folder(tmp_path, trained)
+    again = load_trained(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, again.variables, trained.variables)
+    assert again.model == trained.model
+
+
+def test_it_starts_from_its_own_weights_with_other_classes_and_behind_motion_prompts(
+    run: pathlib.Path, lists: Lists, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = recipe(lists, input_adapter="motion_prompt", dropout=0.1)
+    config.initial_weights = str(run)
+    with jax.numpy_dtype_promotion("standard"):
+        train(config, tmp_path, devices=jax.devices()[:1])
+    said = capsys.readouterr().out
+    assert "They go behind the motion prompt" in said
+    assert "dropout was" not in said  # of no concern to weights, as the class says
+    assert load_trained(tmp_path).model.clip_shape == (5, 16, 16, 3)
+
+
+def test_it_is_drawn(trained: TrainedModel, lists: Lists) -> None:
+    video = next(lists["validation"].parent.rglob("*.mp4"))
+    seen = visualize(trained, video, what=["cam", "grad-cam"])
+    assert {(one.title, one.grid.rows, one.grid.columns) for one in seen.maps} == {
+        ("Class activation", 2, 2),
+        ("Grad-CAM", 2, 2),
+    }
+
+
+def test_it_is_exported_as_a_program(trained: TrainedModel, tmp_path: pathlib.Path) -> None:
+    export_model(trained, "stablehlo", tmp_path / "program")
+    assert (tmp_path / "program" / "config.json").is_file()
+
+
+@pytest.mark.parametrize("finds_package", [True, False])
+def test_another_process_finds_it_if_its_package_is_installed(
+    run: pathlib.Path, installed: pathlib.Path, lists: Lists, finds_package: bool
+) -> None:
+    video = next(lists["validation"].parent.rglob("*.mp4"))
+    path = os.pathsep.join([str(ROOT), *([str(installed)] if finds_package else [])])
+    process = subprocess.run(
+        [sys.executable, "-c", COMMAND, "predict", "--checkpoint", str(run), str(video)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finds_package:
+        assert process.returncode == 0, process.stderr
+        assert video.name in process.stdout
+    else:
+        assert process.returncode == 2
+        assert "unknown model 'two_stream'" in process.stderr
+        assert "entry point of the group motion_vit.plugins" in process.stderr
+
+
+def test_a_package_that_cannot_be_imported_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = tmp_path / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[motion_vit.plugins]\nmine = broken_plugin\n")
+    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('no such thing')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"plugin 'broken_plugin'.* RuntimeError: no such thing. Repair or uninstall"):
+        create_model("a_model_that_is_not_known")
+
+
+def test_a_definition_that_runs_twice_takes_the_place_of_the_first() -> None:
+    register_model("minimal", Minimal, {"num_classes": 3}, "the least")
+    register_model("minimal", Minimal, {"num_classes": 4}, "the least")
+    assert create_model("minimal").num_classes == 4
+
+
+def test_what_a_model_does_not_say_has_a_default_or_is_told_where_it_is_asked_for() -> None:
+    register_model("minimal", Minimal)
+    model = create_model("minimal", frames=4, image_size=32)
+    assert model.clip_shape == (4, 32, 32, 3)
+    assert model.layer_patterns() == model.frozen_patterns() == model.cost_volume_stages() == ()
+    with pytest.raises(UserError, match=r"tokens of a Minimal lie is not known. Define its method token_layout"):
+        model.token_layout("head_output", model.clip_shape)
+    with pytest.raises(UserError, match=r"a Minimal has no class activation map.* define its method activation_layer"):
+        model.activation_layer()
+    with pytest.raises(UserError, match=r"Minimal cannot split frames over devices. Set the config field mesh\.frames"):
+        model.with_frames_split("frames")
+
+
+class NoCall(Backbone):
+    """A model that classifies nothing."""
+
+
+class NoDefault(Minimal):
+    """A model with a field that is no option."""
+
+    width: list[int] = dataclasses.field(default_factory=list)
+
+
+class Prompted(Minimal):
+    """A model with an option of input adapters."""
+
+    pixel_mean: float = 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "model_class", "options", "message"),
+    [
+        ("uniformer_s", Minimal, {}, "there is a model 'uniformer_s' already"),
+        ("minimal", NoCall, {}, "there is a model 'minimal' already"),
+        ("recipe.py", Minimal, {}, "names are made of letters"),
+        (3, Minimal, {}, "names are made of letters"),
+        ("own", nn.Dense, {}, "must be a class that derives from motion_vit.models.video_model.Backbone"),
+        ("own", Minimal(), {}, "must be a class that derives from motion_vit.models.video_model.Backbone"),
+        ("own", NoCall, {}, "it must define __call__"),
+        ("own", NoDefault, {}, "its field 'width' must have a default"),
+        ("own", Prompted, {}, "its field 'pixel_mean' has the name of an option of input adapters"),
+        ("own", Minimal, {"widht": 3}, "unknown option 'widht' of model 'own'"),
+        ("own", Minimal, {"num_classes": 0}, "model 'own' cannot be built: num_classes is 0"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_the_reason(
+    name: Any, model_class: Any, options: dict[str, Any], message: str
+) -> None:
+    register_model("minimal", Minimal)
+    before = list_models()
+    with pytest.raises(UserError, match=message):
+        register_model(name, model_class, options)
+    assert list_models() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "factory", "message"),
+    [
+        ("m2a", nn.Dense, "there is a motion module 'm2a' already"),
+        ("none", nn.Dense, "there is a motion module 'none' already"),
+        ("", nn.Dense, "its name must be a text"),
+        ("own", 3, "must be a function or a class"),
+    ],
+)
+def test_what_is_no_motion_module_is_refused_with_the_reason(name: str, factory: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        register_motion_module(name, factory)
+
+
+def test_an_unknown_motion_module_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(UserError, match=r"motion_module is 'm2b', but must be one of none, m2a, .*tea.attention"):
+        motion_vit.create_model("resnet18_tiny", motion_module="m2b")
