@@ -1,4 +1,4 @@
-"""What a trained model sees in a video file."""
+"""Classifies video files with a trained model."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -24,15 +24,15 @@ class Prediction:
 
     Attributes:
       path: the video file.
-      classes: (label name, probability) pairs, the most probable first; () where logits are NaN or infinite, which say
-        of no class that it is more probable than another.
+      classes: (label name, probability) pairs, the most probable first; () where logits are NaN or infinite and cannot
+        be ranked.
     """
 
     path: str
     classes: tuple[tuple[str, float], ...]
 
     def to_dict(self) -> dict[str, object]:
-        """The prediction as JSON."""
+        """Returns the prediction for JSON."""
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
         return {"video": self.path, "predictions": ranking}
 
@@ -43,14 +43,14 @@ def predict(trained: TrainedModel, paths: Sequence[str], *, top: int = 5, mesh: 
     Args:
       trained: a checkpoint.
       paths: video files.
-      top: how many classes to name.
+      top: number of classes to name.
       mesh: devices that hold the variables.
 
     Yields:
       The prediction of each file. Probabilities are the softmax of the mean logits of its views.
 
     Raises:
-      VideoDecodeError: when a file's turn comes and it cannot be decoded.
+      VideoDecodeError: a file cannot be decoded; raised at its turn.
     """
     config = trained.config
     logits_of = logits_function(trained.model, normalization(config), mesh)
@@ -71,7 +71,7 @@ def ranked_classes(
     Args:
       logits: of one clip or video.
       label_names: name of each class.
-      top: how many classes to name.
+      top: number of classes to name.
 
     Returns:
       Names and probabilities, the most probable first; () where logits are NaN or infinite.

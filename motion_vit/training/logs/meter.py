@@ -1,4 +1,4 @@
-"""A run's numbers between two log lines: means of the metrics, throughput, waiting for data and memory."""
+"""Aggregates a run's numbers between two log lines: metrics, throughput, waiting for data and memory."""
 
 import time
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from motion_vit.training.logs.throughput import Throughput
 
 
 class Meter:
-    """Collects steps and sums them up.
+    """Collects the numbers of steps and aggregates them.
 
     Args:
-      throughput: what a clip costs, and the devices of all processes.
+      throughput: cost of a clip, and the devices of all processes.
       local_devices: devices of this process, whose memory is reported.
     """
 
@@ -24,17 +24,17 @@ class Meter:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets everything and starts the clock."""
+        """Resets everything and starts the clock."""
         self._start = time.perf_counter()
         self._metrics: list[dict[str, float]] = []
         self._clips = 0
         self._waited = 0.0
 
     def leave_out(self, seconds: float) -> None:
-        """Takes time that was spent on something else, such as evaluation, out of the pace.
+        """Excludes time spent on something else, such as evaluation, from the pace.
 
         Args:
-          seconds: how much, just now.
+          seconds: excluded time, just spent.
         """
         self._start += seconds
 
@@ -43,13 +43,13 @@ class Meter:
 
         Args:
           clips: clips in it, of all processes.
-          waited: seconds that the devices had nothing to do before this process's part of it came.
+          waited: seconds that the devices were idle before this process's part of it came.
         """
         self._clips += clips
         self._waited += waited
 
     def add_metrics(self, metrics: dict[str, float]) -> None:
-        """Takes the metrics of a step.
+        """Adds the metrics of a step.
 
         Args:
           metrics: of `train_step.make_train_step`.
@@ -57,13 +57,12 @@ class Meter:
         self._metrics.append(metrics)
 
     def summary(self) -> dict[str, float]:
-        """Sums up the steps since the last `restart`.
+        """Aggregates the steps since the last `restart`.
 
         Returns:
-          `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate` and
-          summaries of the model,
-          `seconds_per_step`, `waiting_for_data` (the share of the time that the devices waited), the rates of
-          `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
+          `loss` and `top1` as means over the examples that count, `grad_norm` as mean. The latest `learning_rate` and
+          summaries of the model. `seconds_per_step`, and `waiting_for_data` (the share of the time that the devices
+          waited). The rates of `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
         """
         seconds = max(time.perf_counter() - self._start, 1e-9)
         weights = np.array([metrics["weight"] for metrics in self._metrics])

@@ -1,4 +1,4 @@
-"""A trace of a few training steps, to see what the devices and the host do in them."""
+"""Traces a few training steps, to show the work of the devices and the host."""
 
 import contextlib
 import pathlib
@@ -24,8 +24,7 @@ class Profiler:
     Args:
       workdir: folder of the run; the trace goes to `profile/` in it.
       steps: numbers of the steps to trace, of `profiled_steps`; None to trace none.
-      settle: waits for the steps that the devices still work on, so that the trace has the work of its steps and no
-        other.
+      settle: waits for pending steps on the devices, so that the trace only holds its own steps.
       report: prints a line.
     """
 
@@ -39,7 +38,7 @@ class Profiler:
         self._traced: list[int] = []
 
     def __enter__(self) -> "Profiler":
-        """Says so if a trace is wanted and there is no step for it; tracing starts with its first step."""
+        """Reports if a trace is requested and no step is left for it; tracing starts with its first step."""
         if self._steps is not None and not self._steps:
             self._report("no profile: too few steps are left to trace one after compilation")
         return self
@@ -47,19 +46,19 @@ class Profiler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
     ) -> None:
-        """Ends a trace that the end of the run cuts short; it is kept."""
+        """Ends and keeps a trace that the end of the run cuts short."""
         if self._traced:
             self._stop()
 
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """Marks a step in the trace, and starts and ends the trace where it is time to.
+        """Marks a step in the trace; starts and ends the trace when due.
 
         Args:
           number: number of the step, from 1.
 
         Yields:
-          Nothing; the step is handed to the devices meanwhile.
+          Nothing; the caller dispatches the step meanwhile.
         """
         if self._steps is None or number not in self._steps:
             yield
@@ -91,7 +90,7 @@ class Profiler:
 
 
 def profiled_steps(done: int, last: int) -> range:
-    """Which steps of a call to trace: the first ones after warm-up, or the last ones of a call too short for that.
+    """Chooses the steps of a call to trace: the first ones after warm-up, or the last ones of a short call.
 
     Args:
       done: steps done before the call.

@@ -1,4 +1,4 @@
-"""What a recipe says about its data, in the terms of `motion_vit.data`."""
+"""Reads a recipe's data and clip options, in the terms of `motion_vit.data`."""
 
 from ml_collections import ConfigDict
 
@@ -9,7 +9,7 @@ from motion_vit.models.options import extra_frames
 
 
 def clip_options(config: ConfigDict) -> ClipOptions:
-    """How the recipe cuts clips out of videos and augments them on the host.
+    """Returns the clip options of a recipe: sampling, cropping and augmentation on the host.
 
     Args:
       config: the recipe.
@@ -48,7 +48,7 @@ def open_sources(config: ConfigDict) -> tuple[ClipSource, ClipSource | None]:
       The training clips, and the validation clips or None without any.
 
     Raises:
-      UserError: they are missing or malformed, or the validation clips have labels that the training clips do not.
+      UserError: they are missing or malformed, or the validation clips have labels that the training clips lack.
     """
     training = open_source(config.data.train, default_split="train")
     if not config.data.validation:

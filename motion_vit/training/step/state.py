@@ -1,4 +1,4 @@
-"""What a training step changes."""
+"""The state of training, which each step updates."""
 
 import dataclasses
 from typing import Any
@@ -35,14 +35,14 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What `model.apply` takes."""
+        """Returns the variables for `model.apply`."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def averaged_variables(self) -> dict[str, Any]:
-        """What `model.apply` takes, with the averages of the parameters.
+        """Returns the variables for `model.apply`, with the averages of the parameters.
 
-        BatchNorm's running statistics, which are averages already, are the same.
+        BatchNorm's running statistics are averages already and stay the same.
 
         Raises:
           UserError: the run keeps no averages.
@@ -55,15 +55,15 @@ class TrainState:
 
 
 def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int, int, int, int]) -> dict[str, Any]:
-    """Fresh variables of a model; also under `jax.eval_shape`, for their shapes alone.
+    """Initialises the variables of a model; under `jax.eval_shape`, returns their shapes alone.
 
     Args:
-      model: the model.
+      model: of `motion_vit.create_model`.
       key: random key of the initialisation.
       clip_shape: frames, height, width and channels of a clip.
 
     Returns:
-      `params` and `batch_stats`, the latter {} for a model without.
+      `params` and `batch_stats`, the latter {} for a model without any.
     """
     variables = model.init(key, jnp.zeros((1, *clip_shape), jnp.float32), train=False)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
@@ -72,12 +72,12 @@ def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
 ) -> TrainState:
-    """The state before the first step; also under `jax.eval_shape`.
+    """Makes the state before the first step; also under `jax.eval_shape`.
 
     Args:
       variables: of `initial_variables`.
-      optimizer: the optimizer.
-      key: what the steps draw from.
+      optimizer: initialises its moments from the parameters.
+      key: random key of all steps.
       averaged: whether averages of the parameters are kept; they start at the parameters.
 
     Returns:
