@@ -65,7 +65,7 @@ class Progress:
             sys.stdout.flush()
 
     def time_left(self) -> str | None:
-        """Returns the time that the remaining steps take at this pace, such as `12 min`; None before there is a pace."""
+        """Returns the time left at the present pace, such as `12 min`; None before there is a pace."""
         timed = self._done - self._timed_from
         if self._start is None or timed == 0:
             return None
