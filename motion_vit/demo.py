@@ -1,4 +1,4 @@
-"""The demo: from nothing to a trained model that is shown to look at motion, in one command."""
+"""The demo: renders data, trains a model and shows that it looks at motion, in one command."""
 
 import dataclasses
 import os
@@ -34,7 +34,7 @@ VISUALIZATION_FOLDER = "visualization"
 SPLITS: Mapping[str, int] = {"train": 4000, "validation": 400}
 """Videos that the demo renders: enough for its recipe, in half a minute on two cores."""
 
-# The control's name in the table, and what it tells.
+# The control's name in the table, and its meaning.
 _CONTROLS: Mapping[FrameOrder, str] = {
     "frozen": "every frame is the middle one: chance, if one frame says nothing",
     "shuffled": "frames in random order: at most 50 %, if only order tells mirror classes apart",
@@ -62,12 +62,12 @@ def run_demo(
 ) -> bool:
     """Renders, prepares, trains, evaluates with controls, predicts, draws, and prints a closing table.
 
-    An interrupted demo continues where it stopped when it is run again.
+    An interrupted demo continues when it is run again.
 
     Args:
-      workdir: folder of everything that it makes.
+      workdir: folder of all output.
       recipe: config file, or name of an installed recipe.
-      seed: of the videos, and of the training instead of the recipe's.
+      seed: of the videos, and of the training in place of the recipe's.
       splits: videos to render for `train` and `validation`.
       overrides: changes of the recipe, as for `load_config`.
 

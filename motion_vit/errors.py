@@ -1,11 +1,11 @@
-"""The error that a person's mistake raises, anywhere in the library, and what its message may suggest."""
+"""The error for a user's mistake, anywhere in the library, and suggestions for its message."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the library was given: a config, a list file, a video, a checkpoint.
+    """A mistake in an input of the library: a config, a list file, a video, a checkpoint.
 
     Its message says what was given, what was expected and what to do next. The command line prints the message alone,
     without a traceback, and exits with status 2.
@@ -13,11 +13,11 @@ class UserError(Exception):
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Asks whether a name that is close to an unknown one was meant.
+    """Suggests a known name that is close to an unknown one.
 
     Args:
       given: the unknown name.
-      known: the names that there are.
+      known: all valid names.
 
     Returns:
       A question that starts with a space, to end a message with; "" if no name is close.

@@ -1,4 +1,4 @@
-"""Trained models that are installed with the library: weights folders that `--checkpoint NAME` takes by name.
+"""Trained models that are installed with the library: weights folders for `--checkpoint NAME`.
 
 In: nothing.
 Out: files of weights folders.

@@ -1,6 +1,4 @@
-"""Attention among the patches of a clip, over time and then over space, for comparison with M2A's attention of
-frames.
-"""
+"""Attention among a clip's patches, over time and then over space, for comparison with M2A's attention of frames."""
 
 from collections.abc import Callable
 

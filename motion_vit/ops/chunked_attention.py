@@ -27,9 +27,9 @@ def chunked_attention(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     """Computes softmax attention with scale `d ** -0.5`, one head of one clip and some queries at a time.
 
     Args:
-      query: not yet scaled, `[b, n, heads, d]`.
-      key: `[b, m, heads, d]`.
-      value: `[b, m, heads, d]`.
+      query: not yet scaled.
+      key: of the tokens attended to.
+      value: of the tokens attended to.
 
     Returns:
       Output of the shape and dtype of `query`. Logits, weights and sums are float32 or better.

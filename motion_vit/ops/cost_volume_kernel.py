@@ -50,7 +50,7 @@ def cost_volume_attention_kernel(
       position_bias: bias of each displacement, or None.
       motion: weights of the motion branch, or None.
       window: side of the neighbourhood.
-      motion_input: "affinity" or "softmax".
+      motion_input: see `cost_volume_attention`.
 
     Returns:
       The sum of both branches, in the dtype of `query`.

@@ -37,9 +37,9 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
     """Computes softmax attention with scale `d ** -0.5`; the softmax is in float32.
 
     Args:
-      query: not yet scaled, `[b, n, heads, d]`.
-      key: `[b, m, heads, d]`.
-      value: `[b, m, heads, d]`.
+      query: not yet scaled.
+      key: of the tokens attended to.
+      value: of the tokens attended to.
       implementation: None chooses by platform, dtype and length, without "pallas". "xla" and "cudnn" are those of
         `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on NVIDIA GPUs). "chunked" works on one head and some
         queries at a time and recomputes the weights in the backward pass, so that the weights of a long clip are never

@@ -46,8 +46,8 @@ def global_attention_kernel(
 
     Args:
       query: queries, not yet scaled.
-      key: `[b, m, heads, d]`.
-      value: `[b, m, heads, d]`.
+      key: of the tokens attended to.
+      value: of the tokens attended to.
 
     Returns:
       Attention output, in the dtype of `query`.
@@ -108,9 +108,7 @@ def _form(queries: int, keys: int, heads: int, features: int, *, interpret: bool
 
 
 def _clip_bytes(form: _Form, dtype: DTypeLike) -> int:
-    """Counts the bytes of keys, values and their gradients, each twice as programs follow each other, and of the
-    sums.
-    """
+    """Counts the bytes of keys, values and their gradients, each twice as programs overlap, and of the sums."""
     channels = pl.cdiv(form.lanes, _LANES) * _LANES
     return form.keys * channels * (8 * jnp.dtype(dtype).itemsize + 2 * 4)
 

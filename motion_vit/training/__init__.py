@@ -1,4 +1,4 @@
-"""Batches to checkpoints: the recipe, the step, the loop, evaluation and prediction.
+"""Trains, evaluates and predicts: recipes, steps, the loop and checkpoints.
 
 In: a recipe.
 Out: trained models and their accuracy.

@@ -1,4 +1,4 @@
-"""What a model sees: attention, cost volumes, motion fields and class activation, brought back to the video.
+"""Shows attention, cost volumes, motion fields and class activation of a model in the places of the video.
 
 In: a trained model and a video.
 Out: pictures, animations and a page.

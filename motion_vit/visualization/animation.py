@@ -1,4 +1,4 @@
-"""Moving pictures of maps: a clip with a map over it, as GIF or MP4, with scale, unit and the name of the layer."""
+"""Animations of maps: a clip with a map over it, as GIF or MP4, with scale, unit and the name of the layer."""
 
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -39,14 +39,14 @@ def overlay_pictures(
     """Draws a map over every frame of a clip.
 
     Args:
-      clip: the frames.
-      layer_map: what to draw.
-      channel: which of its channels.
-      heading: the first words above the picture, such as the video's name.
-      point: whose track, or patch where it is its own attention, to draw.
+      clip: frames in the size of the drawing.
+      layer_map: a map with an entry for each frame or pair.
+      channel: number of the channel to draw.
+      heading: first words above the picture, such as the video's name.
+      point: point whose track is drawn, or whose patch is framed where the map is its attention.
 
     Yields:
-      RGB pictures of one even size, one for each frame. The frames that start no pair show the last one.
+      RGB pictures of one even size, one for each frame. Frames without a pair show the last one.
     """
     height, width = clip.view.video_size
     tall = min(1.5 * _INCHES, _INCHES * height / width)
@@ -87,7 +87,7 @@ def write_gif(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None
     Args:
       pictures: of one size.
       path: the file.
-      seconds: how long each picture is shown.
+      seconds: duration of each picture.
     """
     # One palette for all pictures, so that a colour of the scale is the same in all of them.
     together = Image.fromarray(np.concatenate(list(pictures)))
@@ -104,13 +104,13 @@ def write_mp4(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None
     Args:
       pictures: of one even size.
       path: the file, ending in `.mp4`.
-      seconds: how long each picture is shown.
+      seconds: duration of each picture.
     """
     write_video(path, np.repeat(np.stack(pictures), max(1, round(_FPS * seconds)), axis=0), fps=_FPS)
 
 
 def _draw_over(axes: Axes, layer_map: MotionMap | ScalarMap, channel: int, frame: int, point: Point | None) -> None:
-    """Draws what belongs to a frame of the clip over it."""
+    """Draws a map's entry for a frame of the clip over it."""
     token_frame = layer_map.grid.token_frames[frame]
     if isinstance(layer_map, ScalarMap):
         draw_scalar(axes, layer_map, channel, min(token_frame, layer_map.values.shape[1] - 1))

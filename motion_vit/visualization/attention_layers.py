@@ -1,4 +1,4 @@
-"""Recorded attention, gates and prompts as maps to draw."""
+"""Converts recorded attention, gates and prompts to maps for drawing."""
 
 import dataclasses
 import functools
@@ -38,15 +38,15 @@ _WITHIN_SCALE = 0.99
 def attention_layers(
     subject: Subject, recorded: ClipRecording, point: tuple[float, float] | None = None
 ) -> list[LayerMap]:
-    """Global attention, attention over time, gates and attention of frames, and prompts.
+    """Makes maps of global attention, attention over time, gates, attention of frames, and prompts.
 
     Args:
       subject: model and clip.
-      recorded: what was recorded of them.
-      point: (y, x) of the patch whose attention is shown, that of the first frame; None for none.
+      recorded: intermediates of the clip.
+      point: (y, x) of the patch in the first frame whose attention is shown; None for none.
 
     Returns:
-      Maps, those of small layers with the attention of every patch.
+      Maps; for small layers also the attention of every patch.
     """
     maps: list[LayerMap] = []
     for stage, layers in global_layers(list(recorded.maps)).items():
@@ -59,7 +59,7 @@ def attention_layers(
 def _global_attention(
     subject: Subject, found: Mapping[str, np.ndarray], stage: str, layers: list[str], point: tuple[float, float] | None
 ) -> list[LayerMap]:
-    """What the layers of a stage attend to: in the mean or of the class token, of a patch, and all layers together."""
+    """Makes maps of a stage's attention: the mean or the class token's, a patch's, and the rollout."""
     first = f"{layers[0]}/query"
     grid = token_grid(subject.model, first, subject.view)
     class_tokens = subject.model.token_layout(first, subject.inputs.shape[1:]).class_tokens
@@ -97,7 +97,7 @@ _rollout = jax.jit(rollout_from)
 
 
 def _frame_maps(subject: Subject, name: str, values: np.ndarray) -> list[LayerMap]:
-    """Attention over time, gates, attention of frames and prompts."""
+    """Makes maps of attention over time, gates, attention of frames, and prompts."""
     make_grid = functools.partial(token_grid, subject.model, view=subject.view)
     layer = name.rsplit("/", 1)[0]
     if name.endswith("/temporal_attention/attention_weights"):
@@ -121,7 +121,7 @@ def _scalar(
     channels: tuple[str, ...] | None = None,
     unit: str = "attention; 1 is an equal share",
 ) -> ScalarMap:
-    """A map of attention; of several heads their mean comes first."""
+    """Makes a map of attention; the mean of several heads comes first."""
     if channels is None:
         channels = ("mean of heads", *(f"head {head + 1}" for head in range(len(values))))
         values = np.concatenate([values.mean(axis=0, keepdims=True), values])

@@ -1,8 +1,8 @@
-"""Maps of attention: what one token attends to, and what the layers together lead to (attention rollout).
+"""Maps of attention: from one token, and through all layers together (attention rollout).
 
-The weights of all tokens with all tokens are quadratic in the length of a clip. What is here as a transform of
-`motion_vit.visualization.recording.record` makes the rows that are asked for out of `query` and `key`, and never holds
-all of them.
+The weights of all pairs of tokens are quadratic in the length of a clip. The functions here that are transforms of
+`motion_vit.visualization.recording.record` compute the requested rows from `query` and `key`, and never hold all
+weights.
 
 Source of the rollout: Abnar and Zuidema, "Quantifying attention flow in transformers" (arXiv 2005.00928).
 """
@@ -32,12 +32,12 @@ _CHUNK_QUERIES = 196
 
 
 class AttentionMaps(NamedTuple):
-    """What is attended to.
+    """Attention of a stage's layers, and their rollout.
 
     Attributes:
       layers: for each layer its path in the model and maps `[b, heads, t, h, w]` over the patches. Weights of a
-        sequence have a sum of 1, what the class token has included.
-      rollout: `[b, t, h, w]`: what all of these layers lead to; see `rollout`.
+        sequence sum to 1, including that of the class token.
+      rollout: `[b, t, h, w]`: attention through all of these layers; see `rollout`.
     """
 
     layers: dict[str, Maps]
@@ -53,25 +53,25 @@ def record_attention(
     *,
     residual: float = 0.5,
 ) -> AttentionMaps:
-    """Global attention of one stage of a model, of one patch or in the mean, in memory linear in the tokens.
+    """Records the global attention of one stage, of one patch or as a mean, in memory linear in the tokens.
 
-    Of a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only") it is that attention;
-    a patch then is that of its row and column in every frame.
+    For a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only"), it is that
+    attention; a patch then means its row and column in every frame.
 
     Args:
       model: a UniFormer or a TimeSformer, also behind motion prompts.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       stage: a stage of `global_layers`, such as "stage3", or "blocks".
-      patch: frame, row and column of the token that attends. None for the class token or, of a UniFormer, the mean of
-        all tokens, which is how much each token is attended to.
+      patch: frame, row and column of the attending token. None for the class token or, in a UniFormer, the mean over
+        all tokens, which shows how much each token is attended to.
       residual: see `rollout`.
 
     Returns:
-      The maps.
+      Maps of each layer, and the rollout.
 
     Raises:
-      UserError: no such stage, or one without global attention; no such patch.
+      UserError: there is no such stage or patch, or the stage has no global attention.
     """
     stages = global_layers(list(recording.names(model, clips.shape[1:])))
     if stage not in stages:
@@ -98,12 +98,12 @@ def record_attention(
 
 
 def start_weights(patches: int, class_tokens: int, patch: int | None = None) -> Float[Array, " n"]:
-    """The weight of each token of a sequence, where one attends, or where an average is wanted.
+    """Makes the initial weights of tokens: one attending token, or an average.
 
     Args:
-      patches: tokens that are patches.
-      class_tokens: tokens before them, 0 or 1.
-      patch: number of the patch that attends; None for the class token, or for all patches alike without one.
+      patches: number of tokens that are patches.
+      class_tokens: number of tokens before them, 0 or 1.
+      patch: number of the attending patch; None for the class token, or without one for all patches equally.
 
     Returns:
       Weights with a sum of 1.
@@ -119,7 +119,7 @@ def start_weights(patches: int, class_tokens: int, patch: int | None = None) -> 
 
 
 def _attention_from(start: Float[Array, " n"], residual: Array, maps: dict[str, Array]) -> dict[str, Array]:
-    """Each layer's attention from a row of weights, and the rollout of it through all of them."""
+    """Computes each layer's attention from a row of weights, and the rollout through all layers."""
     layers = [name.removesuffix("/query") for name in maps if name.endswith("/query")]
     queries, keys = ([maps[f"{layer}/{part}"] for layer in layers] for part in ("query", "key"))
     row = jnp.broadcast_to(start, (queries[0].shape[0], len(start)))
@@ -128,9 +128,9 @@ def _attention_from(start: Float[Array, " n"], residual: Array, maps: dict[str, 
 
 
 def rollout(weights: Sequence[Weights], residual: float = 0.5) -> Float[Array, "b q k"]:
-    """How much of each token of the first layer is in each token of the last, by attention and residuals alone.
+    """Computes the share of each first-layer token in each last-layer token, by attention and residuals alone.
 
-    Of each layer it takes the mean over the heads, and of a token's own residual a fixed share.
+    It uses the mean of each layer over its heads, and a fixed share for a token's own residual.
 
     Args:
       weights: attention weights of the layers in order, all of the same tokens.
@@ -140,7 +140,7 @@ def rollout(weights: Sequence[Weights], residual: float = 0.5) -> Float[Array, "
       Weights with a sum of 1 over the tokens `k` of the first layer.
 
     Raises:
-      UserError: layers of different tokens, as of two stages.
+      UserError: the layers have different tokens, as those of two stages.
     """
     _check_layers([layer.shape[-1] for layer in weights])
     identity = jnp.eye(weights[0].shape[-1], dtype=jnp.float32)[None]
@@ -154,12 +154,12 @@ def rollout(weights: Sequence[Weights], residual: float = 0.5) -> Float[Array, "
 def rollout_from(
     start: Float[Array, "b n"], queries: Sequence[Vectors], keys: Sequence[Vectors], residual: float | Array = 0.5
 ) -> Float[Array, "b n"]:
-    """A mean of rows of `rollout`, without holding the weights of any layer: from the last layer back to the first.
+    """Computes a weighted mean of rows of `rollout`, from the last layer back, without holding any layer's weights.
 
     Args:
-      start: weight of each token of the last layer: one for a chosen token, or equal ones for what an average sees.
-      queries: of the layers in order, the intermediates `query`.
-      keys: of the same layers, the intermediates `key`.
+      start: weight of each token of the last layer: one for a chosen token, or equal weights for an average.
+      queries: intermediates `query` of the layers, in order.
+      keys: intermediates `key` of the same layers.
       residual: share of the residual connection, from 0 to 1. With 0 and a single layer it is the mean over the heads
         of that layer's attention.
 
@@ -167,7 +167,7 @@ def rollout_from(
       Weights of the tokens of the first layer, with the sum of `start`.
 
     Raises:
-      UserError: layers of different tokens, as of two stages.
+      UserError: the layers have different tokens, as those of two stages.
     """
     _check_layers([layer.shape[1] for layer in queries])
     row = start
@@ -177,15 +177,15 @@ def rollout_from(
 
 
 def attended_by(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float[Array, "b heads n"]:
-    """What weighted tokens attend to, without holding the attention weights: a few rows of those at a time.
+    """Computes the attention of weighted tokens, some rows at a time, without holding all weights.
 
     Args:
       row: weight of each token.
       query: the intermediate `query` of a layer.
-      key: its `key`.
+      key: the intermediate `key` of the same layer.
 
     Returns:
-      For each head the rows of its attention, weighted and added up; their sum is that of `row`.
+      For each head, the weighted sum of the rows of its attention; it sums to the sum of `row`.
     """
     batch, tokens, heads = query.shape[:3]
     chunks = -(-tokens // _CHUNK_QUERIES)
@@ -204,22 +204,22 @@ def attended_by(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float
 
 
 def attention_row(query: Vectors, key: Vectors, token: int | Array) -> Float[Array, "b heads n"]:
-    """What one token attends to.
+    """Computes the attention of one token.
 
     Args:
       query: the intermediate `query` of a layer.
-      key: its `key`.
+      key: the intermediate `key` of the same layer.
       token: number of the token; 0 is the class token of a TimeSformer.
 
     Returns:
-      For each head weights with a sum of 1.
+      Weights that sum to 1, for each head.
     """
     chosen = lax.dynamic_slice_in_dim(query, token, 1, axis=1)
     return global_attention.attention_weights(chosen, key)[:, :, 0]
 
 
 def _token_number(grid: tuple[int, int, int], patch: tuple[int, int, int]) -> int:
-    """The number of a patch among those of a clip."""
+    """Returns the number of a patch among those of a clip."""
     if not all(0 <= index < count for index, count in zip(patch, grid, strict=True)):
         raise UserError(f"the layer has {grid} frames, rows and columns of patches, counted from 0; given {patch}")
     frame, row, column = patch
@@ -227,15 +227,15 @@ def _token_number(grid: tuple[int, int, int], patch: tuple[int, int, int]) -> in
 
 
 def attention_of_patch(weights: Weights, grid: TokenGrid, patch: tuple[int, int, int]) -> Float[Array, "b heads t h w"]:
-    """What a patch attends to, as maps over the frames.
+    """Arranges a patch's attention as maps over the frames.
 
     Args:
       weights: attention of all tokens with all tokens, `[b, heads, n, n]`, with or without a class token.
-      grid: the grid of the tokens.
-      patch: frame, row and column of the token.
+      grid: places of the tokens.
+      patch: frame, row and column of the attending token.
 
     Returns:
-      Maps over the tokens; with a class token they have a sum below 1.
+      Maps over the tokens; with a class token they sum to less than 1.
     """
     class_tokens = weights.shape[-1] - grid.frames * grid.rows * grid.columns
     row = weights[:, :, class_tokens + _token_number(_shape(grid), patch)]
@@ -243,12 +243,12 @@ def attention_of_patch(weights: Weights, grid: TokenGrid, patch: tuple[int, int,
 
 
 def spatial_attention(weights: Weights, grid: TokenGrid, patch: tuple[int, int] | None = None) -> Array:
-    """The attention within frames of a TimeSformer ("divided_space_time" or "space_only").
+    """Arranges the attention within frames of a TimeSformer ("divided_space_time" or "space_only") as maps.
 
     Args:
       weights: the intermediate `blocks/block{i}/attention/attention_weights`, `[b * t, heads, 1 + h * w, 1 + h * w]`.
-      grid: the grid of the tokens.
-      patch: row and column of the patch that attends, or None for the class token.
+      grid: places of the tokens.
+      patch: row and column of the attending patch, or None for the class token.
 
     Returns:
       Maps `[b, heads, t, h, w]` over the patches of each frame.
@@ -259,42 +259,42 @@ def spatial_attention(weights: Weights, grid: TokenGrid, patch: tuple[int, int] 
 
 
 def temporal_attention(weights: Weights, grid: TokenGrid, patch: tuple[int, int]) -> Float[Array, "b heads t t"]:
-    """The attention over time of a TimeSformer, of one patch to the same patch in all frames.
+    """Selects the attention over time of a TimeSformer, of one patch to the same patch in all frames.
 
     Args:
       weights: the intermediate `blocks/block{i}/temporal_attention/attention_weights`, `[b * h * w, heads, t, t]`.
-      grid: the grid of the tokens.
+      grid: places of the tokens.
       patch: row and column of the patch.
 
     Returns:
-      For each head the weights of every frame (column) for each frame (row).
+      For each head, the weights of every frame (column) for each frame (row).
     """
     number = _token_number(_shape(grid), (0, *patch))
     return weights.reshape(-1, grid.rows * grid.columns, *weights.shape[1:])[:, number]
 
 
 def received_over_time(weights: Weights, grid: TokenGrid) -> Float[Array, "b heads t h w"]:
-    """How much each patch is attended to, in the mean over the frames that attend: when something happens where.
+    """Averages the attention that each patch receives over time: shows where and when something happens.
 
     Args:
       weights: as for `temporal_attention`.
-      grid: the grid of the tokens.
+      grid: places of the tokens.
 
     Returns:
-      Maps; 1 / t everywhere where all frames count alike.
+      Maps; 1 / t everywhere if all frames count alike.
     """
     received = jnp.mean(weights, axis=2).reshape(-1, grid.rows, grid.columns, *weights.shape[1:3])
     return jnp.moveaxis(received, (1, 2), (3, 4))
 
 
 def global_layers(names: Sequence[str]) -> dict[str, list[str]]:
-    """The layers of attention of all tokens with all tokens, by the stage whose tokens they share.
+    """Groups the layers of global attention by the stage whose tokens they share.
 
     Args:
-      names: names of intermediates, as of `recording.names`.
+      names: intermediates, as from `recording.names`.
 
     Returns:
-      Stage, such as "stage3" or "blocks" -> the paths of its layers, which `/query` and `/key` end, in order.
+      Stage, such as "stage3" or "blocks" -> paths of its layers, the names before `/query` and `/key`, in order.
     """
     stages: dict[str, list[str]] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Where a class is seen: class activation maps (CAM), and their generalisation by gradients to any layer (Grad-CAM).
+"""Class activation maps (CAM), and their generalisation by gradients to any layer (Grad-CAM).
 
 Sources: Zhou et al., "Learning deep features for discriminative localization" (arXiv 1512.04150); Selvaraju et al.,
 "Grad-CAM" (arXiv 1610.02391). The figures of EMIM (arXiv 2510.18705) are CAMs of the last stage.
@@ -27,10 +27,10 @@ def class_number(label_names: Sequence[str], name: str) -> int:
 
     Args:
       label_names: the names of the classes, in the order of the logits.
-      name: the name; a number is taken as such where no class is called so.
+      name: the name; a number is taken as a class number if no class has that name.
 
     Returns:
-      Its number.
+      The class number.
 
     Raises:
       UserError: there is no such class.
@@ -47,14 +47,14 @@ def class_number(label_names: Sequence[str], name: str) -> int:
 
 
 def class_numbers(label_names: Sequence[str], text: str) -> tuple[int, ...]:
-    """Reads names of classes that are separated by commas, which may be part of a name too.
+    """Parses comma-separated class names, which may contain commas.
 
     Args:
       label_names: the names of the classes, in the order of the logits.
       text: a name, or several; see `class_number`.
 
     Returns:
-      Their numbers, in order.
+      Class numbers, in order.
 
     Raises:
       UserError: there is no such class.
@@ -74,16 +74,16 @@ def class_numbers(label_names: Sequence[str], text: str) -> tuple[int, ...]:
 def classifier_weights(
     model: VideoModel, variables: Mapping[str, Any], class_index: int | Array, minus: int | None = None
 ) -> Float[Array, " c"]:
-    """What the classifier multiplies features by to get a logit, or the difference of two.
+    """Returns the classifier's weights of a logit, or of the difference of two.
 
     Args:
       model: a model of `motion_vit.create_model`.
-      variables: its variables.
-      class_index: the class.
+      variables: `params` and `batch_stats` of the model.
+      class_index: number of the class.
       minus: another class, whose weights are subtracted.
 
     Returns:
-      A weight for each channel.
+      One weight per channel.
     """
     params = traverse_util.flatten_dict(dict(variables["params"]), sep="/")
     kernel = jnp.asarray(params[f"{model.classifier}/kernel"], jnp.float32)
@@ -98,22 +98,22 @@ def class_activation_map(
     *,
     minus: int | None = None,
 ) -> Maps:
-    """Each place's share in a logit: its features times the classifier's weights of the class.
+    """Computes each position's share in a logit: its features times the classifier's weights of the class.
 
     The mean of a map over places, plus the classifier's bias, is the logit.
 
     Args:
       model: a model that has an `activation_layer`, such as a UniFormer or a ResNet.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
-      class_index: the class.
-      minus: another class, for where there is more of the one than of the other.
+      class_index: number of the class.
+      minus: another class, whose map is subtracted.
 
     Returns:
       Maps over the tokens of `model.activation_layer()`, positive and negative, in the unit of logits.
 
     Raises:
-      UserError: the model has no such map, or no such class.
+      UserError: the model has no such map, or there is no such class.
     """
     layer = model.activation_layer()
     _check_classes(model, class_index, minus)
@@ -132,25 +132,25 @@ def grad_cam(
     minus: int | None = None,
     positive: bool = True,
 ) -> Maps:
-    """The features of any stage or block, each channel weighted by its mean effect on a logit.
+    """Weights the features of any stage or block by each channel's mean effect on a logit.
 
-    With the gradient `g` of a clip's logit and the features `x` of the layer, `sum_c mean(g[..., c]) * x[..., c]`, the
-    mean being over frames, rows and columns.
+    With the gradient `g` of a clip's logit and the features `x` of the layer, it is `sum_c mean(g[..., c]) * x[...,
+    c]`, the mean being over frames, rows and columns.
 
     Args:
       model: a model of `motion_vit.create_model`.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       layer: an intermediate that ends in `_output` and is made of patches.
-      class_index: the class.
+      class_index: number of the class.
       minus: another class, whose logit is subtracted.
-      positive: whether what speaks against the class is set to 0, as published.
+      positive: whether negative evidence is set to 0, as published.
 
     Returns:
       Maps over the tokens of the layer; a class token is left out.
 
     Raises:
-      UserError: no such layer or class, or a layer whose patches the classifier does not read.
+      UserError: there is no such layer or class, or the classifier does not read the layer's patches.
     """
     known = recording.names(model, clips.shape[1:])
     (layer,) = _one_layer(recording.choose(list(known), [layer]))
@@ -175,7 +175,7 @@ def grad_cam(
 def _features_and_gradient(
     model: VideoModel, layer: str, variables: Mapping[str, Any], clips: Array, signs: Float[Array, " classes"]
 ) -> tuple[Array, Array]:
-    """The features of a layer and the gradient of a weighted sum of logits with respect to them."""
+    """Returns a layer's features and the gradient of a weighted sum of logits with respect to them."""
     _, shapes = jax.eval_shape(lambda: model.apply(variables, clips, train=False, mutable=["perturbations"]))
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes["perturbations"])
     flat = traverse_util.flatten_dict(nothing, sep="/")
@@ -198,7 +198,7 @@ def _weighted_features(weights: Float[Array, " c"], maps: dict[str, Array]) -> d
 
 
 def _patches(x: Array, layout: TokenLayout, batch: int) -> Float[Array, "b t h w c"]:
-    """Tokens in their grid, without the class token of a TimeSformer."""
+    """Arranges tokens in their grid, without the class token of a TimeSformer."""
     if x.ndim == 5:
         return x
     # With attention in space alone, frames are part of the batch, and each has its class token.

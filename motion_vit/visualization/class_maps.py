@@ -1,4 +1,4 @@
-"""Class activation maps and Grad-CAM of a clip as maps to draw."""
+"""Makes maps for drawing from class activation maps and Grad-CAM."""
 
 from collections.abc import Sequence
 
@@ -22,17 +22,17 @@ Contrast = tuple[int, int | None]
 
 
 def asked_classes(label_names: Sequence[str], names: str) -> list[Contrast]:
-    """The classes that are asked for.
+    """Parses the requested classes.
 
     Args:
       label_names: the names of the classes.
-      names: a class, or two, separated by a comma, whose difference is wanted; "" for none.
+      names: a class, or two separated by a comma for their difference; "" for none.
 
     Returns:
-      Numbers of classes, and those of the classes subtracted from them.
+      Numbers of classes, each with that of the class subtracted from it.
 
     Raises:
-      UserError: an unknown class, or more than two.
+      UserError: a class is unknown, or there are more than two.
     """
     if not names:
         return []
@@ -43,22 +43,22 @@ def asked_classes(label_names: Sequence[str], names: str) -> list[Contrast]:
 
 
 def most_probable(logits: Float[np.ndarray, " classes"]) -> list[Contrast]:
-    """The classes that are shown where none is asked for, the most probable one first; [] if logits are not finite."""
+    """Returns the default classes, the most probable first; [] if logits are not finite."""
     if not finite_rows(logits):
         return []
     return [(int(number), None) for number in np.argsort(-logits, kind="stable")[:_MOST_PROBABLE]]
 
 
 def class_activation_maps(subject: Subject, recorded: ClipRecording, classes: Sequence[Contrast]) -> list[ScalarMap]:
-    """The share of each place in the logits of classes.
+    """Makes maps of each position's share in the logits of classes.
 
     Args:
       subject: model and clip.
-      recorded: what was recorded of them.
+      recorded: intermediates of the clip.
       classes: of `asked_classes` or `most_probable`.
 
     Returns:
-      One map with a channel for each class and difference; () where the layer that it is made of was not recorded.
+      One map with a channel for each class and difference; () if its layer was not recorded.
     """
     try:
         layer = subject.model.activation_layer()
@@ -75,19 +75,19 @@ def class_activation_maps(subject: Subject, recorded: ClipRecording, classes: Se
 
 
 def grad_cams(subject: Subject, classes: Sequence[Contrast], layers: Sequence[str]) -> list[ScalarMap]:
-    """Grad-CAM of layers.
+    """Makes Grad-CAM maps of layers.
 
     Args:
       subject: model and clip.
       classes: of `asked_classes` or `most_probable`.
-      layers: stages and blocks such as `stage3` and `stage3/block0`, of which it is the (last) output, or names or
-        patterns of outputs; () for the last that has places and is read.
+      layers: stages and blocks such as `stage3` and `stage3/block0`, which stand for their (last) output, or names or
+        patterns of outputs; () for the last output with positions that the classifier reads.
 
     Returns:
       A map for each layer, with a channel for each class and difference.
 
     Raises:
-      UserError: no such layer.
+      UserError: there is no such layer.
     """
     known = list(recording.names(subject.model, subject.inputs.shape[1:]))
     outputs = [name for name in known if name.endswith("_output")]
@@ -112,13 +112,13 @@ def grad_cams(subject: Subject, classes: Sequence[Contrast], layers: Sequence[st
 
 
 def _output_of(layer: str, outputs: Sequence[str]) -> str:
-    """The output of a block, or of the last block of a stage; what is neither is a pattern."""
+    """Returns the output of a block, or of a stage's last block; any other layer is a pattern."""
     own = [name for name in outputs if name == f"{layer}_output" or name.startswith(f"{layer}/")]
     return own[-1] if own else layer
 
 
 def _last(subject: Subject, outputs: Sequence[str]) -> str:
-    """The last output that is made of patches which the classifier reads."""
+    """Finds the last output of patches that the classifier reads."""
     try:
         return subject.model.activation_layer()
     except UserError:

@@ -1,4 +1,4 @@
-"""All that is to be drawn of a model and a clip, recorded in one forward pass."""
+"""Records everything to be drawn of a model and a clip, in one forward pass."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,13 @@ _NEEDED: Mapping[What, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A model, and the clip that it is looked at with.
+    """A model and the clip to look at.
 
     Attributes:
       model: a model of `motion_vit.create_model`.
-      variables: its variables.
-      inputs: the clip as the model takes it, normalised.
-      view: where the clip lies in the video.
+      variables: `params` and `batch_stats` of the model.
+      inputs: the normalised clip.
+      view: place of the clip in the video.
       label_names: the names of the classes.
     """
 
@@ -60,12 +60,12 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class ClipRecording:
-    """What the forward pass showed.
+    """The results of the forward pass.
 
     Attributes:
-      logits: of the classes.
+      logits: `[classes]`, not normalised.
       maps: intermediates by name, without the axis of the batch where they have one of length 1.
-      missing: what was not asked for by name and the model does not have, and why.
+      missing: kinds that were not requested explicitly and that the model lacks, with the reasons.
     """
 
     logits: Float[np.ndarray, " classes"]
@@ -76,20 +76,19 @@ class ClipRecording:
 def record_clip(
     subject: Subject, what: Sequence[What], *, asked: bool = False, layers: Sequence[str] = ()
 ) -> ClipRecording:
-    """Records what is to be shown.
+    """Records the intermediates of some kinds of maps.
 
     Args:
       subject: model and clip.
-      what: what is to be shown.
-      asked: whether that was asked for by name, so that a model without it is a mistake.
-      layers: patterns of names of layers, such as `stage3/*`; what lies in no layer that they match is left out. None
-        for all.
+      what: kinds of maps to record.
+      asked: whether they were requested explicitly, so that a missing one is an error.
+      layers: patterns of names of layers, such as `stage3/*`; other layers are skipped. () for all.
 
     Returns:
       The recording.
 
     Raises:
-      UserError: a pattern matches nothing, or the model does not have what was asked for.
+      UserError: a pattern matches nothing, or the model lacks a requested kind.
     """
     known = list(recording.names(subject.model, subject.inputs.shape[1:]))
     chosen: list[str] = []
@@ -118,7 +117,7 @@ def record_clip(
 
 
 def _names(model: VideoModel, known: Sequence[str], what: What) -> list[str]:
-    """The intermediates that something is made of."""
+    """Lists the intermediates of a kind of map."""
     if what == "grad-cam":
         return []
     if what == "cam":
@@ -130,7 +129,7 @@ def _names(model: VideoModel, known: Sequence[str], what: What) -> list[str]:
 
 
 def _names_of_class_activation(model: VideoModel, what: Sequence[What]) -> tuple[str, ...]:
-    """The layer of the class activation map, of which there is one whatever layers are chosen."""
+    """Returns the layer of the class activation map, whatever layers are chosen."""
     try:
         return (model.activation_layer(),) if "cam" in what else ()
     except UserError:
@@ -138,12 +137,12 @@ def _names_of_class_activation(model: VideoModel, what: Sequence[What]) -> tuple
 
 
 def _patterns(layer: str, known: Sequence[str]) -> list[str]:
-    """A layer's name stands for all that lies in it."""
+    """Expands a layer's name to patterns of everything in it."""
     return [f"{layer}/*"] if any(name.startswith(f"{layer}/") for name in known) else [layer]
 
 
 def _reduce(maps: dict[str, Array]) -> dict[str, Array]:
-    """Keeps of a gate its mean over the channels, and of the clip's other maps all."""
+    """Averages gates over the channels, and keeps other maps as they are."""
     return {
         name: jnp.mean(value.astype(jnp.float32), axis=-1) if name.endswith("/gate") else value
         for name, value in maps.items()

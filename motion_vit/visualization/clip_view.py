@@ -1,4 +1,4 @@
-"""One of the clips that evaluation cuts out of a video, and where in the video it lies.
+"""One of the clips that evaluation cuts out of a video, and its place in the video.
 
 Places in a video are measured in its upright pixels, from the upper left corner of its first pixel: the pixel of row 0
 reaches from 0 to 1 and has its centre at 0.5.
@@ -24,14 +24,14 @@ Pixels = UInt8[np.ndarray, "t h w 3"]
 
 @dataclasses.dataclass(frozen=True)
 class ClipView:
-    """Where a clip lies in its video.
+    """The place of a clip in its video.
 
     Attributes:
-      frame_numbers: for each frame of the clip its number in the video.
-      times: for each frame of the clip its second in the video; None where the video has no times.
+      frame_numbers: number in the video of each frame of the clip.
+      times: second in the video of each frame of the clip; None where the video has no times.
       video_size: height and width of the video in pixels.
-      resized: height and width of the video after resizing, of which the clip is cut out.
-      corner: row and column of the clip's first pixel in that.
+      resized: height and width of the resized video, from which the clip is cut.
+      corner: row and column of the clip's first pixel in the resized video.
       size: height and width of the clip.
     """
 
@@ -49,30 +49,30 @@ class ClipView:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """What the clip shows of the video: top, left, height and width in pixels of the video."""
+        """The part of the video in the clip: top, left, height and width in pixels of the video."""
         down, right = self.scale
         return self.corner[0] * down, self.corner[1] * right, self.size * down, self.size * right
 
     def check_seen(self, y: float, x: float) -> None:
-        """Makes sure that the clip shows a place of the video.
+        """Checks that the clip shows a place of the video.
 
         Args:
           y: in pixels of the video.
           x: likewise.
 
         Raises:
-          UserError: it does not.
+          UserError: the place is outside of the clip.
         """
         check_in_box(y, x, self.box, self.video_size)
 
     def cut(self, frames: Pixels) -> Pixels:
-        """Makes the clip of whole frames of the video, of its own size or already scaled down."""
+        """Cuts the clip out of whole frames of the video, in their original size or already scaled down."""
         top, left = self.corner
         return resize_frames(frames, *self.resized)[:, top : top + self.size, left : left + self.size]
 
 
 def check_in_box(y: float, x: float, box: tuple[float, float, float, float], video_size: tuple[int, int]) -> None:
-    """Makes sure that a place lies in the part of a video that a model sees.
+    """Checks that a place lies in the part of a video that a model sees.
 
     Args:
       y: in pixels of the video.
@@ -81,7 +81,7 @@ def check_in_box(y: float, x: float, box: tuple[float, float, float, float], vid
       video_size: height and width of the video.
 
     Raises:
-      UserError: it does not.
+      UserError: the place is outside of the box.
     """
     top, left, height, width = box
     if not (top <= y < top + height and left <= x < left + width):
@@ -101,18 +101,18 @@ def place_view(
     crop: int = 0,
     crops: int = 1,
 ) -> ClipView:
-    """Where evaluation's resizing and cropping places a clip.
+    """Computes the place of a clip after evaluation's resizing and cropping.
 
     Args:
       video_size: height and width of the video in pixels.
-      frame_numbers: for each frame of the clip its number in the video.
+      frame_numbers: number in the video of each frame of the clip.
       size: height and width of the clip.
-      times: for each frame of the clip its second in the video.
-      crop: which of the crops along the longer side, from 0.
-      crops: how many there are, 1 or 3.
+      times: second in the video of each frame of the clip.
+      crop: number of the crop along the longer side, from 0.
+      crops: number of crops, 1 or 3.
 
     Returns:
-      The place.
+      The place of the clip.
 
     Raises:
       UserError: there is no such crop.
@@ -133,13 +133,13 @@ def read_view(
     Args:
       clip: the clip; `StoredClip(id=path, label=0, video=path)` is a whole video file.
       options: frames, size, sampling and stride, of `motion_vit.training.recipe.clips.clip_options`.
-      number: which of the views over time, from 0.
-      clips: how many there are.
-      crop: which of the crops, from 0.
-      crops: how many there are, 1 or 3.
+      number: number of the view over time, from 0.
+      clips: number of views over time.
+      crop: number of the crop, from 0.
+      crops: number of crops, 1 or 3.
 
     Returns:
-      Where the view lies, and its pixels, RGB from 0 to 255, as evaluation gives them to the model.
+      The place of the view, and its pixels, RGB from 0 to 255, as evaluation gives them to the model.
 
     Raises:
       UserError: there is no such view.

@@ -1,4 +1,4 @@
-"""Colour maps that are perceptually uniform and that colour-blind readers can read, and values drawn with them."""
+"""Perceptually uniform colour maps that colour-blind readers can read, and values drawn with them."""
 
 import functools
 from typing import Literal
@@ -23,7 +23,7 @@ _ENTRIES = 256
 
 @functools.cache
 def color_table(name: ColorMap) -> UInt8[np.ndarray, "256 3"]:
-    """The colours of a map, from its least value to its greatest.
+    """Returns the colours of a map, from its least value to its greatest.
 
     Args:
       name: the colour map.
@@ -41,12 +41,12 @@ def colorize(
     """Draws values as colours.
 
     Args:
-      values: the values; NaN where there is none.
-      limits: the values of the first and of the last colour; what lies outside gets the nearest of the two.
+      values: numbers; NaN for missing ones.
+      limits: values of the first and the last colour; values outside get the nearest of the two.
       name: the colour map.
 
     Returns:
-      RGB and opacity from 0 to 255; transparent where there is no value.
+      RGB and opacity from 0 to 255; transparent where a value is missing.
     """
     least, greatest = limits
     span = greatest - least or 1.0
@@ -57,15 +57,15 @@ def colorize(
 
 
 def value_limits(values: Float[np.ndarray, "..."], *, signed: bool = False, share: float = 1.0) -> tuple[float, float]:
-    """The limits of a colour bar for values.
+    """Chooses the limits of a colour bar for values.
 
     Args:
-      values: the values; NaN where there is none.
-      signed: whether zero must be in the middle.
-      share: of values without a sign, the share that is not to exceed the greater limit.
+      values: numbers; NaN for missing ones.
+      signed: whether the limits are symmetric about zero.
+      share: for unsigned values, the share that must not exceed the upper limit.
 
     Returns:
-      The least and the greatest value; (0, 1), or (-1, 1) if signed, where there is no finite value or only zeros.
+      The least and the greatest value; (0, 1), or (-1, 1) if signed, if all values are missing, infinite or zero.
     """
     finite = values[np.isfinite(values)]
     if not finite.size or not finite.any():

@@ -1,4 +1,4 @@
-"""Still pictures of maps: frames of a clip side by side, with the scale, the unit and the name of the layer."""
+"""Contact sheets of maps: frames of a clip side by side, with the scale, the unit and the name of the layer."""
 
 import dataclasses
 import textwrap
@@ -56,7 +56,7 @@ class Sheet:
     def color_bar(
         self, row: int, limits: tuple[float, float], unit: str, color_map: ColorMap, *, exceeded: bool = False
     ) -> None:
-        """Draws the scale of a row beside it, with a point at its end where there are greater values."""
+        """Draws the scale of a row beside it, with a point at its end if values exceed it."""
         axes = self.legends[row].inset_axes((0.12, 0.05, 0.1, 0.85))
         bar = self.figure.colorbar(color_scale(limits, color_map), cax=axes, extend="max" if exceeded else "neither")
         bar.ax.tick_params(labelsize=8)
@@ -67,10 +67,10 @@ def empty_sheet(title: str, labels: Sequence[str], columns: int, *, shape: tuple
     """Makes a sheet of rows and columns of axes.
 
     Args:
-      title: the line above it.
-      labels: a name for each row.
-      columns: how many axes a row has, besides its legend.
-      shape: height and width of what the axes show; only their ratio counts.
+      title: line above the sheet.
+      labels: names of the rows.
+      columns: number of axes in a row, besides its legend.
+      shape: height and width of the axes' content; only their ratio counts.
 
     Returns:
       The sheet.
@@ -109,13 +109,13 @@ def empty_sheet(title: str, labels: Sequence[str], columns: int, *, shape: tuple
 
 
 def motion_sheet(clip: ClipFrames, motion: MotionMap, *, heading: str, point: Point | None = None) -> Figure:
-    """Draws the displacement fields of a layer: colours and arrows, and how sure they are.
+    """Draws the displacement fields of a layer as colours and arrows, with their confidence.
 
     Args:
-      clip: the frames.
+      clip: frames in the size of the drawing.
       motion: the fields. The mean over the heads comes first, then its confidence, then heads.
-      heading: the first words above the picture, such as the video's name.
-      point: the point whose track is drawn.
+      heading: first words above the picture, such as the video's name.
+      point: point whose track is drawn.
 
     Returns:
       The picture; `Figure.savefig` writes it.
@@ -148,13 +148,13 @@ def motion_sheet(clip: ClipFrames, motion: MotionMap, *, heading: str, point: Po
 
 
 def scalar_sheet(clip: ClipFrames, scalar: ScalarMap, *, heading: str, point: Point | None = None) -> Figure:
-    """Draws numbers of patches over frames.
+    """Draws values of patches over frames.
 
     Args:
-      clip: the frames.
-      scalar: the numbers; some of the channels are drawn where there are many.
-      heading: the first words above the picture.
-      point: a point whose patch is framed where it is its own attention.
+      clip: frames in the size of the drawing.
+      scalar: the values; of many channels only some are drawn.
+      heading: first words above the picture.
+      point: point whose patch is framed where the map is its attention.
 
     Returns:
       The picture.
@@ -177,11 +177,11 @@ def scalar_sheet(clip: ClipFrames, scalar: ScalarMap, *, heading: str, point: Po
 
 
 def spread(count: int, most: int) -> Int[np.ndarray, " shown"]:
-    """Numbers from 0 on that are evenly spread.
+    """Spreads numbers evenly, from 0 on.
 
     Args:
-      count: how many there are.
-      most: how many to take at most.
+      count: numbers to choose from.
+      most: largest number of chosen ones.
 
     Returns:
       The numbers, from the first to the last.

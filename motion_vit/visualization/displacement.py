@@ -1,6 +1,6 @@
-"""Where each patch went: the displacement that a cost volume expects, and how sure it is.
+"""Displacement fields of cost volumes, with their confidence.
 
-See `motion_vit.ops.displacement` for how a field is read from affinities.
+`motion_vit.ops.displacement` describes how a field is computed from affinities.
 
 Flows are `(x, y)`, to the right and down, as in the `.flo` files of the Middlebury benchmark.
 """
@@ -32,8 +32,8 @@ class DisplacementField:
     """The displacement of every patch of the first frame of every frame pair.
 
     Attributes:
-      flow: `[..., n, h, w, 2]`, to the right and down, in tokens: in frame `t + frame_offset` the patch is found at its
-        place in frame `t` plus this.
+      flow: `[..., n, h, w, 2]`, to the right and down, in tokens: a patch at a place in frame `t` is found at that
+        place plus its flow in frame `t + frame_offset`.
       confidence: `[..., n, h, w]`, from 0 (all displacements are equally likely) to 1 (one is certain).
       frame_offset: frames of tokens from the first to the second frame of a pair; negative for pairs with earlier ones.
     """
@@ -43,11 +43,11 @@ class DisplacementField:
     frame_offset: int = 1
 
     def in_pixels(self, grid: TokenGrid) -> np.ndarray:
-        """The flow in pixels of the video, over the time between the two frames of a pair: float32 `[..., 2]`."""
+        """Converts the flow to pixels of the video, over the time between the frames of a pair: float32 `[..., 2]`."""
         return np.asarray(self.flow, np.float32) * np.asarray([grid.stride[1], grid.stride[0]], np.float32)
 
     def frame_pairs(self, grid: TokenGrid) -> list[tuple[int, int]]:
-        """For each frame pair the numbers in the video of its first and its second frame."""
+        """Returns the video's frame numbers of the first and second frame of each pair."""
         first = max(0, -self.frame_offset)
         numbers = [grid.frame_numbers[frame] for frame in grid.clip_frames]
         count = len(numbers) - abs(self.frame_offset)
@@ -57,13 +57,13 @@ class DisplacementField:
 def displacement_field(
     cost_volume: CostVolume, *, temperature: float = 1.0, heads: HeadChoice = "mean", frame_offset: int = 1
 ) -> DisplacementField:
-    """Reads a cost volume as a field of displacements.
+    """Computes the displacement field of a cost volume.
 
-    It can run inside a compiled program, so that of a long clip only the field is kept.
+    It can run inside a compiled program, so that only the field of a long clip is kept.
 
     Args:
       cost_volume: affinities, of EMIM's intermediate `cost_volume` or of `patch_feature_cost_volume`.
-      temperature: what they are divided by before the softmax: 1 for the model's own, less for sharper ones.
+      temperature: divisor of the affinities before the softmax: 1 for the model's own, less for sharper fields.
       heads: "mean", "each" or the number of a head.
       frame_offset: the model's `frame_offset`, negative for `cost_volume_backward`.
 
@@ -71,16 +71,16 @@ def displacement_field(
       Flow `[b, n, h, w, 2]` and confidence `[b, n, h, w]`; with heads "each" `[b, heads, n, h, w, ...]`.
 
     Raises:
-      UserError: a temperature that is not positive, or a head that the layer does not have.
+      UserError: the temperature is not positive, or the layer does not have the head.
     """
     flow, confidence = mean_displacement(displacement_weights(cost_volume, temperature=temperature, heads=heads))
     return DisplacementField(flow, confidence, frame_offset)
 
 
 def patch_affinity(cost_volume: CostVolume, row: int | Array, column: int | Array) -> Float[Array, "b n heads k k"]:
-    """The affinities of one patch with its neighbourhood, for every frame pair and head.
+    """Selects the affinities of one patch with its neighbourhood, for every frame pair and head.
 
-    It can run inside a compiled program, so that of a long clip only this patch is kept:
+    It can run inside a compiled program, so that only this patch of a long clip is kept:
 
         transform = jax.tree_util.Partial(patch_affinities, row, column)
         record(model, variables, clips, ["*/cost_volume"], transform=transform)
@@ -88,7 +88,7 @@ def patch_affinity(cost_volume: CostVolume, row: int | Array, column: int | Arra
     Args:
       cost_volume: see `displacement_field`.
       row: row of the patch.
-      column: its column.
+      column: column of the patch.
 
     Returns:
       Affinities, by displacement down and to the right; NaN for those that leave the image.
@@ -101,7 +101,7 @@ def patch_affinity(cost_volume: CostVolume, row: int | Array, column: int | Arra
 
 
 def patch_affinities(row: int | Array, column: int | Array, maps: dict[str, Array]) -> dict[str, Array]:
-    """`patch_affinity` of every cost volume of a mapping, as a transform of `recording.record`."""
+    """Applies `patch_affinity` to every cost volume of a mapping, as a transform of `recording.record`."""
     return {name: patch_affinity(volume, row, column) for name, volume in maps.items()}
 
 
@@ -114,11 +114,11 @@ def record_displacements(
     temperature: float = 1.0,
     heads: HeadChoice = "mean",
 ) -> dict[str, DisplacementField]:
-    """The displacement fields of a model's EMIM layers; the cost volumes themselves are not kept.
+    """Records the displacement fields of a model's EMIM layers, without keeping the cost volumes.
 
     Args:
       model: a model with EMIM.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       patterns: names of cost volumes, or patterns of them.
       temperature: see `displacement_field`.
@@ -136,7 +136,7 @@ def record_displacements(
 
 @dataclasses.dataclass(frozen=True)
 class _FieldReader:
-    """Cost volumes to fields; equal ones are the same transform to the compiler."""
+    """Converts cost volumes to fields; equal readers are the same transform to the compiler."""
 
     temperature: float
     heads: HeadChoice
@@ -151,18 +151,19 @@ class _FieldReader:
 
 
 def patch_feature_cost_volume(features: Float[Array, "b t h w c"], window: int, *, frame_offset: int = 1) -> CostVolume:
-    """The plain baseline: how like each patch's own features are to those of its neighbourhood in another frame.
+    """Computes a baseline cost volume: the similarity of each patch's features with its neighbourhood in another frame.
 
     Args:
-      features: of patches: tokens, or pixels as of `pixel_patches`.
+      features: of patches: tokens, or pixels as from `pixel_patches`.
       window: side `K` of the neighbourhood, odd.
       frame_offset: distance to the other frame, negative for an earlier one.
 
     Returns:
-      Cosines of the features less their mean over the channels, from -1 to 1, as the cost volume of one head.
+      Cosines of the features, after subtracting their mean over the channels, from -1 to 1, as the cost volume of one
+      head.
 
     Raises:
-      UserError: an even window, or fewer frames than a pair needs.
+      UserError: the window is even, or the clip has fewer frames than a pair needs.
     """
     if window < 1 or window % 2 == 0:
         raise UserError(f"the window must be an odd number, so that it has a centre; given {window}")
@@ -180,11 +181,11 @@ def patch_feature_cost_volume(features: Float[Array, "b t h w c"], window: int, 
 
 
 def pixel_patches(clips: Float[Array, "b t h w 3"], side: int) -> Float[Array, "b t h2 w2 c"]:
-    """The pixels of square patches as features, row by row.
+    """Arranges the pixels of square patches as features, row by row.
 
     Args:
-      clips: clips.
-      side: height and width of a patch. What is less than a patch at the lower and right edge is left out.
+      clips: at least one patch large.
+      side: height and width of a patch. A remainder at the lower and right edge is left out.
 
     Returns:
       Features `[b, t, h // side, w // side, side * side * 3]`.

@@ -1,4 +1,4 @@
-"""Maps of layers drawn over frames of the video, on axes of matplotlib whose unit is the pixel of the video."""
+"""Draws maps of layers over frames of the video, on axes of matplotlib whose unit is the pixel of the video."""
 
 import cv2
 import numpy as np
@@ -30,10 +30,10 @@ def draw_frame(axes: Axes, clip: ClipFrames, frame: int, *, grey: bool = False, 
     """Draws a frame of the video.
 
     Args:
-      axes: where to.
-      clip: the frames.
-      frame: which of them.
-      grey: whether without its colours, so that all colour is that of a map over it.
+      axes: target of the drawing.
+      clip: frames in the size of the drawing.
+      frame: number of the frame in the clip.
+      grey: whether to draw without colours, so that all colour belongs to a map over it.
       zoom: patches to show alone, without the rest of the video; None shows all of it.
     """
     height, width = clip.view.video_size
@@ -52,9 +52,9 @@ def draw_colors(axes: Axes, grid: TokenGrid, colors: UInt8[np.ndarray, "h w 4"],
 
     Args:
       axes: with the frame.
-      grid: the patches.
-      colors: RGB and opacity of each of them.
-      opacity: how much of the frame they hide.
+      grid: places of the patches.
+      colors: RGB and opacity of each patch.
+      opacity: opacity of the colours over the frame.
     """
     rows, columns = grid.edges
     shares = colors / 255
@@ -68,9 +68,9 @@ def draw_motion(axes: Axes, motion: MotionMap, channel: int, entry: int, *, opac
     Args:
       axes: with the frame.
       motion: the fields.
-      channel: which of them.
-      entry: which pair of frames.
-      opacity: how much of the frame the colours hide.
+      channel: number of the field.
+      entry: number of the frame pair.
+      opacity: opacity of the colours over the frame.
     """
     flow = motion.flow[channel, entry]
     known = np.isfinite(flow).all(axis=-1)
@@ -90,26 +90,26 @@ def draw_motion(axes: Axes, motion: MotionMap, channel: int, entry: int, *, opac
 
 
 def draw_scalar(axes: Axes, scalar: ScalarMap, channel: int, entry: int, *, opacity: float = OPACITY) -> None:
-    """Draws the numbers of patches as colours.
+    """Draws values of patches as colours.
 
     Args:
       axes: with the frame.
-      scalar: the maps.
-      channel: which of them.
-      entry: which of its frames.
-      opacity: how much of the frame the colours hide.
+      scalar: values of patches.
+      channel: number of the channel.
+      entry: number of the map's frame.
+      opacity: opacity of the colours over the frame.
     """
     colors = colorize(scalar.values[channel, entry], scalar.limits, scalar.color_map)
     draw_colors(axes, scalar.grid, colors, opacity=opacity)
 
 
 def draw_patch(axes: Axes, grid: TokenGrid, patch: tuple[int, int], *, color: str = "white") -> None:
-    """Frames a patch.
+    """Outlines a patch.
 
     Args:
       axes: with the frame.
-      grid: the patches.
-      patch: its row and column.
+      grid: places of the patches.
+      patch: row and column of the patch.
       color: of the line, which has a black edge.
     """
     top, left, height, width = grid.patch_box(*patch)
@@ -118,12 +118,12 @@ def draw_patch(axes: Axes, grid: TokenGrid, patch: tuple[int, int], *, color: st
 
 
 def draw_track(axes: Axes, track: Float[np.ndarray, "points 2"], passed: int | None = None) -> None:
-    """Draws where a point went.
+    """Draws the track of a point.
 
     Args:
       axes: with the frame.
       track: (y, x) of the point, one for each frame of the layer; NaN where it is lost.
-      passed: which of them the point is at in this frame; None draws no dot.
+      passed: the point's number in the track in this frame; None draws no dot.
     """
     edge = [patheffects.withStroke(linewidth=3, foreground="black")]
     axes.plot(track[:, 1], track[:, 0], color=TRACK_COLOR, linewidth=1.5, path_effects=edge)
@@ -135,7 +135,7 @@ def draw_wheel(axes: Axes, motion: MotionMap) -> None:
     """Draws the legend of motion: the colour wheel, with the speed of its edge.
 
     Args:
-      axes: where to.
+      axes: target of the drawing.
       motion: the fields.
     """
     axes.imshow(wheel_picture(_WHEEL_PIXELS))
@@ -144,7 +144,7 @@ def draw_wheel(axes: Axes, motion: MotionMap) -> None:
 
 
 def color_scale(limits: tuple[float, float], color_map: ColorMap = SEQUENTIAL) -> ScalarMappable:
-    """What matplotlib draws a colour bar of.
+    """Makes the scale for a colour bar of matplotlib.
 
     Args:
       limits: the values of the first and the last colour.

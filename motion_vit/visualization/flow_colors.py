@@ -22,7 +22,7 @@ _UNKNOWN = 0
 
 @functools.cache
 def color_wheel() -> UInt8[np.ndarray, "55 3"]:
-    """The 55 colours of the wheel, from red over yellow, green, cyan, blue and magenta.
+    """Makes the 55 colours of the wheel, from red over yellow, green, cyan, blue and magenta.
 
     Returns:
       RGB from 0 to 255.
@@ -42,10 +42,10 @@ def flow_colors(flow: Float[np.ndarray, "*shape 2"], greatest: float) -> UInt8[n
 
     Args:
       flow: (x, y), x to the right and y down.
-      greatest: the speed that gets a colour of full saturation, in the unit of `flow`.
+      greatest: speed of full saturation, in the unit of `flow`.
 
     Returns:
-      RGB from 0 to 255. Faster motion is darker, and black is where the motion is not known (NaN).
+      RGB from 0 to 255. Faster motion is darker, and unknown motion (NaN) is black.
     """
     known = np.isfinite(flow).all(axis=-1)
     x, y = np.moveaxis(np.where(known[..., None], flow, 0.0) / max(greatest, np.finfo(np.float32).tiny), -1, 0)
@@ -61,13 +61,13 @@ def flow_colors(flow: Float[np.ndarray, "*shape 2"], greatest: float) -> UInt8[n
 
 
 def wheel_picture(size: int) -> UInt8[np.ndarray, "size size 4"]:
-    """Draws the legend: the colour of the motion from the middle of a disc to each of its points.
+    """Draws the legend: each point of a disc has the colour of the motion from the centre to it.
 
     Args:
       size: height and width in pixels.
 
     Returns:
-      RGB and opacity from 0 to 255; transparent outside of the disc, whose edge is the greatest speed.
+      RGB and opacity from 0 to 255; transparent outside of the disc, whose edge is the scale's greatest speed.
     """
     reach = (np.arange(size) + 0.5) / size * 2 - 1
     flow = np.stack(np.meshgrid(reach, reach), axis=-1)

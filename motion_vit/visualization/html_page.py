@@ -1,6 +1,6 @@
-"""A page of a video in one file, without anything from the network: frames, maps of layers, and patches to pick.
+"""A self-contained HTML page of a video: frames, maps of layers, and patches to pick.
 
-The page is plain JavaScript: the files in the folder `page`, put together with the content as JSON.
+The page is plain JavaScript: the files in the folder `page`, assembled with the content as JSON.
 """
 
 import base64
@@ -56,15 +56,15 @@ def html_page(
     """Makes the page.
 
     Args:
-      clip: the frames.
-      maps: what there is to see, in the order of the page's lists.
+      clip: frames in the size of the drawing.
+      maps: content of the page, in the order of its lists.
       title: of the page.
       subtitle: a line below it, such as the model.
-      predictions: a line with what the model makes of the video.
+      predictions: a line with the model's predictions.
       notes: sentences at the end of the page.
-      point: (y, x) of the point that is picked at first; None for none.
-      largest: how many characters the page may have; `PatchAttention`, the affinities of `MotionMap` and the tables of
-        single patches of `FrameAttention` are left out where it would have more, the largest first, and a note says so.
+      point: (y, x) of the point that is selected at first; None for none.
+      largest: limit of the page in characters. Beyond it, `PatchAttention`, the affinities of `MotionMap` and the
+        tables of single patches of `FrameAttention` are left out, the largest first, and a note says so.
 
     Returns:
       The text of the file.
@@ -100,7 +100,7 @@ def html_page(
 
 
 def _assemble(title: str, content: dict[str, Any]) -> str:
-    """Puts the page's files and its content together."""
+    """Assembles the page's files and its content."""
     folder = importlib.resources.files("motion_vit.visualization") / "page"
     read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", *_SCRIPTS)}
     # In a script element nothing may look like its end, and NaN is no JSON.
@@ -120,7 +120,7 @@ def _assemble(title: str, content: dict[str, Any]) -> str:
 
 
 def _map_list(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The page's list of maps: for each its name, its kind and the numbers of its layers."""
+    """Lists the maps of the page: name, kind and the numbers of the layers."""
     found: dict[str, dict[str, Any]] = {}
     for number, layer in enumerate(layers):
         for name, kind in layer["shown_as"]:
@@ -129,7 +129,7 @@ def _map_list(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _layer(layer_map: LayerMap) -> dict[str, Any]:
-    """A layer as JSON."""
+    """Converts a layer for JSON."""
     common = {
         "name": layer_map.layer,
         "grid": _grid(layer_map.grid),
@@ -217,7 +217,7 @@ def _grid(grid: TokenGrid) -> dict[str, Any]:
 
 
 def _shrink(layers: list[dict[str, Any]], room: int) -> list[str]:
-    """Leaves out the largest arrays until the layers fit; empties layers of which nothing is left. Says which."""
+    """Drops the largest arrays until the layers fit, and empties layers without any left; returns notes about them."""
     sizes = [len(json.dumps(layer)) for layer in layers]
     excess = sum(sizes) - room
     notes = []

@@ -1,7 +1,7 @@
-"""What there is to draw of a layer: its arrays, with their places in the video, their units and their names.
+"""Maps of a layer for drawing: arrays with their places in the video, units and names.
 
 All lengths are pixels of the upright video, whatever size the model saw it in. Maps of a layer have an entry for each
-of its frames or pairs of frames; its `TokenGrid` says which frames of the clip they are.
+of its frames or pairs of frames; its `TokenGrid` maps entries to frames of the clip.
 """
 
 import dataclasses
@@ -28,32 +28,32 @@ _NEARLY_EVEN = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class ClipFrames:
-    """The frames of a video that a model saw, as they are drawn.
+    """The frames of a video that a model saw, for drawing.
 
     Attributes:
-      frames: RGB, of the video's shape; smaller than it where the video is large.
-      view: where they lie in the video.
+      frames: RGB, in the shape of the video; scaled down for large videos.
+      view: place of the frames in the video.
     """
 
     frames: UInt8[np.ndarray, "t h w 3"]
     view: ClipView
 
     def caption(self, frame: int) -> str:
-        """A frame of the clip in words."""
+        """Describes a frame of the clip in words."""
         time = "" if self.view.times is None else f", {self.view.times[frame]:.2f} s"
         return f"frame {self.view.frame_numbers[frame]}{time}"
 
 
 @dataclasses.dataclass(frozen=True)
 class MotionMap:
-    """Where patches went, as a layer's cost volume says it.
+    """The motion of patches, from a layer's cost volume.
 
     Attributes:
       layer: name of the layer.
-      grid: its patches.
+      grid: places of its patches.
       field: displacements, one field for each channel, and their confidence.
       channels: names of the fields: the mean of all heads, then each head.
-      volume: affinities, NaN outside of the frame; None where they are left out.
+      volume: affinities, NaN outside of the frame; None if they are left out.
     """
 
     layer: str
@@ -69,7 +69,7 @@ class MotionMap:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """For each pair, the frames of the clip that are its first and its second."""
+        """The clip's first and second frame of each pair."""
         frames, offset = self.grid.clip_frames, self.field.frame_offset
         first = max(0, -offset)
         return tuple((frames[n], frames[n + offset]) for n in range(first, first + self.flow.shape[1]))
@@ -81,19 +81,19 @@ class MotionMap:
 
     @functools.cached_property
     def greatest(self) -> float:
-        """The speed of the edge of the colour wheel: hardly a patch of any channel exceeds it."""
+        """The speed of the edge of the colour wheel, which few patches of any channel exceed."""
         speed = np.hypot(self.flow[..., 0], self.flow[..., 1])
         known = speed[np.isfinite(speed)]
         return max(float(np.quantile(known, _HARDLY_EXCEEDED)), _LEAST_SCALE) if known.size else _LEAST_SCALE
 
     @property
     def is_nearly_even(self) -> bool:
-        """Whether the mean over the heads hardly tells displacements apart."""
+        """True if the mean over the heads hardly distinguishes displacements."""
         return bool(np.nanmean(np.asarray(self.field.confidence[0])) < _NEARLY_EVEN)
 
     @property
     def confidence_map(self) -> "ScalarMap":
-        """How sure the fields are, to draw."""
+        """Makes a map of the fields' confidence."""
         return ScalarMap(
             title="Confidence",
             layer=self.layer,
@@ -119,13 +119,13 @@ class MotionMap:
         """Follows a point, see `motion_vit.visualization.point_tracks.follow`.
 
         Args:
-          channel: which field.
-          y: where it starts, in pixels of the video.
-          x: likewise.
-          first_frame: the frame of tokens that it starts in.
+          channel: number of the field.
+          y: row of the start, in pixels of the video.
+          x: column of the start, in pixels of the video.
+          first_frame: frame of tokens that the track starts in.
 
         Returns:
-          (y, x) for each frame of tokens; NaN where it is not there.
+          (y, x) for each frame of tokens; NaN where the point is out of sight.
         """
         of_channel = dataclasses.replace(
             self.field, flow=self.field.flow[channel], confidence=self.field.confidence[channel]
@@ -135,19 +135,19 @@ class MotionMap:
 
 @dataclasses.dataclass(frozen=True)
 class ScalarMap:
-    """A number for each patch: attention that it gets, evidence for a class, a gate.
+    """A value for each patch: received attention, evidence for a class, a gate.
 
     Attributes:
-      title: what the numbers are, such as "Grad-CAM".
+      title: meaning of the values, such as "Grad-CAM".
       layer: name of the layer.
-      grid: its patches.
+      grid: places of its patches.
       channels: names of the maps: heads, classes.
-      channel_name: what a channel is: "Head", "Class".
-      values: the numbers; NaN where there is none.
-      unit: what they are measured in.
-      limits: the values of the first and the last colour.
+      channel_name: kind of the channels: "Head", "Class".
+      values: numbers; NaN for missing ones.
+      unit: unit of the values.
+      limits: values of the first and the last colour.
       color_map: the colours.
-      of_point: whether they are those of the chosen patch, in the first frame of the layer.
+      of_point: whether the values are of the chosen patch, in the first frame of the layer.
     """
 
     title: str
@@ -163,7 +163,7 @@ class ScalarMap:
 
     @property
     def exceeds_limits(self) -> bool:
-        """Whether the last colour also stands for greater values."""
+        """True if the last colour also stands for greater values."""
         return bool((self.values > self.limits[1]).any())
 
 
@@ -173,7 +173,7 @@ class PatchAttention:
 
     Attributes:
       layer: name of the layer.
-      grid: its patches.
+      grid: places of its patches.
       channels: names of the heads.
       weights: attention of patch `q` to patch `k`, numbered frame by frame and row by row.
     """
@@ -189,9 +189,9 @@ class FrameAttention:
     """Attention of every frame to every frame.
 
     Attributes:
-      title: what it is.
+      title: kind of the attention.
       layer: name of the layer.
-      grid: the patches that have one of their own; a grid of one patch where frames attend as wholes.
+      grid: patches with their own attention; a grid of one patch where whole frames attend.
       channels: names of the heads.
       values: attention of frame `t` to frame `u` of each patch.
     """
@@ -205,12 +205,12 @@ class FrameAttention:
 
 @dataclasses.dataclass(frozen=True)
 class PromptMap:
-    """How a motion prompt turns a change of brightness into attention.
+    """The curve of a motion prompt, from a change of brightness to attention.
 
     Attributes:
       layer: name of the layer.
       grid: the pixels of the clip.
-      curve: the attention of each change.
+      curve: attention to each change.
     """
 
     layer: str
@@ -222,7 +222,7 @@ LayerMap: TypeAlias = MotionMap | ScalarMap | PatchAttention | FrameAttention | 
 
 
 def softmax_window(affinity: Float[np.ndarray, "*rows k2"]) -> Float[np.ndarray, "*rows k2"]:
-    """Softmax over the entries of a neighbourhood that lie within the frame.
+    """Computes a softmax over the entries of a neighbourhood that lie within the frame.
 
     Args:
       affinity: affinities, NaN outside of the frame.

@@ -1,8 +1,8 @@
-"""How far a field of displacements is from the truth.
+"""Errors of displacement fields against the truth.
 
 The measures of the Middlebury benchmark of optical flow: Baker et al., "A database and evaluation methodology for
-optical flow" (IJCV 2011), section 4.1. All are of single displacements `(x, y)`, so that a caller can average over the
-places that count.
+optical flow" (IJCV 2011), section 4.1. All are of single displacements `(x, y)`, so that callers choose what to average
+over.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ Errors = Float[np.ndarray, "*shape"]
 
 
 def endpoint_error(flow: Flow, truth: Flow) -> Errors:
-    """The distance of the two ends, in the unit of the displacements.
+    """Measures the distance of the end points, in the unit of the displacements.
 
     Args:
       flow: displacements.
-      truth: what they should be.
+      truth: correct displacements.
 
     Returns:
       Errors, 0 or more.
@@ -26,14 +26,14 @@ def endpoint_error(flow: Flow, truth: Flow) -> Errors:
 
 
 def angular_error(flow: Flow, truth: Flow) -> Errors:
-    """The angle between the displacements in space and time, `(x, y, 1)`, as Middlebury defines it.
+    """Measures the angle between the displacements in space and time, `(x, y, 1)`, as Middlebury defines it.
 
-    The time of one between the frames tempers the error of small displacements, whose direction says little; it makes
+    The time of one between the frames reduces the error of small displacements, whose direction says little. It makes
     the angle depend on the unit, which is pixels.
 
     Args:
       flow: displacements in pixels.
-      truth: what they should be.
+      truth: correct displacements.
 
     Returns:
       Degrees, from 0 to 180.
@@ -43,14 +43,14 @@ def angular_error(flow: Flow, truth: Flow) -> Errors:
 
 
 def direction_error(flow: Flow, truth: Flow) -> Errors:
-    """The angle between the directions of the displacements.
+    """Measures the angle between the directions of the displacements.
 
     Args:
       flow: displacements.
-      truth: what they should be.
+      truth: correct displacements.
 
     Returns:
-      Degrees, from 0 to 180; NaN where one of them has no length.
+      Degrees, from 0 to 180; NaN if one of them has no length.
     """
     return _angle(np.asarray(flow, np.float64), np.asarray(truth, np.float64))
 

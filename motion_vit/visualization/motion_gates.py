@@ -1,4 +1,4 @@
-"""What the motion modules of M2A do to a clip: their gates over place and time, and the attention of frames."""
+"""Records M2A's motion modules on a clip: gates over place and time, and the attention of frames."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ _GATE, _ATTENTION = "/gate", "/frame_attention"
 
 
 class MotionGate(NamedTuple):
-    """What a motion module does.
+    """The gate and the frame attention of a motion module.
 
     Attributes:
-      gate: `[b, t, h, w]`: what features are multiplied by before they are added to themselves, in the mean over the
-        channels, from 0 to 1.
-      spread: `[b, t, h, w]`: its standard deviation over the channels.
-      frame_attention: `[b, t, t]`: attention of each frame (row) to every frame; None of a module without it.
+      gate: `[b, t, h, w]`: factor of the features before they are added to themselves, averaged over the channels, from
+        0 to 1.
+      spread: `[b, t, h, w]`: standard deviation of the gate over the channels.
+      frame_attention: `[b, t, t]`: attention of each frame (row) to every frame; None for a module without it.
     """
 
     gate: Float[Array, "b t h w"]
@@ -30,16 +30,16 @@ class MotionGate(NamedTuple):
 def record_gates(
     model: VideoModel, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"], layers: str = "*/motion"
 ) -> dict[str, MotionGate]:
-    """Reads the gates of a model's motion modules.
+    """Records the gates of a model's motion modules.
 
     Args:
       model: a model with `motion_module="m2a"` or another one.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       layers: path of a module, such as "stage1/block0/motion", or a pattern.
 
     Returns:
-      By the path of the module; the name of its gate is that and "/gate".
+      Gates by the path of their module; the intermediate's name is that path plus "/gate".
 
     Raises:
       UserError: the model has no such module.
@@ -57,7 +57,7 @@ def record_gates(
 
 
 def _over_channels(maps: dict[str, Array]) -> dict[str, Any]:
-    """Mean and standard deviation of gates; the rest as it is."""
+    """Computes mean and standard deviation of gates over channels; keeps the rest."""
     return {
         name: (jnp.mean(values, axis=-1, dtype=jnp.float32), jnp.std(values, axis=-1, dtype=jnp.float32))
         if name.endswith(_GATE)

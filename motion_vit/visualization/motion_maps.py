@@ -1,4 +1,4 @@
-"""Recorded cost volumes as maps to draw."""
+"""Makes maps for drawing from recorded cost volumes."""
 
 import functools
 
@@ -18,11 +18,11 @@ _BACKWARD = "_backward"
 
 
 def motion_maps(subject: Subject, recorded: ClipRecording, *, temperature: float = 1.0) -> list[MotionMap]:
-    """The displacement fields and affinities of all recorded cost volumes.
+    """Makes maps of the displacement fields and affinities of all recorded cost volumes.
 
     Args:
       subject: model and clip.
-      recorded: what was recorded of them.
+      recorded: intermediates of the clip.
       temperature: see `motion_vit.visualization.displacement.displacement_field`.
 
     Returns:
@@ -54,16 +54,16 @@ def motion_maps(subject: Subject, recorded: ClipRecording, *, temperature: float
 def _mean_and_heads(
     volume: Float[Array, "1 n h w heads p"], temperature: float
 ) -> tuple[Float[Array, "fields n h w 2"], Float[Array, "fields n h w"]]:
-    """Flow and confidence of the mean of the heads, then of each."""
+    """Computes flow and confidence of the mean of the heads, then of each head."""
     mean, each = (displacement_field(volume, temperature=temperature, heads=heads) for heads in ("mean", "each"))
     return jnp.concatenate([mean.flow, each.flow[0]]), jnp.concatenate([mean.confidence, each.confidence[0]])
 
 
 def point_of_most_motion(maps: list[MotionMap]) -> tuple[float, float] | None:
-    """Where the first layer is surest that something moves in the first pair of frames.
+    """Finds the point where the first layer is surest of motion in the first pair of frames.
 
     Args:
-      maps: of `motion_maps`.
+      maps: those of the layers, in order.
 
     Returns:
       (y, x) in pixels of the video; None without maps.

@@ -1,4 +1,4 @@
-"""The files of a visualization: contact sheets, moving pictures, arrays, and a page to explore."""
+"""Writes a visualization as contact sheets, animations, arrays, and a page to explore."""
 
 import json
 import pathlib
@@ -38,9 +38,9 @@ def write_files(visualization: Visualization, folder: pathlib.Path, formats: Seq
     """Writes a visualization.
 
     Args:
-      visualization: what to write.
+      visualization: maps and frames.
       folder: an existing folder, whose files of the same names are replaced.
-      formats: what to write of it.
+      formats: kinds of files to write.
 
     Returns:
       The files.
@@ -75,15 +75,15 @@ def write_files(visualization: Visualization, folder: pathlib.Path, formats: Seq
 
 
 def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
-    """The arrays of a visualization by name, as they are written.
+    """Collects the arrays of a visualization by name, as they are written.
 
     Args:
-      visualization: the maps.
+      visualization: maps and frames.
 
     Returns:
-      For each map an array named by kind and layer, such as `motion_field/stage3/block0/flow`, and as `about` a JSON
-      text: the frames of the clip, their times, and for each layer where its patches lie in the video; of a motion
-      field also the frames of the clip that are the first and the second of each pair.
+      For each map, an array named by kind and layer, such as `motion_field/stage3/block0/flow`. `about` is a JSON text:
+      the frames of the clip, their times, and for each layer the places of its patches in the video. For a motion field
+      it also has the clip's first and second frame of each pair.
     """
     arrays: dict[str, np.ndarray] = {}
     layers: dict[str, dict[str, object]] = {}
@@ -124,7 +124,7 @@ def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
 
 
 def _sheets(visualization: Visualization, layer_map: LayerMap) -> list[tuple[str, Figure]]:
-    """The contact sheets of a map, with their names."""
+    """Makes the contact sheets of a map, with their names."""
     clip, heading, point = visualization.clip, visualization.heading, visualization.point
     name = _file_name(_title(layer_map), layer_map.layer)
     if isinstance(layer_map, MotionMap):

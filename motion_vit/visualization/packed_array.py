@@ -1,7 +1,7 @@
-"""Arrays as bytes in text: what a page holds of them, one or two bytes for a value.
+"""Packs arrays as text for a page, one or two bytes per value.
 
-Code 0 is NaN, where there is no value; code 1 is the least value, the greatest code the greatest value, and the codes
-between are as many equal steps.
+Code 0 is NaN, for missing values; code 1 is the least value, the greatest code the greatest value, and the codes
+between are equal steps.
 """
 
 import base64
@@ -16,15 +16,15 @@ Bits = Literal[8, 16]
 
 
 def pack_array(values: Float[np.ndarray, "*shape"], *, bits: Bits = 8) -> dict[str, Any]:
-    """Packs an array with the same steps for all its values.
+    """Packs an array with equal steps for all its values.
 
     Args:
-      values: the array; NaN where there is no value.
-      bits: of a code.
+      values: numbers; NaN for missing ones.
+      bits: width of a code.
 
     Returns:
-      JSON: `shape`; `bits`; `least` and `greatest`, the values of the least and the greatest code; `data`, the codes in
-      base64, little-endian.
+      A mapping for JSON: `shape`; `bits`; `least` and `greatest`, the values of the least and the greatest code;
+        `data`, the codes in base64, little-endian.
     """
     least, greatest = _ends(values.reshape(1, -1))
     codes = _codes(values.reshape(1, -1), least, greatest, bits)
@@ -38,14 +38,14 @@ def pack_array(values: Float[np.ndarray, "*shape"], *, bits: Bits = 8) -> dict[s
 
 
 def pack_rows(values: Float[np.ndarray, "*rows entries"]) -> dict[str, Any]:
-    """Packs an array whose rows along the last axis have steps of their own, such as the affinities of a query.
+    """Packs an array whose rows along the last axis have their own steps, such as the affinities of a query.
 
     Args:
-      values: the array; NaN where there is no value.
+      values: numbers; NaN for missing ones.
 
     Returns:
-      JSON as of `pack_array`, with codes of 8 bits, but `least` and `greatest` of all rows as little-endian float32 in
-      base64.
+      A mapping for JSON like that of `pack_array`, with codes of 8 bits, but `least` and `greatest` of all rows as
+      little-endian float32 in base64.
     """
     rows = values.reshape(-1, values.shape[-1])
     least, greatest = _ends(rows)
@@ -59,10 +59,10 @@ def pack_rows(values: Float[np.ndarray, "*rows entries"]) -> dict[str, Any]:
 
 
 def packed_size(packed: dict[str, Any]) -> int:
-    """How long the text of a packed array is.
+    """Measures the length of a packed array's text.
 
     Args:
-      packed: what `pack_array` or `pack_rows` returned.
+      packed: returned by `pack_array` or `pack_rows`.
 
     Returns:
       Characters, without the shape.

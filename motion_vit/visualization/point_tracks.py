@@ -1,4 +1,4 @@
-"""Tracks of chosen points through a clip, by following a field of displacements from frame to frame."""
+"""Follows chosen points through a clip by a displacement field."""
 
 import numpy as np
 from jaxtyping import Float
@@ -14,18 +14,18 @@ def follow(
     """Follows points.
 
     From frame to frame a point moves by the flow at its place, bilinear between the centres of the patches around it.
-    Where the frames of a pair are several apart, it moves by that part of the flow; the frames at the end, which start
-    no pair, take the flow of the last pair, as the model does.
+    Where the frames of a pair are several apart, it moves by that part of the flow. The last frames, which start no
+    pair, use the flow of the last pair, as the model does.
 
     Args:
       field: displacements of one clip, `flow` `[n, h, w, 2]`, from each frame to a later one.
       start: `(y, x)` of each point in pixels of the video.
-      grid: the grid of the field's tokens.
-      first_frame: the frame of tokens that the points start in.
+      grid: places of the field's tokens.
+      first_frame: frame of tokens that the points start in.
 
     Returns:
       For each frame of tokens `(y, x)` of each point in pixels of the video, float64; NaN before the first frame, and
-      from where a point has left what the tokens see.
+      after a point has left the area of the tokens.
 
     Raises:
       UserError: the field is not of one clip or leads to earlier frames, or there is no such first frame.
@@ -50,7 +50,7 @@ def follow(
 
 
 def _seen(points: Float[np.ndarray, "n 2"], grid: TokenGrid) -> np.ndarray:
-    """Whether each point lies in what the tokens see."""
+    """Tells if each point lies in the area of the tokens."""
     corner, extent = np.asarray(grid.box[:2]), np.asarray(grid.box[2:])
     return ((points >= corner) & (points < corner + extent)).all(axis=-1)
 
@@ -58,7 +58,7 @@ def _seen(points: Float[np.ndarray, "n 2"], grid: TokenGrid) -> np.ndarray:
 def _sample(
     field: Float[np.ndarray, "h w 2"], points: Float[np.ndarray, "n 2"], grid: TokenGrid
 ) -> Float[np.ndarray, "n 2"]:
-    """A field at places between the centres of tokens; NaN at points that are NaN."""
+    """Interpolates a field between the centres of tokens; NaN at points that are NaN."""
     places = (points - np.asarray(grid.first_centre)) / np.asarray(grid.stride)
     last = np.asarray([grid.rows - 1, grid.columns - 1])
     places = np.clip(places, 0, last)

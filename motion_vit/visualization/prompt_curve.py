@@ -1,4 +1,4 @@
-"""How video motion prompts turn a change of brightness into attention: the curve that their two parameters draw."""
+"""The learned curve of video motion prompts, from a change of brightness to attention."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ class PromptCurve(NamedTuple):
 
     Attributes:
       change: changes of the grey value from a frame to the next, of pixels in [0, 1]: from -1 to 1.
-      attention: the attention that each gets, from 0 to 1.
+      attention: attention to each change, from 0 to 1.
       slope: `a` of `sigmoid(a * (change - b))`.
       shift: `b`, the change that gets an attention of one half.
     """
@@ -31,15 +31,15 @@ class PromptCurve(NamedTuple):
 
 
 def prompt_curve(model: VideoModel, variables: Mapping[str, Any], *, points: int = 201) -> PromptCurve:
-    """The learned curve of a model behind motion prompts.
+    """Computes the learned curve of a model behind motion prompts.
 
     Args:
-      model: the model.
-      variables: its variables.
-      points: how many changes it is computed for.
+      model: a model with the input adapter "motion_prompt".
+      variables: `params` and `batch_stats` of the model.
+      points: number of changes on the curve.
 
     Returns:
-      The curve.
+      Changes, attention, slope and shift.
 
     Raises:
       UserError: the model has no motion prompts.

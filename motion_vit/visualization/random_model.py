@@ -1,4 +1,4 @@
-"""A model with random weights in place of a trained one, to try out what there is to see."""
+"""Makes a model with random weights, to try out visualization without a trained one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _CLASSES = 10
 
 
 def random_model(name: str, options: Mapping[str, Any]) -> TrainedModel:
-    """Makes one.
+    """Makes a model with random weights.
 
     Args:
       name: a model of `motion_vit.list_models()`.
@@ -23,7 +23,7 @@ def random_model(name: str, options: Mapping[str, Any]) -> TrainedModel:
       The model with fresh weights, at step 0, and the default recipe's sampling and normalisation.
 
     Raises:
-      UserError: an unknown name or option, or options that the model refuses, see `checked_model`.
+      UserError: a name or an option is unknown, or the model refuses its options; see `checked_model`.
     """
     traced = checked_model(name, {"num_classes": _CLASSES, **options})
     model = traced.model

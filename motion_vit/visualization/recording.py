@@ -1,4 +1,4 @@
-"""Chosen intermediates of a model, computed in one forward pass that returns nothing else."""
+"""Records chosen intermediates of a model in one forward pass that returns nothing else."""
 
 import difflib
 import fnmatch
@@ -31,11 +31,11 @@ Transform = Callable[[dict[str, Array]], dict[str, Any]]
 
 
 class Recording(NamedTuple):
-    """What one forward pass showed.
+    """The results of one forward pass.
 
     Attributes:
-      logits: `[b, classes]`.
-      maps: the chosen intermediates by name, or what the transform made of them.
+      logits: `[b, classes]`, not normalised.
+      maps: the chosen intermediates by name, or the results of the transform.
     """
 
     logits: Float[Array, "b classes"]
@@ -43,7 +43,7 @@ class Recording(NamedTuple):
 
 
 def names(model: VideoModel, clip_shape: tuple[int, ...] | None = None) -> dict[str, jax.ShapeDtypeStruct]:
-    """The named intermediates of a model and their shapes for one clip, without computing any.
+    """Lists the named intermediates of a model and their shapes for one clip, without computing any.
 
     Args:
       model: a model of `motion_vit.create_model`.
@@ -75,17 +75,17 @@ def _names(model: VideoModel, clip_shape: tuple[int, ...]) -> dict[str, jax.Shap
 
 
 def choose(known: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """The names that patterns match.
+    """Selects the names that match patterns.
 
     Args:
-      known: the names that there are.
-      patterns: names, or patterns of them in which `*` stands for anything, also for slashes, and `?` for a character.
+      known: all names.
+      patterns: names, or patterns in which `*` stands for anything, also for slashes, and `?` for a character.
 
     Returns:
       The names in the order of `known`.
 
     Raises:
-      UserError: a pattern matches none.
+      UserError: a pattern matches no name.
     """
     chosen: set[str] = set()
     for pattern in patterns:
@@ -104,15 +104,15 @@ def record(
     *,
     transform: Transform | None = None,
 ) -> Recording:
-    """Runs a model in evaluation mode and returns the intermediates that were asked for.
+    """Runs a model in evaluation mode and returns the requested intermediates.
 
-    The forward pass is compiled. What is not returned is not kept: of a long clip, reduce what is large in `transform`.
-    The program is compiled once for each model, shape of clips, choice of names and transform; a transform given as
-    `jax.tree_util.Partial(function, *arguments)` is the same one for other arrays as arguments.
+    The forward pass is compiled. Only returned values are kept: reduce large intermediates of a long clip in
+    `transform`. The program is compiled once for each model, shape of clips, choice of names and transform. A transform
+    given as `jax.tree_util.Partial(function, *arguments)` is the same for other arrays as arguments.
 
     Args:
       model: a model of `motion_vit.create_model`.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       patterns: names of `motion_vit.models.intermediates`, or patterns of them; see `choose`.
       transform: a function of a mapping from the names to arrays that returns another mapping; it runs inside the
@@ -150,7 +150,7 @@ def _unchanged(maps: dict[str, Array]) -> dict[str, Array]:
 
 
 def _unknown(pattern: str, known: Sequence[str]) -> str:
-    """What is said of a pattern that matches none of the names."""
+    """Makes the message for a pattern that matches no name."""
     parts = [f"the model has no intermediate {pattern!r}."]
     kind = pattern.rsplit("/", 1)[-1].lstrip("*")
     if kind in HELD_BY and not fnmatch.filter(known, f"*/{kind}"):

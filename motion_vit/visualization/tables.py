@@ -1,4 +1,4 @@
-"""Still pictures of tables and curves: the neighbourhood of a patch, attention of frames, the curve of a prompt."""
+"""Draws tables and curves: the neighbourhood of a patch, attention of frames, the curve of a prompt."""
 
 import numpy as np
 from jaxtyping import Float
@@ -29,9 +29,9 @@ def cost_volume_sheet(clip: ClipFrames, motion: MotionMap, *, heading: str, poin
     """Draws the cost volume of one patch over time: over the frames, and head by head as tables.
 
     Args:
-      clip: the frames.
+      clip: frames in the size of the drawing.
       motion: a layer with its affinities.
-      heading: the first words above the picture, such as the video's name.
+      heading: first words above the picture, such as the video's name.
       point: (y, x) of a point of the patch, in pixels of the video.
 
     Returns:
@@ -69,12 +69,12 @@ def cost_volume_sheet(clip: ClipFrames, motion: MotionMap, *, heading: str, poin
 
 
 def frame_attention_sheet(attention: FrameAttention, *, heading: str, point: Point | None = None) -> Figure:
-    """Draws which frames attend to which, head by head.
+    """Draws the attention of frames to frames, head by head.
 
     Args:
       attention: the weights.
-      heading: the first words above the picture.
-      point: a point of the patch whose attention it is, where patches have their own; None for the mean of all.
+      heading: first words above the picture.
+      point: a point of the patch whose attention is drawn, where patches have their own; None for the mean of all.
 
     Returns:
       The picture.
@@ -113,7 +113,7 @@ def prompt_sheet(prompt: PromptMap, *, heading: str) -> Figure:
 
     Args:
       prompt: the curve.
-      heading: the first words above the picture.
+      heading: first words above the picture.
 
     Returns:
       The picture.
@@ -141,7 +141,7 @@ def _draw_over_frame(
     patch: tuple[int, int],
     limits: tuple[float, float],
 ) -> None:
-    """Lays the neighbourhood of a patch where it is, over the second frame of the pair."""
+    """Draws the neighbourhood of a patch in its place, over the second frame of the pair."""
     grid, half = motion.grid, motion.window // 2
     values = np.full((grid.rows + 2 * half, grid.columns + 2 * half), np.nan)
     rows, columns = slice(patch[0], patch[0] + motion.window), slice(patch[1], patch[1] + motion.window)

@@ -1,4 +1,4 @@
-"""From the tokens of a layer to the pixels and frames of the video that they were made of.
+"""Maps the tokens of a layer to the pixels and frames of the video that they were made of.
 
 Places in a video are `(y, x)`, measured in its upright pixels from the upper left corner of its first pixel: the pixel
 of row 0 reaches from 0 to 1 and has its centre at 0.5.
@@ -27,12 +27,12 @@ class TokenGrid:
       frames: frames of tokens.
       rows: rows of tokens.
       columns: columns of tokens.
-      clip_frames: for each frame of tokens, the frame of the clip in the middle of what it is made of.
-      frame_numbers: for each frame of the clip, its number in the video.
-      times: for each frame of the clip, its second in the video; None where the video has no times.
+      clip_frames: for each frame of tokens, the clip's frame in the middle of its input.
+      frame_numbers: number in the video of each frame of the clip.
+      times: second in the video of each frame of the clip; None where the video has no times.
       video_size: height and width of the video.
       box: top, left, height and width of the part of the video that the tokens are made of.
-      stride: height and width of a token, that is the distance of neighbouring ones.
+      stride: height and width of a token, which is the distance of neighbours.
       first_centre: centre of the first row and column of tokens.
     """
 
@@ -48,11 +48,11 @@ class TokenGrid:
     first_centre: tuple[float, float]
 
     def centre(self, row: _Places, column: _Places) -> tuple[_Places, _Places]:
-        """The centre of a token, or of an array of them; of numbers between whole ones, places between centres."""
+        """Returns the centre of a token, or of an array of them; fractions are places between centres."""
         return self.first_centre[0] + row * self.stride[0], self.first_centre[1] + column * self.stride[1]
 
     def patch_box(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Top, left, height and width of the token's own share of the video: what lies nearest to its centre."""
+        """Returns top, left, height and width of the token's share of the video: the places nearest to its centre."""
         rows, columns = self.edges
         return (
             float(rows[row]),
@@ -63,10 +63,10 @@ class TokenGrid:
 
     @property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the shares of rows, and of columns, begin and end: one more than there are.
+        """Returns the edges between the shares of rows, and of columns: one more than there are.
 
-        The outer ones are the edges of what the tokens see. The shares of convolutions at the border are smaller and
-        larger than the others: their centres are not in the middle of a stride.
+        The outer ones are the edges of the tokens' area. The shares of convolutions at the border are smaller or larger
+        than the others: their centres are not in the middle of a stride.
         """
         ends = []
         for count, stride, centre, start, length in zip(
@@ -77,10 +77,10 @@ class TokenGrid:
         return ends[0], ends[1]
 
     def patch_at(self, y: float, x: float) -> tuple[int, int]:
-        """Row and column of the token whose centre is nearest to a place.
+        """Returns row and column of the token whose centre is nearest to a place.
 
         Raises:
-          UserError: the tokens see nothing of this place.
+          UserError: the tokens do not cover this place.
         """
         check_in_box(y, x, self.box, self.video_size)
         row, column = self.token_place(y, x)
@@ -90,18 +90,18 @@ class TokenGrid:
         )
 
     def token_place(self, y: float, x: float) -> tuple[float, float]:
-        """A place in rows and columns of tokens; whole numbers are the centres of tokens."""
+        """Converts a place to rows and columns of tokens; whole numbers are the centres of tokens."""
         return (y - self.first_centre[0]) / self.stride[0], (x - self.first_centre[1]) / self.stride[1]
 
     @property
     def token_frames(self) -> tuple[int, ...]:
-        """For each frame of the clip the frame of tokens nearest in time, the earlier of two equally near ones."""
+        """The frame of tokens nearest in time to each frame of the clip, the earlier of two equally near ones."""
         middles = np.asarray(self.clip_frames)
         distances = np.abs(np.arange(len(self.frame_numbers))[:, None] - middles)
         return tuple(int(frame) for frame in distances.argmin(axis=1))
 
     def scaled(self, factor: float) -> "TokenGrid":
-        """The same grid over the video scaled by a factor, to draw in another size; sizes are rounded."""
+        """Scales the grid for a video of another size, for drawing; sizes are rounded."""
         height, width = (max(1, round(side * factor)) for side in self.video_size)
         down, right = height / self.video_size[0], width / self.video_size[1]
         top, left, high, wide = self.box
@@ -114,17 +114,17 @@ class TokenGrid:
         )
 
     def to_video(self, maps: Maps) -> Float32[np.ndarray, "t height width"]:
-        """Brings maps of tokens to the video, bilinear between the centres of tokens and level outside of them.
+        """Resizes maps of tokens to the video, bilinear between the centres of tokens and constant outside of them.
 
         Args:
           maps: one for each frame of tokens, or for some of them.
 
         Returns:
-          As many maps of the size of the video; NaN where the tokens see nothing. Every frame is as large as the video:
-          take a `scaled` grid where that is much.
+          As many maps of the size of the video; NaN where no token is. Every frame is as large as the video: use a
+          `scaled` grid for large ones.
 
         Raises:
-          UserError: the maps are not of this grid.
+          UserError: the maps do not belong to this grid.
         """
         if maps.ndim != 3 or maps.shape[1:] != (self.rows, self.columns):
             raise UserError(
@@ -140,18 +140,18 @@ class TokenGrid:
 
 
 def token_grid(model: VideoModel, name: str, view: ClipView) -> TokenGrid:
-    """The grid of the tokens of an intermediate.
+    """Makes the grid of an intermediate's tokens.
 
     Args:
       model: a model of `motion_vit.create_model`.
       name: a name of `motion_vit.models.intermediates`.
-      view: where the clip lies in the video.
+      view: place of the clip in the video.
 
     Returns:
       The grid.
 
     Raises:
-      UserError: the intermediate has no place in the frame.
+      UserError: the intermediate has no places in the frame.
     """
     layout = model.token_layout(name, (len(view.frame_numbers), view.size, view.size, 3))
     down, right = view.scale
@@ -173,12 +173,12 @@ def token_grid(model: VideoModel, name: str, view: ClipView) -> TokenGrid:
 def _interpolation(
     pixels: int, first_centre: float, stride: float, tokens: int
 ) -> Float32[np.ndarray, "pixels tokens"]:
-    """For each pixel along one axis the weights of the tokens."""
+    """Computes the weights of the tokens for each pixel along one axis."""
     places = np.clip((np.arange(pixels) + 0.5 - first_centre) / stride, 0, tokens - 1)
     return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(tokens))).astype(np.float32)
 
 
 def _outside(pixels: int, start: float, length: float) -> Bool[np.ndarray, " pixels"]:
-    """The pixels along one axis whose centres do not lie in a stretch."""
+    """Marks the pixels along one axis whose centres lie outside of an interval."""
     centres = np.arange(pixels) + 0.5
     return (centres < start) | (centres >= start + length)

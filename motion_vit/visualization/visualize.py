@@ -1,4 +1,4 @@
-"""What a trained model sees in a video: its maps, in the places of the video, ready to be drawn."""
+"""Visualizes a trained model on a video: maps in the places of the video, ready for drawing."""
 
 import dataclasses
 import os
@@ -30,18 +30,18 @@ _RANDOM_WEIGHTS = "The weights are random: the model has learned nothing, and th
 
 @dataclasses.dataclass(frozen=True)
 class Visualization:
-    """What a model sees in a clip of a video.
+    """Maps of a model on a clip of a video.
 
     Attributes:
       video: name of the video.
-      clip: the frames that it saw.
-      maps: what it made of them, layer by layer.
-      what: which kinds of it were asked for.
+      clip: the frames that the model saw.
+      maps: maps of the layers, in order.
+      what: kinds of maps that were requested.
       point: (y, x) of the chosen patch in pixels of the video.
       predictions: the most probable classes of this clip and their probabilities; () where its logits are not finite.
-      model: the model in a few words.
-      notes: what a reader must know besides.
-      has_random_weights: whether the model has learned nothing, which every picture must say.
+      model: short description of the model.
+      notes: further remarks for the reader.
+      has_random_weights: whether the model is untrained, which every picture must say.
     """
 
     video: str
@@ -56,7 +56,7 @@ class Visualization:
 
     @property
     def heading(self) -> str:
-        """The first words of every picture: the video, cut short in the middle where its name is long."""
+        """The first words of every picture: the name of the video, shortened in the middle if it is long."""
         half = _LONGEST_HEADING // 2
         name = self.video if len(self.video) <= _LONGEST_HEADING else f"{self.video[:half]}…{self.video[-half:]}"
         return f"{name} (random weights)" if self.has_random_weights else name
@@ -73,26 +73,26 @@ def visualize(
     temperature: float = 1.0,
     has_random_weights: bool = False,
 ) -> Visualization:
-    """Looks at the clip that the recipe evaluates with: the middle of the video, or frames spread over it.
+    """Visualizes the clip that the recipe evaluates with: the middle of the video, or frames spread over it.
 
     Args:
-      trained: the model.
+      trained: weights, labels and recipe.
       video: a video file.
-      what: what to see; () for all that the model has and that takes a forward pass only.
+      what: kinds of maps; () for all that the model has and that only need a forward pass.
       layers: names of layers, or patterns such as `stage3/*`; () for all.
-      point: (y, x) of the patch to look at, in pixels of the video; None for the place where something moves.
+      point: (y, x) of the patch to look at, in pixels of the video; None for a place with motion.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
         ones.
-      temperature: what affinities are divided by before the softmax of displacement fields.
-      has_random_weights: whether the model has learned nothing; every picture then says so.
+      temperature: divisor of the affinities before the softmax of displacement fields.
+      has_random_weights: whether the model is untrained; every picture then says so.
 
     Returns:
-      The maps. Those of one layer stay in memory as a whole, but none is quadratic in the length of the clip beyond
-      small models.
+      The maps. Whole maps of single layers stay in memory, but except for small models none is quadratic in the length
+      of the clip.
 
     Raises:
       VideoDecodeError: the video cannot be decoded.
-      UserError: it is too short to show motion, or the model does not have what was asked for, or there is no such
+      UserError: the video is too short to show motion, the model lacks a requested kind of map, or there is no such
         layer, class or place.
     """
     shown = asked_classes(trained.label_names, classes)
@@ -145,7 +145,7 @@ def _middle(view: ClipView) -> tuple[float, float]:
 
 
 def _not_shown(missing: Mapping[What, str]) -> list[str]:
-    """What the model does not have, in a sentence for each reason."""
+    """Lists the maps that the model lacks, in a sentence for each reason."""
     by_reason: dict[str, list[str]] = {}
     for what, reason in missing.items():
         by_reason.setdefault(reason, []).append(what)

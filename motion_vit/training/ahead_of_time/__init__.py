@@ -1,4 +1,4 @@
-"""Programs compiled for devices that need not be there, and what they cost.
+"""Compiles programs for devices that need not be attached, and estimates their costs.
 
 In: a recipe and the name of a topology.
 Out: memory, arithmetic and communication of a device.

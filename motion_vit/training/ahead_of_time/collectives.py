@@ -1,4 +1,4 @@
-"""Communication between the devices of a compiled program: which collectives it has, how often, and their bytes."""
+"""Communication between the devices of a compiled program: kinds, counts and bytes of its collectives."""
 
 import dataclasses
 import math
@@ -23,10 +23,10 @@ class Collective:
 
     Attributes:
       kind: such as "all-reduce".
-      count: how many there are.
+      count: number of collectives.
       bytes: bytes of the arrays that they work on: gathered results, else operands.
-      sent: bytes that the device sends if they go around a ring: `2 (n - 1) / n` of the array for an all-reduce among
-        `n` devices, `(n - 1) / n` for a gather, scatter or exchange, all of it for a permutation.
+      sent: bytes that the device sends in a ring: `2 (n - 1) / n` of the array for an all-reduce among `n` devices, `(n
+        - 1) / n` for a gather, scatter or exchange, all of it for a permutation.
     """
 
     kind: str
@@ -36,14 +36,14 @@ class Collective:
 
 
 def collectives(program: CompiledProgram, devices: int) -> tuple[Collective, ...]:
-    """The communication of one run of a program.
+    """Counts the communication of one run of a program.
 
     Args:
       program: the parsed program of one device.
-      devices: devices that run it together.
+      devices: number of devices that run it together.
 
     Returns:
-      Collectives by kind, that which sends most first.
+      Collectives by kind, the largest sender first.
     """
     runs, _ = program.runs()
     fused = program.fused()
@@ -79,7 +79,7 @@ def _kind(computation: Computation, instruction: Instruction) -> str | None:
 
 
 def _bytes(kind: str, computation: Computation, instruction: Instruction, devices: int) -> tuple[int, int]:
-    """Bytes of the array that a collective works on, and those that a device sends of it."""
+    """Returns the bytes of the array that a collective works on, and the bytes that a device sends of it."""
     members = _group_size(instruction, devices)
     size = sum(array.bytes for array in computation.operand_types(instruction))
     if kind == "all-gather":
@@ -90,7 +90,7 @@ def _bytes(kind: str, computation: Computation, instruction: Instruction, device
 
 
 def _group_size(instruction: Instruction, devices: int) -> int:
-    """How many devices take part in each group of a collective."""
+    """Returns the number of devices in each group of a collective."""
     text = instruction.attributes
     if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\].*?\{([^}]*)\}", text):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", mesh.group(1)))

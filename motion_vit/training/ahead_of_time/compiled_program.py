@@ -1,8 +1,8 @@
-"""The text of a compiled program (XLA's HLO after optimisation) as data: computations, instructions and array types.
+"""Parses the text of a compiled program (XLA's HLO after optimisation) into computations, instructions and array types.
 
-XLA's own cost analysis counts the body of a loop once, however often it runs, and a network whose blocks are a loop
-looks like a fraction of its cost. So the costs in `program_costs` are taken from the text. This
-module reads it and says how often each computation runs.
+XLA's own cost analysis counts the body of a loop once, however often it runs, so that a network whose blocks are a loop
+looks like a fraction of its cost. Therefore `program_costs` takes costs from the text, which this module parses,
+together with the number of runs of each computation.
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ class ArrayType:
     Attributes:
       dtype: XLA's name of the element type.
       dims: the shape.
-      bytes: the memory that it takes, with the padding of tiled layouts (TPU).
-      on_chip: whether it lies in the fast memory on the chip rather than in the device's main memory.
+      bytes: memory in bytes, with the padding of tiled layouts (TPU).
+      on_chip: whether it is in the fast memory on the chip rather than in the device's main memory.
     """
 
     dtype: str
@@ -49,15 +49,15 @@ class ArrayType:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """One instruction.
+    """One instruction of a computation.
 
     Attributes:
-      name: its name.
-      opcode: what it does, such as "fusion" or "all-reduce".
-      results: the arrays that it makes, those of nested tuples in order.
+      name: unique in its computation.
+      opcode: operation, such as "fusion" or "all-reduce".
+      results: its output arrays, those of nested tuples in order.
       operands: names of the instructions that it reads.
-      called: the computations that it calls, under the attribute that names them ("body", "calls", "branch0").
-      literal: what stands in the parentheses of a constant or a parameter, "" otherwise.
+      called: the computations that it calls, by the attribute that names them ("body", "calls", "branch0").
+      literal: text in the parentheses of a constant or a parameter, "" otherwise.
       attributes: the rest of its line.
     """
 
@@ -75,7 +75,7 @@ class Instruction:
         return sum(result.bytes for result in self.results)
 
     def attribute(self, name: str) -> str | None:
-        """The value of an attribute that has no spaces, None if it is not there."""
+        """Returns the value of an attribute without spaces, or None."""
         found = re.search(rf"\b{name}=(\{{[^}}]*\}}|[^\s,]+)", self.attributes)
         return found.group(1) if found else None
 
@@ -85,9 +85,9 @@ class Computation:
     """A function of the program.
 
     Attributes:
-      name: its name.
+      name: unique in the program.
       instructions: by name, in their order.
-      root: the instruction that gives its result.
+      root: the instruction that returns its result.
     """
 
     name: str
@@ -95,18 +95,18 @@ class Computation:
     root: Instruction
 
     def parameter(self, index: int) -> Instruction:
-        """The parameter of an index."""
+        """Returns the parameter with an index."""
         for instruction in self.instructions.values():
             if instruction.opcode == "parameter" and instruction.literal == str(index):
                 return instruction
         raise KeyError(f"{self.name} has no parameter {index}")
 
     def operand_types(self, instruction: Instruction) -> list[ArrayType]:
-        """The arrays that an instruction reads."""
+        """Returns the arrays that an instruction reads."""
         return [result for name in instruction.operands for result in self.instructions[name].results]
 
     def readers(self, name: str) -> list[Instruction]:
-        """The instructions that read an instruction's result."""
+        """Returns the instructions that read an instruction's result."""
         return [instruction for instruction in self.instructions.values() if name in instruction.operands]
 
 
@@ -123,12 +123,12 @@ class CompiledProgram:
     entry: Computation
 
     def runs(self) -> tuple[dict[str, int], int]:
-        """How often each computation runs, fused ones included.
+        """Counts the runs of each computation, including fused ones.
 
-        A loop whose length cannot be told counts once, and so does every branch of a condition.
+        A loop of unknown length counts once, and so does every branch of a condition.
 
         Returns:
-          Runs by name of computation, and how many loops counted once because their length is unknown.
+          Runs by name of computation, and the number of loops of unknown length.
         """
         counts: dict[str, int] = {}
         unknown = 0
@@ -150,7 +150,7 @@ class CompiledProgram:
         return counts, unknown
 
     def fused(self) -> dict[str, str]:
-        """The computations that are part of a fusion, and the computation that the fusion stands in."""
+        """Maps each computation that is part of a fusion to the computation that contains the fusion."""
         callers: dict[str, str] = {}
 
         def mark(name: str, caller: str) -> None:
@@ -166,7 +166,7 @@ class CompiledProgram:
         return callers
 
     def _trip_count(self, caller: Computation, loop: Instruction) -> int | None:
-        """How often a loop's body runs, for the loops that `lax.scan` and `lax.map` make: a counter below a limit."""
+        """Returns the trip count of a loop that `lax.scan` or `lax.map` made: a counter below a limit."""
         if known := _KNOWN_TRIPS.search(loop.attributes):
             return int(known.group(1))
         condition = self.computations[loop.called["condition"]]
@@ -185,7 +185,7 @@ class CompiledProgram:
         return fusion.operands[int(inner.literal)] if inner.opcode == "parameter" else name
 
     def _loop_value(self, caller: Computation, loop: Instruction, condition: Computation, name: str) -> int | None:
-        """The constant that the condition reads, or that an element of the loop's tuple starts from."""
+        """Returns the constant that the condition reads, or the initial value of an element of the loop's tuple."""
         instruction = condition.instructions.get(name)
         if instruction is None:
             return None
@@ -202,10 +202,10 @@ class CompiledProgram:
 
 
 def parse_program(text: str) -> CompiledProgram:
-    """Reads the text of a compiled program, `jax.stages.Compiled.as_text()`.
+    """Parses the text of a compiled program, `jax.stages.Compiled.as_text()`.
 
     Args:
-      text: the text.
+      text: HLO after optimisation.
 
     Returns:
       The program.
@@ -230,7 +230,7 @@ def parse_program(text: str) -> CompiledProgram:
 
 
 def array_types(text: str) -> tuple[ArrayType, ...]:
-    """The array types in a text such as `(f32[2,3]{1,0}, s32[])`.
+    """Parses the array types in a text such as `(f32[2,3]{1,0}, s32[])`.
 
     Args:
       text: a type, or a tuple of types.
@@ -242,7 +242,7 @@ def array_types(text: str) -> tuple[ArrayType, ...]:
 
 
 def _sections(text: str) -> Iterator[tuple[bool, str, list[str]]]:
-    """The computations of a program: whether it is the entry, its name, the lines of its instructions."""
+    """Splits a program into computations: whether it is the entry, its name, the lines of its instructions."""
     header: re.Match[str] | None = None
     lines: list[str] = []
     for line in text.splitlines():
@@ -284,7 +284,7 @@ def _parse_instruction(line: str) -> tuple[bool, Instruction]:
 
 
 def _closing(text: str, start: int) -> int:
-    """The index of the parenthesis that closes the one at `start`."""
+    """Returns the index of the parenthesis that closes the one at `start`."""
     depth = 0
     for index in range(start, len(text)):
         depth += {"(": 1, ")": -1}.get(text[index], 0)

@@ -1,4 +1,4 @@
-"""GPUs that are not there, to compile for: JAX's CUDA plugin brings the compiler without the hardware."""
+"""Devices of absent GPUs to compile for: JAX's CUDA plugin brings the compiler without the hardware."""
 
 import importlib.util
 import os
@@ -48,12 +48,12 @@ _EXAMPLES = "h100:8, h200:1, a100:4x8"
 
 
 def is_gpu_name(name: str) -> bool:
-    """Whether a topology's name begins as one of a GPU."""
+    """Tells if a topology's name begins like that of a GPU."""
     return name.partition(":")[0] in _GPUS
 
 
 def gpu_devices(name: str) -> list[jax.Device]:
-    """Devices of GPU hosts, for which programs can be compiled but not run.
+    """Makes devices of GPU hosts, for which programs can be compiled but not run.
 
     Args:
       name: GPU and number, such as "h100:8", or "h100:4x8" for 4 hosts of 8.
@@ -87,7 +87,7 @@ def gpu_devices(name: str) -> list[jax.Device]:
 
 
 def usable_memory(device_kind: str) -> int | None:
-    """The memory that JAX takes of a GPU that `gpu_devices` knows, in bytes; None of others."""
+    """Returns the memory in bytes that JAX takes of a GPU that `gpu_devices` knows; None for others."""
     fraction = float(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION", _DEFAULT_MEMORY_FRACTION))
     memory = {gpu.device_kind: gpu.memory for gpu in _GPUS.values()}.get(device_kind)
     return None if memory is None else int(memory * fraction)
@@ -108,7 +108,7 @@ def _no_plugin(name: str) -> str:
 
 
 def _target_config(gpu: _Gpu) -> str:
-    """What XLA wants to know of a GPU: the text form of its message `GpuTargetConfigProto`."""
+    """Formats the text form of XLA's message `GpuTargetConfigProto`."""
     major, minor = gpu.capability.split(".")
     return f"""
         platform_name: "CUDA"

@@ -1,6 +1,6 @@
-"""What one run of a compiled program costs a device: arithmetic, memory traffic and communication.
+"""Costs of one run of a compiled program on a device: arithmetic, memory traffic and communication.
 
-All counts come from the program's text, with the body of a loop counted as often as it runs, and are those of one
+All counts come from the program's text, with the body of a loop counted as often as it runs. They are those of one
 device: the compiler has already split the program.
 """
 
@@ -39,13 +39,13 @@ class ProgramCosts:
     """The costs of one run of a program on one device.
 
     Attributes:
-      flops: floating point operations of matrix products and convolutions, a multiply-add being two.
+      flops: floating-point operations of matrix products and convolutions, a multiply-add being two.
       bytes_accessed: bytes that its operations read and write, each operand and result once per operation, the fast
         memory on the chip included; as XLA's cost analysis defines it.
-      main_memory_bytes: those of them that are in the device's main memory. The two differ on TPU alone.
+      main_memory_bytes: the part of them in the device's main memory. The two only differ on TPU.
       collectives: communication by kind, in the order of the bytes sent.
-      unknown_loops: loops that count once because their length is not in the text.
-      library_calls: calls of libraries and kernels (cuBLAS, cuDNN, Pallas), whose operations `flops` leaves out.
+      unknown_loops: number of loops that count once because their length is not in the text.
+      library_calls: number of calls of libraries and kernels (cuBLAS, cuDNN, Pallas), which `flops` leaves out.
     """
 
     flops: int
@@ -61,7 +61,7 @@ def program_costs(program: CompiledProgram, devices: int) -> ProgramCosts:
 
     Args:
       program: the parsed program of one device.
-      devices: devices that run it together.
+      devices: number of devices that run it together.
 
     Returns:
       The costs.
@@ -82,14 +82,14 @@ def program_costs(program: CompiledProgram, devices: int) -> ProgramCosts:
 
 
 def instruction_flops(computation: Computation, instruction: Instruction) -> int:
-    """Operations of a matrix product or a convolution; 0 for anything else.
+    """Counts the operations of a matrix product or a convolution; 0 for anything else.
 
     Args:
-      computation: where the instruction stands.
-      instruction: the instruction.
+      computation: contains the instruction.
+      instruction: of any kind.
 
     Returns:
-      Twice its multiply-adds; those with the zeros of padding do not count.
+      Twice its multiply-adds, without those with the zeros of padding.
     """
     if instruction.opcode == "dot":
         left = computation.operand_types(instruction)[0]
@@ -124,7 +124,7 @@ def _convolution_multiply_adds(inputs: ArrayType, kernel: ArrayType, instruction
 
 
 def _window(instruction: Instruction, axes: int) -> list[tuple[int, int, int, int]]:
-    """Stride, padding before, dilation of the input and dilation of the kernel, for each spatial axis."""
+    """Parses, for each spatial axis, the stride, padding before, dilation of the input and dilation of the kernel."""
     text = re.search(r"window=\{([^}]*)\}", instruction.attributes)
     fields = dict(part.split("=") for part in text.group(1).split()) if text else {}
 
@@ -145,7 +145,7 @@ def _window(instruction: Instruction, axes: int) -> list[tuple[int, int, int, in
 def _traffic(
     program: CompiledProgram, computation: Computation, instruction: Instruction
 ) -> Iterator[tuple[int, bool]]:
-    """The bytes that an instruction reads and writes, array by array, and whether the array is on the chip."""
+    """Yields the bytes that an instruction reads and writes, array by array, and whether the array is on the chip."""
     opcode = instruction.opcode
     if opcode in _FREE | _CONTROL or opcode.endswith("-done"):
         return
@@ -174,12 +174,12 @@ def _traffic(
 
 
 def _as_large_as(moved: list[ArrayType], operand: ArrayType) -> int:
-    """What an asynchronous copy reads of an operand: no more than it writes, if it takes a slice."""
+    """Returns the array that an asynchronous copy reads: no more than it writes, if it takes a slice."""
     return min(operand.bytes, sum(array.bytes for array in moved))
 
 
 def _fusion_traffic(body: Computation, caller: Computation, fusion: Instruction) -> Iterator[tuple[int, bool]]:
-    """The traffic of a fusion. It may take slices of an operand alone, or return an operand with a part replaced."""
+    """Yields the traffic of a fusion, which may read slices, or return an operand with a part replaced."""
     outputs = _outputs(body)
     updates = [_in_place_update(body, output) for output in outputs]
     updated = {update[0] for update in updates if update is not None}
@@ -198,7 +198,7 @@ def _fusion_traffic(body: Computation, caller: Computation, fusion: Instruction)
 
 
 def _outputs(body: Computation) -> list[Instruction]:
-    """The instruction that makes each of the arrays that a computation returns."""
+    """Finds the instruction that makes each of the arrays that a computation returns."""
     is_tuple = body.root.opcode == "tuple"
     makers = [body.instructions[name] for name in body.root.operands] if is_tuple else [body.root]
     # A reduction of several arrays at once makes all its results.
@@ -206,7 +206,7 @@ def _outputs(body: Computation) -> list[Instruction]:
 
 
 def _in_place_update(body: Computation, output: Instruction) -> tuple[str, int] | None:
-    """The parameter that an output is, but for a part that is replaced, and the bytes of that part."""
+    """Finds the parameter that an output equals except for a replaced part, and the bytes of that part."""
     output = _behind_bitcasts(body, output)
     if output.opcode != "dynamic-update-slice":
         return None

@@ -1,7 +1,7 @@
-"""The training step of a recipe compiled for devices that need not be there: its memory, arithmetic and communication.
+"""Compiles a recipe's training step for devices that need not be attached, and reports memory, arithmetic and traffic.
 
-A recipe that does not fit a slice, or that sends more between its chips than it should, shows before any of it is paid
-for. What is compiled is the program that training runs (`motion_vit.training.step.program`).
+The report shows that a recipe does not fit a slice, or that its chips communicate too much, before any of it is paid
+for. The compiled program is the one that training runs (`motion_vit.training.step.program`).
 """
 
 import dataclasses
@@ -36,9 +36,9 @@ class MemoryByKind:
       opt_state: the optimizer's moments.
       other_state: running statistics, averages of parameters, counters.
       batch: the batch, or its part of this device.
-      padding: what the device's memory layout adds to these four.
-      outputs: results that take no memory over from the state before the step.
-      temporaries: what the step keeps between its beginning and its end, activations above all.
+      padding: padding of the device's memory layout for these four.
+      outputs: results that do not reuse the memory of the previous state.
+      temporaries: intermediate values of the step, above all activations.
       code: the program itself.
     """
 
@@ -53,25 +53,25 @@ class MemoryByKind:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Sum of all kinds."""
         return sum(dataclasses.asdict(self).values())
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalingReport:
-    """What the training step of a recipe takes on some devices; all amounts are those of one device.
+    """Costs of a recipe's training step; all amounts are those of one device.
 
     Attributes:
-      topology: the name that was asked for.
+      topology: its name, as requested.
       devices: number of devices.
       device_kind: `jax.Device.device_kind`.
       mesh: devices along each axis.
-      clips: clips of a step, over all devices.
-      limit: memory that a program may use, None if not known.
-      compile_seconds: how long tracing and compiling took.
-      memory: what the step takes, None if the compiler refused it for that.
+      clips: clips per step, over all devices.
+      limit: memory that a program may use, None if unknown.
+      compile_seconds: time of tracing and compiling.
+      memory: use of memory, None if the compiler refused the step for its memory.
       costs: arithmetic, traffic and communication, None likewise.
-      refusal: what the compiler said when it refused, "" if it did not.
+      refusal: message of the compiler when it refused, else "".
     """
 
     topology: str
@@ -87,16 +87,16 @@ class ScalingReport:
 
     @property
     def fits(self) -> bool:
-        """Whether the step has enough memory, as far as is known."""
+        """True if the memory suffices for the step, as far as is known."""
         return self.memory is not None and (self.limit is None or self.memory.total <= self.limit)
 
     @property
     def clips_per_device(self) -> float:
-        """Clips of a step divided by the devices; below 1 where frames of a clip are on several."""
+        """Clips per step divided by the devices; below 1 where several devices share the frames of a clip."""
         return self.clips / self.devices
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as nested mappings for JSON, with what follows from it."""
+        """Returns the report and derived values as nested mappings for JSON."""
         values = dataclasses.asdict(self)
         if self.memory is not None and self.costs is not None:
             values["memory"]["total"] = self.memory.total
@@ -109,7 +109,7 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
     """Compiles a recipe's training step for a TPU slice, GPUs or the devices of this machine, and measures it.
 
     Args:
-      config: the recipe; its data need not be there.
+      config: the recipe; its data need not exist.
       topology: a TPU slice such as "v5e:4x4", GPUs such as "h100:8" (see `topology_devices`), or "local".
       num_classes: classes of the training data.
 
@@ -117,7 +117,7 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
       The report.
 
     Raises:
-      UserError: an unknown topology, a missing compiler, or a recipe that does not fit the number of devices.
+      UserError: the topology is unknown, its compiler is missing, or the recipe does not fit the number of devices.
     """
     devices: Sequence[jax.Device] = topology_devices(topology)
     validate_fields(config)
@@ -151,7 +151,7 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
 def _compile(
     program: TrainingProgram, platform: str, options: Mapping[str, bool]
 ) -> tuple[jax.stages.Compiled | None, str]:
-    """Compiles the step; where the compiler refuses it for its memory, what it says."""
+    """Compiles the step; returns the compiler's message instead where it refuses the step for its memory."""
     step = cast(jax.stages.Wrapped, program.step)
     with target_platform(cast(Platform, platform)):
         lowered = step.lower(program.abstract_state(), program.abstract_batch())
@@ -186,12 +186,12 @@ def _memory(program: TrainingProgram, analysis: Any, platform: str) -> MemoryByK
 
 
 def _device_bytes(tree: Any) -> int:
-    """Bytes of shapes with shardings on one device."""
+    """Sums the bytes on one device of shapes with shardings."""
     return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _refusal(message: str) -> str:
-    """The sentence of the compiler's message that says how much is missing."""
+    """Extracts the sentence of the compiler's message that says how much memory is missing."""
     found = re.search(r"[^\n.]*(?:total memory required|Used [\d.]+[KMGT]?i?B? of)[^\n]*", message)
     sentence = found.group(0) if found else message.splitlines()[0]
     # Since libtpu 0.0.50, the number and the name of the error come before it, and the program's name after it.

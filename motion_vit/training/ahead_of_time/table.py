@@ -1,4 +1,4 @@
-"""A scaling report as text for people."""
+"""Formats a scaling report as human-readable text."""
 
 from motion_vit.training.ahead_of_time.report import MemoryByKind, ScalingReport
 
@@ -18,7 +18,7 @@ def format_report(report: ScalingReport) -> str:
     """Formats a report.
 
     Args:
-      report: the report.
+      report: memory, costs and the compiler's refusal.
 
     Returns:
       Lines of text. GB and MB are 1e9 and 1e6 bytes, TFLOP 1e12 operations.

@@ -1,4 +1,4 @@
-"""Devices to compile for, whether they are there or not."""
+"""Devices to compile for, attached or not."""
 
 from collections.abc import Mapping
 
@@ -11,13 +11,13 @@ LOCAL = "local"
 
 
 def topology_devices(name: str) -> list[jax.Device]:
-    """The devices of a topology.
+    """Returns the devices of a topology.
 
     Args:
       name: a TPU slice such as "v5e:4x4" or "v5p:2x2x2", GPUs such as "h100:8", or "local".
 
     Returns:
-      The devices. For those that are not there, programs can be compiled but not run.
+      The devices. Programs can be compiled, but not run, for devices that are not attached.
 
     Raises:
       UserError: the name is not understood, or the compiler is not installed.
@@ -28,18 +28,18 @@ def topology_devices(name: str) -> list[jax.Device]:
 
 
 def compiler_options(name: str) -> Mapping[str, bool]:
-    """What `jax.stages.Lowered.compile` needs as `compiler_options` for a topology's devices."""
+    """Returns the `compiler_options` of `jax.stages.Lowered.compile` for a topology's devices."""
     return gpu_topology.COMPILER_OPTIONS if gpu_topology.is_gpu_name(name) else {}
 
 
 def usable_memory(device: jax.Device) -> int | None:
-    """The memory that a program may use on a device.
+    """Returns the memory that a program may use on a device.
 
     Args:
-      device: a device, attached or of `topology_devices`.
+      device: attached or from `topology_devices`.
 
     Returns:
-      Bytes; None where it is not known, as on CPU.
+      Bytes; None if unknown, as on CPU.
     """
     if device.platform == "cpu":
         return None

@@ -1,4 +1,4 @@
-"""The devices of a TPU slice that is not there, to compile for: libtpu brings the compiler without the hardware."""
+"""Devices of an absent TPU slice to compile for: libtpu brings the compiler without the hardware."""
 
 import importlib.util
 import re
@@ -27,11 +27,11 @@ _EXAMPLES = "v5e:2x2, v5e:4x4, v5p:2x2x2, v6e:4x4"
 
 
 def tpu_devices(name: str) -> list[jax.Device]:
-    """The devices of a TPU slice, for which programs can be compiled but not run.
+    """Makes the devices of a TPU slice, for which programs can be compiled but not run.
 
     Args:
-      name: generation and chips along each axis of the slice, such as "v5e:4x4" or "v5p:2x2x2"; what
-        `jax.experimental.topologies.get_topology_desc` takes for a TPU.
+      name: generation and chips along each axis of the slice, such as "v5e:4x4" or "v5p:2x2x2", as for
+        `jax.experimental.topologies.get_topology_desc`.
 
     Returns:
       The devices.
@@ -64,5 +64,5 @@ def tpu_devices(name: str) -> list[jax.Device]:
 
 
 def usable_memory(device_kind: str) -> int | None:
-    """The memory that a program may use on a device of a kind, in bytes; None where it is not known."""
+    """Returns the memory in bytes that a program may use on a kind of device; None if unknown."""
     return int(_USABLE_GIB[device_kind] * _GIB) if device_kind in _USABLE_GIB else None

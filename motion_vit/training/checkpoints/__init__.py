@@ -1,6 +1,6 @@
-"""Trained models on disk: checkpoints of runs, weights folders, and reading both.
+"""Writes and reads trained models: checkpoints of runs, and weights folders.
 
 In: a training state, or the folder of a trained model.
-Out: folders written whole, and trained models.
+Out: folders written atomically, and trained models.
 Imports: `training.{parallel,logs,losses,recipe,inputs,step}`.
 """

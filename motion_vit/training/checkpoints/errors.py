@@ -1,4 +1,4 @@
-"""What is said when a checkpoint cannot be written, cannot be read, or is of something else."""
+"""Errors of checkpoints that cannot be written, cannot be read, or belong to another model."""
 
 import contextlib
 import logging
@@ -19,19 +19,19 @@ _LONG_REASON = 100
 
 
 class CheckpointWriteError(UserError):
-    """A checkpoint cannot be written."""
+    """Error of a checkpoint that cannot be written."""
 
 
 @contextlib.contextmanager
 def write_errors(folder: pathlib.Path, saved_steps: Callable[[], Sequence[int]]) -> Iterator[None]:
-    """Turns what the disk refuses into a message.
+    """Turns errors of the disk into a message.
 
     Args:
-      folder: the checkpoints.
-      saved_steps: gives the steps of those that are whole, rising.
+      folder: of the checkpoints.
+      saved_steps: returns the steps of complete checkpoints, rising.
 
     Raises:
-      CheckpointWriteError: what was done inside could not write.
+      CheckpointWriteError: the code inside could not write.
     """
     try:
         yield
@@ -45,11 +45,11 @@ def write_errors(folder: pathlib.Path, saved_steps: Callable[[], Sequence[int]])
 
 
 class WithoutRepeatedErrors(contextlib.AbstractContextManager[None]):
-    """Keeps an error that Orbax raises from being printed many times over besides.
+    """Keeps an error that Orbax raises from also being printed many times.
 
-    Orbax logs it with the traceback of each of its threads, asyncio that of each other array that was under way, and
-    TensorStore's other writes find the event loop closed that they report to. They do so when they are collected as
-    garbage, which may be later than this object: a generator would have undone what it did by then.
+    Orbax logs it with the traceback of each of its threads, asyncio with that of each other pending array, and
+    TensorStore's other writes find the event loop closed that they report to. Some messages come when objects are
+    garbage-collected, which may be after this object is gone: a generator would have removed its filters by then.
     """
 
     def __init__(self) -> None:
@@ -75,15 +75,15 @@ class WithoutRepeatedErrors(contextlib.AbstractContextManager[None]):
 
 @contextlib.contextmanager
 def read_errors(folder: pathlib.Path, step: int, steps: Sequence[int]) -> Iterator[None]:
-    """Turns what cannot be read into a message.
+    """Turns errors of reading into a message.
 
     Args:
-      folder: the checkpoints.
-      step: the one that is read.
-      steps: all that there are.
+      folder: of the checkpoints.
+      step: step of the checkpoint to read.
+      steps: steps of all checkpoints.
 
     Raises:
-      UserError: what was done inside could not read.
+      UserError: the code inside could not read.
     """
     try:
         yield
@@ -98,13 +98,13 @@ def read_errors(folder: pathlib.Path, step: int, steps: Sequence[int]) -> Iterat
 def check_same_model(
     found: Any, expected: Any, where: str, advice: str = "Use the config that it was trained with, or another workdir."
 ) -> None:
-    """Compares names and shapes, so that a checkpoint of another model is refused with the list of differences.
+    """Compares names and shapes; refuses a checkpoint of another model with the list of differences.
 
     Args:
       found: variables of the checkpoint, or their shapes.
-      expected: those of the model.
-      where: the checkpoint, for the message.
-      advice: what to do about it, for the message.
+      expected: variables of the model, or their shapes.
+      where: name of the checkpoint, for the message.
+      advice: sentence of advice, for the message.
 
     Raises:
       UserError: they differ.
@@ -125,7 +125,7 @@ def check_same_model(
 
 
 def _is_told(record: logging.LogRecord) -> bool:
-    """Whether a record is printed: all but the errors that Orbax logs, or whose traceback leads through its code."""
+    """Tells if a record is printed: all but errors that Orbax logs or whose traceback leads through its code."""
     failed_in = traceback.walk_tb(record.exc_info[2] if record.exc_info else None)
     places = [record.pathname, *(frame.f_code.co_filename for frame, _ in failed_in)]
     return record.levelno < logging.ERROR or not any(f"{os.sep}orbax{os.sep}" in place for place in places)
@@ -136,7 +136,7 @@ def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, which is the end of the long lines of TensorStore."""
+    """Extracts the system's message from the end of TensorStore's long lines."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, KeyError):  # whose text is a key in quotes, or of Orbax a sentence and a list

@@ -1,4 +1,4 @@
-"""Reads a trained model from where it is: the workdir of a run, a weights folder, or the installed library."""
+"""Loads a trained model from the workdir of a run, a weights folder, or the installed library."""
 
 import dataclasses
 import os
@@ -18,22 +18,22 @@ from motion_vit.training.checkpoints.weights_folder import WEIGHTS_FILE, read_we
 def load_trained(
     folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
 ) -> TrainedModel:
-    """Reads a trained model.
+    """Loads a trained model.
 
     Args:
-      folder: the workdir of a `motion-vit train` run, or a weights folder, as `motion-vit export --format safetensors`
-        and `huggingface` and `motion-vit import` write it; or the name of an installed model, "demo", which is taken
-        where no folder of that name holds a checkpoint.
-      which: of a run, the last checkpoint or the one of best validation accuracy. A weights folder holds one.
-      ema: of a run, whether to take the averages of the parameters; the recipe's `evaluation.ema` by default. Of a
-        weights folder, None or what it holds.
+      folder: the workdir of a `motion-vit train` run, or a weights folder, as written by `motion-vit export --format
+        safetensors` and `huggingface` and by `motion-vit import`; or the name of an installed model, "demo", which is
+        used if no folder of that name holds a checkpoint.
+      which: of a run, the last checkpoint or the one of best validation accuracy. A weights folder has one.
+      ema: of a run, whether to load the averages of the parameters; the recipe's `evaluation.ema` by default. For a
+        weights folder, None or the kind that it holds.
       mesh: devices that hold the variables, all by default.
 
     Returns:
       Model, variables, label names and recipe.
 
     Raises:
-      UserError: the folder is neither of both, or does not hold what is asked for, or is damaged.
+      UserError: the folder is neither a run nor a weights folder, lacks the requested weights, or is damaged.
     """
     path = pathlib.Path(folder)
     if not _is_checkpoint(path):
@@ -74,12 +74,12 @@ def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
 
 
 def _is_checkpoint(path: pathlib.Path) -> bool:
-    """Whether a folder holds a run or weights, complete or not."""
+    """Tells if a folder holds a run or weights, complete or not."""
     return (path / CHECKPOINTS_FOLDER).is_dir() or is_description(path / CONFIG_FILE) or (path / WEIGHTS_FILE).exists()
 
 
 def _with_evaluation(trained: TrainedModel, path: pathlib.Path) -> TrainedModel:
-    """Adds what was reported since the weights were written."""
+    """Adds evaluations that were reported after the weights were written."""
     return dataclasses.replace(trained, evaluation=reported_evaluation(path, trained) or trained.evaluation)
 
 

@@ -1,10 +1,10 @@
-"""`config.json`: what must be known, besides the weights, to use a trained model, here or in another framework.
+"""`config.json`: everything besides the weights that using a trained model takes, here or in another framework.
 
-Every export carries it. Pixels become inputs as its `preprocessing` says: `frames` are sampled from the video, and
-behind them `extra_frames` at the same spacing, which an input adapter takes; they are resized with their aspect so that
-the short side has `image_size` pixels, cropped to a square, scaled to `pixel_range`, and become `(pixel - mean) / std`,
-`mean` and `std` being of red, green and blue in this order; `channel_order` is the order in which the three then lie in
-the last axis.
+Every export contains it. Its `preprocessing` describes how pixels become inputs. `frames` are sampled from the video,
+followed by `extra_frames` at the same spacing, which an input adapter takes. They are resized with their aspect so that
+the short side has `image_size` pixels, cropped to a square, and scaled to `pixel_range`. They become `(pixel - mean) /
+std`, with `mean` and `std` of red, green and blue in this order. `channel_order` is the order of the three in the last
+axis after that.
 """
 
 import dataclasses
@@ -44,12 +44,12 @@ _PREPROCESSING = {
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """What `config.json` says, built and checked.
+    """The content of `config.json`, built and checked.
 
     Attributes:
-      trained: the model, still without variables.
-      weights_dtype: the form that the weights are stored in.
-      shapes: shapes of its variables, nested.
+      trained: the model without variables.
+      weights_dtype: stored form of the weights.
+      shapes: shapes of the variables, nested.
     """
 
     trained: TrainedModel
@@ -58,11 +58,11 @@ class ModelDescription:
 
 
 def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dict[str, Any]:
-    """What an export says about itself.
+    """Describes a model, for the `config.json` of an export.
 
     Args:
-      trained: the model.
-      dtype: the form that its weights are stored in.
+      trained: its variables are not stored here.
+      dtype: stored form of the weights.
 
     Returns:
       A nested mapping for JSON.
@@ -89,7 +89,7 @@ def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dic
 
 
 def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
-    """The recipe as JSON; where data lay on a machine is nobody else's concern."""
+    """Returns the recipe for JSON, without the paths of data on this machine."""
     recipe: dict[str, Any] = json.loads(to_json(config))
     recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
     for name in ("train", "validation"):
@@ -98,13 +98,13 @@ def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
 
 
 def is_description(path: pathlib.Path) -> bool:
-    """Whether a file is a `config.json` of this library, and not of another library.
+    """Tells a `config.json` of this library from another library's file.
 
     Args:
       path: the file.
 
     Returns:
-      False also for one that is absent or damaged.
+      False also for a file that is missing or damaged.
     """
     try:
         return bool(_read(path).get("format") == FORMAT)
@@ -122,7 +122,7 @@ def read_description(path: pathlib.Path) -> ModelDescription:
       The model without variables, the form of its weights and their shapes.
 
     Raises:
-      UserError: it is absent, damaged, of a later version, or does not describe a model.
+      UserError: the file is missing, damaged, of a later version, or does not describe a model.
     """
     values = _read(path)
     if values.get("format") != FORMAT:
@@ -197,7 +197,7 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
 
 
 def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: VideoModel) -> None:
-    """Refuses inputs that are not those which the model's input adapter computes with."""
+    """Checks that the described inputs are those of the model's input adapter."""
     if "extra_frames" in preprocessing:  # which files of models without an adapter did not always say
         _check_same("extra_frames", _field(preprocessing, "extra_frames", int), extra_frames(options))
     own = model_options(model)
@@ -219,7 +219,7 @@ def _check_same(name: str, described: Any, of_model: Any) -> None:
 def _recipe(
     written: Mapping[str, Any], model_name: str, options: Mapping[str, Any], preprocessing: Mapping[str, Any]
 ) -> ConfigDict:
-    """The recipe, with what is described beside it: that is what the weights depend on."""
+    """Returns the recipe, updated by the rest of the description, which the weights depend on."""
     known = flatten(default_config())
     # Fields that only an earlier or later version knows are about training, which is over.
     fields = {name: value for name, value in flatten(written).items() if name in known}

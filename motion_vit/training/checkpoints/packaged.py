@@ -1,4 +1,4 @@
-"""The trained models that are installed with the library, by name."""
+"""Finds the trained models that are installed with the library."""
 
 import importlib.resources
 import pathlib

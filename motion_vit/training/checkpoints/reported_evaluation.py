@@ -1,4 +1,4 @@
-"""The accuracy of a trained model, as `motion-vit evaluate` or the run that trained it has last reported it."""
+"""The accuracy of a trained model, as last reported by `motion-vit evaluate` or by its training run."""
 
 import json
 import pathlib
@@ -14,16 +14,16 @@ _REPORTED = ("top1", "top5", "videos", "data", "clips", "crops")
 
 
 def reported_evaluation(folder: pathlib.Path, trained: TrainedModel) -> dict[str, Any]:
-    """Looks for the accuracy of a trained model.
+    """Looks up the reported accuracy of a trained model.
 
     Args:
       folder: workdir of its run, or its weights folder.
-      trained: the model.
+      trained: the step and the kind of weights are compared with the report.
 
     Returns:
-      `top1`, `top5` and what else is known of `videos`, `data`, `clips` and `crops`: of the latest report of
-      `motion-vit evaluate` about this step and, without one, of the run's own validation; {} without either. Data is
-      called by its last name, without the folders that it lies in.
+      `top1`, `top5` and, if known, `videos`, `data`, `clips` and `crops`. They come from the latest report of
+      `motion-vit evaluate` about this step or, without one, from the run's own validation; {} without either. `data` is
+      the last name of its path, without parent folders.
     """
     reports = sorted((folder / EVALUATION_FOLDER).glob(f"*/{REPORT_FILE}"), key=lambda path: path.stat().st_mtime)
     for path in reversed(reports):

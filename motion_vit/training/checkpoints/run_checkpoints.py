@@ -1,8 +1,8 @@
-"""Checkpoints on disk: state, data position, label names and recipe. The only file that knows Orbax.
+"""Checkpoints of a run: state, data position, label names and recipe. The only file that uses Orbax.
 
-A checkpoint is written in the background into a folder of another name, which is renamed when it is whole, and renamed
-again before it is deleted: whenever a run is killed, what has the name of a checkpoint is one. Among several processes
-every one writes what its devices hold, into a folder that all of them see, and must call the same functions.
+A checkpoint is written in the background into a temporary folder, which is renamed when it is complete, and renamed
+again before it is deleted. Whenever a run is killed, a folder with the name of a checkpoint is complete. With several
+processes, each writes the data of its devices into a folder that all of them see, and all must call the same functions.
 """
 
 import contextlib
@@ -48,12 +48,12 @@ _SMALLEST_SLICE = 2**20
 
 
 class Restored(NamedTuple):
-    """A checkpoint read back for training.
+    """A checkpoint restored for training.
 
     Attributes:
-      state: the state.
+      state: parameters, optimizer and counters, on their devices.
       data_state: position of the data iterator.
-      description: what `run_description.describe` said when it was written.
+      description: of `run_description.describe`, when the checkpoint was written.
     """
 
     state: TrainState
@@ -62,14 +62,14 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of a run. A context manager: leaving it waits for the one that is being written.
+    """The checkpoints of a run. A context manager: leaving it waits for pending writes.
 
     Args:
       workdir: folder of the run; checkpoints are in its folder `checkpoints`.
-      keep: how many of the latest to keep, besides the one of best validation accuracy.
+      keep: number of latest checkpoints to keep, besides the one of best validation accuracy.
 
     Raises:
-      UserError: the folder cannot be made.
+      UserError: the folder cannot be created.
     """
 
     def __init__(self, workdir: pathlib.Path, keep: int) -> None:
@@ -93,15 +93,15 @@ class Checkpoints:
             self._remove(left_by_a_killed_run)
 
     def __enter__(self) -> "Checkpoints":
-        """The folder is open already; Orbax becomes quiet about errors that it raises."""
+        """Silences repeated errors of Orbax; the folder is already open."""
         self._quiet.enter_context(WithoutRepeatedErrors())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits for what is being written, if nothing has gone wrong.
+        """Waits for pending writes, unless an error occurred.
 
         Raises:
-          UserError: it could not be written.
+          UserError: a checkpoint could not be written.
         """
         if kind is None:
             with write_errors(self._folder, self.saved_steps):
@@ -117,19 +117,19 @@ class Checkpoints:
         # After a failed write it stays quiet: other writes that were under way fail later.
 
     def latest_step(self) -> int | None:
-        """The step of the latest checkpoint, None if there is none; it may still be on its way to the disk."""
+        """Returns the step of the latest checkpoint, which may be still being written; None if there is none."""
         return self._manager.latest_step()
 
     def agree_on_latest_step(self) -> int | None:
-        """The step of the latest checkpoint that any process sees; every process must call it.
+        """Returns the step of the latest checkpoint that any process sees; every process must call it.
 
-        A network file system may not show yet, to one machine, what another has written.
+        A network file system may delay showing one machine the files of another.
 
         Returns:
-          The step, None if there is none. All processes see it.
+          The step, None if there is none. All processes see its checkpoint.
 
         Raises:
-          UserError: one does not within a minute; all processes raise it.
+          UserError: a process does not see it within a minute; all processes raise it.
         """
         step = max((step for step in gather(self.latest_step()) if step is not None), default=None)
         with errors_together():
@@ -145,7 +145,7 @@ class Checkpoints:
         return step
 
     def saved_steps(self) -> list[int]:
-        """The steps of the checkpoints that are whole on disk, rising."""
+        """Returns the steps of complete checkpoints, rising."""
         return sorted(int(path.name) for path in self._folder.glob("*") if path.name.isdecimal())
 
     def save(
@@ -158,13 +158,13 @@ class Checkpoints:
         """Writes a checkpoint in the background, unless there is one of this step.
 
         Args:
-          state: the state; may be given up to the next step as soon as this returns.
+          state: the state; may be donated to the next step as soon as this returns.
           data_state: position of the data iterator, as JSON.
           description: label names, recipe and library version, as JSON.
           validation: metrics with the key `top1`, if the state was just evaluated.
 
         Raises:
-          UserError: this one or the one before it could not be written.
+          UserError: this checkpoint or the previous one could not be written.
         """
         step = int(state.step)
         if step == self.latest_step():
@@ -190,26 +190,26 @@ class Checkpoints:
         return None
 
     def wait(self) -> None:
-        """Waits for the checkpoint that is being written.
+        """Waits for pending writes.
 
         Raises:
-          UserError: it could not be written.
+          UserError: a checkpoint could not be written.
         """
         with write_errors(self._folder, self.saved_steps):
             self._manager.wait_until_finished()
 
     def restore(self, template: TrainState, step: int | None = None) -> Restored:
-        """Reads a checkpoint, whatever devices and processes it was written by.
+        """Restores a checkpoint, whatever devices and processes wrote it.
 
         Args:
           template: shapes and devices of the state, of `TrainingProgram.abstract_state`.
-          step: its step, by default that of the latest.
+          step: step of the checkpoint, by default the latest.
 
         Returns:
-          State and data position.
+          State, data position and description.
 
         Raises:
-          UserError: the checkpoint is of another model, or cannot be read.
+          UserError: the checkpoint belongs to another model, or cannot be read.
         """
         self._manager.wait_until_finished()
         if step is None:
@@ -239,7 +239,7 @@ class Checkpoints:
         return Restored(state, found["data"], found["description"])
 
     def _remove(self, pattern: str) -> None:
-        """Removes folders that are no checkpoints any more, or never were."""
+        """Removes folders that are no complete checkpoints."""
         if jax.process_index() == 0:
             for folder in self._folder.glob(pattern):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -248,12 +248,12 @@ class Checkpoints:
 def load_for_inference(
     folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
 ) -> TrainedModel:
-    """Builds the model of a run's checkpoint and reads its variables. `load_trained` also takes weights folders.
+    """Builds the model of a run's checkpoint and loads its variables. `load_trained` also takes weights folders.
 
     Args:
       folder: the workdir of a run.
       which: the last checkpoint, or the one of best validation accuracy; they are the same without a validation list.
-      ema: whether to take the averages of the parameters; the recipe's `evaluation.ema` by default.
+      ema: whether to load the averages of the parameters; the recipe's `evaluation.ema` by default.
       mesh: devices that hold the variables, all by default.
 
     Returns:
@@ -313,7 +313,7 @@ def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.Ch
 
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:
-    """What only training needs of a state, or of its shapes. Random keys are written as the numbers they consist of."""
+    """Selects the parts of a state, or of its shapes, that only training needs. Random keys are written as numbers."""
     return {"opt_state": state.opt_state, "key": _key_data(state.key)}
 
 
@@ -325,13 +325,13 @@ def _key_data(key: Any) -> Any:
 
 
 def _top1(metrics: dict[str, float]) -> float:
-    """What checkpoints are ranked by; one that was not evaluated, or to no number, comes after all that were."""
+    """Returns the rank of a checkpoint; without evaluation, or with NaN, it ranks last."""
     top1 = metrics.get("top1", -1.0)
     return top1 if math.isfinite(top1) else -1.0
 
 
 def _replicated_shapes(model: VideoModel, mesh: Mesh) -> dict[str, Any]:
-    """Shapes of a model's variables, to be held whole by every device."""
+    """Returns shapes of a model's variables, replicated on every device."""
     sharding = meshes.replicated(mesh)
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), variable_shapes(model)
@@ -343,10 +343,10 @@ def _read_errors(manager: ocp.CheckpointManager, step: int) -> contextlib.Abstra
 
 
 def _saved_tree(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
-    """Names and shapes of what a checkpoint holds.
+    """Reads names and shapes of a checkpoint's arrays.
 
     Raises:
-      ValueError: the file that lists them is lost.
+      ValueError: the file that lists them is missing.
     """
     metadata = manager.item_metadata(step).get(item)
     if metadata is None:
@@ -360,7 +360,7 @@ def _check_same_model(manager: ocp.CheckpointManager, step: int, expected: Any) 
 
 
 def _check_continues(manager: ocp.CheckpointManager, step: int) -> None:
-    """Refuses a checkpoint of a library version that kept less of a run's state."""
+    """Checks that a checkpoint has everything that continuing takes; older library versions kept less."""
     if "key" not in _saved_tree(manager, step, "optimizer"):
         raise UserError(
             f"the run in {manager.directory.parent} was started by an older version of motion_vit, whose checkpoints "

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself: enough to rebuild the model and to name what it predicts."""
+"""The description in a checkpoint: enough to rebuild the model and to name its predictions."""
 
 import importlib.metadata
 import json
@@ -11,14 +11,14 @@ from motion_vit.training.recipe.config import to_json
 
 
 def describe(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
-    """What a checkpoint says about itself, as JSON.
+    """Describes a run, for its checkpoints.
 
     Args:
       config: the recipe.
       source: the training clips.
 
     Returns:
-      Nested mapping.
+      Nested mapping for JSON.
     """
     return {
         "label_names": list(source.label_names),

@@ -1,8 +1,8 @@
-"""Small forms that weights are stored in. What is computed with them is float32, or the model's dtype, all the same.
+"""Small stored forms of weights. The computation stays in float32, or the model's dtype.
 
-`compress` and `expand` undo each other, up to rounding: `bfloat16` and `float16` round parameters to the nearest number
-of that type, `int8-weights` rounds kernels to 255 levels that are equally spaced for each output channel. Running
-statistics stay as they are: they are few, and a variance must not be rounded to 0.
+`compress` and `expand` are inverse up to rounding. `bfloat16` and `float16` round parameters to the nearest number of
+that type. `int8-weights` rounds kernels to 255 levels, equally spaced for each output channel. Running statistics are
+not rounded: they are few, and a variance must not be rounded to 0.
 """
 
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ _SHOWN_NAMES = 5
 
 
 def compress(variables: Mapping[str, Any], dtype: WeightDtype) -> dict[str, np.ndarray]:
-    """Puts variables in the form in which they are stored.
+    """Converts variables to their stored form.
 
     Args:
       variables: `params` and `batch_stats`, nested, in float32.
-      dtype: the form. "int8-weights" takes the kernels of two axes or more, and leaves biases, scales of normalisations
+      dtype: stored form. "int8-weights" rounds kernels of two axes or more, and leaves biases, scales of normalisations
         and displacement biases in float32.
 
     Returns:
@@ -38,7 +38,7 @@ def compress(variables: Mapping[str, Any], dtype: WeightDtype) -> dict[str, np.n
       output channels, its last axis, under the same path and ":scale".
 
     Raises:
-      UserError: weights that are not finite, or do not fit the range of float16.
+      UserError: weights are not finite, or do not fit the range of float16.
     """
     flat = {path: np.asarray(leaf) for path, leaf in _flatten(variables).items()}
     check_finite(flat, "the model")
@@ -60,10 +60,11 @@ def compress(variables: Mapping[str, Any], dtype: WeightDtype) -> dict[str, np.n
 
 
 def expand(stored: Mapping[str, Array | np.ndarray]) -> dict[str, Any]:
-    """The variables of a stored form. Works under `jax.jit` too, so that a compiled program can hold the small form.
+    """Recovers variables from their stored form. Works under `jax.jit`, so that a compiled program can hold the small
+    form.
 
     Args:
-      stored: of `compress`.
+      stored: returned by `compress`.
 
     Returns:
       `params` and `batch_stats`, nested, in float32.
@@ -79,11 +80,11 @@ def expand(stored: Mapping[str, Array | np.ndarray]) -> dict[str, Any]:
 
 
 def stored_shapes(variables: Mapping[str, Any], dtype: WeightDtype) -> dict[str, jax.ShapeDtypeStruct]:
-    """What `compress` makes of variables, from their shapes alone.
+    """Predicts the arrays of `compress` from shapes alone.
 
     Args:
       variables: variables or their shapes, nested.
-      dtype: the form.
+      dtype: stored form.
 
     Returns:
       "/"-joined path -> shape and dtype.
@@ -97,14 +98,14 @@ def stored_shapes(variables: Mapping[str, Any], dtype: WeightDtype) -> dict[str,
 
 
 def check_finite(arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Refuses weights that are not numbers.
+    """Checks that all weights are finite.
 
     Args:
       arrays: the weights by path.
-      where: what holds them, for the message.
+      where: name of their file or model, for the message.
 
     Raises:
-      UserError: some are NaN or infinite.
+      UserError: some weights are NaN or infinite.
     """
     damaged = [path for path, array in arrays.items() if not np.isfinite(array).all()]
     if damaged:
@@ -120,7 +121,7 @@ def _flatten(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stored_dtype(path: str, axes: int, dtype: WeightDtype) -> np.dtype:
-    """The dtype that an array is stored in."""
+    """Returns the stored dtype of an array."""
     if not path.startswith("params/"):
         return np.dtype(np.float32)
     if dtype == "int8-weights":

@@ -1,7 +1,7 @@
 """The durable form of a trained model: a folder with `config.json` and `model.safetensors`.
 
-It is read back by this library alone, whatever becomes of JAX's and Orbax's formats, and by anything that reads
-safetensors. Tensors are called by their "/"-joined path, which begins with the collection: `params/head/kernel`,
+This library reads it whatever becomes of JAX's and Orbax's formats, and so does anything that reads safetensors.
+Tensors are named by their "/"-joined path, which begins with the collection: `params/head/kernel`,
 `batch_stats/norm/mean`. Nothing in it can be executed, and sizes are compared with the model's before anything is read.
 """
 
@@ -39,16 +39,16 @@ def write_weights_folder(
     dtype: WeightDtype = "float32",
     files: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a trained model as a weights folder, whole or not at all.
+    """Writes a trained model as a weights folder, atomically.
 
     Args:
       folder: a new or empty folder.
-      trained: the model.
-      dtype: the form to store the weights in.
+      trained: weights, labels and recipe.
+      dtype: stored form of the weights.
       files: further text files, name -> content.
 
     Raises:
-      UserError: the folder holds something, the disk is full or refuses, or the weights are not finite or do not fit
+      UserError: the folder is not empty, the disk is full or refuses, or the weights are not finite or do not fit
         `dtype`.
     """
     with whole_folder(folder) as unfinished:
@@ -63,8 +63,8 @@ def write_weights(path: pathlib.Path, trained: TrainedModel, dtype: WeightDtype)
 
     Args:
       path: the file.
-      trained: the model.
-      dtype: the form to store them in.
+      trained: its variables are written.
+      dtype: stored form of the weights.
 
     Raises:
       OSError: the disk is full or refuses.
@@ -85,8 +85,8 @@ def write_config(folder: pathlib.Path, description: Mapping[str, Any]) -> None:
     """Writes `config.json`.
 
     Args:
-      folder: where.
-      description: of `description_of`, with what an export adds to it.
+      folder: destination.
+      description: of `description_of`, with additions by an export.
 
     Raises:
       OSError: the disk is full or refuses.
@@ -99,14 +99,14 @@ def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = N
     """Reads a weights folder.
 
     Args:
-      folder: the folder.
+      folder: `config.json` and `model.safetensors`.
       mesh: devices that hold the variables, all by default.
 
     Returns:
       The model.
 
     Raises:
-      UserError: it is incomplete, damaged, of another model than it says, or of a later version.
+      UserError: the folder is incomplete, damaged, of another model than it says, or of a later version.
     """
     path = pathlib.Path(folder)
     described = read_description(path / CONFIG_FILE)
@@ -141,7 +141,7 @@ def _read_tensors(path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruc
 
 
 def _shape(tensor: Any, name: str) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of a tensor in a file, which is not read."""
+    """Returns shape and dtype of a tensor in a file, without reading it."""
     if tensor.get_dtype() not in _DTYPES:
         raise UserError(
             f"the tensor {name} is of dtype {tensor.get_dtype()}, in which this library stores no weights; expected "
@@ -153,7 +153,7 @@ def _shape(tensor: Any, name: str) -> jax.ShapeDtypeStruct:
 def _check_fits(
     found: Mapping[str, jax.ShapeDtypeStruct], expected: Mapping[str, jax.ShapeDtypeStruct], path: pathlib.Path
 ) -> None:
-    """Compares names, shapes and dtypes of what a file holds with what its description says."""
+    """Compares names, shapes and dtypes in a file with its description."""
     advice = f"The file and the {CONFIG_FILE} beside it do not belong together; copy the whole folder again."
     check_same_model(found, expected, str(path), advice)
     other = [name for name, tensor in expected.items() if found[name] != tensor]

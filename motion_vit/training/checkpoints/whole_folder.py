@@ -1,4 +1,4 @@
-"""Folders that are written whole or not at all."""
+"""Atomic directory writes."""
 
 import contextlib
 import os
@@ -12,19 +12,19 @@ from motion_vit.errors import UserError
 
 @contextlib.contextmanager
 def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Gives a folder to write into, which gets its name when everything in it is written.
+    """Yields a temporary folder, which gets its final name once everything in it is written.
 
-    Until then it is a hidden neighbour of that name; an error inside removes it, and only a process that is killed
-    leaves it behind.
+    It is a hidden neighbour of the final name. An error inside removes it; only a process that is killed leaves it
+    behind.
 
     Args:
-      folder: a new or empty folder. Its parents are made.
+      folder: a new or empty folder. Its parents are created.
 
     Yields:
       The folder to write into.
 
     Raises:
-      UserError: `folder` is a file or holds something, or the disk is full or refuses.
+      UserError: `folder` is a file or not empty, or the disk is full or refuses.
     """
     target = pathlib.Path(os.path.realpath(folder))
     check_new_or_empty(target)
@@ -43,13 +43,13 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def check_new_or_empty(folder: str | os.PathLike[str]) -> None:
-    """Refuses to write where something is already.
+    """Checks that a folder is new or empty.
 
     Args:
-      folder: the folder to be made.
+      folder: destination of a write.
 
     Raises:
-      UserError: it is a file or holds something.
+      UserError: it is a file or not empty.
     """
     path = pathlib.Path(folder)
     try:

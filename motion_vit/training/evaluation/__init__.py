@@ -1,4 +1,4 @@
-"""Accuracy on videos, and predictions for single ones.
+"""Measures accuracy on videos, and predicts single ones.
 
 In: a trained model and videos.
 Out: accuracies, confusion matrices and ranked classes.

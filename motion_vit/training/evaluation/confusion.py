@@ -1,4 +1,4 @@
-"""The confusion matrix as a table and as a picture."""
+"""Writes the confusion matrix as a table and as a picture."""
 
 import csv
 import pathlib
@@ -69,7 +69,7 @@ def draw_confusion(
 def _columns(
     confusion: Int[np.ndarray, "classes columns"], label_names: Sequence[str]
 ) -> tuple[Int[np.ndarray, "classes shown"], list[str]]:
-    """The columns that are shown, and their names."""
+    """Selects the columns that are shown, and their names."""
     names = [*label_names, _NO_CLASS]
     shown = len(names) if confusion[:, len(label_names) :].any() else len(label_names)
     return confusion[:, :shown], names[:shown]

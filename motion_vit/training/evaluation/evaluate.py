@@ -1,6 +1,6 @@
-"""Accuracy of a model on a list of videos, with several views of each.
+"""Measures a model's accuracy on a list of videos, with several views of each.
 
-Each of several processes decodes its own part of the videos; all of them get the whole result.
+With several processes, each decodes its own part of the videos, and all get the whole result.
 """
 
 import dataclasses
@@ -34,10 +34,10 @@ _NAMED_VIDEOS = 3
 
 @dataclasses.dataclass(frozen=True)
 class ViewOptions:
-    """How videos are shown to the model.
+    """Number, order and batching of a video's views.
 
     Attributes:
-      batch_size: views at once, over all processes; rounded up to a multiple of the devices.
+      batch_size: views per batch, over all processes; rounded up to a multiple of the devices.
       clips: clips spread over each video.
       crops: 1 (centre) or 3 along the long side.
       frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
@@ -59,13 +59,13 @@ class Evaluation:
 
     Attributes:
       label_names: name of each class.
-      confusion: counts, true classes as rows; the last column is of videos that are taken for no class.
+      confusion: counts, true classes as rows; the last column counts videos without a predicted class.
       top1: share of videos whose largest logit is right.
       top5: share of videos whose label is among the five largest logits.
       skipped: videos that could not be decoded.
       not_finite: videos with NaN or infinite logits, which count as wrong.
-      seconds: time it took.
-      clips_per_second: views evaluated each second by all processes, decoding included.
+      seconds: duration of the evaluation.
+      clips_per_second: views evaluated per second by all processes, decoding included.
     """
 
     label_names: tuple[str, ...]
@@ -79,16 +79,16 @@ class Evaluation:
 
     @property
     def videos(self) -> int:
-        """Number of videos evaluated."""
+        """Number of evaluated videos."""
         return int(self.confusion.sum())
 
     @property
     def per_class(self) -> Float[np.ndarray, " classes"]:
-        """Accuracy of each class, NaN for one without videos."""
+        """Accuracy of each class, NaN for a class without videos."""
         return metrics.per_class_accuracy(self.confusion)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON; the accuracy of a class without videos is null."""
+        """Returns the result for JSON; the accuracy of a class without videos is null."""
         accuracies = zip(self.label_names, self.per_class.tolist(), strict=True)
         return {
             "videos": self.videos,
@@ -101,7 +101,7 @@ class Evaluation:
         }
 
     def warning(self) -> str:
-        """A sentence about videos with NaN or infinite logits; "" without any."""
+        """Returns a sentence about videos with NaN or infinite logits; "" if there are none."""
         if not self.not_finite:
             return ""
         some = ", ".join(self.not_finite[:_NAMED_VIDEOS])
@@ -111,7 +111,7 @@ class Evaluation:
 
 
 class EvaluationStopped(Exception):
-    """An evaluation was asked to stop before its end."""
+    """Raised when an evaluation is stopped before its end."""
 
 
 def evaluate(
@@ -124,7 +124,7 @@ def evaluate(
     mesh: Mesh,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
-    """Evaluates a model; the logits of a video's views are summed.
+    """Evaluates a model; sums the logits of a video's views.
 
     Args:
       logits_of: the model's logits, of `make_logits_function`.
@@ -133,14 +133,14 @@ def evaluate(
       options: frames, size and sampling of a clip.
       views: views of each video.
       mesh: devices that batches are split over.
-      stopped: asked before each batch whether to give up; all processes must get the same answers.
+      stopped: called before each batch; True stops. All processes must get the same answers.
 
     Returns:
-      The result.
+      Accuracies and the confusion matrix.
 
     Raises:
       UserError: no video could be decoded.
-      EvaluationStopped: `stopped` has answered True.
+      EvaluationStopped: `stopped` returned True.
     """
     start = time.perf_counter()
     logits, labels, seen = _summed_logits(logits_of, variables, source, options, views, mesh, stopped)
@@ -169,7 +169,7 @@ def _summed_logits(
     mesh: Mesh,
     stopped: Callable[[], bool],
 ) -> tuple[Float[np.ndarray, "n classes"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """The summed logits of each video, its label, and whether it could be decoded."""
+    """Returns the summed logits of each video, its label, and whether it could be decoded."""
     number, processes = shard()
     parts = math.lcm(meshes.batch_parts(mesh), processes)
     batch_size = -(-views.batch_size // parts) * parts
@@ -206,7 +206,7 @@ def _summed_logits(
 
 
 def _whole(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-    """Arrays that are split over all devices, whole on this host; every process must call it."""
+    """Gathers arrays that are split over all devices on this host; every process must call it."""
     gathered: dict[str, np.ndarray] = multihost_utils.process_allgather(batch, tiled=True)
     return gathered
 
@@ -216,7 +216,7 @@ def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, path
 
     Args:
       evaluation: the result.
-      folder: made if absent.
+      folder: created if missing.
 
     Returns:
       The files: `report` (JSON), `table` (CSV) and `picture` (PNG) of the confusion matrix.

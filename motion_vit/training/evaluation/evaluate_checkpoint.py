@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint, with the recipe that it was trained with."""
+"""Evaluates a checkpoint with the recipe that it was trained with."""
 
 import dataclasses
 import os
@@ -16,11 +16,11 @@ from motion_vit.training.recipe.clips import clip_options
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointEvaluation(Evaluation):
-    """The result of an evaluation, and what was evaluated.
+    """The result of evaluating a checkpoint.
 
     Attributes:
-      step: training steps behind the checkpoint.
-      which: whether it was asked for as the last one or the best one.
+      step: training steps of the checkpoint.
+      which: whether the last or the best checkpoint was requested.
       ema: whether the averages of the parameters were evaluated.
       data: name of the videos' source.
       clips: clips of each video.
@@ -37,7 +37,7 @@ class CheckpointEvaluation(Evaluation):
     frame_order: FrameOrder
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON, after the checkpoint that it is of."""
+        """Returns the result for JSON, beginning with the checkpoint."""
         names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
         return {**{name: getattr(self, name) for name in names}, **super().to_dict()}
 
@@ -65,14 +65,14 @@ def evaluate_checkpoint(
       clips: clips of each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       frame_order: "normal", or one of the controls.
-      batch_size: views at once; the recipe's by default.
-      workers: processes that decode.
+      batch_size: views per batch; the recipe's by default.
+      workers: number of processes that decode.
 
     Returns:
-      The result.
+      Accuracies, the confusion matrix, and what was evaluated.
 
     Raises:
-      UserError: no such checkpoint, or data that cannot be used with it.
+      UserError: there is no such checkpoint, or the data cannot be used with it.
     """
     mesh = meshes.data_mesh()
     trained = load_trained(checkpoint, which=which, ema=ema, mesh=mesh)

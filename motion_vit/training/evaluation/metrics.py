@@ -1,7 +1,7 @@
-"""Accuracies from logits and labels on the host.
+"""Computes accuracies from logits and labels on the host.
 
-Logits of which any is NaN or infinite say nothing: comparisons with NaN are false, and `argmax` takes it for the
-largest. Such an example is taken for no class, and so is never right.
+An example whose logits contain NaN or infinity gets no class, and so is never right: comparisons with NaN are false,
+and `argmax` takes NaN for the largest.
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ NO_CLASS = -1
 
 
 def predicted_classes(logits: Float[np.ndarray, "*batch classes"]) -> Int[np.ndarray, " *batch"]:
-    """The class of the largest logit of each example, of equal ones the lowest.
+    """Returns the class of the largest logit of each example, the lowest class among equal ones.
 
     Args:
-      logits: one row an example.
+      logits: one row per example.
 
     Returns:
       Classes; `NO_CLASS` where logits are not finite.
@@ -26,12 +26,12 @@ def predicted_classes(logits: Float[np.ndarray, "*batch classes"]) -> Int[np.nda
 
 
 def top_k_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int) -> float:
-    """The share of examples whose label is among the `k` largest logits.
+    """Returns the share of examples whose label is among the `k` largest logits.
 
     Args:
-      logits: one row an example.
+      logits: one row per example.
       labels: class of each example.
-      k: how many classes count; more than there are counts all.
+      k: number of classes that count; any number above the classes counts all.
 
     Returns:
       From 0 to 1; NaN without examples. Examples whose logits are not finite count as wrong.
@@ -48,7 +48,7 @@ def top_k_accuracy(logits: Float[np.ndarray, "n classes"], labels: Int[np.ndarra
 def confusion_matrix(
     labels: Int[np.ndarray, " n"], predictions: Int[np.ndarray, " n"], num_classes: int
 ) -> Int[np.ndarray, "classes columns"]:
-    """How many examples of each class (row) were taken for each class (column), and for none (last column).
+    """Counts examples by true class (row) and predicted class (column; the last column is for no class).
 
     Args:
       labels: true classes.
@@ -64,7 +64,7 @@ def confusion_matrix(
 
 
 def per_class_accuracy(confusion: Int[np.ndarray, "classes columns"]) -> Float[np.ndarray, " classes"]:
-    """The share of each class's examples that were taken for it.
+    """Returns the share of each class's examples that were predicted as that class.
 
     Args:
       confusion: counts of `confusion_matrix`.

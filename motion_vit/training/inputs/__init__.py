@@ -1,4 +1,4 @@
-"""What happens to clips and labels on the device before the model sees them.
+"""Prepares clips and labels on the device: normalisation, erasing, mixing and targets.
 
 In: uint8 clips and labels.
 Out: normalised, augmented clips and their targets.

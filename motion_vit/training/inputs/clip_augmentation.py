@@ -1,4 +1,4 @@
-"""What is done to a batch of clips on the device before the model sees it."""
+"""Augments a batch of clips on the device."""
 
 import dataclasses
 import sys
@@ -17,12 +17,12 @@ from motion_vit.training.inputs.targets import smoothed_targets
 
 @dataclasses.dataclass(frozen=True)
 class ClipAugmentation:
-    """The random changes of training clips on the device, all off by default.
+    """Options of augmentation on the device, all off by default.
 
     Attributes:
       erasing_probability: of replacing a box of a clip by noise, see `random_erasing`.
       mixup_alpha: both parameters of the Beta distribution that mixup draws from; 0 for no mixup, see `mix`.
-      cutmix_alpha: the same for cutmix.
+      cutmix_alpha: the same parameters for cutmix.
       mix_probability: of mixing a batch at all, if mixup or cutmix is on.
       mix_switch_probability: of cutmix, if both are on.
     """
@@ -47,14 +47,14 @@ class ClipAugmentation:
                 raise UserError(f"{field.name} is {value!r}, but must be {expected}.")
 
     def check_batch_size(self, batch_size: int, devices: int) -> None:
-        """Refuses a batch whose clips cannot be mixed on their own devices, if they are to be mixed.
+        """Checks that clips of a batch can be mixed on their own devices, if they are to be mixed.
 
         Args:
-          batch_size: clips of a step, or of the part of it that is computed at once.
+          batch_size: clips of a step, or of a part of it that is computed at once.
           devices: devices that the batch is split over.
 
         Raises:
-          UserError: a device would have no two clips.
+          UserError: a device would have fewer than two clips.
         """
         if self.mix_probability > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0):
             check_partners(batch_size, devices)
@@ -75,13 +75,13 @@ def augment_batch(
 ) -> tuple[Float[Array, "b t h w 3"], Float[Array, "b classes"]]:
     """Normalises a batch, erases boxes of its clips and mixes them, in this order.
 
-    The training step does this first; `Normalization.denormalise` makes pictures of the result.
+    This is the first part of the training step; `Normalization.denormalise` makes pictures of the result.
 
     Args:
-      batch: `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; other entries play no part.
+      batch: `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; other entries are ignored.
       key: fixes every draw.
-      normalization: pixels to inputs.
-      augmentation: what is done.
+      normalization: of pixels to inputs.
+      augmentation: erasing and mixing.
       num_classes: number of classes.
       label_smoothing: see `smoothed_targets`; targets are smoothed before they are mixed.
       groups: parts of the batch within which clips are mixed, one for each device that it is split over.
@@ -108,7 +108,7 @@ def augment_batch(
 
 
 def clip_augmentation(config: ConfigDict) -> ClipAugmentation:
-    """What a recipe does to clips on the device.
+    """Reads the augmentation on the device from a recipe.
 
     Args:
       config: the recipe.

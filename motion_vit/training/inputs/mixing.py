@@ -1,4 +1,4 @@
-"""Mixup and cutmix: clips and their targets are blended in pairs."""
+"""Mixup and cutmix: blend clips and their targets in pairs."""
 
 import jax
 import jax.numpy as jnp
@@ -22,32 +22,32 @@ def mix(
     """Blends every clip and its target with those of its partner.
 
     Mixup (Zhang et al., arXiv 1710.09412) adds the clips, `share * clip + (1 - share) * partner`. Cutmix (Yun et al.,
-    arXiv 1905.04899) puts a box of the partner, the same in all frames, into the clip, and `share` is the area that the
-    clip keeps. Targets are added with the same shares. One draw serves the whole batch: whether it is mixed, by which
-    of the two, and `share`, from Beta(alpha, alpha). So do timm's `Mixup` in mode "batch" and
+    arXiv 1905.04899) pastes a box of the partner, the same in all frames, into the clip, and `share` is the area that
+    the clip keeps. Targets are added with the same shares. One draw serves the whole batch: whether it is mixed, by
+    which of the two, and `share`, from Beta(alpha, alpha). This follows timm's `Mixup` in mode "batch" and
     `slowfast/datasets/mixup.py` in github.com/facebookresearch/SlowFast.
 
-    The partner of a clip is the one at its place in the reversed batch, which is reversed in each of `groups` equal
-    parts alone: where a part is what one device holds, no clip travels between devices.
+    The partner of a clip is the clip at its place in the reversed batch. Each of `groups` equal parts is reversed
+    separately: if each device holds one part, no clip moves between devices.
 
-    A clip of weight 0 stands for a video that cannot be decoded. It is mixed into no other: the pair stays as it is.
+    A clip of weight 0 stands for a video that cannot be decoded. It is not mixed, nor is its partner.
 
     Args:
       clips: normalised clips.
       targets: probabilities that sum to 1 for each clip.
-      weights: 0 for clips that do not count.
+      weights: 0 for padding and for clips that could not be decoded.
       key: random key.
       mixup_alpha: 0 for no mixup.
       cutmix_alpha: 0 for no cutmix.
       probability: of mixing the batch.
       switch_probability: of cutmix where both are on.
-      groups: parts of the batch within which partners are.
+      groups: number of parts of the batch within which partners are.
 
     Returns:
       The clips in their dtype and the targets, which sum to 1 as before.
 
     Raises:
-      UserError: the batch does not divide into the groups, or a group has no two clips.
+      UserError: the batch does not divide into the groups, or a group has fewer than two clips.
     """
     if probability == 0 or mixup_alpha == cutmix_alpha == 0:
         return clips, targets
@@ -64,14 +64,14 @@ def mix(
 
 
 def check_partners(batch_size: int, groups: int) -> None:
-    """Refuses a batch in which a clip has no partner to be mixed with.
+    """Checks that every clip has a partner to be mixed with.
 
     Args:
-      batch_size: clips of a step, or of the part of it that is computed at once.
-      groups: parts that the batch falls into, one for each device that it is split over.
+      batch_size: clips of a step, or of a part of it that is computed at once.
+      groups: number of parts of the batch, one for each device that it is split over.
 
     Raises:
-      UserError: the batch does not divide into the groups, or a group has no two clips.
+      UserError: the batch does not divide into the groups, or a group has fewer than two clips.
     """
     if batch_size % groups or batch_size < 2 * groups:
         larger = groups * max(2, -(-batch_size // groups))
@@ -83,7 +83,7 @@ def check_partners(batch_size: int, groups: int) -> None:
 
 
 def _partners(values: jax.Array, groups: int) -> jax.Array:
-    """The values reversed along the batch within each group."""
+    """Reverses the values along the batch within each group."""
     grouped = values.reshape(groups, -1, *values.shape[1:])
     return grouped[:, ::-1].reshape(values.shape)
 
@@ -96,7 +96,7 @@ def _draw_shares(
     probability: float,
     switch_probability: float,
 ) -> tuple[Float[Array, "h w"], Float[Array, ""]]:
-    """Draws what a clip keeps of each of its pixels, and what it keeps of its target: the mean of the former."""
+    """Draws the share that a clip keeps of each of its pixels and, as their mean, of its target."""
     if mixup_alpha == 0 or cutmix_alpha == 0:
         switch_probability = float(cutmix_alpha > 0)
     share_key, uniform_key = jax.random.split(key)
@@ -114,7 +114,7 @@ def _draw_shares(
 
 
 def _box_side(size: int, centre: Float[Array, ""], share: Float[Array, ""]) -> Bool[Array, " size"]:
-    """Which of the positions 0 to `size - 1` lie in the cutmix box around the centre, a share of the side."""
+    """Marks the positions 0 to `size - 1` in the cutmix box around the centre, which is a share of the side."""
     half = jnp.floor(size * jnp.sqrt(1.0 - share)).astype(jnp.int32) // 2
     middle = jnp.floor(size * centre).astype(jnp.int32)
     positions = jnp.arange(size)

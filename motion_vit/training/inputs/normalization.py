@@ -1,4 +1,4 @@
-"""Pixels to the numbers a model sees, on the device, so that only bytes cross to it."""
+"""Normalises pixels on the device, so that only bytes are transferred to it."""
 
 import dataclasses
 
@@ -13,13 +13,13 @@ from motion_vit.modules.motion_prompt import ChannelOrder
 
 @dataclasses.dataclass(frozen=True)
 class Normalization:
-    """How pixels become what a model sees.
+    """The conversion of pixels to inputs of a model.
 
     Attributes:
       mean: mean of red, green and blue, of pixels scaled to [0, 1].
-      std: their standard deviation, in the same order.
-      channel_order: the order in which the model takes the three. Videos are always decoded to RGB; of a model that was
-        trained on frames in BGR, as OpenCV reads them, the normalised channels are turned round.
+      std: standard deviation, in the same order.
+      channel_order: order of the channels for the model. Videos are always decoded to RGB; for a model that was trained
+        on BGR frames, as OpenCV reads them, the normalised channels are reversed.
     """
 
     mean: tuple[float, float, float]
@@ -39,30 +39,30 @@ class Normalization:
         return self._turned((clips.astype(jnp.float32) / 255.0 - mean) / std)
 
     def denormalise(self, inputs: Float[Array, "b t h w 3"]) -> UInt8[Array, "b t h w 3"]:
-        """Makes pictures of what a model sees.
+        """Makes pictures of inputs of the model.
 
         Args:
           inputs: normalised clips, also augmented ones.
 
         Returns:
-          RGB from 0 to 255, rounded; what lies outside, such as the noise of random erasing, is cut off.
+          RGB from 0 to 255, rounded; values outside, such as the noise of random erasing, are clipped.
         """
         mean, std = self._channels()
         pixels = (self._turned(inputs).astype(jnp.float32) * std + mean) * 255.0
         return jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8)
 
     def _turned(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
-        """From red, green, blue to the model's order, or back."""
+        """Converts red, green, blue to the model's order, or back."""
         return clips[..., ::-1] if self.channel_order == "bgr" else clips
 
     def _channels(self) -> tuple[Float[Array, "1 1 1 1 3"], Float[Array, "1 1 1 1 3"]]:
-        """Mean and standard deviation in the rank of clips."""
+        """Returns mean and standard deviation in the rank of clips."""
         mean, std = (jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 1, 3) for values in (self.mean, self.std))
         return mean, std
 
 
 def normalization(config: ConfigDict) -> Normalization:
-    """The normalisation of a recipe.
+    """Reads the normalisation from a recipe.
 
     Args:
       config: the recipe.

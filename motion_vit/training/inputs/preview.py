@@ -1,4 +1,4 @@
-"""Draws samples of a source as they are and as training sees them: what to look at before a run is started."""
+"""Draws samples of a source before and after augmentation, for a look before a run."""
 
 import pathlib
 
@@ -25,16 +25,16 @@ def draw_samples(
     """Draws clips of a source with their labels.
 
     Args:
-      source: the clips.
-      config: recipe that says how clips are sampled, cropped and augmented.
+      source: list or prepared split.
+      config: recipe of sampling, crops and augmentation.
       path: the picture, `.png` or `.gif`.
-      samples: how many clips; at least two, if the recipe mixes clips.
-      seed: which clips, and every draw of sampling and augmentation.
-      augmented: whether to draw, besides the clip as it is, what the augmentations on the host and then those on the
-        device make of it.
+      samples: number of clips; at least two, if the recipe mixes clips.
+      seed: seed of the choice of clips, and of every draw of sampling and augmentation.
+      augmented: whether to draw, beside the clip, its results after augmentation on the host and after that on the
+        device.
 
     Raises:
-      UserError: one clip is to be mixed with others, not one can be decoded, or the picture cannot be written.
+      UserError: a single clip cannot be mixed, no clip can be decoded, or the picture cannot be written.
     """
     if augmented and samples < 2 and (config.augmentation.mixup or config.augmentation.cutmix):
         raise UserError("the recipe mixes clips with each other; draw two samples or more.")
@@ -68,7 +68,7 @@ def _add_augmented(
     names: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Adds to every sample its clip after the host's and after the device's augmentations."""
+    """Adds the clip of every sample after augmentation on the host and after augmentation on the device."""
     batch = {
         "clip": np.stack([clip for clip, _ in cut]),
         "label": np.array([label for _, label in cut], np.int32),
@@ -89,6 +89,6 @@ def _add_augmented(
 
 
 def _shares(target: Float[np.ndarray, " classes"], names: tuple[str, ...]) -> str:
-    """The classes of a soft target, the largest first."""
+    """Formats the classes of a soft target, the largest first."""
     order = [int(label) for label in np.argsort(-target, kind="stable") if target[label] >= _SMALLEST_SHARE]
     return " + ".join(f"{target[label]:.2f} {names[label]}" for label in order)

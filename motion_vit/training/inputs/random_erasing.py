@@ -1,4 +1,4 @@
-"""Random erasing: a box of a clip, the same in all its frames, gives way to noise."""
+"""Random erasing: replaces a box of a clip, the same in all its frames, by noise."""
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +19,19 @@ def random_erasing(
 ) -> Float[Array, "b t h w c"]:
     """Replaces a random box of some clips by standard normal noise.
 
-    Zhong et al., "Random Erasing Data Augmentation" (arXiv 1708.04896), in the form that video transformers are trained
-    with: mode "pixel", `cube=True` of `slowfast/datasets/random_erasing.py` in github.com/facebookresearch/SlowFast.
-    The box stays where it is through all frames of a clip; the noise in it is drawn anew for every value.
+    Zhong et al., "Random Erasing Data Augmentation" (arXiv 1708.04896), in the form that video transformers use: mode
+    "pixel", `cube=True` of `slowfast/datasets/random_erasing.py` in github.com/facebookresearch/SlowFast. The box is
+    the same in all frames of a clip; the noise in it is drawn for every value.
 
     Args:
       clips: normalised clips, for which the noise has the right mean and spread.
       key: random key.
-      probability: of erasing a clip, each on its own.
+      probability: of erasing, independent for each clip.
       area: least and greatest share of the picture that the box covers; the share is uniform.
       ratio: least and greatest height / width of the box; its logarithm is uniform.
 
     Returns:
-      The clips, in the same dtype. A clip for which ten boxes in a row are too large for the picture stays whole.
+      The clips, in the same dtype. A clip for which ten boxes in a row are too large for the picture is not erased.
     """
     if probability == 0:
         return clips
@@ -48,7 +48,7 @@ def _erased_boxes(
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> Bool[Array, "b h w"]:
-    """One box for each clip that is chosen, as a mask."""
+    """Draws a box for each chosen clip, as a mask."""
     batch, _, height, width, _ = shape
     shape_key, place_key = jax.random.split(key)
     area_draw, ratio_draw = jax.random.uniform(shape_key, (2, batch, _ATTEMPTS))
@@ -70,6 +70,6 @@ def _erased_boxes(
 
 
 def _interval(start: Float[Array, " b"], length: Float[Array, " b"], size: int) -> Bool[Array, "b size"]:
-    """Which of the positions 0 to `size - 1` lie in each interval."""
+    """Marks the positions 0 to `size - 1` that lie in each interval."""
     positions = jnp.arange(size, dtype=jnp.float32)[None, :]
     return (positions >= start[:, None]) & (positions < (start + length)[:, None])

@@ -1,4 +1,4 @@
-"""Probabilities that a classifier is to predict, made of labels."""
+"""Makes target probabilities from labels."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int
 
 
 def smoothed_targets(labels: Int[Array, " b"], num_classes: int, smoothing: float) -> Float[Array, "b classes"]:
-    """Probabilities to aim at: `1 - smoothing` on the label, and `smoothing` spread evenly over all classes.
+    """Returns target probabilities: `1 - smoothing` on the label, and `smoothing` spread evenly over all classes.
 
     Args:
       labels: class of each example.

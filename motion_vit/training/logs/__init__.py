@@ -1,4 +1,4 @@
-"""What a run tells people: metrics, curves, progress, throughput, memory and traces.
+"""Reports a run: metrics, curves, progress, throughput, memory and traces.
 
 In: numbers of steps.
 Out: lines, files and pictures.

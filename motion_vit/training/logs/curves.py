@@ -1,4 +1,4 @@
-"""A picture of a run's curves, from its JSON lines."""
+"""Draws a run's curves from its JSON lines."""
 
 import pathlib
 from collections.abc import Sequence

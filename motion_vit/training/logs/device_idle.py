@@ -1,4 +1,4 @@
-"""For how long devices have had nothing to do."""
+"""Measures device idle time."""
 
 import contextlib
 import time
@@ -8,28 +8,28 @@ import jax
 
 
 class DeviceIdle:
-    """Notes when devices finish what they were given, in a thread that waits for it."""
+    """Records when devices finish their work, in a thread that waits for it."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device_idle")
         self._finished: Future[float] | None = None
 
     def watch(self, output: jax.Array) -> None:
-        """Takes an output of what was given to the devices last.
+        """Registers an output of the latest work given to the devices.
 
         Args:
-          output: an array that may not be there yet, and is not given up.
+          output: an array that may still be computed, and is not donated.
         """
         self._finished = self._thread.submit(_time_of, output)
 
     def seconds_since(self, start: float) -> float:
-        """For how much of a time that ends now the devices had nothing to do.
+        """Measures how long the devices have been idle since a time.
 
         Args:
-          start: its beginning, of `time.perf_counter`.
+          start: start of the interval, of `time.perf_counter`.
 
         Returns:
-          Seconds; all of them if nothing was given to the devices yet.
+          Seconds; the whole interval if no work was given to the devices yet.
         """
         now = time.perf_counter()
         if self._finished is None:
@@ -37,12 +37,12 @@ class DeviceIdle:
         return max(now - max(start, self._finished.result()), 0.0) if self._finished.done() else 0.0
 
     def close(self) -> None:
-        """Ends the thread when the devices have finished."""
+        """Stops the thread once the devices have finished."""
         self._thread.shutdown(wait=False)
 
 
 def _time_of(output: jax.Array) -> float:
-    """When an array is there, or is known never to be: whoever reads it gets the error."""
+    """Returns the time when an array is ready or has failed; its readers get the error."""
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         output.block_until_ready()
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""How much memory a run uses: of the fullest device, or of the process where devices do not say."""
+"""Measures memory use: of the fullest device, or of the process where devices keep no account."""
 
 import dataclasses
 import resource
@@ -14,9 +14,9 @@ class MemoryUse:
 
     Attributes:
       owner: "device", the fullest device of this process, or "process", where the backend keeps no account, as on CPU.
-      peak: the most that was in use since the process started.
-      current: in use now, None if not known.
-      limit: what there is, None if not known.
+      peak: largest use since the process started.
+      current: present use, None if unknown.
+      limit: available memory, None if unknown.
     """
 
     owner: str
@@ -25,7 +25,7 @@ class MemoryUse:
     limit: int | None = None
 
     def metrics(self) -> dict[str, float]:
-        """The memory in GB (1e9 bytes) by name, such as `device_peak_memory_gb`; what is not known is left out."""
+        """Returns the memory in GB (1e9 bytes) by name, such as `device_peak_memory_gb`, without unknown values."""
         values = {"peak_memory": self.peak, "memory": self.current, "memory_limit": self.limit}
         return {f"{self.owner}_{name}_gb": value / 1e9 for name, value in values.items() if value is not None}
 
@@ -34,7 +34,7 @@ def memory_use(devices: Sequence[jax.Device]) -> MemoryUse:
     """Measures the memory of a run.
 
     Args:
-      devices: devices of this process (`jax.sharding.Mesh.local_devices`); another process's do not tell.
+      devices: devices of this process (`jax.sharding.Mesh.local_devices`); those of others report nothing.
 
     Returns:
       The account of the device with the highest peak. Where a backend keeps none, the peak of the resident memory of
@@ -54,6 +54,6 @@ def memory_use(devices: Sequence[jax.Device]) -> MemoryUse:
 
 
 def _peak_resident_bytes() -> int:
-    """The largest resident memory of this process so far."""
+    """Returns the peak resident memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes

@@ -1,4 +1,4 @@
-"""A run's numbers between two log lines: means of the metrics, throughput, waiting for data and memory."""
+"""Aggregates a run's numbers between two log lines: metrics, throughput, waiting for data and memory."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ StepMetrics = Mapping[str, jax.Array]
 
 
 class Meter:
-    """Collects steps and sums them up.
+    """Collects the numbers of steps and aggregates them.
 
     Args:
-      throughput: what a clip costs, and the devices of all processes.
+      throughput: cost of a clip, and the devices of all processes.
       local_devices: devices of this process, whose memory is reported.
     """
 
@@ -27,7 +27,7 @@ class Meter:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets everything and starts the clock."""
+        """Resets everything and starts the clock."""
         self._start = time.perf_counter()
         self._metrics: list[Mapping[str, float]] = []
         self._pending: list[StepMetrics] = []
@@ -35,10 +35,10 @@ class Meter:
         self._waited = 0.0
 
     def leave_out(self, seconds: float) -> None:
-        """Takes time that was spent on something else, such as evaluation, out of the pace.
+        """Excludes time spent on something else, such as evaluation, from the pace.
 
         Args:
-          seconds: how much, just now.
+          seconds: excluded time, just spent.
         """
         self._start += seconds
 

@@ -1,4 +1,4 @@
-"""Peak FLOP/s of known devices, of which a run reaches a share."""
+"""Peak FLOP/s of known devices, for the utilisation of a run."""
 
 import re
 
@@ -53,14 +53,14 @@ _PEAK_TFLOPS: tuple[tuple[str, float | None, float | None], ...] = (
 
 
 def peak_flops_per_second(device_kind: str, dtype: DTypeLike) -> float | None:
-    """The largest number of floating point operations a second of one device, in dense matrix products.
+    """Returns the peak rate of one device in dense matrix products.
 
     Args:
       device_kind: `jax.Device.device_kind`.
       dtype: dtype of the computation; float32 at JAX's default precision.
 
     Returns:
-      Operations a second (a multiply-add is two), None for a device or dtype whose peak is not known.
+      Floating-point operations per second (a multiply-add is two), None if the peak of the device or dtype is unknown.
     """
     column = {"bfloat16": 0, "float32": 1}.get(jnp.dtype(dtype).name)
     if column is None:

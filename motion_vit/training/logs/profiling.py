@@ -1,4 +1,4 @@
-"""A trace of a few training steps, to see what the devices and the host do in them."""
+"""Traces a few training steps, to show the work of the devices and the host."""
 
 import pathlib
 import types
@@ -34,7 +34,7 @@ class Profiler:
         self._traced: list[int] = []
 
     def __enter__(self) -> "Profiler":
-        """Says so if a trace is wanted and there is no step for it; tracing starts with its first step."""
+        """Reports if a trace is requested and no step is left for it; tracing starts with its first step."""
         if self._steps is not None and not self._steps:
             self._report("no profile: too few steps are left to trace one after compilation")
         return self
@@ -42,7 +42,7 @@ class Profiler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
     ) -> None:
-        """Ends a trace that the end of the run cuts short; it is kept."""
+        """Ends and keeps a trace that the end of the run cuts short."""
         if self._traced:
             self._stop()
 
@@ -91,7 +91,7 @@ class Profiler:
 
 
 def profiled_steps(done: int, last: int) -> range:
-    """Which steps of a call to trace: the first ones after warm-up, or the last ones of a call too short for that.
+    """Chooses the steps of a call to trace: the first ones after warm-up, or the last ones of a short call.
 
     Args:
       done: steps done before the call.

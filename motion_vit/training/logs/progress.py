@@ -1,4 +1,4 @@
-"""How a run tells where it is: a bar with the time left on a terminal, plain lines everywhere."""
+"""Displays a run's progress: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ class Progress:
     Args:
       first: steps done before.
       total: steps of the whole run.
-      shown: whether anything is printed: in a run of many processes, only by one of them.
+      shown: whether to print; with many processes, only one of them does.
     """
 
     def __init__(self, first: int, total: int, *, shown: bool = True) -> None:
@@ -35,7 +35,7 @@ class Progress:
         )
 
     def __enter__(self) -> "Progress":
-        """Nothing: the bar is drawn."""
+        """Returns the display; the bar is already drawn."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,7 +50,7 @@ class Progress:
         self._bar.update()
 
     def start_clock(self) -> None:
-        """From now on the pace counts; what was before, such as compilation, does not."""
+        """Starts to measure the pace; the time before, such as compilation, does not count."""
         self._timed_from = self._done
         self._start = time.perf_counter()
 
@@ -58,14 +58,14 @@ class Progress:
         """Prints a line above the bar.
 
         Args:
-          text: the line.
+          text: without a line break.
         """
         if self._shown:
             tqdm.write(text)
             sys.stdout.flush()
 
     def time_left(self) -> str | None:
-        """The time that the remaining steps take at the pace so far, such as `12 min`; None before there is a pace."""
+        """Returns the time left at the present pace, such as `12 min`; None before there is a pace."""
         timed = self._done - self._timed_from
         if self._start is None or timed == 0:
             return None
@@ -73,13 +73,13 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it.
+    """Formats a duration for people.
 
     Args:
-      seconds: the duration.
+      seconds: length of the duration.
 
     Returns:
-      Such as `40 s`, `12 min` or `3 h 20 min`.
+      Text such as `40 s`, `12 min` or `3 h 20 min`.
     """
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -88,7 +88,7 @@ def duration(seconds: float) -> str:
 
 
 def step_line(step: int, total: int, summary: Mapping[str, float], time_left: str | None) -> str:
-    """What the console says about the steps since the last such line, in less than about 160 characters.
+    """Formats the console's log line about the latest steps, in less than about 160 characters.
 
     Args:
       step: steps done.

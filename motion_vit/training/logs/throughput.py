@@ -1,4 +1,4 @@
-"""How fast a run computes: clips a second, model FLOP/s, and the share of what the devices could do."""
+"""Throughput of a run: clips per second, model FLOP/s, and utilisation of the devices."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,29 +14,29 @@ _TRAINING_PASSES = 3
 
 
 def training_flops(costs: Mapping[str, PartCost]) -> int:
-    """Model FLOPs of a training step, for each clip of it.
+    """Counts the model FLOPs of a training step per clip.
 
-    Two for each multiply-add of linear layers, convolutions and attention, three times for forward and backward pass
-    (PaLM, arXiv 2204.02311, appendix B). What the model does not need is not counted: recomputation by `remat` is
-    overhead. All parameters count as trained; with frozen ones less is computed than this.
+    Each multiply-add of linear layers, convolutions and attention counts two, three times for forward and backward pass
+    (PaLM, arXiv 2204.02311, appendix B). Recomputation by `remat` is overhead and not counted. All parameters count as
+    trained; with frozen ones the computation is less.
 
     Args:
       costs: of the parts of the model, for one clip.
 
     Returns:
-      Floating point operations of one clip.
+      Floating-point operations per clip.
     """
     return 2 * _TRAINING_PASSES * sum(cost.multiply_adds for cost in costs.values())
 
 
 @dataclasses.dataclass(frozen=True)
 class Throughput:
-    """What turns clips a second into model FLOP/s and utilisation.
+    """Converts clips per second to model FLOP/s and utilisation.
 
     Attributes:
-      flops_per_clip: model FLOPs of a training step for each clip; see `training_flops`.
-      devices: devices of all processes that the step runs on.
-      peak: FLOP/s that one device can reach, None if not known.
+      flops_per_clip: model FLOPs of a training step per clip; see `training_flops`.
+      devices: number of devices of all processes that run the step.
+      peak: peak FLOP/s of one device, None if unknown.
     """
 
     flops_per_clip: int
@@ -45,7 +45,7 @@ class Throughput:
 
     @classmethod
     def of(cls, costs: Mapping[str, PartCost], dtype: DTypeLike, mesh: Mesh) -> "Throughput":
-        """Finds out what a model's training steps cost, and what the devices can do.
+        """Makes the throughput of a model's training steps.
 
         Args:
           costs: of the parts of the model, for one clip.
@@ -53,19 +53,19 @@ class Throughput:
           mesh: the devices, all of one kind.
 
         Returns:
-          The throughput.
+          Costs and peak for `rates`.
         """
         kind = mesh.devices.flat[0].device_kind
         return cls(training_flops(costs), mesh.size, peak_flops_per_second(kind, dtype))
 
     def rates(self, clips_per_second: float) -> dict[str, float]:
-        """The rates of a run.
+        """Computes the rates of a run.
 
         Args:
-          clips_per_second: clips trained on each second, over all processes.
+          clips_per_second: clips trained per second, over all processes.
 
         Returns:
-          `clips_per_second`, `clips_per_second_per_device`, `model_tflops_per_second` (1e12 model FLOPs a second),
+          `clips_per_second`, `clips_per_second_per_device`, `model_tflops_per_second` (1e12 model FLOPs per second),
           `model_tflops_per_second_per_device`, and, where the peak is known, `model_flops_utilization` (MFU), the share
           of the peak in [0, 1].
         """

@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: JSON lines always, TensorBoard beside them."""
+"""Writes the metrics of a run: JSON lines always, TensorBoard beside them."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 class MetricWriter(Protocol):
-    """Takes the numbers of a run."""
+    """Writes the metrics of a run."""
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Adds the values of a step.
@@ -33,7 +33,7 @@ class MetricWriter(Protocol):
         """
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Closes the writer."""
 
 
 class JsonLinesWriter:
@@ -41,7 +41,7 @@ class JsonLinesWriter:
 
     Args:
       path: the file; continued if it exists.
-      from_step: step that the run continues from. Later records, of steps that are done again, are dropped.
+      from_step: step that the run continues from. Records of later steps, which are done again, are dropped.
     """
 
     def __init__(self, path: pathlib.Path, from_step: int) -> None:
@@ -53,24 +53,24 @@ class JsonLinesWriter:
         self._path = path
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Adds a line and closes the file, so that it outlives the process, and shows in a bucket that is mounted."""
+        """Adds a line and closes the file, so that the line survives the process and shows in a mounted bucket."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_json_line({"step": step, "split": split, **values}))
 
     def close(self) -> None:
-        """Nothing: every line is written."""
+        """Does nothing: every line is already written."""
 
 
 class TensorBoardWriter:
     """TensorBoard event files.
 
-    tensorboard's and tensorboardX's writers of files write in a thread; when a full disk ends that thread, the training
-    that fills its queue waits for ever. So events are written here, and on disk at once. tensorboardX also imports
-    PyTorch wherever that is installed, which takes as long as all else that training imports.
+    The writers of tensorboard and tensorboardX use a thread. When a full disk ends that thread, training fills its
+    queue and waits forever. Therefore this class writes events to disk at once. tensorboardX also imports PyTorch
+    wherever that is installed, which takes as long as all other imports of training.
 
     Args:
-      folder: where they go; made if absent.
-      from_step: step that the run continues from; TensorBoard drops what was written for later ones.
+      folder: destination; created if missing.
+      from_step: step that the run continues from; TensorBoard drops events of later steps.
     """
 
     def __init__(self, folder: pathlib.Path, from_step: int) -> None:
@@ -102,7 +102,7 @@ class Writers:
     Args:
       workdir: folder of the run.
       from_step: step that the run continues from.
-      active: whether anything is opened and written: in a run of many processes, only by one of them.
+      active: whether to open and write anything; with many processes, only one of them does.
 
     Raises:
       UserError: the files cannot be written.
@@ -116,7 +116,7 @@ class Writers:
                 self._open(from_step)
 
     def __enter__(self) -> "Writers":
-        """Nothing: the files are open."""
+        """Returns the writers; the files are already open."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,12 +124,12 @@ class Writers:
         self.close()
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Hands the values to every writer.
+        """Passes the values to every writer.
 
         Args:
           step: training steps done.
           split: "train" or "validation".
-          values: numbers by name. Those that are not finite are left out: JSON has no way to write them.
+          values: numbers by name. Those that are not finite are dropped: JSON cannot represent them.
 
         Raises:
           UserError: the files cannot be written, for example because the disk is full.
@@ -143,7 +143,7 @@ class Writers:
         """Closes every writer.
 
         Raises:
-          UserError: what was left could not be written.
+          UserError: pending values could not be written.
         """
         with self._named_errors(), contextlib.ExitStack() as every:
             while self._writers:
@@ -159,7 +159,7 @@ class Writers:
 
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Turns the system's refusal to write into a message."""
+        """Turns errors of writing into a message."""
         try:
             yield
         except OSError as error:
@@ -177,10 +177,10 @@ def read_json_lines(path: pathlib.Path) -> list[dict[str, float | str]]:
     """Reads the records of a run.
 
     Args:
-      path: the file of a `JsonLinesWriter`.
+      path: a file of `JsonLinesWriter`.
 
     Returns:
-      One mapping a line; none without a file. A last line that a killed run left half written is dropped.
+      One mapping per line; none without a file. A last line that a killed run left incomplete is dropped.
     """
     if not path.exists():
         return []

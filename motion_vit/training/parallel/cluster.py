@@ -1,7 +1,7 @@
-"""Whether this process is one of several that train together, and what JAX has to be told about the others.
+"""Detects whether this process is one of several that train together, and the arguments that JAX needs to join them.
 
-JAX itself knows the environment of SLURM, Open MPI, Cloud TPU pods and Kubernetes jobs, but takes a process that no
-others belong to for an error, or for a run of one. Here only the question is answered; JAX does the rest.
+JAX knows the environment of SLURM, Open MPI, Cloud TPU pods and Kubernetes jobs, but it treats a single process as an
+error, or as a run of one. This module only detects the case; JAX does the rest.
 """
 
 import importlib.util
@@ -20,21 +20,25 @@ _METADATA_SECONDS = 5
 
 
 def cluster_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """Finds out about the other processes of a run.
+    """Detects the other processes of a run.
 
-    In this order: JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID, which hold
-    for every kind of machine, with JAX_NUM_PROCESSES=1 for a process that is alone whatever its surroundings say; a
-    step of SLURM; `mpirun` of Open MPI; hosts of a TPU slice; an indexed job of Kubernetes, where the package
-    `kubernetes` is installed (`pip install "jax[k8s]"`).
+    The sources are, in this order:
+
+    * JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID, on any kind of machine.
+      JAX_NUM_PROCESSES=1 declares a single process, whatever its environment;
+    * a step of SLURM;
+    * `mpirun` of Open MPI;
+    * hosts of a TPU slice;
+    * an indexed job of Kubernetes, where the package `kubernetes` is installed (`pip install "jax[k8s]"`).
 
     Args:
       environment: variables, as in `os.environ`.
 
     Returns:
-      What to give to `jax.distributed.initialize` besides what it finds by itself, None for a process that is alone.
+      Arguments of `jax.distributed.initialize` that it cannot find by itself, None for a single process.
 
     Raises:
-      UserError: the variables name only part of what is needed.
+      UserError: the environment has only some of the variables.
     """
     if environment.get(_COUNT) == "1":
         return None
@@ -47,7 +51,7 @@ def cluster_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The three variables of JAX; it reads the first of them only."""
+    """Reads the three variables of JAX, which itself reads only the first of them."""
     missing = [name for name in (_ADDRESS, _COUNT, _NUMBER) if not environment.get(name)]
     if missing:
         raise UserError(
@@ -68,7 +72,7 @@ def _given(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _slurm(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """A step of several tasks. An allocation without `srun`, and a step of one task, are processes that are alone."""
+    """Detects a step of several tasks. An allocation without `srun`, and a step of one task, are single processes."""
     tasks = environment.get("SLURM_STEP_NUM_TASKS", environment.get("SLURM_NTASKS", "1"))
     if tasks == "1" or any(name not in environment for name in _SLURM):
         return None
@@ -93,7 +97,7 @@ def _open_mpi(environment: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _tpu(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """A TPU slice of several hosts, or several slices."""
+    """Detects a TPU slice of several hosts, or several slices."""
     if not has_tpu():
         return None
     hosts = environment.get("TPU_PROCESS_ADDRESSES", environment.get("TPU_WORKER_HOSTNAMES"))
@@ -105,7 +109,7 @@ def _tpu(environment: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _tpu_metadata(key: str) -> str:
-    """An attribute that Google Cloud has for this machine; empty elsewhere."""
+    """Reads an attribute of this machine from Google Cloud; empty elsewhere."""
     request = urllib.request.Request(_TPU_METADATA + key, headers={"Metadata-Flavor": "Google"})
     try:
         with urllib.request.urlopen(request, timeout=_METADATA_SECONDS) as answer:
@@ -115,13 +119,13 @@ def _tpu_metadata(key: str) -> str:
 
 
 def _slices_of(tpu_env: str) -> str:
-    """The number of slices in lines such as `MEGASCALE_NUM_SLICES: '2'`."""
+    """Reads the number of slices from lines such as `MEGASCALE_NUM_SLICES: '2'`."""
     lines = dict(line.split(":", 1) for line in tpu_env.splitlines() if ":" in line)
     return lines.get("MEGASCALE_NUM_SLICES", "1").strip().strip("'")
 
 
 def _kubernetes(environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """A pod of an indexed job. Without the package, JAX cannot ask for the others, and the pod is alone."""
+    """Detects a pod of an indexed job. Without the package, JAX cannot find the others, and the pod is alone."""
     names = ("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX")
     is_job = all(name in environment for name in names)
     return {} if is_job and importlib.util.find_spec("kubernetes") is not None else None

@@ -1,7 +1,7 @@
-"""What is said for a process that is ended from outside.
+"""Prints a message even if the process is killed.
 
-JAX ends a process whose run has lost another one from a thread of its own, without a way back into Python; so does the
-operating system that is short of memory. A shell that waits at the end of a pipe survives both, and speaks.
+JAX ends a process whose run has lost another one from its own thread, without returning to Python. The operating system
+kills processes when memory runs out. A shell that reads from a pipe survives both, and prints the message.
 """
 
 import subprocess
@@ -12,18 +12,18 @@ _SHELL = 'while IFS= read -r line; do words=$line; done; if [ -n "$words" ]; the
 
 
 class LastWords:
-    """A line that appears on standard error if this process ends before the context manager is left."""
+    """A line that is printed on standard error if the process ends before the context manager is left."""
 
     def __init__(self) -> None:
         # A session of its own, so that what is sent to the process and its group leaves the shell alone.
         self._shell = subprocess.Popen(["sh", "-c", _SHELL], stdin=subprocess.PIPE, text=True, start_new_session=True)
 
     def __enter__(self) -> "LastWords":
-        """Nothing: the shell waits."""
+        """Returns the message; the shell is already waiting."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Takes the words back."""
+        """Withdraws the message."""
         self.change("")
         self._pipe.close()
         self._shell.wait()
@@ -36,10 +36,10 @@ class LastWords:
         return pipe
 
     def change(self, words: str) -> None:
-        """Says something else from now on.
+        """Changes the message.
 
         Args:
-          words: one line; nothing is said for an empty one.
+          words: message printed if the process is killed, one line; "" disables it.
         """
         try:
             print(words, file=self._pipe, flush=True)

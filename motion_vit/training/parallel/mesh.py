@@ -1,4 +1,4 @@
-"""Devices as a named mesh, and how batches lie on it.
+"""Devices as a named mesh, and the layout of batches on it.
 
 The mesh has three axes, of which unused ones have size 1. The batch is split over "data" and "fsdp"; parameters and the
 optimizer's moments over "fsdp" (see `sharding_rules` of the recipe); the frames of every clip over "frames".
@@ -21,19 +21,19 @@ _BATCH_AXES = ("data", "fsdp")
 
 
 def make_mesh(data: int = -1, fsdp: int = 1, frames: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of the sizes of the config field `mesh`.
+    """Makes a mesh with the sizes of the config field `mesh`.
 
     Args:
-      data: devices along "data". One of the three may be -1: as many as are left.
+      data: devices along "data". One of the three may be -1: all remaining devices.
       fsdp: devices along "fsdp".
       frames: devices along "frames".
-      devices: devices to use, all of all processes by default.
+      devices: devices to use; by default all of all processes.
 
     Returns:
-      The mesh, with automatic axes: the compiler decides what is not said.
+      The mesh, with automatic axes: the compiler decides unspecified layouts.
 
     Raises:
-      UserError: the sizes do not make up the devices, or frames would be split between processes.
+      UserError: the sizes do not multiply to the number of devices, or frames would be split between processes.
     """
     chosen = list(jax.devices() if devices is None else devices)
     shape = _shape({"data": data, "fsdp": fsdp, "frames": frames}, len(chosen))
@@ -51,7 +51,7 @@ def make_mesh(data: int = -1, fsdp: int = 1, frames: int = 1, devices: Sequence[
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh with all devices along "data", as for evaluation and prediction.
+    """Makes a mesh with all devices along "data", as for evaluation and prediction.
 
     Args:
       devices: devices to use, all by default.
@@ -63,7 +63,7 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def batch_parts(mesh: Mesh) -> int:
-    """How many parts a batch is split into.
+    """Returns the number of parts that a batch is split into.
 
     Args:
       mesh: the devices.
@@ -75,13 +75,13 @@ def batch_parts(mesh: Mesh) -> int:
 
 
 def check_divides(clips: int, mesh: Mesh, field: str, accumulation: int = 1) -> None:
-    """Refuses a batch that cannot be split evenly.
+    """Checks that a batch divides evenly among devices and processes.
 
     Args:
       clips: clips of a step.
       mesh: the devices.
       field: name of the setting, for the message.
-      accumulation: parts that a step's batch is computed in.
+      accumulation: number of parts that a step's batch is computed in.
 
     Raises:
       UserError: the parts do not divide the batch.
@@ -96,7 +96,7 @@ def check_divides(clips: int, mesh: Mesh, field: str, accumulation: int = 1) -> 
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device holds whole.
+    """Returns the sharding of arrays that every device holds whole.
 
     Args:
       mesh: the devices.
@@ -108,12 +108,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def batch_sharding(mesh: Mesh, accumulation: int = 1) -> NamedSharding:
-    """The sharding of arrays with a row for each clip, such as labels.
+    """Returns the sharding of arrays with a row per clip, such as labels.
 
     Args:
       mesh: the devices.
-      accumulation: parts that a step's batch is computed in; above 1 they are the arrays' first axis, of which every
-        device holds all.
+      accumulation: number of parts that a step's batch is computed in; above 1 they are the arrays' first axis, which
+        is not split.
 
     Returns:
       The sharding.
@@ -122,7 +122,7 @@ def batch_sharding(mesh: Mesh, accumulation: int = 1) -> NamedSharding:
 
 
 def clip_sharding(mesh: Mesh, accumulation: int = 1) -> NamedSharding:
-    """The sharding of clips `[B,T,H,W,C]`.
+    """Returns the sharding of clips `[B,T,H,W,C]`.
 
     Args:
       mesh: the devices.
@@ -135,16 +135,16 @@ def clip_sharding(mesh: Mesh, accumulation: int = 1) -> NamedSharding:
 
 
 def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh, accumulation: int = 1) -> dict[str, jax.Array]:
-    """Splits a batch over the devices. Where there are several processes, each gives the rows of its own devices.
+    """Splits a batch over the devices. With several processes, each gives the rows of its own devices.
 
     Args:
       batch: arrays with the clips of this process as their first axis; `clip` holds the clips themselves.
       mesh: the devices.
-      accumulation: parts that a step's batch is computed in; above 1 the arrays get a leading axis of so many. Each
-        process divides its own rows, so that no clip travels.
+      accumulation: number of parts that a step's batch is computed in; above 1 the arrays get a leading axis of that
+        size. Each process divides its own rows, so that no clip moves.
 
     Returns:
-      The global batch, on the devices.
+      The global batch on the devices.
     """
 
     def place(name: str, rows: np.ndarray) -> jax.Array:
@@ -157,9 +157,9 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh, accumulation: int = 
 
 
 def in_context(mesh: Mesh) -> contextlib.AbstractContextManager[object]:
-    """Lets code that is being traced name the axes of a mesh, as a model that splits frames does.
+    """Lets code under trace name the axes of a mesh, as a model that splits frames does.
 
-    `jax.set_mesh` does the same outside of `jax.jit`; this one is for the inside, so that callers need not know.
+    `jax.set_mesh` does the same outside of `jax.jit`; this function works inside, so that callers need no mesh context.
 
     Args:
       mesh: the devices.
@@ -175,7 +175,7 @@ def _parts_axis(accumulation: int) -> tuple[None, ...]:
 
 
 def _shape(sizes: dict[str, int], devices: int) -> tuple[int, ...]:
-    """The sizes with -1 resolved."""
+    """Resolves -1 in the sizes."""
     given = math.prod(size for size in sizes.values() if size != -1)
     free = [axis for axis, size in sizes.items() if size == -1]
     wrong = any(size < 1 and size != -1 for size in sizes.values())
@@ -189,7 +189,7 @@ def _shape(sizes: dict[str, int], devices: int) -> tuple[int, ...]:
 
 
 def _arrange(shape: tuple[int, ...], devices: Sequence[jax.Device]) -> np.ndarray:
-    """The devices in the shape of a mesh, so that those next to each other are neighbours in the network."""
+    """Arranges the devices in the shape of a mesh, with network neighbours next to each other."""
     # TPU slices are joined by a slow network, which only the gradients' sum over "data" should cross.
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     if slices > 1:
@@ -207,6 +207,6 @@ def _arrange(shape: tuple[int, ...], devices: Sequence[jax.Device]) -> np.ndarra
 
 
 def _frames_stay_in_processes(arranged: np.ndarray) -> bool:
-    """Whether the devices that share clips are always those of one process."""
+    """Tells if devices that share clips always belong to one process."""
     rows = arranged.reshape(-1, arranged.shape[-1])
     return all(len({device.process_index for device in row}) == 1 for row in rows)

@@ -1,8 +1,8 @@
-"""Several processes that train as one: how they find each other, agree on errors, and end.
+"""Several processes that train as one: they join, share errors, and end together.
 
-Every process runs the same program on its own devices and its own part of every batch. What one of them does alone, the
-others wait for, without end if it fails. Hence errors are either told to all, which then end together
-(`errors_together`), or end the process at once (`exit_on_error`), which the others notice.
+Every process runs the same program on its own devices and its own part of every batch. If one fails alone, the others
+wait for it forever. Therefore an error is either shared with all processes, which then end together
+(`errors_together`), or ends the process at once (`exit_on_error`), which the others notice.
 """
 
 import contextlib
@@ -40,19 +40,19 @@ _TEXT_BLOCK = 4096
 
 
 class SharedError(UserError):
-    """A user's mistake that every process of the run raises, so that one of them is enough to print it."""
+    """A user's mistake that every process of the run raises; only one of them prints it."""
 
 
 class LostProcessError(UserError):
-    """Another process of the run has ended or cannot be reached: no mistake, and the same command goes on."""
+    """Error of another process that ended or cannot be reached. It is no mistake: the same command continues."""
 
 
 def initialize_distributed(*, takes_preemption: bool = True) -> None:
-    """Joins the other processes of the run, where there are any; must be called before JAX is used.
+    """Joins the other processes of the run, if there are any; must be called before JAX is used.
 
     Args:
-      takes_preemption: whether SIGTERM is left to JAX, which tells all processes of it, as `train` needs: see
-        `StopRequest`. Without, it ends a process.
+      takes_preemption: whether JAX handles SIGTERM and tells all processes of it, as `train` needs: see `StopRequest`.
+        False lets SIGTERM end the process.
 
     Raises:
       UserError: the environment names the others incompletely, or they cannot be reached.
@@ -82,17 +82,17 @@ def initialize_distributed(*, takes_preemption: bool = True) -> None:
 
 
 def is_primary() -> bool:
-    """Whether this process writes the logs: the only one, or number 0."""
+    """Tells if this process writes the logs: the only one, or number 0."""
     return jax.process_index() == 0
 
 
 def shard() -> tuple[int, int]:
-    """The number of this process, and how many there are: its part of the data."""
+    """Returns the number of this process and the number of processes, which select its part of the data."""
     return jax.process_index(), jax.process_count()
 
 
 def gather(value: Any) -> list[Any]:
-    """Tells a value to all processes; every one must call it.
+    """Sends a value to all processes; every one must call it.
 
     Args:
       value: anything that fits JSON.
@@ -111,12 +111,12 @@ def gather(value: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def errors_together() -> Iterator[None]:
-    """Makes a user's mistake that one process meets inside the error of all; every process must enter and leave.
+    """Raises an error of one process in all processes; every process must enter and leave.
 
-    Nothing may be done inside that waits for other processes.
+    The code inside must not wait for other processes.
 
     Raises:
-      SharedError: a process has met one; the message says which.
+      SharedError: a process has raised an error; the message says which.
     """
     message = ""
     try:
@@ -135,9 +135,9 @@ def errors_together() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Ends this process when what is done inside fails and there are others.
+    """Ends this process when the code inside fails and there are other processes.
 
-    In its usual way Python would wait for them on exit, and they may be waiting for this process.
+    Python's normal exit would wait for the others, and they may be waiting for this process.
     """
     try:
         yield
@@ -158,13 +158,13 @@ def exit_on_error() -> Iterator[None]:
 
 
 def is_process_lost(error: jax.errors.JaxRuntimeError) -> bool:
-    """Whether an error of JAX means that another process has ended.
+    """Tells if an error of JAX means that another process has ended.
 
     Args:
-      error: the error.
+      error: raised by a computation.
 
     Returns:
-      True where there are other processes, and the error is one that collective operations raise whose partners do not
+      True if there are other processes and the error is one that collective operations raise when partners do not
       answer.
     """
     return jax.process_count() > 1 and any(sign in str(error) for sign in _SIGNS_OF_LOSS)

@@ -1,4 +1,4 @@
-"""What libtpu is to find in the environment where there is no TPU: it is installed there for its compiler."""
+"""Environment variables for libtpu on machines without a TPU, where only its compiler is used."""
 
 import importlib.util
 import os
@@ -18,20 +18,20 @@ _WITHOUT_TPU = {
 
 
 def has_tpu() -> bool:
-    """Whether TPU chips are attached to this machine, and the package that drives them is installed."""
+    """Tells if TPU chips are attached to this machine and their driver package is installed."""
     return _has_chips() and importlib.util.find_spec("libtpu") is not None
 
 
 def expect_no_tpu() -> None:
-    """Tells libtpu, before it is loaded, that nothing but its compiler is wanted. What is set already stays."""
+    """Tells libtpu, before it is loaded, that only its compiler is needed. Variables that are set are kept."""
     for variable, value in _WITHOUT_TPU.items():
         os.environ.setdefault(variable, value)
 
 
 def quiet_absent_tpu() -> None:
-    """Keeps libtpu from complaining of a TPU that is not there, for which JAX asks it where no platform is named.
+    """Silences libtpu's complaints about a missing TPU, which JAX looks for where no platform is named.
 
-    Where one is named, or JAX is told to insist on a TPU, what libtpu has to say is of use.
+    Where one is named, or JAX is told to insist on a TPU, libtpu's messages are useful and stay.
     """
     asked_for = "JAX_PLATFORMS" in os.environ or "JAX_FORCE_TPU_INIT" in os.environ
     if not asked_for and importlib.util.find_spec("libtpu") is not None and not _has_chips():

@@ -1,4 +1,4 @@
-"""The recipe: every setting of a run, read from files, checked before anything is built.
+"""The recipe: every setting of a run, read from files and checked before anything is built.
 
 In: recipe files, field values and names of models.
 Out: a checked `ConfigDict`, and the clips and options that it names.

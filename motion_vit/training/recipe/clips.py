@@ -1,4 +1,4 @@
-"""What a recipe says about its data, in the terms of `motion_vit.data`."""
+"""Reads a recipe's data and clip options, in the terms of `motion_vit.data`."""
 
 from ml_collections import ConfigDict
 
@@ -10,7 +10,7 @@ from motion_vit.models.options import extra_frames
 
 
 def clip_options(config: ConfigDict) -> ClipOptions:
-    """How the recipe cuts clips out of videos and augments them on the host.
+    """Returns the clip options of a recipe: sampling, cropping and augmentation on the host.
 
     Args:
       config: the recipe.
@@ -49,7 +49,7 @@ def open_sources(config: ConfigDict) -> tuple[ClipSource, ClipSource | None]:
       The training clips, and the validation clips or None without any.
 
     Raises:
-      UserError: they are missing or malformed, or the validation clips have labels that the training clips do not.
+      UserError: they are missing or malformed, or the validation clips have labels that the training clips lack.
     """
     if not config.data.train:
         raise UserError("config field data.train is '', but must be the path of a prepared folder or of a list file.")

@@ -1,4 +1,4 @@
-"""The recipe: every setting of a training run with its default, and the ways it is read, written and compared.
+"""The recipe: every setting of a training run with its default; reading, writing and comparing recipes.
 
 `motion_vit.training.recipe.file` reads recipes from files.
 """
@@ -35,7 +35,7 @@ _CHANGEABLE = (
 
 
 def default_config() -> ConfigDict:
-    """The recipe with the defaults of every field; types are fixed, unknown fields are refused.
+    """Makes the recipe with the default of every field; types are fixed, unknown fields are refused.
 
     Returns:
       A `ConfigDict`, locked but for `model.options` and `loss.options`.
@@ -178,16 +178,16 @@ def default_config() -> ConfigDict:
 
 
 def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
-    """The recipe of a nested mapping such as `json.loads` returns, for example of a checkpoint's recipe.
+    """Makes a recipe from a nested mapping such as `json.loads` returns, for example from a checkpoint.
 
     Args:
-      values: fields; absent ones keep their default.
+      values: fields; missing ones keep their default.
 
     Returns:
       The recipe.
 
     Raises:
-      UserError: an unknown field or a value of the wrong type.
+      UserError: a field is unknown or a value has the wrong type.
     """
     config = default_config()
     for key, value in flatten(values).items():
@@ -196,7 +196,7 @@ def config_from_dict(values: Mapping[str, Any]) -> ConfigDict:
 
 
 def flatten(values: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
-    """The fields of a recipe under dotted names; `model.options` and `loss.options` stay mappings of free keys.
+    """Flattens a recipe to dotted names; `model.options` and `loss.options` stay mappings of free keys.
 
     Args:
       values: a recipe or its nested mapping.
@@ -220,7 +220,7 @@ def flatten(values: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
 
 
 def to_json(config: ConfigDict) -> str:
-    """The whole recipe as indented JSON.
+    """Formats the whole recipe as indented JSON.
 
     Args:
       config: the recipe.
@@ -232,14 +232,14 @@ def to_json(config: ConfigDict) -> str:
 
 
 def differing_fields(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
-    """The fields that make the training of two recipes differ.
+    """Finds the fields in which the training of two recipes differs.
 
     Args:
       old: a recipe.
       new: another one.
 
     Returns:
-      Dotted name -> (old value, new value). Fields that only change what is logged, kept or measured are left out.
+      Dotted name -> (old value, new value), without fields that only change logs, checkpoints or evaluation.
     """
     # Both through JSON, which holds lists for tuples.
     before, after = (flatten(json.loads(to_json(config))) for config in (old, new))
@@ -258,9 +258,9 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
     """Sets one field of a recipe.
 
     Args:
-      config: the recipe.
+      config: changed in place.
       key: the field's dotted name.
-      value: its value.
+      value: of the field's type.
 
     Raises:
       UserError: there is no such field, or the value has the wrong type.

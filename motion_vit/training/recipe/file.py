@@ -1,4 +1,4 @@
-"""Recipe files: Python files that make recipes, and changes of single fields on the command line.
+"""Reads recipe files, Python files that make recipes, and changes single fields from the command line.
 
 A recipe file has a function `get_config()` that takes `config.default_config()`, changes what differs and returns it,
 or a function `get_configs()` that returns several such recipes by name. `--config.optimizer.learning_rate=1e-3` on the
@@ -22,11 +22,11 @@ OVERRIDE_PREFIX = "--config."
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
-    """Reads a recipe and changes single fields of it.
+    """Reads a recipe and changes single fields.
 
     Args:
-      path: a Python file that defines `get_config()`, or FILE:NAME for one of the recipes of `get_configs()`. An
-        installed recipe is given by its name alone; see `packaged_recipes`.
+      path: a Python file that defines `get_config()`, or FILE:NAME for one of the recipes of `get_configs()`, or the
+        name of an installed recipe; see `packaged_recipes`.
       overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
 
     Returns:
@@ -46,7 +46,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDict]:
-    """Reads several recipes of one file, and changes single fields of all of them.
+    """Reads several recipes from one file, and changes single fields of all.
 
     Args:
       path: a Python file that defines `get_configs()`, which returns a mapping of names to recipes, or the name of an
@@ -57,7 +57,7 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
       Name -> recipe, in the file's order.
 
     Raises:
-      UserError: as `load_config`, or the names cannot be those of folders.
+      UserError: as `load_config`, or a name is not usable as a folder name.
     """
     path = recipe_file(path)
     recipes = _run_recipe(path, "get_configs")
@@ -83,7 +83,7 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 
 def _run_recipe(path: str, function: str) -> Any:
-    """What a function of a recipe file returns."""
+    """Returns the result of a function of a recipe file."""
     if not pathlib.Path(path).is_file():
         raise UserError(
             f"there is no config file {path}. Recipes are Python files; `motion-vit recipe list` names those that are "
@@ -101,7 +101,7 @@ def _run_recipe(path: str, function: str) -> Any:
 
 
 def _instead(path: str, functions: Mapping[str, Any]) -> str:
-    """How a file is used that makes one recipe where several are asked for, or the other way round."""
+    """Suggests how to use a file that makes one recipe where several are requested, or the other way round."""
     if "get_configs" in functions:
         names = ", ".join(map(str, functions["get_configs"]()))
         return f", but several recipes. Give one of them as {path}:NAME, with a NAME of {names}"
@@ -111,7 +111,7 @@ def _instead(path: str, functions: Mapping[str, Any]) -> str:
 
 
 def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
-    """A recipe with every field of the default one."""
+    """Checks a recipe and completes it with every default field."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"{source} of {path} returns {type(config).__name__}, but must return a ConfigDict.")
     try:
@@ -121,7 +121,7 @@ def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error of a recipe says, in the first of its lines: ConfigDict adds a dump of all its fields."""
+    """Returns the first line of a recipe's error: ConfigDict adds a dump of all its fields."""
     text = str(error.args[0]) if error.args else ""
     return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else 'no message'}"
 

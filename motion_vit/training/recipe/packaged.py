@@ -1,4 +1,4 @@
-"""The recipes that are installed with the library, by name: those of the repository's folder `configs/`."""
+"""Finds recipes that are installed with the library: those of the repository's folder `configs/`."""
 
 import ast
 import importlib.resources
@@ -26,7 +26,7 @@ def installed_recipe(name: str) -> pathlib.Path:
     """Finds the file of an installed recipe.
 
     Args:
-      name: its name, possibly with :PART or .py behind it.
+      name: its name, optionally followed by :PART or .py.
 
     Returns:
       The file.
@@ -43,16 +43,16 @@ def installed_recipe(name: str) -> pathlib.Path:
 
 
 def recipe_file(path: str) -> str:
-    """Finds the file of a recipe that is given by name.
+    """Resolves the name of a recipe to its file.
 
     Args:
-      path: what the user gave: a path, or the name of an installed recipe, such as "my_videos"; both may end in :PART.
+      path: a path, or the name of an installed recipe, such as "my_videos"; both may end in :PART.
 
     Returns:
       The path, with the name replaced by its file.
 
     Raises:
-      UserError: it can only be a name, and no installed recipe has it.
+      UserError: it can only be a name, and there is no such installed recipe.
     """
     match = _NAME.fullmatch(path)
     if match is None or pathlib.Path(path).is_file():
@@ -64,7 +64,7 @@ def recipe_file(path: str) -> str:
 
 
 def summary(file: pathlib.Path) -> str:
-    """Reads what a recipe is for, without running it.
+    """Reads the summary of a recipe without running it.
 
     Args:
       file: the recipe file.

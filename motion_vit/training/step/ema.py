@@ -7,7 +7,7 @@ from motion_vit.training.step.regex_rules import Tree, first_match
 
 
 def ema_decays(config: ConfigDict, params: Tree) -> Tree:
-    """How much of its average each parameter keeps in a step, by the recipe's patterns.
+    """Returns the decay of each parameter's average in a step, by the recipe's patterns.
 
     Args:
       config: the recipe.
@@ -25,10 +25,10 @@ def ema_decays(config: ConfigDict, params: Tree) -> Tree:
 
 
 def update_ema(averages: Tree, params: Tree, decays: Tree) -> Tree:
-    """The averages after a step, `decay * average + (1 - decay) * parameter`.
+    """Updates the averages after a step: `decay * average + (1 - decay) * parameter`.
 
     Args:
-      averages: the averages before; {} if none are kept.
+      averages: before the step; {} if none are kept.
       params: the parameters after the step.
       decays: of `ema_decays`.
 

@@ -32,18 +32,18 @@ _FUSED_PROJECTIONS = re.compile(r".*/qkv/kernel")
 
 
 def matrices(rules: Sequence[tuple[str, int]], params: Tree) -> Tree:
-    """Finds the matrices of each parameter that Muon is for.
+    """Counts the matrices of each parameter that Muon updates.
 
     Args:
       rules: the recipe's (pattern, number) pairs over "/"-joined parameter paths, of which the first match decides.
       params: parameters, or their shapes.
 
     Returns:
-      For each parameter how many matrices stand side by side along its last axis: three where queries, keys and values
-      are one kernel, one for other kernels of hidden layers, and 0 for what is left to AdamW.
+      For each parameter, the number of matrices side by side along its last axis: three where queries, keys and values
+      are one kernel, one for other kernels of hidden layers, and 0 for parameters of AdamW.
 
     Raises:
-      UserError: a pattern is not a regular expression or matches no parameter, or a parameter cannot be cut so.
+      UserError: a pattern is not a regular expression or matches no parameter, or a parameter does not divide.
     """
     counts = first_match(_FIELD, rules, params, default=_default)
     shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(params, sep="/").items()}
@@ -70,7 +70,7 @@ def scale_by_orthogonal_momentum(counts: Tree, momentum: float) -> optax.Gradien
     `[n, m]` is scaled by `0.2 sqrt(max(n, m))`, to the root mean square of AdamW's (arXiv 2502.16982, equation 4).
 
     Args:
-      counts: for each parameter, how many matrices stand side by side along its last axis; at least 1.
+      counts: for each parameter, the number of matrices side by side along its last axis; at least 1.
       momentum: decay of the momentum.
 
     Returns:

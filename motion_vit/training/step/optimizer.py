@@ -15,14 +15,14 @@ from motion_vit.training.step.regex_rules import Tree, first_match
 
 
 def learning_rate_schedule(config: ConfigDict, steps: int, steps_per_epoch: float) -> optax.Schedule:
-    """The learning rate of every step: a linear rise, then half a cosine down, or steps down.
+    """Makes the learning-rate schedule: a linear rise, then half a cosine down, or steps down.
 
-    The steps are at epochs of the run, those of the warm-up included, as PyTorch's `MultiStepLR` takes them.
+    Steps down are at epochs of the run, including those of the warm-up, as for PyTorch's `MultiStepLR`.
 
     Args:
       config: the recipe.
-      steps: steps of the whole run.
-      steps_per_epoch: steps of an epoch.
+      steps: number of steps of the whole run.
+      steps_per_epoch: number of steps of an epoch.
 
     Returns:
       A function from the number of the step, from 0, to its learning rate.
@@ -35,7 +35,7 @@ def learning_rate_schedule(config: ConfigDict, steps: int, steps_per_epoch: floa
 
 
 def _fall(settings: ConfigDict, steps: int, warmup: int, steps_per_epoch: float) -> optax.Schedule:
-    """The learning rate after the warm-up, which takes `warmup` steps."""
+    """Makes the schedule after the warm-up, which takes `warmup` steps."""
     if settings.schedule == "step":
         places = [max(round(epoch * steps_per_epoch) - warmup, 0) for epoch in settings.decay_epochs]
         factors: dict[int, float] = {}
@@ -48,7 +48,7 @@ def _fall(settings: ConfigDict, steps: int, warmup: int, steps_per_epoch: float)
 
 
 def decay_mask(config: ConfigDict, params: Tree) -> Tree:
-    """Which parameters are decayed: by the recipe's patterns, else all with more than one dimension.
+    """Selects parameters with weight decay: by the recipe's patterns, else all with more than one dimension.
 
     Args:
       config: the recipe.
@@ -65,12 +65,12 @@ def decay_mask(config: ConfigDict, params: Tree) -> Tree:
 
 
 def frozen_mask(config: ConfigDict, params: Tree, frozen_patterns: Sequence[str] = ()) -> Tree:
-    """Which parameters stay as they are, by the recipe's patterns and those of the model.
+    """Selects frozen parameters, by the patterns of the recipe and of the model.
 
     Args:
       config: the recipe.
       params: parameters, or their shapes.
-      frozen_patterns: patterns of parameters that the model itself freezes, whatever the recipe says of them.
+      frozen_patterns: patterns of parameters that the model itself freezes, whatever the recipe says.
 
     Returns:
       A tree of bool.
@@ -88,10 +88,10 @@ def frozen_mask(config: ConfigDict, params: Tree, frozen_patterns: Sequence[str]
 
 
 def learning_rate_factors(config: ConfigDict, params: Tree, layer_patterns: Sequence[str] = ()) -> Tree:
-    """What the learning rate of each parameter is multiplied by.
+    """Returns the factor of each parameter's learning rate.
 
-    Layer decay is that of BEiT (Bao et al., arXiv 2106.08254): the last layer, with the head, has the full rate, and
-    each layer before it `layer_decay` times the rate of the next. A multiplier of the recipe comes on top.
+    Layer decay follows BEiT (Bao et al., arXiv 2106.08254): the last layer, with the head, has the full rate, and each
+    layer before it has `layer_decay` times the rate of the next. Multipliers of the recipe apply on top.
 
     Args:
       config: the recipe.
@@ -102,8 +102,8 @@ def learning_rate_factors(config: ConfigDict, params: Tree, layer_patterns: Sequ
       A tree of float.
 
     Raises:
-      UserError: a pattern is not a regular expression or matches no parameter, or layers are to differ and the model
-        does not name them.
+      UserError: a pattern is not a regular expression or matches no parameter, or layer decay is on and the model does
+        not name its layers.
     """
     settings = config.optimizer
     rules = settings.learning_rate_multipliers
@@ -129,11 +129,11 @@ def make_optimizer(
     layer_patterns: Sequence[str] = (),
     frozen_patterns: Sequence[str] = (),
 ) -> optax.GradientTransformation:
-    """The recipe's optimizer, for the parameters that are not frozen.
+    """Makes the recipe's optimizer, for the parameters that are not frozen.
 
-    AdamW decays weights apart from the gradient (arXiv 1711.05101). SGD has the decay in the gradient, and so in the
-    momentum: `v = momentum * v + gradient + weight_decay * parameter`, `parameter -= learning_rate * v`. Muon has the
-    kernels of hidden layers, and AdamW the other parameters; the decay is AdamW's for both.
+    AdamW decouples weight decay from the gradient (arXiv 1711.05101). SGD adds the decay to the gradient, and so to the
+    momentum: `v = momentum * v + gradient + weight_decay * parameter`, `parameter -= learning_rate * v`. Muon updates
+    the kernels of hidden layers, and AdamW the other parameters; both decay as AdamW does.
 
     Args:
       config: the recipe.

@@ -1,6 +1,6 @@
 """Rules over parameter names: the first pattern that matches decides.
 
-One mechanism for everything that is said by parameter name: weight decay, learning rates, freezing, averages, sharding.
+One mechanism for everything that is set by parameter name: weight decay, learning rates, freezing, averages, sharding.
 """
 
 import difflib
@@ -21,14 +21,14 @@ _SHOWN_PATHS = 3
 def first_match(
     field: str, rules: Sequence[tuple[str, Value]], tree: Tree, default: Callable[[str, Any], Value]
 ) -> Tree:
-    """A tree of the same structure that holds, for each leaf, the value of the first rule that matches its path.
+    """Maps each leaf of a tree to the value of the first rule that matches its path.
 
     Args:
       field: name of the setting that holds the rules, for messages.
       rules: (regular expression, value) pairs. An expression matches the whole path, whose parts are joined by "/", as
         in `stage3/block0/attention/qkv/kernel`.
       tree: nested mappings, such as parameters.
-      default: makes the value of a leaf that no rule matches, from its path and the leaf.
+      default: returns the value of a leaf that no rule matches, from its path and the leaf.
 
     Returns:
       The tree of values.
@@ -43,7 +43,7 @@ def first_match(
 
 
 def matches(field: str, patterns: Sequence[str], tree: Tree) -> dict[str, int | None]:
-    """Which of some patterns is the first to match each path of a tree.
+    """Finds the first of several patterns that matches each path of a tree.
 
     Args:
       field: name of the setting that holds the patterns, for messages.

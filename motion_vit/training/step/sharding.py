@@ -1,4 +1,4 @@
-"""How parameters, optimizer state and averages are split over the devices: rules over parameter paths."""
+"""Shards parameters, optimizer state and averages over devices, by rules over parameter paths."""
 
 import math
 from collections.abc import Sequence
@@ -28,16 +28,16 @@ def state_sharding(
     rules: Sequence[tuple[str, Layout]],
     mesh: Mesh,
 ) -> TrainState:
-    """The sharding of every array of a state.
+    """Returns the sharding of every array of a state.
 
-    The optimizer's moments and the averages of a parameter lie where the parameter does; everything else, such as the
-    running statistics of BatchNorm, is whole on every device.
+    The optimizer's moments and the averages of a parameter are sharded as the parameter; everything else, such as the
+    running statistics of BatchNorm, is replicated.
 
     Args:
       state: arrays or their shapes.
-      optimizer: what made `state.opt_state`.
-      rules: (pattern, layout) pairs over "/"-joined parameter paths, of which the first match decides. What none
-        matches is whole on every device.
+      optimizer: the one that made `state.opt_state`.
+      rules: (pattern, layout) pairs over "/"-joined parameter paths; the first match decides. Parameters without a
+        match are replicated.
       mesh: the devices.
 
     Returns:
@@ -70,7 +70,7 @@ def state_sharding(
 
 
 def parameter_sharding(params: Any, rules: Sequence[tuple[str, Layout]], mesh: Mesh) -> Any:
-    """The sharding of every parameter.
+    """Returns the sharding of every parameter.
 
     Args:
       params: arrays or their shapes.
@@ -94,7 +94,7 @@ def parameter_sharding(params: Any, rules: Sequence[tuple[str, Layout]], mesh: M
 
 
 def _spec(path: str, shape: tuple[int, ...], layout: Layout, mesh: Mesh) -> PartitionSpec:
-    """The layout of one parameter as a PartitionSpec."""
+    """Converts the layout of one parameter to a PartitionSpec."""
     if layout == "replicated":
         return PartitionSpec()
     if layout == "fsdp":
@@ -104,7 +104,7 @@ def _spec(path: str, shape: tuple[int, ...], layout: Layout, mesh: Mesh) -> Part
 
 
 def _split_longest(shape: tuple[int, ...], parts: int) -> PartitionSpec:
-    """Splits the longest dimension that so many devices divide, the last of equal ones; nothing of small arrays."""
+    """Splits the longest dimension that `parts` divides, the last of equal ones; leaves small arrays whole."""
     fitting = [dimension for dimension, size in enumerate(shape) if size % parts == 0]
     if parts == 1 or math.prod(shape) < SMALLEST_SPLIT or not fitting:
         return PartitionSpec()
@@ -113,7 +113,7 @@ def _split_longest(shape: tuple[int, ...], parts: int) -> PartitionSpec:
 
 
 def _check_explicit(path: str, shape: tuple[int, ...], layout: Sequence[str | None], mesh: Mesh) -> None:
-    """Refuses a layout with an entry for each dimension that does not fit the parameter."""
+    """Checks that a layout with an entry per dimension fits the parameter."""
     given = f"{_FIELD}: {tuple(layout)} for the parameter {path} of shape {shape}"
     named = [axis for axis in layout if axis is not None]
     for axis in named:

@@ -1,4 +1,4 @@
-"""What each rule of `sharding_rules` costs a device, as a table to print."""
+"""Formats the memory per device under each rule of `sharding_rules` as a table."""
 
 import collections
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ _HEADINGS = ("pattern", "split over", "arrays", "parameters", "MB params", "MB o
 def sharding_table(
     state: TrainState, optimizer: optax.GradientTransformation, rules: Sequence[tuple[str, Layout]]
 ) -> str:
-    """The memory of a state on one device, a line for each rule and way of splitting.
+    """Formats the memory of a state on one device, a line for each rule and way of splitting.
 
     Args:
       state: arrays, or shapes with shardings, such as of `TrainingProgram.abstract_state`.
-      optimizer: what made `state.opt_state`.
-      rules: the rules that its parameters are split by.
+      optimizer: the one that made `state.opt_state`.
+      rules: the sharding rules of its parameters.
 
     Returns:
       Lines without a final line break; MB are 10^6 bytes on each device.
@@ -56,7 +56,7 @@ def sharding_table(
 
 
 def _moment_bytes(state: TrainState, optimizer: optax.GradientTransformation) -> collections.Counter[str]:
-    """Bytes on each device of the optimizer's arrays for each parameter, by its path."""
+    """Counts the bytes on each device of the optimizer's arrays for each parameter, by its path."""
     sizes: collections.Counter[str] = collections.Counter()
     flat = traverse_util.flatten_dict(state.params, sep="/")
     paths = traverse_util.unflatten_dict({path: path for path in flat}, sep="/")
@@ -88,7 +88,7 @@ def _split_over(spec: PartitionSpec) -> str:
 
 
 def _draw(rows: Sequence[tuple[Any, ...]], total: int) -> str:
-    """The rows with their sum, in columns, and the bytes of the whole state."""
+    """Formats the rows with their sum, in columns, and the bytes of the whole state."""
     sums = ("total", "", *(sum(row[column] for row in rows) for column in range(2, len(_HEADINGS))))
     cells = [_HEADINGS]
     for pattern, split, arrays, parameters, *sizes in (*rows, sums):

@@ -1,4 +1,4 @@
-"""What a training step changes."""
+"""The state of training, which each step updates."""
 
 import dataclasses
 from typing import Any
@@ -34,14 +34,14 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What `model.apply` takes."""
+        """Returns the variables for `model.apply`."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def averaged_variables(self) -> dict[str, Any]:
-        """What `model.apply` takes, with the averages of the parameters.
+        """Returns the variables for `model.apply`, with the averages of the parameters.
 
-        BatchNorm's running statistics, which are averages already, are the same.
+        BatchNorm's running statistics are averages already and stay the same.
 
         Raises:
           UserError: the run keeps no averages.
@@ -56,12 +56,12 @@ class TrainState:
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
 ) -> TrainState:
-    """The state before the first step; also under `jax.eval_shape`.
+    """Makes the state before the first step; also under `jax.eval_shape`.
 
     Args:
       variables: `params` and `batch_stats` of the model, or their shapes.
-      optimizer: the optimizer.
-      key: what the steps draw from.
+      optimizer: initialises its moments from the parameters.
+      key: random key of all steps.
       averaged: whether averages of the parameters are kept; they start at the parameters.
 
     Returns:
