@@ -5,7 +5,10 @@ evaluation <- loop, with ahead_of_time above step. Within `interop`: files <- fa
 """
 
 import ast
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from package_graph import LIBRARY, imported_names, imported_packages, package_graph, package_of
@@ -111,6 +114,12 @@ def test_importing_the_library_imports_neither_training_code_nor_data_code() -> 
     at_once = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert at_once
     assert not any(module.startswith(("motion_vit.training", "motion_vit.data")) for module in at_once)
+
+
+def test_pallas_is_imported_only_where_a_kernel_is_chosen() -> None:
+    program = "import sys, motion_vit; sys.exit('jax.experimental.pallas' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY.parent)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
 
 
 def test_only_the_checkpoint_module_knows_orbax() -> None:
