@@ -6,7 +6,10 @@ exporting.
 """
 
 import ast
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from package_graph import LIBRARY, imported_names, imported_packages, package_graph, package_of
@@ -106,6 +109,13 @@ def test_a_package_says_what_comes_in_what_goes_out_and_what_it_may_import(packa
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     lines = [line for line in said.split("\n") if line.startswith(("In: ", "Out: ", "Imports: "))]
     assert [line.partition(":")[0] for line in lines] == ["In", "Out", "Imports"], said
+
+
+def test_pallas_is_imported_only_where_a_kernel_is_chosen() -> None:
+    operators = "motion_vit.ops.cost_volume, motion_vit.ops.global_attention"
+    program = f"import sys, {operators}; sys.exit('jax.experimental.pallas' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY.parent)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
 
 
 def test_only_the_checkpoint_module_knows_orbax() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.options import adapter_traits
+from motion_vit.training.recipe.checks import COMPILATION_FIELDS
 from motion_vit.training.recipe.config import flatten
 from motion_vit.training.recipe.file import load_configs
 
@@ -19,12 +21,9 @@ _FREE = (
     "accumulation",
     "mesh.",
     "sharding_rules",
-    "remat",
-    "scan_blocks",
     "ema",
-    "data.mean",
-    "data.std",
-    "data.channel_order",
+    *COMPILATION_FIELDS,
+    *(traits.recipe_field for traits in adapter_traits().values() if traits.effect == "inputs"),
 )
 
 

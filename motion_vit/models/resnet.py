@@ -147,8 +147,8 @@ class ResNet(Backbone):
                 "channels"
             )
         problems += below_one(self, ("batch_norm_groups",))
-        problems += no_probability_below_one(self, ("stochastic_depth", "dropout"))
-        return problems + super().option_problems()
+        problems += super().option_problems()
+        return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
 
     def mixes_frames(self, block: int) -> bool:
         """Whether the block of a number in its stage (from 0) has the motion module and the shift of the model."""

@@ -34,6 +34,7 @@ from motion_vit.models.stage import Stage
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
+from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
@@ -120,7 +121,7 @@ class TimeSformer(CostVolumeBackbone):
         x = self._blocks((frames, height // self.patch_size, width // self.patch_size))(x, train=train)
         features = lax.slice_in_dim(x, 0, 1, axis=1).reshape(batch, -1, self.width)
         features = jnp.mean(features.astype(jnp.float32), axis=1)  # of each frame, or of one class token
-        features = nn.LayerNorm(epsilon=1e-6, name="norm")(features)
+        features = LayerNorm(name="norm")(features)
         features = name_output(self, "norm_output", features)
         return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
@@ -169,8 +170,8 @@ class TimeSformer(CostVolumeBackbone):
         if self.heads < 1 or self.width % self.heads:
             problems.append(f"heads is {self.heads}, but must divide the width, {self.width}")
         problems += not_above_zero(self, ("mlp_ratio",))
-        problems += no_probability_below_one(self, ("stochastic_depth", "dropout"))
-        return problems + super().option_problems()
+        problems += super().option_problems()
+        return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
 
     def _embedding(self, has_time: bool) -> TokenEmbedding:
         return TokenEmbedding(

@@ -198,8 +198,8 @@ class UniFormer(CostVolumeBackbone):
             )
         problems += below_one(self, ("stem_temporal_stride", "batch_norm_groups"))
         problems += not_above_zero(self, ("mlp_ratio",))
-        problems += no_probability_below_one(self, ("stochastic_depth", "dropout"))
-        return problems + super().option_problems()
+        problems += super().option_problems()
+        return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
 
     def _stage(self, stage: int) -> Stage:
         rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()

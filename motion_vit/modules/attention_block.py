@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
+from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
@@ -54,14 +55,14 @@ class AttentionBlock(nn.Module):
         skip = StochasticDepth()
         position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
         x = x + position(x)
-        y = nn.LayerNorm(epsilon=1e-6, name="norm1")(x.astype(jnp.float32)).astype(self.dtype)
+        y = LayerNorm(dtype=self.dtype, name="norm1")(x)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
         y = motion(y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
-        y = nn.LayerNorm(epsilon=1e-6, name="norm2")(x.astype(jnp.float32)).astype(self.dtype)
+        y = LayerNorm(dtype=self.dtype, name="norm2")(x)
         y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, self.kernel_init, self.dtype, name="mlp")(
             y, train=train
         )

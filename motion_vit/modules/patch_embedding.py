@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.computation_dtype import computation_dtype
+from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.ops.frame_pairs import shift_frames
 from motion_vit.ops.linear import linear
 
@@ -78,4 +79,5 @@ class PatchEmbedding(nn.Module):
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:
         """Embeds the patches of `x`."""
         x = PatchProjection(self.features, self.kernel_size, self.temporal_stride, self.dtype, name="proj")(x)
-        return nn.LayerNorm(epsilon=1e-5, name="norm")(x.astype(jnp.float32)).astype(self.dtype)
+        normalized: Array = LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+        return normalized

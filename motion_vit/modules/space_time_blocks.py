@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from motion_vit.modules import initializers
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.stochastic_depth import StochasticDepth
@@ -60,7 +61,7 @@ class JointAttentionBlock(nn.Module):
         Raises:
           ValueError: the attention raises it; with `motion`, the patches are not those of clips of the `grid`.
         """
-        y = _norm("norm1", x, self.dtype)
+        y = LayerNorm(dtype=self.dtype, name="norm1")(x)
         if self.motion is not None:
             class_token, patches = _split(y)
             moved = self.motion(_clips(patches, self.grid), train=train)
@@ -124,7 +125,7 @@ class DividedAttentionBlock(nn.Module):
 
     def _over_time(self, clips: Clips, rate: Rate, train: bool) -> Clips:
         batch, frames, height, width, channels = clips.shape
-        y = _norm("temporal_norm", clips, self.dtype)
+        y = LayerNorm(dtype=self.dtype, name="temporal_norm")(clips)
         if self.motion is not None:
             y = self.motion(y, train=train)
         if isinstance(self.temporal_attention, Emim):
@@ -143,7 +144,7 @@ class DividedAttentionBlock(nn.Module):
         in_each_frame = jnp.broadcast_to(class_token[:, None], (batch, frames, 1, channels))
         patches = clips.reshape(batch, frames, height * width, channels)
         y = jnp.concatenate([in_each_frame, patches], axis=2)
-        y = _norm("norm1", y.reshape(batch * frames, 1 + height * width, channels), self.dtype)
+        y = LayerNorm(dtype=self.dtype, name="norm1")(y.reshape(batch * frames, 1 + height * width, channels))
         y = StochasticDepth()(_attend(self.attention, y, train), rate, train=train)
         seen, change = _split(y)
         seen = jnp.mean(seen.reshape(batch, frames, 1, channels), axis=1)
@@ -177,14 +178,9 @@ def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:
     return output.reshape(sequences, tokens, channels)
 
 
-def _norm(name: str, x: Float[Array, "*shape c"], dtype: DTypeLike) -> Float[Array, "*shape c"]:
-    """Applies LayerNorm, in float32, as a layer of the module whose compact method is running."""
-    return nn.LayerNorm(epsilon=1e-6, name=name)(x.astype(jnp.float32)).astype(dtype)
-
-
 def _perceptron(block: JointAttentionBlock | DividedAttentionBlock, x: Tokens, rate: Rate, train: bool) -> Tokens:
     """Applies the second residual branch, as layers of the block whose compact method is running."""
-    y = _norm("norm2", x, block.dtype)
+    y = LayerNorm(dtype=block.dtype, name="norm2")(x)
     hidden = int(x.shape[-1] * block.mlp_ratio)
     y = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, name="mlp")(y, train=train)
     return StochasticDepth()(y, rate, train=train)

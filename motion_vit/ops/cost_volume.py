@@ -23,7 +23,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motion_vit.ops import neighbourhood
-from motion_vit.ops.cost_volume_kernel import cost_volume_attention_kernel
 from motion_vit.ops.linear import linear
 from motion_vit.ops.motion_branch import MotionBranch
 
@@ -110,6 +109,9 @@ def cost_volume_attention(
     if motion_input not in ("affinity", "softmax"):
         raise ValueError(f"motion_input is {motion_input!r}, but must be 'affinity' or 'softmax'")
     if implementation == "pallas":
+        # Imported where it is chosen: nobody else needs Pallas.
+        from motion_vit.ops.cost_volume_kernel import cost_volume_attention_kernel
+
         return cost_volume_attention_kernel(
             query, key, value, position_bias, motion, window=window, motion_input=motion_input
         )

@@ -13,7 +13,6 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.ops.chunked_attention import chunked_attention
-from motion_vit.ops.global_attention_kernel import global_attention_kernel
 from motion_vit.ops.on_every_device import on_every_device
 from motion_vit.ops.platform import current_platform, for_each_platform
 from motion_vit.ops.precision import accumulation_dtype
@@ -83,6 +82,9 @@ def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> T
     if implementation == "stacked":
         return _stacked(query, key, value)
     if implementation == "pallas":
+        # Imported where it is chosen: nobody else needs Pallas.
+        from motion_vit.ops.global_attention_kernel import global_attention_kernel
+
         return global_attention_kernel(query, key, value)
     if implementation in ("xla", "cudnn"):
         # JAX's own function relies on implicit promotion, which a program may have switched off.

@@ -1,5 +1,6 @@
 """Animations of maps: a clip with a map over it, as GIF or MP4, with scale, unit and the name of the layer."""
 
+import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +22,7 @@ from motion_vit.visualization.drawing import (
     draw_track,
     draw_wheel,
 )
-from motion_vit.visualization.layer_maps import ClipFrames, MotionMap, ScalarMap
+from motion_vit.visualization.layer_maps import ClipFrames, LayerMap, MotionMap, ScalarMap
 
 Pictures = Sequence[UInt8[np.ndarray, "h w 3"]]
 
@@ -34,7 +35,7 @@ _FPS = 24
 
 
 def overlay_pictures(
-    clip: ClipFrames, layer_map: MotionMap | ScalarMap, *, channel: int = 0, heading: str, point: Point | None = None
+    clip: ClipFrames, layer_map: LayerMap, *, channel: int = 0, heading: str, point: Point | None = None
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Draws a map over every frame of a clip.
 
@@ -55,24 +56,14 @@ def overlay_pictures(
     canvas = FigureCanvasAgg(figure)
     axes, legend = figure.subplots(1, 2, width_ratios=[wide, _LEGEND_INCHES])
     legend.set_axis_off()
-    if isinstance(layer_map, MotionMap):
-        title = f"motion field, {layer_map.layer}"
-        draw_wheel(legend, layer_map)
-    else:
-        title = f"{layer_map.title}, {layer_map.layer}"
-        bar = figure.colorbar(
-            color_scale(layer_map.limits, layer_map.color_map),
-            cax=legend.inset_axes((0.1, 0.1, 0.15, 0.8)),
-            extend="max" if layer_map.exceeds_limits else "neither",
-        )
-        bar.set_label(layer_map.unit, fontsize=8)
-        bar.ax.tick_params(labelsize=8)
-    figure.suptitle(f"{heading}\n{title}, {layer_map.channels[channel]}", fontsize=9, parse_math=False)
+    _draw_legend(layer_map, figure, legend)
+    title = f"{layer_map.title}, {layer_map.layer}, {layer_map.channels[channel]}"
+    figure.suptitle(f"{heading}\n{title}", fontsize=9, parse_math=False)
     for frame in range(len(clip.frames)):
         axes.clear()
-        draw_frame(axes, clip, frame, grey=isinstance(layer_map, ScalarMap))
+        draw_frame(axes, clip, frame, grey=layer_map.covers_colors)
         axes.set_title(clip.caption(frame), fontsize=8)
-        _draw_over(axes, layer_map, channel, frame, point)
+        _draw_over(layer_map, axes, channel, frame, point)
         canvas.draw()
         if not frame:
             # The places are found once: a layout that moves from frame to frame would tremble.
@@ -109,14 +100,45 @@ def write_mp4(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None
     write_video(path, np.repeat(np.stack(pictures), max(1, round(_FPS * seconds)), axis=0), fps=_FPS)
 
 
-def _draw_over(axes: Axes, layer_map: MotionMap | ScalarMap, channel: int, frame: int, point: Point | None) -> None:
-    """Draws a map's entry for a frame of the clip over it."""
+@functools.singledispatch
+def _draw_legend(layer_map: LayerMap, figure: Figure, legend: Axes) -> None:
+    """Draws what the colours of a map stand for."""
+    raise NotImplementedError(type(layer_map))
+
+
+@_draw_legend.register
+def _(layer_map: MotionMap, figure: Figure, legend: Axes) -> None:
+    draw_wheel(legend, layer_map)
+
+
+@_draw_legend.register
+def _(layer_map: ScalarMap, figure: Figure, legend: Axes) -> None:
+    bar = figure.colorbar(
+        color_scale(layer_map.limits, layer_map.color_map),
+        cax=legend.inset_axes((0.1, 0.1, 0.15, 0.8)),
+        extend="max" if layer_map.exceeds_limits else "neither",
+    )
+    bar.set_label(layer_map.unit, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+@functools.singledispatch
+def _draw_over(layer_map: LayerMap, axes: Axes, channel: int, frame: int, point: Point | None) -> None:
+    """Draws what belongs to a frame of the clip over it."""
+    raise NotImplementedError(type(layer_map))
+
+
+@_draw_over.register
+def _(layer_map: ScalarMap, axes: Axes, channel: int, frame: int, point: Point | None) -> None:
     token_frame = layer_map.grid.token_frames[frame]
-    if isinstance(layer_map, ScalarMap):
-        draw_scalar(axes, layer_map, channel, min(token_frame, layer_map.values.shape[1] - 1))
-        if point is not None and layer_map.of_point and not token_frame:
-            draw_patch(axes, layer_map.grid, layer_map.grid.patch_at(*point))
-        return
+    draw_scalar(axes, layer_map, channel, min(token_frame, layer_map.values.shape[1] - 1))
+    if point is not None and layer_map.of_point and not token_frame:
+        draw_patch(axes, layer_map.grid, layer_map.grid.patch_at(*point))
+
+
+@_draw_over.register
+def _(layer_map: MotionMap, axes: Axes, channel: int, frame: int, point: Point | None) -> None:
+    token_frame = layer_map.grid.token_frames[frame]
     first = max(0, -layer_map.field.frame_offset)
     draw_motion(axes, layer_map, channel, int(np.clip(token_frame - first, 0, len(layer_map.pairs) - 1)))
     if point is not None and layer_map.field.frame_offset > 0:

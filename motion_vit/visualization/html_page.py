@@ -20,16 +20,7 @@ from PIL import Image
 
 from motion_vit.visualization.color_maps import DIVERGING, OVERLAY, SEQUENTIAL, color_table
 from motion_vit.visualization.flow_colors import color_wheel
-from motion_vit.visualization.layer_maps import (
-    ClipFrames,
-    FrameAttention,
-    LayerMap,
-    MotionMap,
-    PatchAttention,
-    PromptMap,
-    ScalarMap,
-)
-from motion_vit.visualization.packed_array import pack_array, pack_rows
+from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
 from motion_vit.visualization.token_grid import TokenGrid
 
 LARGEST_PAGE = 15 * 2**20
@@ -136,69 +127,10 @@ def _layer(layer_map: LayerMap) -> dict[str, Any]:
         "frames": list(layer_map.grid.clip_frames),
         "tokenFrames": list(layer_map.grid.token_frames),
         "entries": layer_map.grid.frames,
-        "channels": [""] if isinstance(layer_map, PromptMap) else list(layer_map.channels),
+        "channels": list(layer_map.channels) or [""],
         "channelName": "Head",
     }
-    if isinstance(layer_map, PromptMap):
-        return {**common, **_curve(layer_map)}
-    if isinstance(layer_map, MotionMap):
-        return {**common, **_motion(layer_map)}
-    if isinstance(layer_map, ScalarMap):
-        return {**common, **_scalar(layer_map)}
-    if isinstance(layer_map, PatchAttention):
-        weights = pack_rows(layer_map.weights)
-        return {**common, "shown_as": [("Attention of a patch", "attention")], "weights": weights}
-    return {**common, **_frame_attention(layer_map)}
-
-
-def _motion(motion: MotionMap) -> dict[str, Any]:
-    field = {
-        "shown_as": [("Motion field", "field")],
-        "entries": motion.flow.shape[1],
-        "pairs": [list(pair) for pair in motion.pairs],
-        "step": motion.field.frame_offset,
-        "flow": pack_array(motion.flow, bits=16),
-        "confidence": pack_array(np.asarray(motion.field.confidence, np.float32)),
-        "greatest": motion.greatest,
-        "unit": motion.unit,
-    }
-    if motion.volume is None:
-        return field
-    volume = {"window": motion.window, "volume": pack_rows(motion.volume)}
-    return {**field, **volume, "shown_as": [("Motion field", "field"), ("Cost volume", "volume")]}
-
-
-def _scalar(scalar: ScalarMap) -> dict[str, Any]:
-    return {
-        "shown_as": [(scalar.title, "scalar")],
-        "channelName": scalar.channel_name,
-        "entries": scalar.values.shape[1],
-        "values": pack_array(scalar.values),
-        "limits": list(scalar.limits),
-        "unit": scalar.unit,
-        "exceeded": scalar.exceeds_limits,
-        "colors": scalar.color_map,
-    }
-
-
-def _frame_attention(attention: FrameAttention) -> dict[str, Any]:
-    return {
-        "shown_as": [(attention.title, "matrix")],
-        "values": pack_array(attention.values),
-        "limits": [0.0, float(attention.values.max())],
-        "unit": "attention of a frame to a frame; a row adds up to 1",
-        "ofPatches": attention.values.shape[1] > 1,
-    }
-
-
-def _curve(prompt: PromptMap) -> dict[str, Any]:
-    return {
-        "shown_as": [("Slope and shift", "curve")],
-        "change": pack_array(prompt.curve.change, bits=16),
-        "attention": pack_array(prompt.curve.attention, bits=16),
-        "slope": prompt.curve.slope,
-        "shift": prompt.curve.shift,
-    }
+    return {**common, **layer_map.page_entry()}
 
 
 def _grid(grid: TokenGrid) -> dict[str, Any]:

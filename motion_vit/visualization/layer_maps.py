@@ -7,7 +7,7 @@ of its frames or pairs of frames; its `TokenGrid` maps entries to frames of the 
 import dataclasses
 import functools
 import math
-from typing import TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from motion_vit.visualization.clip_view import ClipView
 from motion_vit.visualization.color_maps import OVERLAY, ColorMap
 from motion_vit.visualization.displacement import DisplacementField
+from motion_vit.visualization.packed_array import pack_array, pack_rows
 from motion_vit.visualization.point_tracks import follow
 from motion_vit.visualization.prompt_curve import PromptCurve
 from motion_vit.visualization.token_grid import TokenGrid
@@ -44,8 +45,40 @@ class ClipFrames:
         return f"frame {self.view.frame_numbers[frame]}{time}"
 
 
+class LayerMap:
+    """What there is to draw of a layer.
+
+    Attributes:
+      title: what it shows, in words.
+      layer: name of the layer.
+      grid: its patches.
+      channels: names of its channels, such as heads or classes; () for a map that has no such thing.
+      covers_frames: whether it can be laid over every frame of the clip, for moving pictures.
+      covers_colors: whether the colours of what it is laid over would be mistaken for its own.
+    """
+
+    title: str
+    layer: str
+    grid: TokenGrid
+    channels: tuple[str, ...]
+    covers_frames: ClassVar[bool] = False
+    covers_colors: ClassVar[bool] = False
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Lists its arrays, as they are written; a single one under the name ""."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """Says what must be known of its arrays, besides grid and channels; for JSON."""
+        return {}
+
+    def page_entry(self) -> dict[str, Any]:
+        """Says what a page shows of it, for JSON: `shown_as` holds names of lists and kinds of pictures."""
+        raise NotImplementedError
+
+
 @dataclasses.dataclass(frozen=True)
-class MotionMap:
+class MotionMap(LayerMap):
     """The motion of patches, from a layer's cost volume.
 
     Attributes:
@@ -55,6 +88,9 @@ class MotionMap:
       channels: names of the fields: the mean of all heads, then each head.
       volume: affinities, NaN outside of the frame; None if they are left out.
     """
+
+    title = "motion field"
+    covers_frames: ClassVar[bool] = True
 
     layer: str
     grid: TokenGrid
@@ -115,6 +151,32 @@ class MotionMap:
             return f"pixels in {apart} frame{'s' * (apart > 1)}"
         return f"pixels in {abs(self.grid.times[second] - self.grid.times[first]):.2f} s"
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Lists flow, confidence and, if they are there, affinities."""
+        known = {"flow": self.flow, "confidence": np.asarray(self.field.confidence)}
+        return known if self.volume is None else {**known, "cost_volume": self.volume}
+
+    def facts(self) -> dict[str, Any]:
+        """Says which frames are paired, and the unit."""
+        return {"pairs": self.pairs, "unit": self.unit}
+
+    def page_entry(self) -> dict[str, Any]:
+        """Says the field and, if they are there, the affinities."""
+        field = {
+            "shown_as": [("Motion field", "field")],
+            "entries": self.flow.shape[1],
+            "pairs": [list(pair) for pair in self.pairs],
+            "step": self.field.frame_offset,
+            "flow": pack_array(self.flow, bits=16),
+            "confidence": pack_array(np.asarray(self.field.confidence, np.float32)),
+            "greatest": self.greatest,
+            "unit": self.unit,
+        }
+        if self.volume is None:
+            return field
+        volume = {"window": self.window, "volume": pack_rows(self.volume)}
+        return {**field, **volume, "shown_as": [("Motion field", "field"), ("Cost volume", "volume")]}
+
     def track(self, channel: int, y: float, x: float, *, first_frame: int = 0) -> Float[np.ndarray, "t 2"]:
         """Follows a point, see `motion_vit.visualization.point_tracks.follow`.
 
@@ -134,7 +196,7 @@ class MotionMap:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalarMap:
+class ScalarMap(LayerMap):
     """A value for each patch: received attention, evidence for a class, a gate.
 
     Attributes:
@@ -149,6 +211,9 @@ class ScalarMap:
       color_map: the colours.
       of_point: whether the values are of the chosen patch, in the first frame of the layer.
     """
+
+    covers_frames: ClassVar[bool] = True
+    covers_colors: ClassVar[bool] = True
 
     title: str
     layer: str
@@ -166,9 +231,26 @@ class ScalarMap:
         """True if the last colour also stands for greater values."""
         return bool((self.values > self.limits[1]).any())
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Lists its numbers."""
+        return {"": self.values}
+
+    def page_entry(self) -> dict[str, Any]:
+        """Says its numbers and colours."""
+        return {
+            "shown_as": [(self.title, "scalar")],
+            "channelName": self.channel_name,
+            "entries": self.values.shape[1],
+            "values": pack_array(self.values),
+            "limits": list(self.limits),
+            "unit": self.unit,
+            "exceeded": self.exceeds_limits,
+            "colors": self.color_map,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
-class PatchAttention:
+class PatchAttention(LayerMap):
     """Attention of every patch to every patch; only small layers have it as a whole.
 
     Attributes:
@@ -178,14 +260,24 @@ class PatchAttention:
       weights: attention of patch `q` to patch `k`, numbered frame by frame and row by row.
     """
 
+    title = "attention of patches"
+
     layer: str
     grid: TokenGrid
     channels: tuple[str, ...]
     weights: Float[np.ndarray, "heads q k"]
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Lists its weights."""
+        return {"": self.weights}
+
+    def page_entry(self) -> dict[str, Any]:
+        """Says its weights, of which the page shows those of one patch."""
+        return {"shown_as": [("Attention of a patch", "attention")], "weights": pack_rows(self.weights)}
+
 
 @dataclasses.dataclass(frozen=True)
-class FrameAttention:
+class FrameAttention(LayerMap):
     """Attention of every frame to every frame.
 
     Attributes:
@@ -202,9 +294,23 @@ class FrameAttention:
     channels: tuple[str, ...]
     values: Float[np.ndarray, "heads places t u"]
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Lists its numbers."""
+        return {"": self.values}
+
+    def page_entry(self) -> dict[str, Any]:
+        """Says its numbers, as tables."""
+        return {
+            "shown_as": [(self.title, "matrix")],
+            "values": pack_array(self.values),
+            "limits": [0.0, float(self.values.max())],
+            "unit": "attention of a frame to a frame; a row adds up to 1",
+            "ofPatches": self.values.shape[1] > 1,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
-class PromptMap:
+class PromptMap(LayerMap):
     """The curve of a motion prompt, from a change of brightness to attention.
 
     Attributes:
@@ -213,12 +319,26 @@ class PromptMap:
       curve: attention to each change.
     """
 
+    title = "motion prompt curve"
+    channels = ()
+
     layer: str
     grid: TokenGrid
     curve: PromptCurve
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Lists changes and their attention."""
+        return {"curve": np.stack([self.curve.change, self.curve.attention])}
 
-LayerMap: TypeAlias = MotionMap | ScalarMap | PatchAttention | FrameAttention | PromptMap
+    def page_entry(self) -> dict[str, Any]:
+        """Says the curve and its parameters."""
+        return {
+            "shown_as": [("Slope and shift", "curve")],
+            "change": pack_array(self.curve.change, bits=16),
+            "attention": pack_array(self.curve.attention, bits=16),
+            "slope": self.curve.slope,
+            "shift": self.curve.shift,
+        }
 
 
 def softmax_window(affinity: Float[np.ndarray, "*rows k2"]) -> Float[np.ndarray, "*rows k2"]:

@@ -7,20 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from motion_vit.visualization.animation import overlay_pictures, write_gif, write_mp4
-from motion_vit.visualization.contact_sheets import motion_sheet, scalar_sheet
 from motion_vit.visualization.html_page import html_page
-from motion_vit.visualization.layer_maps import (
-    FrameAttention,
-    LayerMap,
-    MotionMap,
-    PatchAttention,
-    PromptMap,
-    ScalarMap,
-)
-from motion_vit.visualization.tables import cost_volume_sheet, frame_attention_sheet, prompt_sheet
+from motion_vit.visualization.map_sheets import map_sheets
 from motion_vit.visualization.visualize import Visualization
 
 Format = Literal["png", "gif", "mp4", "npz", "html"]
@@ -58,16 +48,18 @@ def write_files(visualization: Visualization, folder: pathlib.Path, formats: Seq
         np.savez_compressed(done(ARRAYS_FILE), **arrays)
     for layer_map in visualization.maps:
         if "png" in formats:
-            for name, figure in _sheets(visualization, layer_map):
-                figure.savefig(done(f"{name}.png"))
+            for title, figure in map_sheets(
+                layer_map, visualization.clip, visualization.what, visualization.heading, visualization.point
+            ):
+                figure.savefig(done(f"{_file_name(title, layer_map.layer)}.png"))
         moving = {"gif", "mp4"}.intersection(formats)
-        if moving and isinstance(layer_map, MotionMap | ScalarMap):
+        if moving and layer_map.covers_frames:
             pictures = list(
                 overlay_pictures(
                     visualization.clip, layer_map, heading=visualization.heading, point=visualization.point
                 )
             )
-            name = _file_name(_title(layer_map), layer_map.layer)
+            name = _file_name(layer_map.title, layer_map.layer)
             for suffix, write in (("gif", write_gif), ("mp4", write_mp4)):
                 if suffix in moving:
                     write(pictures, done(f"{name}.{suffix}"), seconds=_SECONDS_A_FRAME)
@@ -88,7 +80,7 @@ def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     layers: dict[str, dict[str, object]] = {}
     for layer_map in visualization.maps:
-        name = f"{_slug(_title(layer_map), '_')}/{layer_map.layer}"
+        name = f"{_slug(layer_map.title, '_')}/{layer_map.layer}"
         grid = layer_map.grid
         layers[name] = {
             "rows": grid.rows,
@@ -96,20 +88,11 @@ def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
             "stride": grid.stride,
             "first_centre": grid.first_centre,
             "clip_frames": grid.clip_frames,
-            "channels": () if isinstance(layer_map, PromptMap) else layer_map.channels,
+            "channels": layer_map.channels,
+            **layer_map.facts(),
         }
-        if isinstance(layer_map, MotionMap):
-            layers[name] |= {"pairs": layer_map.pairs, "unit": layer_map.unit}
-            arrays[f"{name}/flow"] = layer_map.flow
-            arrays[f"{name}/confidence"] = np.asarray(layer_map.field.confidence)
-            if layer_map.volume is not None:
-                arrays[f"{name}/cost_volume"] = layer_map.volume
-        elif isinstance(layer_map, PromptMap):
-            arrays[f"{name}/curve"] = np.stack([layer_map.curve.change, layer_map.curve.attention])
-        elif isinstance(layer_map, PatchAttention):
-            arrays[name] = layer_map.weights
-        else:
-            arrays[name] = layer_map.values
+        for kind, array in layer_map.arrays().items():
+            arrays[f"{name}/{kind}" if kind else name] = array
     view = visualization.clip.view
     about = {
         "video": visualization.video,
@@ -123,27 +106,6 @@ def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
     return {**arrays, "about": np.array(json.dumps(about))}
 
 
-def _sheets(visualization: Visualization, layer_map: LayerMap) -> list[tuple[str, Figure]]:
-    """Makes the contact sheets of a map, with their names."""
-    clip, heading, point = visualization.clip, visualization.heading, visualization.point
-    name = _file_name(_title(layer_map), layer_map.layer)
-    if isinstance(layer_map, MotionMap):
-        sheets = []
-        if "motion" in visualization.what:
-            sheets.append((name, motion_sheet(clip, layer_map, heading=heading, point=point)))
-        if "cost_volume" in visualization.what and layer_map.volume is not None:
-            sheet = cost_volume_sheet(clip, layer_map, heading=heading, point=point)
-            sheets.append((_file_name("cost volume", layer_map.layer), sheet))
-        return sheets
-    if isinstance(layer_map, ScalarMap):
-        return [(name, scalar_sheet(clip, layer_map, heading=heading, point=point))]
-    if isinstance(layer_map, FrameAttention):
-        return [(name, frame_attention_sheet(layer_map, heading=heading, point=point))]
-    if isinstance(layer_map, PromptMap):
-        return [(name, prompt_sheet(layer_map, heading=heading))]
-    return []
-
-
 def _page(visualization: Visualization) -> str:
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in visualization.predictions) or "no class"
     return html_page(
@@ -155,14 +117,6 @@ def _page(visualization: Visualization) -> str:
         notes=visualization.notes,
         point=visualization.point,
     )
-
-
-def _title(layer_map: LayerMap) -> str:
-    if isinstance(layer_map, MotionMap):
-        return "motion field"
-    if isinstance(layer_map, PatchAttention):
-        return "attention of patches"
-    return "motion prompt curve" if isinstance(layer_map, PromptMap) else layer_map.title
 
 
 def _file_name(title: str, layer: str) -> str:

@@ -22,8 +22,8 @@ from motion_vit.training.recipe.config import OptimizerName, default_config, fla
 # The number of classes is known only when the list file is read; the other options can be checked before.
 _SOME_CLASSES = 2
 
-# Fields of the recipe that become options of the model where they are not at their defaults.
-_COMPILATION_FIELDS = ("remat", "scan_blocks")
+COMPILATION_FIELDS = ("remat", "scan_blocks")
+"""Fields of the recipe that become options of the model where they are not at their defaults."""
 
 
 def validate(config: ConfigDict) -> None:
@@ -114,7 +114,7 @@ def _compilation_options(config: ConfigDict, model: VideoModel) -> dict[str, Any
     """How the model is to be compiled, where the recipe asks for anything; a model need not have such options."""
     own = model_options(model)
     asked = {}
-    for name in _COMPILATION_FIELDS:
+    for name in COMPILATION_FIELDS:
         usual = default_config()[name]
         if config[name] == usual:
             continue

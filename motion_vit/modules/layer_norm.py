@@ -1,0 +1,22 @@
+"""LayerNorm that computes in float32, whatever dtype the tokens have."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+
+class LayerNorm(nn.LayerNorm):
+    """Gives the channels of every token mean 0 and variance 1, scaled and shifted by learned amounts.
+
+    Attributes:
+      epsilon: what is added to the variance.
+      dtype: dtype of the output; parameters are float32.
+    """
+
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*shape c"]) -> Float[Array, "*shape c"]:
+        """Normalises `x`."""
+        normalized: Array = super().__call__(x.astype(jnp.float32))
+        return normalized
