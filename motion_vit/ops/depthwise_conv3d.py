@@ -11,6 +11,7 @@ seven times the memory of the shifted form. Only its gradient to the kernel is b
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping
 
 import jax
@@ -19,7 +20,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.ops.on_every_device import on_every_device
-from motion_vit.ops.platform import current_platform, for_each_platform
+from motion_vit.ops.platform import apply_by_platform
 from motion_vit.ops.precision import accumulation_dtype
 
 IMPLEMENTATIONS = ("xla_conv", "shifted", "shifted_conv", "xla_conv2d")
@@ -64,20 +65,22 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
     if any(size % 2 == 0 for size in kernel.shape[:3]):
         raise ValueError(f"kernel sizes must be odd, got {kernel.shape[:3]}")
     if implementation is None:
-        platform = current_platform()
-        if platform == "any":
-            return for_each_platform(lambda each: _IMPLEMENTATIONS[_choose(kernel, each)], x, kernel)
-        implementation = _choose(kernel, platform)
+        taps = math.prod(kernel.shape[:3])
+        return apply_by_platform(functools.partial(_choose, taps), _convolve, x, kernel)
     if implementation not in _IMPLEMENTATIONS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"unknown implementation {implementation!r} of depthwise_conv3d: choose from {known}")
+    return _convolve(implementation, x, kernel)
+
+
+def _convolve(implementation: str, x: Video, kernel: Kernel) -> Video:
     return _IMPLEMENTATIONS[implementation](x, kernel)
 
 
-def _choose(kernel: Kernel, platform: str) -> str:
+def _choose(taps: int, platform: str) -> str:
     if platform == "litert":
         return "xla_conv2d"
-    if platform == "tpu" and kernel[..., 0].size <= _UNROLLED_TAPS:
+    if platform == "tpu" and taps <= _UNROLLED_TAPS:
         return "shifted_conv"
     return "shifted" if platform == "cpu" else "xla_conv"
 

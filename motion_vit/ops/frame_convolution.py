@@ -7,7 +7,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.ops.nearest_resize import nearest_indices
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import likely_platform
 
 Video = Float[Array, "b t h w c"]
 
@@ -34,14 +34,14 @@ def frame_convolution(
         # XLA's convolution on CPU takes longer than the product of matrices that this is.
         x = lax.slice(x, (0, 0, 0, 0, 0), x.shape, (1, 1, stride, stride, 1))
         batch = x.shape[:-1]
-        if current_platform() == "cpu":
+        if likely_platform() == "cpu":
             x = x.reshape(-1, x.shape[-1])
         return (x @ kernel.reshape(kernel.shape[2:])).reshape(*batch, features)
     padding = [(rows // 2, rows // 2), (columns // 2, columns // 2)]
     high, wide = (-(-size // stride) for size in x.shape[2:4])
-    if current_platform() == "cpu" and (high < rows or wide < columns):
+    if likely_platform() == "cpu" and (high < rows or wide < columns):
         return _convolve_patches(x, kernel, stride)
-    if current_platform() == "portable":
+    if likely_platform() == "portable":
         layout = ("NDHWC", "DHWIO", "NDHWC")
         strides = (1, stride, stride)
         return lax.conv_general_dilated(x, kernel[None], strides, [(0, 0), *padding], dimension_numbers=layout)

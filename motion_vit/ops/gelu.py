@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import likely_platform
 from motion_vit.ops.precision import accumulation_dtype
 
 # Eigen's and XLA's approximation of erf in float32, `x * P(x * x) / Q(x * x)`, within 4e-7.
@@ -51,7 +51,7 @@ def _normal_distribution(x: Array) -> Array:
     # LiteRT has no error function, and what becomes of XLA's there holds selections between constants of the shape of
     # `x`, which fill the file. In a program for any platform XLA's is a composite operation, which TensorFlow cannot
     # read.
-    erf = _erf if current_platform() in ("any", "litert") else lax.erf
+    erf = _erf if likely_platform() in ("any", "litert") else lax.erf
     return (1 + erf(x * 0.5**0.5)) * 0.5
 
 

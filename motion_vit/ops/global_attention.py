@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.ops.chunked_attention import chunked_attention
 from motion_vit.ops.on_every_device import on_every_device
-from motion_vit.ops.platform import current_platform, for_each_platform
+from motion_vit.ops.platform import apply_by_platform
 from motion_vit.ops.precision import accumulation_dtype
 
 IMPLEMENTATIONS = ("xla", "cudnn", "chunked", "clipwise", "stacked", "pallas")
@@ -65,12 +65,7 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
             f"got {query.shape}, {key.shape} and {value.shape}"
         )
     if implementation is None:
-        platform = current_platform()
-        if platform == "any":
-            # Without a GPU here, programs with cuDNN's kernel cannot be made.
-            each = {"gpu": "xla", **{name: _choose(query, key, name) for name in ("cpu", "tpu")}}
-            return for_each_platform(lambda name: functools.partial(_attend, each[name]), query, key, value)
-        implementation = _choose(query, key, platform)
+        return apply_by_platform(functools.partial(_choose, query, key), _attend, query, key, value)
     return _attend(implementation, query, key, value)
 
 

@@ -2,7 +2,7 @@
 
 from jaxtyping import Array, Float
 
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import likely_platform
 
 
 def linear(
@@ -15,7 +15,7 @@ def linear(
     are of length 1. Elsewhere they stay, so that a compiler can shard them.
     """
     batch = x.shape[:-1]
-    if current_platform() in ("cpu", "litert"):
+    if likely_platform() in ("cpu", "litert"):
         x = x.reshape(-1, x.shape[-1])
     product = x @ kernel
     product = product + bias.reshape((1,) * (product.ndim - 1) + kernel.shape[1:])

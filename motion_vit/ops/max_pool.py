@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import likely_platform
 
 Video = Float[Array, "b t h w c"]
 Pooled = Float[Array, "b t h2 w2 c"]
@@ -25,7 +25,7 @@ def max_pool_frames(x: Video) -> Pooled:
     Returns:
       Clips of `ceil(h / 2)` rows and `ceil(w / 2)` columns.
     """
-    return _pool_with_shifted_gradient(x) if current_platform() == "cpu" else _pool(x)
+    return _pool_with_shifted_gradient(x) if likely_platform() == "cpu" else _pool(x)
 
 
 def _pool(x: Video) -> Pooled:

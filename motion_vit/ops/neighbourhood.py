@@ -7,6 +7,7 @@ gathering reference compute the products of all pairs of a frame or strip, which
 of the window out of them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from motion_vit.ops.onehot_band import onehot_affinity, onehot_aggregate
-from motion_vit.ops.platform import current_platform, for_each_platform
+from motion_vit.ops.platform import apply_by_platform
 from motion_vit.ops.precision import accumulation_dtype
 from motion_vit.ops.window_geometry import (
     PADDING_VALUE,
@@ -275,31 +276,31 @@ IMPLEMENTATIONS = tuple(_FORMS)
 
 
 def choose_form(name: str | None, height: int, width: int) -> Form:
-    """Returns the form of a name in `IMPLEMENTATIONS`, or the best for this platform and `height x width` tokens."""
-    if name is None:
-        platform = current_platform()
-        if platform == "any":
-            return _form_for_each_platform(height, width)
-        name = _choose(platform, height, width)
-    return _FORMS[name]
+    """Returns the form of a name in `IMPLEMENTATIONS`, or the best for the platform and frames of `height x width` tokens."""
+    if name is not None:
+        return _FORMS[name]
+    choose = functools.partial(_choose, height, width)
+
+    def affinity(query: Heads, key: Heads, window: int) -> Band:
+        return apply_by_platform(choose, _affinity, query, key, window=window)
+
+    def aggregate(weights: Band, value: Heads, window: int) -> Heads:
+        return apply_by_platform(choose, _aggregate, weights, value, window=window)
+
+    return Form(affinity, aggregate)
 
 
-def _choose(platform: str, height: int, width: int) -> str:
+def _affinity(name: str, query: Heads, key: Heads, *, window: int) -> Band:
+    return _FORMS[name].affinity(query, key, window)
+
+
+def _aggregate(name: str, weights: Band, value: Heads, *, window: int) -> Heads:
+    return _FORMS[name].aggregate(weights, value, window)
+
+
+def _choose(height: int, width: int, platform: str) -> str:
     if platform in ("onnx", "litert"):
         return "xla_folded"
     if height * width > _DENSE_TOKENS:
         return "xla_strip"
     return {"cpu": "xla_take", "tpu": "xla_onehot"}.get(platform, "xla_dense")
-
-
-def _form_for_each_platform(height: int, width: int) -> Form:
-    def form(platform: str) -> Form:
-        return _FORMS[_choose(platform, height, width)]
-
-    def affinity(query: Heads, key: Heads, window: int) -> Band:
-        return for_each_platform(lambda each: lambda q, k: form(each).affinity(q, k, window), query, key)
-
-    def aggregate(weights: Band, value: Heads, window: int) -> Heads:
-        return for_each_platform(lambda each: lambda w, v: form(each).aggregate(w, v, window), weights, value)
-
-    return Form(affinity, aggregate)

@@ -5,7 +5,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from motion_vit.ops.platform import current_platform
+from motion_vit.ops.platform import likely_platform
 
 CHIP_BYTES = 48 << 20
 """Memory of the chip that a program may take where the compilers' own limit, from 16 MB on, is too little; the chips
@@ -19,12 +19,13 @@ def kernel_platform(dtype: DTypeLike) -> str:
       dtype: of the kernel's arguments.
 
     Returns:
-      The platform, "tpu" or "cpu": on CPU a kernel is interpreted, which is slow and for tests.
+      The platform, "tpu" or "cpu": on CPU a kernel is interpreted, which is slow and for tests. On a machine with TPUs
+      it is "tpu" unless a mesh or `target_platform` says otherwise: a kernel is asked for by name, and there for them.
 
     Raises:
       ValueError: the platform or the dtype is not supported.
     """
-    platform = current_platform()
+    platform = likely_platform()
     if platform == "portable":
         raise ValueError(
             "the implementation 'pallas' cannot be split over frames: leave the implementation out, and one is chosen"

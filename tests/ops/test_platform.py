@@ -1,30 +1,81 @@
 """Operators choose their implementation for the platform that a program is made for."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import export
+from jax import export, lax
+from jax.sharding import AbstractDevice, AbstractMesh, PartitionSpec
 
 from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
-from motion_vit.ops.platform import current_platform, target_platform
+from motion_vit.ops.platform import known_platform, likely_platform, target_platform
 
 
-def test_it_is_the_default_backend_outside_of_a_context():
-    assert current_platform() == jax.default_backend()
+@pytest.fixture
+def gpu_beside_cpu(monkeypatch):
+    """What operators see of a machine with a GPU; the programs are compiled for this machine's CPU."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    # Functions that were traced for the CPU alone.
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
 
 
-def test_the_innermost_context_counts():
-    with target_platform("tpu"):
+@pytest.fixture
+def tpu_mesh():
+    return AbstractMesh((1,), ("data",), abstract_device=AbstractDevice("TPU v5e", 1, "tpu"))
+
+
+def test_without_an_accelerator_it_is_the_cpu():
+    assert known_platform() == "cpu"
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+def test_beside_an_accelerator_it_is_not_known_but_guessed():
+    assert known_platform() is None
+    assert likely_platform() == "gpu"
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+def test_it_is_that_of_the_mesh():
+    with jax.set_mesh(jax.make_mesh((2,), ("data",))):
+        assert known_platform() == "cpu"
+        assert jax.jit(lambda x: x if likely_platform() == "cpu" else -x)(1) == 1
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+def test_it_is_that_of_the_mesh_where_each_device_computes_by_itself():
+    mesh = jax.make_mesh((2,), ("data",))
+    seen = []
+
+    def note(x):
+        seen.append(known_platform())
+        return x
+
+    whole = PartitionSpec()
+    jax.eval_shape(jax.shard_map(note, mesh=mesh, in_specs=whole, out_specs=whole), jnp.zeros(4))
+    assert seen == ["cpu"]
+
+
+def test_a_mesh_without_devices_says_nothing():
+    with jax.sharding.use_abstract_mesh(AbstractMesh((1,), ("data",))):
+        assert known_platform() == "cpu"
+
+
+def test_the_innermost_target_counts_also_in_a_mesh(tpu_mesh):
+    with jax.sharding.use_abstract_mesh(tpu_mesh), target_platform("portable"):
         with target_platform("gpu"):
-            assert current_platform() == "gpu"
-        assert current_platform() == "tpu"
+            assert known_platform() == "gpu"
+        assert known_platform() == "portable"
 
 
-def test_a_context_ends_also_by_an_error():
-    with pytest.raises(RuntimeError, match="stop"), target_platform("tpu"):
-        raise RuntimeError("stop")
-    assert current_platform() == jax.default_backend()
+def test_a_target_ends_also_by_an_error(tpu_mesh):
+    with jax.sharding.use_abstract_mesh(tpu_mesh):
+        with pytest.raises(RuntimeError, match="stop"), target_platform("gpu"):
+            raise RuntimeError("stop")
+        assert known_platform() == "tpu"
 
 
 def test_operators_choose_for_the_target():
@@ -72,3 +123,94 @@ def test_a_program_for_any_platform_takes_a_symbolic_batch():
     x = jax.random.normal(jax.random.key(0), (5, 3, 4, 4, 2, 8))
     expected = attend(x, local="xla_window", all="xla")
     np.testing.assert_allclose(exported.call(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def network(x, kernel):
+    """All operators that are chosen in the program: what differs between the platforms differs in it."""
+    x = depthwise_conv3d.depthwise_conv3d(x, kernel)
+    return attend(x.reshape(*x.shape[:4], 2, -1)).reshape(x.shape)
+
+
+def loss(x, kernel):
+    return jnp.square(network(x, kernel)).sum()
+
+
+def loss_of_many_layers(x, kernel):
+    def layer(x, _):
+        return jax.checkpoint(network)(x, kernel), None
+
+    return jnp.square(lax.scan(layer, x, length=3)[0]).sum()
+
+
+TRANSFORMED = {
+    "forward": network,
+    "gradient": jax.grad(loss, (0, 1)),
+    "of each clip": jax.vmap(lambda clip, kernel: jax.grad(loss)(clip[None], kernel), (0, None)),
+    "scanned and rematerialised": jax.grad(loss_of_many_layers, (0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMED)
+def test_what_is_chosen_in_the_program_is_what_would_be_chosen_before(name, monkeypatch):
+    x = jax.random.normal(jax.random.key(0), (2, 2, 4, 4, 8))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 8)) / 3
+    known = jax.jit(TRANSFORMED[name]).lower(x, kernel).compile()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    jax.clear_caches()
+    chosen = jax.jit(TRANSFORMED[name]).lower(x, kernel).compile()
+    assert chosen.cost_analysis()["flops"] == known.cost_analysis()["flops"]
+    assert "conditional" not in chosen.as_text()
+    for ours, theirs in zip(*(jax.tree.leaves(program(x, kernel)) for program in (chosen, known)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * float(jnp.abs(theirs).max()))
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+@pytest.mark.parametrize(("platform", "convolutions"), [("cpu", 0), ("cuda", 1)])
+def test_an_exported_function_holds_what_its_platform_computes_best(platform, convolutions):
+    x, kernel = jnp.zeros((1, 2, 4, 4, 3)), jnp.zeros((3, 3, 3, 3))
+    function = jax.jit(lambda x, kernel: depthwise_conv3d.depthwise_conv3d(x, kernel))
+    program = export.export(function, platforms=[platform])(x, kernel).mlir_module()
+    assert program.count("stablehlo.convolution") == convolutions
+
+
+def attention_of_cudnn(query, key, value, *, implementation):
+    """Stands in for JAX's attention, whose form of cuDNN cannot be traced without a GPU: no platform here has it."""
+    assert implementation == "cudnn"
+    return jax.ffi.ffi_call("cudnn_attention", jax.ShapeDtypeStruct(query.shape, query.dtype))(query, key, value)
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+@pytest.mark.parametrize("compiled", [True, False])
+def test_attention_in_half_precision_runs_on_the_cpu_of_a_machine_with_a_gpu(compiled, monkeypatch):
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attention_of_cudnn)
+    x = jax.random.normal(jax.random.key(0), (2, 4, 2, 8), jnp.bfloat16)
+    attend = jax.jit(global_attention.global_attention) if compiled else global_attention.global_attention
+    expected = global_attention.global_attention(x, x, x, implementation="stacked")
+    np.testing.assert_array_equal(attend(x, x, x), expected)
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+def test_attention_in_half_precision_is_that_of_cudnn_in_a_program_for_gpus(monkeypatch):
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attention_of_cudnn)
+    x = jnp.zeros((2, 4, 2, 8), jnp.bfloat16)
+    allowed = [export.DisabledSafetyCheck.custom_call("cudnn_attention")]
+    export_attention = functools.partial(export.export, disabled_checks=allowed)
+    function = jax.jit(global_attention.global_attention)
+    assert "cudnn_attention" in export_attention(function, platforms=["cuda"])(x, x, x).mlir_module()
+    assert "cudnn_attention" not in export_attention(function, platforms=["cpu"])(x, x, x).mlir_module()
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
+def test_a_program_for_any_platform_depends_on_no_vendor():
+    x = jnp.zeros((2, 4, 2, 8), jnp.bfloat16)
+    with target_platform("any"):
+        exported = export.export(jax.jit(global_attention.global_attention), platforms=("cpu", "cuda", "tpu"))(x, x, x)
+    assert "custom_call" not in exported.mlir_module()
+
+
+def test_in_a_mesh_of_tpus_operators_choose_for_these(tpu_mesh):
+    x, kernel = jnp.zeros((1, 2, 4, 4, 3)), jnp.zeros((3, 3, 3, 3))
+    gradient = jax.grad(lambda kernel: depthwise_conv3d.depthwise_conv3d(x, kernel).sum())
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(gradient)(kernel))
+    with jax.sharding.use_abstract_mesh(tpu_mesh):
+        assert "conv_general_dilated" in str(jax.make_jaxpr(gradient)(kernel))
