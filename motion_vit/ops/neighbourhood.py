@@ -276,7 +276,7 @@ IMPLEMENTATIONS = tuple(_FORMS)
 
 
 def choose_form(name: str | None, height: int, width: int) -> Form:
-    """Returns the form of a name in `IMPLEMENTATIONS`, or the best for the platform and frames of `height x width` tokens."""
+    """Returns the form of a name in `IMPLEMENTATIONS`, or the best for the platform and `height x width` tokens."""
     if name is not None:
         return _FORMS[name]
     choose = functools.partial(_choose, height, width)

@@ -1,9 +1,9 @@
 """The target platform of programs, by which operators choose their implementation.
 
 It is the platform that `target_platform` names, for programs that are compiled ahead of time for absent hardware, split
-over devices in a way that a platform's fastest implementations do not support, or exported. Otherwise it is the platform
-of the devices of the mesh that is set. Without either, a machine with an accelerator has two candidates: JAX decides by
-where the data lies whether a function runs there or on the CPU.
+over devices in a way that a platform's fastest implementations do not support, or exported. Otherwise it is the
+platform of the devices of the mesh that is set. Without either, a machine with an accelerator has two candidates: JAX
+decides by where the data lies whether a function runs there or on the CPU.
 """
 
 import contextlib
