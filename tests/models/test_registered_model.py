@@ -17,14 +17,12 @@ from extending_pages import ROOT, write_page_files
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-import motion_vit
 from motion_vit import UserError
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.models.inspection import inspect_model
 from motion_vit.models.registry import create_model, list_models, register_model
 from motion_vit.models.video_model import Backbone
-from motion_vit.modules.motion_module import register_motion_module
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
@@ -122,6 +120,20 @@ def test_it_starts_from_its_own_weights_with_other_classes_and_behind_motion_pro
     assert "They go behind the motion prompt" in said
     assert "dropout was" not in said  # of no concern to weights, as the class says
     assert load_trained(tmp_path).model.clip_shape == (5, 16, 16, 3)
+
+
+def test_its_layers_are_frozen_and_start_from_weights(
+    run: pathlib.Path, trained: TrainedModel, lists: Lists, tmp_path: pathlib.Path
+) -> None:
+    config = recipe(lists)
+    config.initial_weights = str(run)
+    config.optimizer.layer_decay = 1.0
+    config.optimizer.frozen = ((r"patches/.*", True),)
+    with jax.numpy_dtype_promotion("standard"):
+        train(config, tmp_path, devices=jax.devices()[:1])
+    before, after = trained.variables["params"], load_trained(tmp_path).variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, after["patches"], before["patches"])
+    assert np.abs(after["head"]["kernel"] - before["head"]["kernel"]).max() > 0
 
 
 def test_it_is_drawn(trained: TrainedModel, lists: Lists) -> None:
@@ -230,22 +242,3 @@ def test_what_is_no_model_is_refused_with_the_reason(
     with pytest.raises(UserError, match=message):
         register_model(name, model_class, options)
     assert list_models() == before
-
-
-@pytest.mark.parametrize(
-    ("name", "factory", "message"),
-    [
-        ("m2a", nn.Dense, "there is a motion module 'm2a' already"),
-        ("none", nn.Dense, "there is a motion module 'none' already"),
-        ("", nn.Dense, "its name must be a text"),
-        ("own", 3, "must be a function or a class"),
-    ],
-)
-def test_what_is_no_motion_module_is_refused_with_the_reason(name: str, factory: Any, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        register_motion_module(name, factory)
-
-
-def test_an_unknown_motion_module_is_told_with_those_that_are_known() -> None:
-    with pytest.raises(UserError, match=r"motion_module is 'm2b', but must be one of none, m2a, .*tea.attention"):
-        motion_vit.create_model("resnet18_tiny", motion_module="m2b")
