@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # Offenders that each check tolerates.
-LIMITS = {"noun-clause": 241, "noun-phrase": 389, "empty-entry": 135, "capital-entry": 0, "long-sentence": 98}
+LIMITS = {"noun-clause": 0, "noun-phrase": 0, "empty-entry": 0, "capital-entry": 0, "long-sentence": 0}
 
 # Files and folders that are not checked yet; it becomes empty once they are edited.
 EXEMPT: tuple[str, ...] = (
