@@ -40,6 +40,9 @@ MOST_FAILURES=${MOST_FAILURES:-5}
 readonly STOPPED=75
 readonly USER_ERROR=2
 
+# A text as one word of a command that a shell on a worker reads.
+quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
 log() { echo "tpu_vm.sh $(date '+%F %T'): $*" >&2; }
 
 # A field of the queued resource.
@@ -120,12 +123,13 @@ install_on_workers() {
       sudo apt-get -qq update && sudo apt-get -qq install -y gcsfuse
     fi
     sudo mkdir -p /mnt/bucket && sudo chown \"\$USER\" /mnt/bucket
-    mountpoint -q /mnt/bucket || gcsfuse --implicit-dirs $BUCKET /mnt/bucket"
+    mountpoint -q /mnt/bucket || gcsfuse --implicit-dirs $(quoted "$BUCKET") /mnt/bucket"
 }
 
 # The newest whole checkpoint; nothing if there is none, if the bucket is not mounted or if the worker does not answer.
 latest_step() {
-  on_workers 0 "ls /mnt/bucket/$WORKDIR/checkpoints 2>/dev/null" | grep -xE '[0-9]+' | sort -n | tail -n 1 || true
+  on_workers 0 "ls $(quoted "/mnt/bucket/$WORKDIR/checkpoints") 2>/dev/null" |
+    grep -xE '[0-9]+' | sort -n | tail -n 1 || true
 }
 
 # Trains on all workers and prints the exit status of each. The run does not depend on the connection, as it writes to
@@ -138,7 +142,7 @@ train() {
     else
       rm -f stop
       JAX_PLATFORMS=tpu,cpu nohup .venv/bin/motion-vit train \
-        --config $CONFIG --workdir /mnt/bucket/$WORKDIR $OVERRIDES </dev/null >>train.log 2>&1 &
+        --config $(quoted "$CONFIG") --workdir $(quoted "/mnt/bucket/$WORKDIR") $OVERRIDES </dev/null >>train.log 2>&1 &
       echo \$! >train.pid
       wait \$! && status=0 || status=\$?
       test \$status != $STOPPED || test -e stop || status=255

@@ -28,12 +28,15 @@ WORKDIR=${WORKDIR:-/bucket/runs/ssv1_s16}
 OVERRIDES=${OVERRIDES---config.data.train=/bucket/data/ssv1 --config.data.validation=/bucket/data/ssv1}
 MAX_RESTARTS=${MAX_RESTARTS:-50} # of all kinds; xpk does not count preemptions apart
 
+# A text as one word of the command that the cluster's shell reads.
+quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
 # 75: stopped after saving; 1: lost a peer, or another error. xpk itself adds 127 to 255, and so 134, aborted by JAX.
 # Status 2, a mistake in the recipe or the data, is not started again.
 xpk workload create \
   --project="$PROJECT" --zone="$ZONE" --cluster="$CLUSTER" \
   --workload="$WORKLOAD" --tpu-type="$TPU_TYPE" --num-slices=1 \
   --docker-image="$IMAGE" \
-  --command="motion-vit train --config $CONFIG --workdir $WORKDIR $OVERRIDES" \
+  --command="motion-vit train --config $(quoted "$CONFIG") --workdir $(quoted "$WORKDIR") $OVERRIDES" \
   --max-restarts="$MAX_RESTARTS" --restart-on-exit-codes=1,75 \
   --termination-grace-period-seconds=300

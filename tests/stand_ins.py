@@ -35,3 +35,7 @@ def environment(folder: pathlib.Path, **variables: str) -> dict[str, str]:
     foreign = ("JAX_", "XLA_FLAGS", "SLURM_", "CUDA_VISIBLE_DEVICES")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {**kept, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", **variables}
+
+
+HOSTILE_NAMES = ("two words", "$(touch owned)", "`touch owned`", "it's", 'a "b"', "x; touch owned", "-x & y", "*", "#a")
+"""Names of files that a shell would take for something else."""

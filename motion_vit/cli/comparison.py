@@ -1,10 +1,10 @@
 """`motion-vit compare`."""
 
 import argparse
-import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
+from motion_vit.files.local_path import local_path
 
 
 def add_compare(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add_compare(commands: Any) -> None:
     parser.add_argument(
         "--config", required=True, metavar="RECIPE", help="file with get_configs(), or the name of an installed one"
     )
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
+    parser.add_argument("--workdir", required=True, type=local_path, metavar="DIR", help="continued if it exists")
     parser.add_argument("--seeds", type=at_least(1), default=1, metavar="N", help="seeds of each row; default: 1")
     parser.add_argument(
         "--jobs",

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, at_least, real_number
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 # Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
 _DATASETS = (
@@ -80,7 +80,7 @@ def add_data(commands: Any) -> None:
     details = "With a recipe, also what its augmentations make of them: on the host, and on the device."
     show = add_command(actions, "show", _show, "draw samples with their labels", details, takes_overrides=True)
     show.add_argument("data", metavar="DATA", help=_DATA_HELP)
-    show.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="a .png or a .gif")
+    show.add_argument("--out", required=True, type=local_path, metavar="FILE", help="a .png or a .gif")
     show.add_argument("--config", metavar="RECIPE", help="recipe file, or name of an installed one")
     show.add_argument("--samples", type=at_least(1), default=6, metavar="N", help="clips to draw; default: 6")
     show.add_argument("--seed", type=at_least(0), default=0, help="another seed draws other clips; default: 0")

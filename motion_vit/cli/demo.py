@@ -1,10 +1,10 @@
 """`motion-vit demo`."""
 
 import argparse
-import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
+from motion_vit.files.local_path import local_path
 
 
 def add_demo(commands: Any) -> None:
@@ -13,7 +13,7 @@ def add_demo(commands: Any) -> None:
         "Renders the embedded dataset, prepares it, trains, evaluates with two controls, predicts and draws one video."
     )
     parser = add_command(commands, "demo", _demo, "show everything on the embedded motion dataset", details)
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="continued if it exists")
+    parser.add_argument("--workdir", required=True, type=local_path, metavar="DIR", help="continued if it exists")
     parser.add_argument(
         "--config", default="demo", metavar="RECIPE", help="recipe file, or name of an installed one; default: demo"
     )

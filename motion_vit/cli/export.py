@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
+from motion_vit.files.local_path import local_path
 from motion_vit.interop.exporting.formats import FORMATS, WEIGHT_DTYPES
 
 DIFFERS_STATUS = 1
@@ -22,7 +23,7 @@ def add_export(commands: Any) -> None:
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="workdir of a training run, weights folder, or demo")
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--batch",
         type=_batch,

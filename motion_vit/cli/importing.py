@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, at_least, model_options, whole_number
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 _SEEDS = 2**32
 
@@ -22,10 +22,10 @@ def add_import(commands: Any) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a .pyth, .pth, .pt, .safetensors or .npz")
     parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="of the model, such as frames=32 window=5")
     parser.add_argument("--model", required=True, metavar="NAME", help="such as uniformer_emim_s")
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--labels",
-        type=pathlib.Path,
+        type=local_path,
         metavar="FILE",
         help="the classes in the order of the logits: one name a line, or JSON: a list, or names and numbers",
     )

@@ -1,11 +1,11 @@
 """`motion-vit recipe`."""
 
 import argparse
-import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 
 def add_recipe(commands: Any) -> None:
@@ -23,7 +23,7 @@ def add_recipe(commands: Any) -> None:
     show.add_argument("name", metavar="NAME")
     copy = add_command(actions, "copy", _copy, "copy a recipe into a file of your own, to change it")
     copy.add_argument("name", metavar="NAME")
-    copy.add_argument("file", type=pathlib.Path, metavar="FILE", help="a new file, such as my_recipe.py")
+    copy.add_argument("file", type=local_path, metavar="FILE", help="a new file, such as my_recipe.py")
 
 
 def _list(options: argparse.Namespace) -> int:

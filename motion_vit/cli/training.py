@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import STOPPED_STATUS, add_command, add_weights_choice, at_least, whole_number
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 if TYPE_CHECKING:
     from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
@@ -18,7 +19,7 @@ def add_train(commands: Any) -> None:
     details = "The same command continues a stopped run (status 75). Any field of the recipe: --config.batch_size=8."
     parser = add_command(commands, "train", _train, "train a model by a recipe", details, takes_overrides=True)
     parser.add_argument("--config", required=True, metavar="RECIPE", help="recipe file, or name of an installed one")
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="folder of the run")
+    parser.add_argument("--workdir", required=True, type=local_path, metavar="DIR", help="folder of the run")
     parser.add_argument(
         "--profile", action="store_true", help="trace a few steps after warm-up, into the workdir's folder profile"
     )
@@ -72,7 +73,7 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="views at once; default: the recipe's")
     parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help="processes that decode; default: 0")
     parser.add_argument(
-        "--out", type=pathlib.Path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]"
+        "--out", type=local_path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, model_options, real_number, refusal
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 if TYPE_CHECKING:
     from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -36,7 +37,7 @@ def add_visualize(commands: Any) -> None:
     # Filled with the arguments of the form OPTION=VALUE, wherever they stand.
     parser.set_defaults(options=[])
     add_weights_choice(parser)
-    parser.add_argument("--out", type=pathlib.Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--out", type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
         "--what",
         type=_choices(_WHAT),

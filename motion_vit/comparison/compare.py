@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 from ml_collections import ConfigDict
@@ -19,6 +19,7 @@ from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.errors import UserError
+from motion_vit.files.folder_lock import locked_folder
 from motion_vit.training.logs.progress import duration
 from motion_vit.training.recipe.checks import validate
 
@@ -63,13 +64,30 @@ def compare(
             f"{jobs} jobs were asked for, but several processes cannot share the memory of a {jax.default_backend()}. "
             "Take one job, or JAX_PLATFORMS=cpu for models that are small enough."
         )
-    rows = _with_data(rows, workdir, splits)
-    for config in rows.values():
-        validate(config)
-    conditions = Conditions.of(next(iter(rows.values())))
-    # Seed by seed, so that there is a whole comparison early on, and programs that one seed compiled serve the next.
-    runs = [_run(name, config, seed, workdir, conditions) for seed in range(seeds) for name, config in rows.items()]
-    return _finish_all(runs, jobs, Report(workdir, conditions, tuple(dict.fromkeys([*order, *rows]))))
+    with _locked(workdir):
+        rows = _with_data(rows, workdir, splits)
+        for config in rows.values():
+            validate(config)
+        conditions = Conditions.of(next(iter(rows.values())))
+        # Seed by seed: there is a whole comparison early on, and programs that one seed compiled serve the next.
+        runs = [_run(name, config, seed, workdir, conditions) for seed in range(seeds) for name, config in rows.items()]
+        return _finish_all(runs, jobs, Report(workdir, conditions, tuple(dict.fromkeys([*order, *rows]))))
+
+
+@contextlib.contextmanager
+def _locked(workdir: pathlib.Path) -> Iterator[None]:
+    """Makes the folder of a comparison, and keeps other comparisons out of it."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = contextlib.ExitStack()
+        lock.enter_context(locked_folder(workdir, "comparing"))
+    except OSError as error:
+        raise UserError(
+            f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or "
+            "give another --workdir."
+        ) from error
+    with lock:
+        yield
 
 
 def _with_data(

@@ -3,11 +3,13 @@
 import math
 import pathlib
 import re
+import shlex
 import subprocess
 from typing import Any
 
+import pytest
 import yaml
-from stand_ins import environment, write_command
+from stand_ins import HOSTILE_NAMES, environment, write_command
 
 LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 
@@ -109,7 +111,24 @@ def test_xpk_is_given_the_training_and_the_statuses_to_start_again_after(tmp_pat
     arguments = result.stdout.splitlines()
     assert arguments[:2] == ["workload", "create"]
     options = dict(argument.split("=", 1) for argument in arguments[2:])
-    assert options["--command"].split() == ["motion-vit", "train", "--config", "recipe.py", "--workdir", "/bucket/run"]
+    assert shlex.split(options["--command"]) == [
+        "motion-vit",
+        "train",
+        "--config",
+        "recipe.py",
+        "--workdir",
+        "/bucket/run",
+    ]
     assert "75" in options["--restart-on-exit-codes"].split(",")
     assert "2" not in options["--restart-on-exit-codes"].split(",")
     assert int(options["--max-restarts"]) > 0
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_xpk_is_given_names_as_words_of_the_command(name: str, tmp_path: pathlib.Path) -> None:
+    write_command(tmp_path, "xpk", 'printf "%s\\n" "$@"')
+    variables = environment(tmp_path, WORKLOAD="mine", CONFIG=name, WORKDIR=name, OVERRIDES="--config.seed=1")
+    result = subprocess.run([LAUNCH / "xpk.sh"], env=variables, capture_output=True, text=True, check=True)
+    (command,) = (line for line in result.stdout.splitlines() if line.startswith("--command="))
+    expected = ["motion-vit", "train", "--config", name, "--workdir", name, "--config.seed=1"]
+    assert shlex.split(command.removeprefix("--command=")) == expected

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from stand_ins import environment, write_command
+from stand_ins import HOSTILE_NAMES, environment, write_command
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "launch" / "tpu_vm.sh"
 
@@ -87,7 +87,7 @@ def test_a_slice_is_asked_for_and_the_run_done_on_all_of_its_workers(tmp_path: p
     assert "--zone=a-zone" in created
     (trained,) = [call for call in calls if "motion-vit train" in call]
     assert "--worker=all" in trained
-    assert "--workdir /mnt/bucket/" in trained
+    assert "--workdir '/mnt/bucket/" in trained
     # Without the bucket, which the installation mounts, there would seem to be no checkpoint.
     (asked, installed) = (next(i for i, call in enumerate(calls) if w in call) for w in ("/checkpoints", "uv venv"))
     assert installed < asked
@@ -213,3 +213,13 @@ def test_a_run_whose_connection_was_lost_is_waited_for(worker: dict[str, str], t
     reaper.join()
     assert result.returncode == 0
     assert (folder / "starts").read_text().split() == ["again"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_reach_the_worker_as_they_are(name: str, worker: dict[str, str], tmp_path: pathlib.Path) -> None:
+    install(tmp_path, 'printf "%s\\n" "$@"')
+    variables = worker | {"CONFIG": name, "WORKDIR": name, "OVERRIDES": ""}
+    assert subprocess.run([SCRIPT, "run"], env=variables, capture_output=True).returncode == 0
+    written = (tmp_path / "home" / "motion_vit" / "train.log").read_text().splitlines()
+    assert written == ["train", "--config", name, "--workdir", f"/mnt/bucket/{name}"]
+    assert not (tmp_path / "home" / "motion_vit" / "owned").exists()

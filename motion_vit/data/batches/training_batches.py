@@ -217,8 +217,21 @@ class TrainingBatches:
         return self
 
     def __next__(self) -> Batch:
-        """Reads the next batch: `batch_size * repeats / hosts` clips, those of one video side by side."""
-        return {name: array.reshape(-1, *array.shape[2:]) for name, array in next(self._iterator).items()}
+        """Reads the next batch: `batch_size * repeats / hosts` clips, those of one video side by side.
+
+        Raises:
+          UserError: a worker process has ended; the system may have killed it for its memory.
+        """
+        try:
+            batch = next(self._iterator)
+        except RuntimeError as error:
+            if "Worker process" not in str(error):
+                raise
+            raise UserError(
+                f"a process that reads videos has ended ({str(error).splitlines()[0]}). The system may have killed it "
+                "because memory is short: set fewer data.workers. The same command continues."
+            ) from error
+        return {name: array.reshape(-1, *array.shape[2:]) for name, array in batch.items()}
 
     def close(self) -> None:
         """Ends the worker processes; the stream cannot be read after that."""

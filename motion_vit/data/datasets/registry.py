@@ -22,6 +22,7 @@ from motion_vit.data.datasets import (
 )
 from motion_vit.data.datasets.source_dataset import SourceDataset
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.files.local_path import local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
         if option not in layout.options:
             takers = [other for other, its in DATASETS.items() if option in its.options]
             raise UserError(f"{option} is no option of {name}, but of {', '.join(takers)}; leave it out.")
-    folder = pathlib.Path(source).resolve()
+    folder = local_path(source).resolve()
     if not folder.exists():
         raise UserError(f"the source {source} does not exist; give what the download of {name} was unpacked to.")
     # Folders of all kinds can be one's own videos: they are if they are no published dataset.

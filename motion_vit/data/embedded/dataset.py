@@ -18,6 +18,7 @@ from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 DEFAULT_SPLITS: Mapping[str, int] = {"train": 8000, "validation": 600}
 """Clips in each split unless told otherwise."""
@@ -168,7 +169,7 @@ def render_dataset(
       UserError: an argument is out of range, or the folder holds something else: other files, or a dataset with other
         parameters.
     """
-    folder = pathlib.Path(folder)
+    folder = local_path(folder)
     _check_arguments(splits, size, frames, workers)
     parameters = {
         "renderer_version": _RENDERER_VERSION,

@@ -1,16 +1,16 @@
 """The output folder of a preparation: one preparation at a time, atomic files, readable errors."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 from motion_vit.data.sources.manifest import MANIFEST_FILE
 from motion_vit.errors import UserError
+from motion_vit.files.folder_lock import locked_folder
 
 PROGRESS_FOLDER = ".shards"
 """What is known of the finished shards, from which an interrupted preparation goes on; nobody needs it to read them."""
@@ -82,20 +82,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8")
 
 
-def _open_lock(folder: pathlib.Path) -> IO[str]:
-    try:
-        (folder / PROGRESS_FOLDER).mkdir(parents=True, exist_ok=True)
-        return open(folder / PROGRESS_FOLDER / _LOCK_FILE, "w")
-    except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
-        raise OutputError(
-            f"{folder} cannot be made: {error.strerror}; give a folder, or the name of a new one"
-        ) from error
-    except OSError as error:
-        raise output_error(folder, error) from error
-
-
 @contextlib.contextmanager
-def locked_folder(folder: pathlib.Path) -> Iterator[None]:
+def locked_output(folder: pathlib.Path) -> Iterator[None]:
     """Locks a folder for one preparation: creates it if needed, and removes unfinished files of dead preparations.
 
     Args:
@@ -106,13 +94,14 @@ def locked_folder(folder: pathlib.Path) -> Iterator[None]:
       UserError: another preparation is writing into it.
     """
     progress = folder / PROGRESS_FOLDER
-    with _open_lock(folder) as lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another preparation is writing into {folder}; wait until it has ended, or give another folder"
-            ) from None
+            progress.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked_folder(folder, "preparing", file=f"{PROGRESS_FOLDER}/{_LOCK_FILE}"))
+        except (NotADirectoryError, FileExistsError, FileNotFoundError) as error:
+            raise OutputError(
+                f"{folder} cannot be made: {error.strerror}; give a folder, or the name of a new one"
+            ) from error
         except OSError as error:
             raise output_error(folder, error) from error
         for left_over in (*folder.glob(f".*{_UNFINISHED}"), *progress.glob(f".*{_UNFINISHED}")):

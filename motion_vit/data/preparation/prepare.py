@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 from motion_vit.data.datasets.source_dataset import SourceDataset
 from motion_vit.data.preparation.clip_encoding import Codec
-from motion_vit.data.preparation.output_folder import check_settings, locked_folder, withdraw, write_text
+from motion_vit.data.preparation.output_folder import check_settings, locked_output, withdraw, write_text
 from motion_vit.data.preparation.plan import (
     Stamps,
     check_source,
@@ -45,6 +45,7 @@ from motion_vit.data.sources.manifest import (
 from motion_vit.data.sources.record import Storage
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 _logger = logging.getLogger(__name__)
 
@@ -90,10 +91,10 @@ def prepare_dataset(
     check_source(source, codec)
     if clips_per_shard is not None and clips_per_shard < 1:
         raise UserError(f"a shard must have at least 1 clip; given clips_per_shard={clips_per_shard}")
-    folder = pathlib.Path(out_dir).resolve()
+    folder = local_path(out_dir).resolve()
     stamps = stamp_files(source)
     storage = choose_storage(codec, stamps)
-    with locked_folder(folder):
+    with locked_output(folder):
         check_settings(folder, _settings(source, codec, storage, clips_per_shard))
         tasks = plan_shards(
             source, folder, stamps, codec=codec, storage=storage, verify=verify, clips_per_shard=clips_per_shard

@@ -12,6 +12,7 @@ from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.sources.prepared_dataset import open_prepared, prepared_splits
 from motion_vit.data.sources.video_list import LABELS_FILE, read_video_list
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class _Relabelled:
 
 def _split_of(location: str) -> tuple[pathlib.Path, str]:
     """Splits `folder:split`; the split is "" where none is given."""
+    local_path(location)
     folder, _, split = location.rpartition(":")
     if folder and not os.path.exists(location):
         return pathlib.Path(folder), split

@@ -7,6 +7,7 @@ import pathlib
 from jax.sharding import Mesh
 
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.files.local_path import local_path
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, is_description
 from motion_vit.training.checkpoints.packaged import packaged_checkpoints
 from motion_vit.training.checkpoints.reported_evaluation import reported_evaluation
@@ -35,7 +36,7 @@ def load_trained(
     Raises:
       UserError: the folder is neither a run nor a weights folder, lacks the requested weights, or is damaged.
     """
-    path = pathlib.Path(folder)
+    path = local_path(folder)
     if not _is_checkpoint(path):
         path = packaged_checkpoints().get(str(path), path)
     if (path / CHECKPOINTS_FOLDER).is_dir():

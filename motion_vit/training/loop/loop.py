@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
 from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
@@ -28,7 +30,13 @@ from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
 from motion_vit.training.loop.stop_request import StopRequest
 from motion_vit.training.loop.undecodable import Undecodable
-from motion_vit.training.loop.workdir import check_same_data, check_same_recipe, prepare_workdir, wait_for_workdir
+from motion_vit.training.loop.workdir import (
+    check_same_data,
+    check_same_recipe,
+    locked_workdir,
+    prepare_workdir,
+    wait_for_workdir,
+)
 from motion_vit.training.parallel.last_words import LastWords
 from motion_vit.training.parallel.mesh import make_mesh
 from motion_vit.training.parallel.processes import SharedError, errors_together, is_primary, shard
@@ -87,7 +95,7 @@ def train(
       UserError: the recipe, the data or the workdir cannot be used, the loss is not finite, a checkpoint cannot be
         written, or another process of the run is lost.
     """
-    folder = pathlib.Path(workdir)
+    folder = local_path(workdir)
     with errors_together():
         validate_fields(config)
         try:
@@ -104,13 +112,16 @@ def train(
             total_steps=plan.total,
             steps_per_epoch=plan.steps_per_epoch,
         )
-        if is_primary():
-            prepare_workdir(config, folder)
-    check_same_recipe(config)
-    check_same_data(training, validation)
-    with errors_together():
-        wait_for_workdir(folder)
     with contextlib.ExitStack() as stack:
+        unlocked = ""
+        with errors_together():
+            if is_primary():
+                unlocked = stack.enter_context(locked_workdir(folder))
+                prepare_workdir(config, folder)
+        check_same_recipe(config)
+        check_same_data(training, validation)
+        with errors_together():
+            wait_for_workdir(folder)
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep))
         batches = stack.enter_context(contextlib.closing(_training_batches(config, training)))
@@ -122,7 +133,7 @@ def train(
         throughput = Throughput.of(program.costs, program.model.dtype, program.mesh)
         local_devices = program.mesh.local_devices
         log = stack.enter_context(RunLog(folder, first, plan.total, throughput, local_devices, active=is_primary()))
-        log.line(_opening(program, training, plan, first, origin))
+        log.line(_opening(program, training, plan, first, (unlocked, origin)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
         run = Run(program, plan, training, validation, checkpoints, batches, errors, log)
@@ -184,7 +195,7 @@ class Run:
                 step += 1
                 with profiler.before_step(step, running):
                     asked = time.perf_counter()
-                    batch = next(self.batches)
+                    batch = self._next_batch(state, step - 1)
                     # While the devices still work on the last step, waiting for data costs nothing.
                     waited = idle.seconds_since(asked)
                     state, metrics = self.program.step(state, self.program.to_devices(batch))
@@ -229,6 +240,17 @@ class Run:
             clips_per_second=log.clips_per_second,
             undecodable=undecodable.names,
         )
+
+    def _next_batch(self, state: TrainState, done: int) -> dict[str, np.ndarray]:
+        """Reads a batch; where that fails for good, saves what was trained."""
+        try:
+            return next(self.batches)
+        except UserError:
+            if jax.process_count() == 1:  # others would wait for this one to save with them
+                self._check_finite(done)
+                self._save(state)
+                self.checkpoints.wait()
+            raise
 
     def _check_finite(self, step: int) -> None:
         """Stops the run if a step since the last check had a loss or gradient that is not finite.
@@ -320,7 +342,7 @@ def _check_divides_among_processes(config: ConfigDict) -> None:
         )
 
 
-def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, origin: str) -> str:
+def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, notes: tuple[str, ...]) -> str:
     """The first lines of the log: what is trained on what, and what to know about it."""
     config, mesh = program.config, program.mesh
     where = f"continues after step {first}" if first else "starts"
@@ -334,7 +356,7 @@ def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: 
     )
     table = program.sharding_table() if mesh.size > 1 else ""
     blindness = describe_motion_blindness(program.model)
-    return "\n".join(part for part in (opening, blindness, origin, table) if part)
+    return "\n".join(part for part in (opening, blindness, *notes, table) if part)
 
 
 def _not_finite(step: int, metrics: Mapping[str, float], saved: int | None) -> str:

@@ -1,14 +1,17 @@
 """The folder of a run: its recipe, and whether the same run is continued."""
 
+import contextlib
 import json
 import os
 import pathlib
 import time
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
+from motion_vit.files.folder_lock import locked_folder
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
 from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
@@ -16,33 +19,74 @@ from motion_vit.training.recipe.config import config_from_dict, differing_fields
 RECIPE_FILE = "recipe.json"
 
 
+# What may lie in a workdir before its recipe does: logs of schedulers and comparisons, and what starts with a dot.
+_LOGS = (".txt", ".log", ".out", ".err")
+
+
+@contextlib.contextmanager
+def locked_workdir(workdir: pathlib.Path) -> Iterator[str]:
+    """Makes the folder of a run, and keeps other runs out of it.
+
+    Args:
+      workdir: folder of the run.
+
+    Yields:
+      A sentence where the file system has no locks; "" otherwise.
+
+    Raises:
+      UserError: it is a file, holds something else than a run, cannot be written, or another process trains in it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            if workdir.exists() and not workdir.is_dir():
+                raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
+            workdir.mkdir(parents=True, exist_ok=True)
+            _check_is_run(workdir)
+            note = stack.enter_context(locked_folder(workdir, "training"))
+        except OSError as error:
+            raise _cannot_write(workdir, error) from error
+        yield note
+
+
+def _check_is_run(workdir: pathlib.Path) -> None:
+    """Checks that a folder holds a run, or nothing but logs."""
+    if (workdir / RECIPE_FILE).exists():
+        return
+    others = (path.name for path in workdir.iterdir() if not path.name.startswith(".") and path.suffix not in _LOGS)
+    if found := sorted(others):
+        raise UserError(
+            f"the workdir {workdir} holds {found[0]!r} and no {RECIPE_FILE}: it is not the folder of a run. Give "
+            "that of a run, a new folder, or an empty one."
+        )
+
+
+def _cannot_write(workdir: pathlib.Path, error: OSError) -> UserError:
+    return UserError(
+        f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or give "
+        "another --workdir."
+    )
+
+
 def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Makes the folder of a run and writes the whole recipe into it.
+    """Writes the whole recipe into the folder of a run.
 
     Args:
       config: the recipe.
       workdir: folder of the run.
 
     Raises:
-      UserError: it is a file, cannot be read or written, or holds checkpoints of a run that was trained with another
-        recipe.
+      UserError: it cannot be read or written, or holds checkpoints of a run that was trained with another recipe.
     """
     path = workdir / RECIPE_FILE
     try:
-        if workdir.exists() and not workdir.is_dir():
-            raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
         if path.exists() and _has_checkpoint(workdir):
             check_continues(workdir, config)
-        workdir.mkdir(parents=True, exist_ok=True)
         # A run that is killed here keeps its old recipe.
         renewed = path.with_suffix(".new")
         renewed.write_text(to_json(config) + "\n", encoding="utf-8")
         os.replace(renewed, path)
     except OSError as error:
-        raise UserError(
-            f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or "
-            "give another --workdir."
-        ) from error
+        raise _cannot_write(workdir, error) from error
 
 
 def _has_checkpoint(workdir: pathlib.Path) -> bool:
@@ -65,7 +109,8 @@ def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in differences.items())
         raise UserError(
             f"{workdir} holds a run with another recipe:\n{lines}\n"
-            "Give the same values to continue that run, or another --workdir for a new one."
+            "Give the same values to continue that run. To train on from its weights with other ones, such as more "
+            f"epochs, start a new run: --workdir OTHER --config.initial_weights={workdir}."
         )
 
 

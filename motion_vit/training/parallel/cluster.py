@@ -5,6 +5,7 @@ error, or as a run of one. This module only detects the case; JAX does the rest.
 """
 
 import importlib.util
+import ipaddress
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -63,12 +64,25 @@ def _given(environment: Mapping[str, str]) -> dict[str, Any]:
         raise UserError(f"{_NUMBER} is {number}, but must be from 0 to {count - 1}: {_COUNT} is {count}.")
     if ":" not in environment[_ADDRESS]:
         raise UserError(f"{_ADDRESS} is {environment[_ADDRESS]!r}, but must be host:port of process 0.")
-    return {
+    arguments: dict[str, Any] = {
         "coordinator_address": environment[_ADDRESS],
         "num_processes": count,
         "process_id": number,
         "cluster_detection_method": "deactivate",
     }
+    if number == 0 and _is_loopback(environment[_ADDRESS]):
+        # Otherwise JAX listens on every network interface, and trusts whoever calls.
+        arguments["coordinator_bind_address"] = environment[_ADDRESS]
+    return arguments
+
+
+def _is_loopback(address: str) -> bool:
+    """Tells if a host:port is reached from this machine alone."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _slurm(environment: Mapping[str, str]) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from motion_vit.errors import UserError
 from motion_vit.training.parallel.cluster import cluster_arguments
 from motion_vit.training.parallel.last_words import LastWords
 
-HEARTBEAT_SECONDS = 60
+HEARTBEAT_SECONDS = 20
 """How long a process may be silent before JAX takes it for lost and ends all others."""
 
 VISIBLE_SECONDS = 60.0

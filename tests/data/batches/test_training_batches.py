@@ -1,9 +1,12 @@
 """Training batches: their contents, their determinism over workers, hosts and interruptions, and broken videos."""
 
+import collections
 import contextlib
 import itertools
 import json
 import multiprocessing
+import os
+import signal
 import tempfile
 import time
 
@@ -86,6 +89,16 @@ def test_worker_processes_give_the_batches_of_none_and_resume_each_others_state(
     with contextlib.closing(TrainingBatches(good, OPTIONS, batch_size=4, seed=5)) as resumed:
         resumed.set_state(state)
         assert_same_batches(reference[5:], list(itertools.islice(resumed, 3)))
+
+
+def test_a_worker_process_that_is_killed_is_named_with_what_to_do(good):
+    with contextlib.closing(TrainingBatches(good, OPTIONS, batch_size=4, seed=5, workers=1)) as iterator:
+        next(iterator)
+        (worker,) = (child for child in multiprocessing.active_children() if child.name != "SyncManager-1")
+        os.kill(worker.pid, signal.SIGKILL)
+        message = r"a process that reads videos has ended .*exit code -9.*fewer data\.workers"
+        with pytest.raises(UserError, match=message):
+            collections.deque(itertools.islice(iterator, 50), maxlen=0)
 
 
 def test_an_iterator_goes_back_to_a_state_it_has_passed(good):

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from motion_vit import UserError
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
@@ -35,7 +36,7 @@ def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def test_a_run_leaves_recipe_logs_curves_and_checkpoints(finished_run: pathlib.Path) -> None:
     names = {path.name for path in finished_run.iterdir()}
-    assert names == {"recipe.json", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints"}
+    assert names == {".lock", "recipe.json", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints"}
     assert json.loads((finished_run / "recipe.json").read_text())["optimizer"]["weight_decay"] == 0.05
     records = read_json_lines(finished_run / "metrics.jsonl")
     assert [record["step"] for record in records if record["split"] == "train"] == [2, 4, 6]
@@ -299,3 +300,29 @@ def test_metrics_stay_on_the_devices_until_a_line_is_due(
     metrics_of_a_step = fetched[0]
     # The first step, whose time is told, then the rest of each epoch at once; nothing is left in between.
     assert [count // metrics_of_a_step for count in fetched if count] == [1, 2, 3, 3, 3]
+
+
+def test_what_was_trained_is_saved_where_the_data_cannot_be_read_any_more(
+    small_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = TrainingBatches.__next__
+    left = [3]
+
+    def fail(batches: TrainingBatches) -> dict[str, np.ndarray]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise UserError("a process that reads videos has ended")
+        return read(batches)
+
+    monkeypatch.setattr(TrainingBatches, "__next__", fail)
+    small_config.data.validation = ""
+    with pytest.raises(UserError, match="a process that reads videos has ended"):
+        run(small_config, tmp_path)
+    assert load_for_inference(tmp_path).step == 3
+
+
+def test_more_epochs_are_refused_with_the_way_to_train_on(small_config: ConfigDict, finished_run: pathlib.Path) -> None:
+    small_config.epochs = 3.0
+    with pytest.raises(UserError, match=r"epochs: 2\.0 there, 3\.0 here(.|\n)*--config\.initial_weights=") as refused:
+        run(small_config, finished_run)
+    assert str(finished_run) in str(refused.value)

@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from motion_vit import UserError
-from motion_vit.training.loop.workdir import check_same_recipe, prepare_workdir, wait_for_workdir
+from motion_vit.training.loop.workdir import check_same_recipe, locked_workdir, prepare_workdir, wait_for_workdir
 from motion_vit.training.recipe.config import default_config
 
 
@@ -15,22 +15,24 @@ def config() -> ConfigDict:
 
 
 def test_the_whole_recipe_is_written(config: ConfigDict, tmp_path: pathlib.Path) -> None:
-    prepare_workdir(config, tmp_path / "runs" / "first")
-    wait_for_workdir(tmp_path / "runs" / "first")
-    assert [path.name for path in (tmp_path / "runs" / "first").iterdir()] == ["recipe.json"]
+    folder = tmp_path / "runs" / "first"
+    with locked_workdir(folder):
+        prepare_workdir(config, folder)
+    wait_for_workdir(folder)
+    assert {path.name for path in folder.iterdir()} == {".lock", "recipe.json"}
     assert json.loads((tmp_path / "runs" / "first" / "recipe.json").read_text())["batch_size"] == config.batch_size
 
 
-def test_a_workdir_that_cannot_be_written_is_named_with_the_reason(config: ConfigDict, tmp_path: pathlib.Path) -> None:
+def test_a_workdir_that_cannot_be_written_is_named_with_the_reason(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file; give a folder"):
-        prepare_workdir(config, tmp_path / "file")
+        locked_workdir(tmp_path / "file").__enter__()
     # Not even root can make a folder there.
     with pytest.raises(UserError, match=r"the workdir /proc/run cannot be written: No such file or directory"):
-        prepare_workdir(config, pathlib.Path("/proc/run"))
+        locked_workdir(pathlib.Path("/proc/run")).__enter__()
     # Nor ask whether this one exists, as others may not inside a folder that is closed to them.
     with pytest.raises(UserError, match="cannot be written: File name too long"):
-        prepare_workdir(config, tmp_path / ("x" * 300))
+        locked_workdir(tmp_path / ("x" * 300)).__enter__()
 
 
 @pytest.mark.parametrize("content", ["", '{"seed": ', "[]"])
@@ -80,3 +82,25 @@ def test_processes_with_different_recipes_are_told_which_field(
     )
     with pytest.raises(UserError, match="batch_size is 32 in process 0 and 3 in process 2"):
         check_same_recipe(config)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    message = r"holds 'thesis\.tex' and no recipe\.json: it is not the folder of a run"
+    with pytest.raises(UserError, match=message), locked_workdir(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["slurm-1.out", "log.txt", ".DS_Store"])
+def test_a_folder_of_logs_is_taken(name: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / name).touch()
+    with locked_workdir(tmp_path) as note:
+        assert note == ""
+
+
+def test_a_second_run_is_kept_out(tmp_path: pathlib.Path) -> None:
+    with locked_workdir(tmp_path):
+        message = "training since .* is writing into"
+        with pytest.raises(UserError, match=message), locked_workdir(tmp_path):
+            pass

@@ -123,3 +123,13 @@ def test_a_pod_of_an_indexed_job_asks_for_the_others_only_with_the_package(
     (tmp_path / "kubernetes.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert cluster_arguments(pod) == {}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.1.1", "localhost", "[::1]"])
+def test_a_run_of_one_machine_listens_to_no_other(host: str) -> None:
+    address = f"{host}:1234"
+    given = {**GIVEN, "JAX_COORDINATOR_ADDRESS": address}
+    assert cluster_arguments(given | {"JAX_PROCESS_ID": "0"})["coordinator_bind_address"] == address
+    # JAX takes the argument from process 0 alone.
+    assert "coordinator_bind_address" not in cluster_arguments(given)
+    assert "coordinator_bind_address" not in cluster_arguments({**GIVEN, "JAX_PROCESS_ID": "0"})

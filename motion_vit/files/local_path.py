@@ -1,0 +1,45 @@
+"""Local paths, told from the addresses of buckets and web servers."""
+
+import os
+import pathlib
+import re
+
+from motion_vit.errors import UserError
+
+# `pathlib` makes `gs:/bucket` of `gs://bucket`. A single letter is a drive, not a scheme.
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,3}(?!/)")
+
+_MOUNTED_BY = {
+    "gs": "gcsfuse",
+    "s3": "mount-s3 (Mountpoint for Amazon S3)",
+    "az": "blobfuse2",
+    "abfs": "blobfuse2",
+    "hdfs": "the NFS gateway of HDFS",
+}
+
+
+def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Checks that a path names something on a file system of this machine.
+
+    Args:
+      path: the path.
+
+    Returns:
+      The path.
+
+    Raises:
+      UserError: it is empty, has a NUL character, or is an address such as `gs://bucket/folder`.
+    """
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise UserError(f"{text!r} is no path; give the name of a file or folder.")
+    found = _ADDRESS.match(text)
+    if found and not os.path.lexists(text):
+        scheme = found[1].lower()
+        way = (
+            f"mount the bucket, for example with {_MOUNTED_BY[scheme]}, and give the path of the mount"
+            if scheme in _MOUNTED_BY
+            else "download it, or mount the server, and give the local path"
+        )
+        raise UserError(f"{text} is an address, and only local paths are read and written: {way}.")
+    return pathlib.Path(text)
