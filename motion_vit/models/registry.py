@@ -96,9 +96,9 @@ def register_model(
     """Adds a model, which the whole library then takes by its name.
 
     The same class may be registered again under its name, as a notebook's cell or a recipe file that runs twice does.
-    A recipe file that registers a model serves the commands that take the recipe. For all commands, as
-    `motion-vit predict --checkpoint`, an installed package names the module that registers in its entry point group
-    `motion_vit.plugins`.
+    It is known in this process. A recipe file that registers a model serves the commands that run the recipe; other
+    processes, such as those of `motion-vit predict --checkpoint` and `motion-vit compare --jobs 2`, find the models of
+    installed packages, whose entry points of the group `motion_vit.plugins` name the modules that register them.
 
     Args:
       name: the model's name, of letters, digits and `_ . + -`.
