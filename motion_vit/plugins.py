@@ -33,7 +33,7 @@ def load_plugins() -> None:
 
 
 def is_redefinition(known: object, new: object) -> bool:
-    """Whether two classes or functions are one, defined again: by a notebook's cell or a recipe file that ran twice.
+    """Tells if a class or function is another one defined again, by a notebook's cell or a recipe file that ran twice.
 
     Args:
       known: the one that was registered.

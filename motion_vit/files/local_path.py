@@ -22,7 +22,7 @@ def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
     """Checks that a path names something on a file system of this machine.
 
     Args:
-      path: the path.
+      path: name of a file or folder, which need not exist.
 
     Returns:
       The path.

@@ -72,7 +72,7 @@ def motion_module_names() -> tuple[str, ...]:
 
 
 def is_motion_module(name: str) -> bool:
-    """Whether a motion module has this name; plugins are loaded only for one that is not known otherwise.
+    """Tells if a motion module has this name; loads plugins only for a name that is not known otherwise.
 
     Args:
       name: a value of the option `motion_module`.

@@ -69,7 +69,7 @@ def known_platform() -> str | None:
 
 
 def likely_platform() -> str:
-    """`known_platform`, or the default backend's where that is not known.
+    """Returns `known_platform`, or the default backend's where that is not known.
 
     For small operators of which every form runs on every platform: a wrong guess makes them slower, no more.
     `apply_by_platform` would trace all candidates of each of hundreds of layers, and their gradients.

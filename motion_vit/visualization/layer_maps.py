@@ -46,7 +46,7 @@ class ClipFrames:
 
 
 class LayerMap:
-    """What there is to draw of a layer.
+    """A map of a layer, to be drawn, written and shown on a page.
 
     Attributes:
       title: what it shows, in words.

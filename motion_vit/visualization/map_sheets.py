@@ -24,8 +24,8 @@ def map_sheets(layer_map: LayerMap, clip: ClipFrames, what: Sequence[str], headi
     """Draws what there is to see of a map.
 
     Args:
-      layer_map: the map.
-      clip: the frames.
+      layer_map: a map of one of the kinds in `layer_maps`.
+      clip: frames in the size of the drawing.
       what: what was asked for, of `motion_vit.visualization.clip_recording.What`.
       heading: the first words above the pictures.
       point: (y, x) of the chosen patch in pixels of the video.

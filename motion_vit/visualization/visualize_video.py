@@ -1,4 +1,4 @@
-"""What a model sees in a video, from files to files."""
+"""Visualizes a model on a video, from files to files."""
 
 import os
 import pathlib

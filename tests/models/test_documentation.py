@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from motion_vit.data.embedded.dataset import render_dataset
+
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "models"
 
@@ -17,6 +19,8 @@ def test_the_programs_of_a_page_run(page):
         exec(compile(program, f"{page}.md", "exec"), {})
 
 
-def test_the_quickstart_runs_from_top_to_bottom():
+def test_the_quickstart_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    render_dataset("build/videos", splits={"train": 10, "validation": 10}, workers=1, progress=False)
     programs = re.findall(r"```python\n(.*?)```", (DOCS / "quickstart.md").read_text(), re.DOTALL)
     exec(compile("".join(programs), "quickstart.md", "exec"), {})

@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from motion_vit.interop.families.motion_modules import motion_module_rules
 from motion_vit.interop.families.name_rules import Scope, torch_entry
-from motion_vit.modules.m2a import make_motion_module
+from motion_vit.modules.motion_module import make_motion_module
 
 AUTHORS_NAMES = {
     "m2a": "motion+attn",

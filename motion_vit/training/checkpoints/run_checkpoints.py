@@ -183,7 +183,7 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
 
     def latest_top1(self) -> float | None:
-        """The latest validation accuracy that was stored with a checkpoint, None without one."""
+        """Returns the latest validation accuracy that was stored with a checkpoint, None without one."""
         for step in sorted(self._manager.all_steps(), reverse=True):
             if metrics := self._manager.metrics(step):
                 return float(metrics["top1"])

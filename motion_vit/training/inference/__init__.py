@@ -1,4 +1,4 @@
-"""What a model makes of video files: views, logits and ranked classes.
+"""Predictions for video files: views, logits and ranked classes.
 
 In: a model, its variables, a recipe and videos.
 Out: predictions.

@@ -70,9 +70,9 @@ class Meter:
         """Sums up the steps since the last `restart`; waits for them.
 
         Returns:
-          `loss` and `top1` as means over the examples that count, `grad_norm` as mean, the latest `learning_rate` and
-          summaries of the model, `seconds_per_step`, `waiting_for_data` (the share of the time that the devices
-          waited), the rates of `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
+          `loss` and `top1` as means over the examples that count, `grad_norm` as mean. The latest `learning_rate` and
+          summaries of the model. `seconds_per_step`, and `waiting_for_data` (the share of the time that the devices
+          waited). The rates of `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
         """
         self.fetch()
         seconds = max(time.perf_counter() - self._start, 1e-9)

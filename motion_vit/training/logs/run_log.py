@@ -48,7 +48,7 @@ class RunLog:
         self._meter = Meter(throughput, local_devices)
 
     def __enter__(self) -> "RunLog":
-        """Nothing: the files are open and the bar is drawn."""
+        """Returns the log, whose files are open."""
         return self
 
     def __exit__(

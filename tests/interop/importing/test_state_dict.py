@@ -3,7 +3,6 @@
 import os
 import pickle
 
-import flax
 import goldens
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import pytest
 
 import motion_vit
 from motion_vit.interop.importing.state_dict import CheckpointImportError, load_torch
+from motion_vit.models.video_model import Backbone
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
@@ -207,10 +207,8 @@ def test_a_path_that_is_no_weights_file_is_reported(model, tmp_path):
 
 
 def test_a_model_without_a_pytorch_counterpart_says_so(weights):
-    class Other(flax.linen.Module):
-        clip_shape = (16, 32, 32, 3)
-
-        def __call__(self, clips):
+    class Other(Backbone):
+        def __call__(self, clips, train=False):
             return clips
 
     with pytest.raises(motion_vit.UserError, match="no foreign weights are known for Other"):

@@ -74,7 +74,8 @@ def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, read.variables, trained.variables)
     assert read.model == trained.model
     assert json.loads(to_json(read.config)) == json.loads(to_json(trained.config))
-    assert read[2:3] + read[4:] == trained[2:3] + trained[4:]
+    for name in ("label_names", "step", "averaged", "evaluation"):
+        assert getattr(read, name) == getattr(trained, name), name
     write_weights_folder(tmp_path / "again", read)
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()

@@ -5,19 +5,18 @@ from flax import linen as nn
 
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.registry import create_model
+from motion_vit.models.video_model import Backbone
 from motion_vit.training.logs.throughput import Throughput, training_flops
 from motion_vit.training.parallel.mesh import data_mesh
 
 CLIP = (4, 8, 8, 3)
 
 
-class LinearClassifier(nn.Module):
+class LinearClassifier(Backbone):
     """One matrix product, whose FLOPs anyone can count."""
 
-    dtype: jnp.dtype = jnp.float32
-
     @nn.compact
-    def __call__(self, clips: jax.Array) -> jax.Array:
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         return Projection(name="head")(clips.reshape(len(clips), -1))
 
 

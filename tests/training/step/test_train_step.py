@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from motion_vit import UserError
 from motion_vit.models.checked_model import trace_model
+from motion_vit.models.video_model import Backbone
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.training.inputs.clip_augmentation import ClipAugmentation
 from motion_vit.training.inputs.normalization import Normalization
@@ -33,7 +34,7 @@ SHAPE = (4, 32, 32, 3)
 DIMENSIONS = re.compile(r"\[([\d,]+)\]")
 
 
-class FrameMeans(nn.Module):
+class FrameMeans(Backbone):
     """A classifier of the mean colours of a clip, for which a step compiles fast."""
 
     num_classes: int = 5
