@@ -32,7 +32,7 @@ def test_the_smallest_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    imports = "from motion_vit.training import recipe_file\n"
+    imports = "from motion_vit.training.recipe import file as recipe_file\n"
     pathlib.Path("recipe.py").write_text(imports + SMALLER.format(recipe=str(RECIPE)), encoding="utf-8")
     command = ["demo", "--small", "--workdir", "demo", "--config", "recipe.py"]
     assert main(command) == 0
