@@ -27,7 +27,7 @@ class TracedModel:
     """A model, and what tracing its initialisation once has told.
 
     Attributes:
-      model: the model.
+      model: the model that was traced.
       shapes: shapes of its variables: `params` and `batch_stats`, nested, the latter {} for a model without.
       costs: what its parts cost for one clip, in the order of the forward pass.
       init: draws the variables from a key, of the same nesting. It runs what was traced: not a line of the model again.

@@ -43,7 +43,7 @@ def make_emim(model: CostVolumeBackbone, **layer: Any) -> Emim:
     """Makes an EMIM layer of a backbone's options.
 
     Args:
-      model: the backbone.
+      model: a backbone with these options.
       **layer: the other fields of `motion_vit.modules.emim.Emim`.
     """
     return Emim(

@@ -1,4 +1,4 @@
-"""Which frames the cost volumes of a model pair."""
+"""The distance of the frames that the cost volumes of a model pair."""
 
 from motion_vit.errors import UserError
 from motion_vit.models.video_model import VideoModel

@@ -16,7 +16,7 @@ from motion_vit.ops.platform import target_platform
 
 
 def splittable_operators(frame_axis: str | None) -> contextlib.AbstractContextManager[None]:
-    """Inside, operators choose implementations that the compiler can split over frames, if there is an axis for them.
+    """Makes operators choose implementations that the compiler can split over frames, if there is an axis for them.
 
     Those that are the fastest on one CPU loop over slices of the frames, and cuDNN's attention refuses to be split.
     """

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, multiply-adds and activation memory, part by part, without running it."""
+"""The costs of a model: parameters, multiply-adds and activation memory, part by part, without running it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def measure_costs(model: VideoModel, clip_shape: tuple[int, int, int, int] | Non
 
 
 def inspect_model(name: str, options: Mapping[str, Any]) -> str:
-    """A table of a model's parts: output shape, parameters, GMACs and activation memory of one clip.
+    """Tabulates a model's parts: output shape, parameters, GMACs and activation memory of one clip.
 
     Args:
       name: a name of `motion_vit.list_models`.

@@ -1,7 +1,8 @@
-"""What a model computes on the way to its logits, by name.
+"""Intermediates of a model, on the way to its logits, by name.
 
 Names and shapes in a UniFormer, where `b` is the batch and `t`, `h`, `w` are the frames, rows and columns of tokens at
-that stage: pixels over 4, 8, 16 and 32 at stages 1 to 4, frames over the stem's temporal stride.
+that stage. Rows and columns are pixels over 4, 8, 16 and 32 at stages 1 to 4, frames are those of the clip over the
+stem's temporal stride.
 
 - `patch_embed{s}_output` `[b, t, h, w, c]`: the tokens that enter stage `s`.
 - `stage{s}/block{i}_output` `[b, t, h, w, c]`: the tokens after a block.
@@ -87,7 +88,7 @@ def apply_with_intermediates(
 
     Args:
       model: a model of `motion_vit.create_model`.
-      variables: its variables.
+      variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
 
     Returns:

@@ -150,5 +150,5 @@ class MotionPrompted(VideoModel):
         return problems
 
     def _behind(self, pattern: str) -> str:
-        """A pattern of the backbone's parameters as one of the model's."""
+        """Turns a pattern of the backbone's parameters into one of the model's."""
         return rf"{self.inner_prefix}({pattern})"

@@ -1,4 +1,4 @@
-"""What the library must know about an option of a model: said once, where the field of the model's class is."""
+"""Traits of an option of a model, stated once, at the field of the model's class."""
 
 import dataclasses
 from typing import Any, Literal
@@ -25,7 +25,7 @@ _TRAITS = "motion_vit_option"
 
 @dataclasses.dataclass(frozen=True)
 class OptionTraits:
-    """How the library treats an option.
+    """Traits of an option, by which the library treats it.
 
     Attributes:
       effect: what it changes. Fine-tuning reports other values of "network" options, exports leave out those of
@@ -87,7 +87,7 @@ def option_traits(model: nn.Module | type[nn.Module]) -> dict[str, OptionTraits]
 
 
 def _traits(model_class: type[nn.Module], name: str) -> OptionTraits:
-    """The traits of the first class, from the model's to its bases, whose field has some."""
+    """Returns the traits of the first class, from the model's to its bases, whose field has some."""
     for each in model_class.__mro__:
         field = each.__dict__.get("__dataclass_fields__", {}).get(name)
         if field is not None and _TRAITS in field.metadata:

@@ -1,4 +1,4 @@
-"""What can be wrong with the options of any model, each as a sentence that says what was expected."""
+"""Checks of the options of any model; each mistake is a sentence that says what was expected."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def outside_choices(model: nn.Module, choices: Mapping[str, Any]) -> list[str]:
     """Options that are none of their choices.
 
     Args:
-      model: the model.
+      model: whose options are checked.
       choices: option -> the `Literal` type of its values.
     """
     return [
@@ -30,7 +30,7 @@ def unknown_implementations(model: nn.Module, known: Mapping[str, Sequence[str]]
     """Options that name no implementation of an operator.
 
     Args:
-      model: the model.
+      model: whose options are checked.
       known: option -> the names that its operator accepts, beside None.
     """
     return [
@@ -73,19 +73,19 @@ def no_probability_below_one(model: nn.Module, names: Sequence[str]) -> list[str
 
 
 def unknown_motion_module(name: str) -> list[str]:
-    """The option `motion_module`, if no such module is known."""
+    """Names the option `motion_module`, if no such module is known."""
     if is_motion_module(name):
         return []
     return [f"motion_module is {name!r}, but must be one of {', '.join(motion_module_names())}"]
 
 
 def window_without_centre(window: int) -> list[str]:
-    """The window of cost-volume attention, if it has no place for the query."""
+    """Names the window of cost-volume attention, if it has no place for the query."""
     return [] if window >= 1 and window % 2 else [f"window is {window}, but must be odd: it is centred on the query"]
 
 
 def no_computation_dtype(dtype: Any) -> list[str]:
-    """The option `dtype`, if nothing can be computed in it."""
+    """Names the option `dtype`, if nothing can be computed in it."""
     try:
         computation_dtype(dtype)
     except ValueError as error:

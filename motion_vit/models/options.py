@@ -19,7 +19,7 @@ _ADAPTERS: dict[str, type[MotionPrompted]] = {MotionPrompted.input_adapter: Moti
 
 
 def adapter_class(name: str) -> type[MotionPrompted] | None:
-    """The class of an input adapter, None for "none".
+    """Returns the class of an input adapter, None for "none".
 
     Args:
       name: a value of the option `input_adapter`.
@@ -35,7 +35,7 @@ def adapter_class(name: str) -> type[MotionPrompted] | None:
 
 
 def adapter_of_option(option: str) -> str | None:
-    """The input adapter that an option belongs to, or None."""
+    """Returns the input adapter that an option belongs to, or None."""
     return next((name for name, adapter in _ADAPTERS.items() if option in option_defaults(adapter)), None)
 
 
@@ -62,7 +62,7 @@ def extra_frames(options: Mapping[str, Any]) -> int:
 
 
 def option_kinds(model_class: type[VideoModel]) -> dict[str, type]:
-    """The types of those options: of their defaults or, where these are None, what their annotations name beside it."""
+    """Returns the types of those options: of their defaults or, for None, what their annotations name beside it."""
     annotations = {field.name: field.type for field in dataclasses.fields(model_class)}
     return {
         name: _beside_none(annotations[name]) if default is None else type(default)
@@ -71,12 +71,12 @@ def option_kinds(model_class: type[VideoModel]) -> dict[str, type]:
 
 
 def _beside_none(annotation: Any) -> type:
-    """The class of `float | None`; `object` where an annotation names none, as `Literal["a", "b"] | None`."""
+    """Returns the class of `float | None`; `object` where an annotation names none, as `Literal["a", "b"] | None`."""
     return next((kind for kind in get_args(annotation) if isinstance(kind, type) and kind is not NoneType), object)
 
 
 def model_options(model: VideoModel) -> dict[str, Any]:
-    """Every option of a model, also those that were left at their defaults, which may change.
+    """Lists every option of a model, also those that were left at their defaults, which may change.
 
     Args:
       model: a model of `motion_vit.create_model`.
@@ -119,7 +119,7 @@ def options_by_effect(model: VideoModel, *effects: Effect) -> dict[str, Any]:
 
 
 def with_options(model: VideoModel, changes: Mapping[str, Any]) -> VideoModel:
-    """A model with other values of some options, of which it leaves out those that it does not have.
+    """Makes a model with other values of some options, without those that it does not have.
 
     Args:
       model: a model of `motion_vit.create_model`.

@@ -82,7 +82,7 @@ class CostRecorder:
 
 
 def _below(tree: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
-    """The part of a tree at a path, {} where there is none."""
+    """Returns the part of a tree at a path, {} where there is none."""
     for name in path:
         tree = tree.get(name, {})
     return tree

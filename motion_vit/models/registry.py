@@ -85,7 +85,7 @@ _OWN_MODELS = frozenset(_PRESETS)
 
 
 def list_models() -> dict[str, str]:
-    """The names that `create_model` accepts, each with a line of description."""
+    """Lists the names that `create_model` accepts, each with a line of description."""
     load_plugins()
     return {name: preset.description for name, preset in _PRESETS.items()}
 
@@ -96,9 +96,9 @@ def register_model(
     """Adds a model, which the whole library then takes by its name.
 
     The same class may be registered again under its name, as a notebook's cell or a recipe file that runs twice does.
-    It is known in this process. A recipe file that registers a model serves the commands that run the recipe; other
+    It is known in this process. A recipe file that registers a model serves the commands that run the recipe. Other
     processes, such as those of `motion-vit predict --checkpoint` and `motion-vit compare --jobs 2`, find the models of
-    installed packages, whose entry points of the group `motion_vit.plugins` name the modules that register them.
+    installed packages: their entry points of the group `motion_vit.plugins` name the modules that register them.
 
     Args:
       name: the model's name, of letters, digits and `_ . + -`.
@@ -126,7 +126,7 @@ def register_model(
 
 
 def model_class(name: str) -> type[Backbone]:
-    """The class of a model; plugins are loaded if it is not known otherwise.
+    """Returns the class of a model; loads plugins if it is not known otherwise.
 
     Args:
       name: one of `list_models()`.
@@ -172,7 +172,7 @@ def _preset(name: str) -> Preset:
 
 
 def _breach_of_contract(model_class: Any) -> str:
-    """What a class lacks to be registered as a model; "" for nothing."""
+    """Says what a class lacks to be registered as a model; "" for nothing."""
     if not (isinstance(model_class, type) and issubclass(model_class, Backbone)):
         return "it must be a class that derives from motion_vit.models.video_model.Backbone"
     if model_class.__call__ is Backbone.__call__:
@@ -219,7 +219,7 @@ def _unknown_option(name: str, option: str, known: list[str]) -> str:
 
 
 def _value(option: str, value: Any, default: Any, kind: type) -> Any:
-    """An option as the model takes it: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
+    """Converts an option for the model: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
     if option == "dtype":
         try:
             return computation_dtype(value)
@@ -242,6 +242,6 @@ def _value(option: str, value: Any, default: Any, kind: type) -> Any:
 
 
 def _is_number_like(item: Any, example: float) -> bool:
-    """Whether it is a number, and a whole one if the example is."""
+    """Tells if an item is a number, and a whole one if the example is."""
     kinds = int if isinstance(example, int) else int | float
     return isinstance(item, kinds) and not isinstance(item, bool)

@@ -1,4 +1,4 @@
-"""Which activations of a block are kept for the backward pass; the others are computed again."""
+"""Rematerialization: the backward pass keeps some activations of a block and computes the others again."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -21,7 +21,7 @@ _POLICIES: dict[str, Callable[..., Any]] = {
 
 
 def rematerialized(function: Callable[..., Any], remat: Remat) -> Callable[..., Any]:
-    """A function of arrays whose backward pass computes again what `remat` does not keep.
+    """Makes a function of arrays compute again in its backward pass what `remat` does not keep.
 
     Args:
       function: a pure function that is applied inside `jax.lax.scan`.
@@ -37,7 +37,7 @@ def rematerialized(function: Callable[..., Any], remat: Remat) -> Callable[..., 
 
 
 def rematerialized_module(function: Callable[..., Any], remat: Remat) -> Callable[..., Any]:
-    """The same for a function whose first argument is a bound module.
+    """Does the same for a function whose first argument is a bound module.
 
     Args:
       function: a function of a module and arrays.

@@ -86,9 +86,9 @@ class ResNet(Backbone):
           `motion_vit.models.intermediates`.
 
         Raises:
-          ValueError: clips of another rank or of whole numbers, or what a motion module cannot work on: frames that
-            have become too small, or another number of them than its parameters are for; in training a batch that
-            `batch_norm_groups` does not divide.
+          ValueError: clips of another rank or of whole numbers; frames that have become too small for a motion module,
+            or another number of them than its parameters are for. In training, a batch that `batch_norm_groups` does
+            not divide.
         """
         check_clips(clips)
         stem = ResidualStem(
@@ -151,7 +151,7 @@ class ResNet(Backbone):
         return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
 
     def mixes_frames(self, block: int) -> bool:
-        """Whether the block of a number in its stage (from 0) has the motion module and the shift of the model."""
+        """Tells if the block of a number in its stage (from 0) has the motion module and the shift of the model."""
         return self.depths[2] < _LONG_STAGE or block % 2 == 0
 
     def _stage(self, stage: int) -> Stage:
@@ -166,7 +166,7 @@ class ResNet(Backbone):
 
 
 def _make_block(model: ResNet, stage: int, index: int, **binding: Any) -> ResidualBlock:
-    """The block of an index of a stage (from 0); `binding` holds Linen's `name` and `parent`."""
+    """Makes the block of an index of a stage (from 0); `binding` holds Linen's `name` and `parent`."""
     mixes = model.mixes_frames(index)
     return ResidualBlock(
         model.widths[stage],

@@ -73,7 +73,7 @@ class Stage(nn.Module):
         return name_output(self, f"block{index}_output", x)
 
     def _looks_inside(self) -> bool:
-        """Whether what the blocks compute is read or changed from outside."""
+        """Tells if the results of blocks are read or changed from outside."""
         if any(
             self.is_mutable_collection(collection) for collection in ("intermediates", "perturbations", COST_VOLUMES)
         ):
@@ -109,14 +109,14 @@ class Stage(nn.Module):
         return x
 
     def _stacked_variables(self, indices: range) -> Tree:
-        """The variables of equal blocks, along a new first axis."""
+        """Stacks the variables of equal blocks along a new first axis."""
         names = [f"block{index}" for index in indices]
         collections = {name: self.variables.get(name, {}) for name in ("params", "batch_stats")}
         trees = [{kind: blocks[name] for kind, blocks in collections.items() if name in blocks} for name in names]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
     def _detached_block(self, place: int, train: bool) -> Any:
-        """A pure function of variables, tokens, rate and keys that gives tokens and new statistics."""
+        """Makes a pure function from variables, tokens, rate and keys to tokens and new statistics."""
         block = self.make_block(place, parent=None)
 
         def apply(variables: Tree, x: Clips, rate: Array | None, rngs: Mapping[str, Array]) -> tuple[Clips, Tree]:

@@ -195,7 +195,7 @@ class TimeSformer(CostVolumeBackbone):
 
 
 def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
-    """The block of an index (from 0) for patches of `grid`; `binding` holds Linen's `name` and `parent`."""
+    """Makes the block of an index (from 0) for patches of `grid`; `binding` holds Linen's `name` and `parent`."""
     shared = {
         "dropout": model.dropout,
         "kernel_init": LINEAR_KERNELS[model.initialization],

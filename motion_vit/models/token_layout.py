@@ -1,4 +1,4 @@
-"""Where in a clip the tokens of a named intermediate lie.
+"""Places of the tokens of a named intermediate in a clip.
 
 Places are measured in pixels of the clip, from the upper left corner of its first pixel: the pixel of row 0 reaches
 from 0 to 1 and has its centre at 0.5.
@@ -64,7 +64,7 @@ def stage_of(name: str, pattern: str) -> int:
     """Reads the number of a stage off the name of an intermediate.
 
     Args:
-      name: the name.
+      name: of an intermediate.
       pattern: matches names of what belongs to a stage, with the stage's number as its group.
 
     Raises:
@@ -80,7 +80,7 @@ def no_place(name: str, what: str) -> UserError:
     """Makes the error for an intermediate that has no place in the frame.
 
     Args:
-      name: its name.
+      name: of an intermediate.
       what: what it names.
     """
     return UserError(f"{name!r} has no place in the frame: it names {what}. Choose a name that begins with a block.")

@@ -227,7 +227,7 @@ class UniFormer(CostVolumeBackbone):
 
 
 def _make_block(model: UniFormer, stage: int, index: int, **binding: Any) -> nn.Module:
-    """The block of an index of a stage (from 0); `binding` holds Linen's `name` and `parent`."""
+    """Makes the block of an index of a stage (from 0); `binding` holds Linen's `name` and `parent`."""
     shared = {
         "mlp_ratio": model.mlp_ratio,
         "dropout": model.dropout,

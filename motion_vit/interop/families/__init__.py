@@ -1,4 +1,4 @@
-"""What is known about the foreign weights of each model family: names, layouts, options, parts.
+"""Knowledge of the foreign weights of each model family: names, layouts, options, parts.
 
 `family` is the contract, `registry` the table; each family has a file of its name.
 

@@ -1,4 +1,4 @@
-"""How weights are laid out in PyTorch and here."""
+"""Layouts of weights in PyTorch and here."""
 
 import dataclasses
 from collections.abc import Callable

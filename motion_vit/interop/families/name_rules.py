@@ -1,4 +1,4 @@
-"""How weights are called here and in PyTorch, as tables of rules that read in both directions."""
+"""Names of weights here and in PyTorch, as tables of rules that read in both directions."""
 
 import dataclasses
 import re

@@ -36,7 +36,7 @@ def resnet_rules(model: ResNet) -> tuple[Rule, ...]:
     """Makes the table of a ResNet, from the path here to the name there; it depends on the model's options.
 
     Args:
-      model: the model.
+      model: network whose weights are named.
 
     Returns:
       Rules for all its weights and running statistics.
@@ -98,13 +98,13 @@ def _first_of(stage: int) -> list[str]:
 
 
 def _shift(shapes: Mapping[str, Shape]) -> bool | None:
-    """Whether a temporal shift stands before the convolutions; None if their names do not tell."""
+    """Tells if a temporal shift stands before the convolutions; None if their names do not tell."""
     places = {found[2] for name in shapes if (found := _FIRST_CONVOLUTION.fullmatch(name)) and found[2]}
     return any(place in _SHIFTED for place in places) if places else None
 
 
 def _motion_module(shapes: Mapping[str, Shape]) -> str | None:
-    """Either "none" or "m2a", which has the weights of some modules that it is compared with; None for others."""
+    """Returns "none" or "m2a", which has the weights of some modules that it is compared with; None for others."""
     inner = [name for name in shapes if ".conv1.0." in name]
     if not inner:
         return "none"
@@ -112,7 +112,7 @@ def _motion_module(shapes: Mapping[str, Shape]) -> str | None:
 
 
 def resnet_clips(found: Mapping[str, Any]) -> dict[str, Any]:
-    """How the published weights took their frames: as torchvision's, spread over the whole video.
+    """Returns how the published weights took their frames: as torchvision's, spread over the whole video.
 
     `ops/dataset.py` of TSM's and M2A's code reads frames with PIL, in one place of each of equal segments;
     `input_mean` and `input_std` in `ops/models.py` are those of ImageNet. (TSM's weights for Kinetics whose names end
@@ -128,7 +128,7 @@ def resnet_clips(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resnet_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[str]:
-    """What to know about weights in a model that their shapes do not tell apart from others.
+    """Lists what is worth knowing of weights that shapes do not tell apart from others.
 
     Args:
       shapes: names and shapes of the weights in PyTorch.
@@ -146,7 +146,7 @@ def resnet_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> lis
 
 
 def resnet_names(names: Collection[str], wanted: Collection[str]) -> dict[str, str]:
-    """What the weights of a source are called in a model that has other things before its first convolutions.
+    """Renames the weights of a source for a model that has other things before its first convolutions.
 
     torchvision's and TSN's `conv1` may become that of any model; TSM's `conv1.net`, M2A's `conv1.1` and the `conv1.2`
     of both become that of a model that has a temporal shift if, and only if, they have one.

@@ -1,4 +1,4 @@
-"""How published weights took their clips where their code reads videos as PySlowFast does."""
+"""Clips of published weights whose code reads videos as PySlowFast does."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What names and shapes of weights tell, whatever the family of models they are of."""
+"""Facts that names and shapes of weights tell, whatever their family of models."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ _OWN_HEAD = re.compile(r"params/(backbone/)?head/bias")
 
 
 def has_own_names(names: Iterable[str]) -> bool:
-    """Whether weights are named as in files of this library, and not as in PyTorch."""
+    """Tells if weights are named as in files of this library, and not as in PyTorch."""
     return all(name.startswith(_COLLECTIONS) for name in names)
 
 
@@ -33,7 +33,7 @@ def own_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 
 def known(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options whose value was found: all that are not None.
+    """Keeps the options whose value was found: all that are not None.
 
     Args:
       options: options by name.
@@ -42,7 +42,7 @@ def known(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def size(shapes: Mapping[str, Shape], name: str, axis: int = 0) -> int | None:
-    """The size of a weight along an axis.
+    """Returns the size of a weight along an axis.
 
     Args:
       shapes: names and shapes of the weights.
@@ -57,7 +57,7 @@ def size(shapes: Mapping[str, Shape], name: str, axis: int = 0) -> int | None:
 
 
 def first_size(shapes: Mapping[str, Shape], names: Collection[str]) -> int | None:
-    """The size along the first axis of the first of some weights that is there; None if none is.
+    """Returns the size along the first axis of the first of some weights that is there; None if none is.
 
     Args:
       shapes: names and shapes of the weights.
@@ -67,7 +67,7 @@ def first_size(shapes: Mapping[str, Shape], names: Collection[str]) -> int | Non
 
 
 def blocks(shapes: Mapping[str, Shape], pattern: str) -> int | None:
-    """The number of blocks in a sequence; None if there is no block.
+    """Counts the blocks in a sequence; None if there is no block.
 
     Args:
       shapes: names and shapes of the weights.
@@ -78,7 +78,7 @@ def blocks(shapes: Mapping[str, Shape], pattern: str) -> int | None:
 
 
 def of_all_stages(values: Sequence[int | None]) -> tuple[int | None, ...] | None:
-    """The values of all stages of a network; None if one is not known.
+    """Returns the values of all stages of a network; None if one is not known.
 
     Args:
       values: the value of each stage.

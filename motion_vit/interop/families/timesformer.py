@@ -54,7 +54,7 @@ def timesformer_rules(model: TimeSformer) -> tuple[Rule, ...]:
     """Makes the table of a TimeSformer.
 
     Args:
-      model: the model.
+      model: network whose weights are named.
     """
     return (*RULES, *motion_module_rules(model.motion_module, _BLOCK.inner("motion/", "motion.")))
 
@@ -93,7 +93,7 @@ def _attention(shapes: Mapping[str, Shape]) -> str:
 
 
 def _cost_volume_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    """What the displacement bias and the motion branch of the attention over time tell."""
+    """Reads the displacement bias and the motion branch of the attention over time."""
     windows = [shape[-1] for name, shape in shapes.items() if name.endswith("temporal_attn.rpb") and shape]
     branches = [
         math.isqrt(shape[-1]) for name, shape in shapes.items() if name.endswith("motion_conv.0.weight") and shape
@@ -127,7 +127,7 @@ def timesformer_clips(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def timesformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[str]:
-    """What to know about weights in a model that their shapes do not tell apart from others.
+    """Lists what is worth knowing of weights that shapes do not tell apart from others.
 
     Args:
       shapes: names and shapes of the weights in PyTorch.

@@ -57,7 +57,7 @@ def uniformer_rules(model: UniFormer) -> tuple[Rule, ...]:
     Motion modules in UniFormer are this library's, and so are the names of their places.
 
     Args:
-      model: the model.
+      model: network whose weights are named.
     """
     return (*RULES, *motion_module_rules(model.motion_module, _BLOCK.inner("motion/", "motion.")))
 
@@ -86,7 +86,7 @@ def uniformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 
 def _emim_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    """What the displacement bias and the motion branch tell: where EMIM is, and its window and heads."""
+    """Reads from displacement bias and motion branch where EMIM is, and its window and heads."""
     placement = _placement(shapes)
     if placement == "gg":
         return {"placement": placement}
@@ -103,7 +103,7 @@ def _emim_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 
 def _placement(shapes: Mapping[str, Shape]) -> str | None:
-    """One of `Placement`, from which of the first two blocks of stages 3 and 4 have EMIM ("l") and which not ("g")."""
+    """Returns one of `Placement`: which of the first two blocks of stages 3 and 4 have EMIM ("l"), which not ("g")."""
     third, fourth = (
         "".join(
             "l" if any(name.startswith((f"{block}.attn.rpb", f"{block}.attn.motion_conv")) for name in shapes) else "g"
@@ -136,7 +136,7 @@ def uniformer_clips(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def uniformer_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[str]:
-    """What to know about weights in a model that their shapes do not tell apart from others.
+    """Lists what is worth knowing of weights that shapes do not tell apart from others.
 
     Args:
       shapes: names and shapes of the weights in PyTorch.

@@ -29,7 +29,7 @@ class TrainedModel:
     `trained.model.apply(trained.variables, trained.preprocess(clips))` gives the logits.
 
     Attributes:
-      model: the model.
+      model: a network of `motion_vit.create_model`.
       variables: its parameters, or their averages, and running statistics.
       label_names: the name of each class, in the order of the logits.
       config: the recipe that it was trained with.

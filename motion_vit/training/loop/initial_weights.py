@@ -3,7 +3,7 @@
 Every parameter and running statistic is taken from the weights, of the same path and shape. The head is the exception:
 where the classes are the same under another numbering, its rows are put into the run's order; where they are others, it
 starts anew. Weights of a model without an input adapter go behind that of the run, if it has one. Whatever else does
-not fit is an error, and so is another normalisation of the inputs: weights that are taken half, or fed with other
+not fit is an error, and so is another normalisation of the inputs. Weights that are taken half, or fed with other
 colours, train to a model that is a little worse than it should be, and nobody sees why.
 """
 
@@ -30,7 +30,7 @@ _INPUT_FIELDS = ("channel_order", "mean", "std")
 
 
 def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> tuple[TrainState, str]:
-    """The state before the first step, with the weights that the recipe's `initial_weights` names.
+    """Makes the state before the first step, with the weights that the recipe's `initial_weights` names.
 
     Every process of the run must call it.
 
@@ -73,7 +73,7 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
 
 
 def _behind_adapter(path: str, prefix: str) -> str:
-    """Where a weight of a model lies when the model is the one behind an input adapter."""
+    """Returns the path of a weight when its model is behind an input adapter."""
     collection, _, rest = path.partition("/")
     return f"{collection}/{prefix}{rest}"
 
@@ -93,7 +93,7 @@ def _check_same_inputs(trained: TrainedModel, config: ConfigDict) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value as Python writes it, whether it comes from a recipe or from JSON."""
+    """Writes a value as Python does, whether it comes from a recipe or from JSON."""
     return value if isinstance(value, str) else tuple(value)
 
 
@@ -131,7 +131,7 @@ def _fit_head(
 
 
 def _placed(weights: Mapping[str, np.ndarray], fresh: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights as the fresh variables lie on the devices, and those where the weights have none."""
+    """Places the weights as the fresh variables lie on the devices, and takes these where the weights have none."""
 
     def place(path: str, leaf: jax.Array) -> jax.Array:
         if path not in weights:
@@ -144,7 +144,7 @@ def _placed(weights: Mapping[str, np.ndarray], fresh: Mapping[str, Any]) -> dict
 
 
 def _report(trained: TrainedModel, program: TrainingProgram, weights: Mapping[str, np.ndarray], head: str) -> list[str]:
-    """What was taken, and what is otherwise than when the weights were trained."""
+    """Says what was taken, and what is otherwise than when the weights were trained."""
     kind = "averaged parameters" if trained.averaged else "parameters"
     counts = {name: sum(path.startswith(f"{name}/") for path in weights) for name in ("params", "batch_stats")}
     lines = [

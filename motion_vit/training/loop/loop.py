@@ -48,7 +48,7 @@ from motion_vit.training.step.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
       steps: steps done in all.
@@ -148,15 +148,15 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run works with.
+    """The parts of a run: program, data, checkpoints and log.
 
     Attributes:
       program: what the recipe compiles.
       plan: when things happen.
-      training: the training clips.
+      training: clips to learn from.
       validation: the validation clips, None to train without.
       checkpoints: takes the checkpoints.
-      batches: the training batches.
+      batches: endless stream of batches of these clips.
       errors: explains errors of JAX's runtime.
       log: takes lines and metrics.
     """
@@ -343,7 +343,7 @@ def _check_divides_among_processes(config: ConfigDict) -> None:
 
 
 def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, notes: tuple[str, ...]) -> str:
-    """The first lines of the log: what is trained on what, and what to know about it."""
+    """Writes the first lines of the log: what is trained on what, and what to know about it."""
     config, mesh = program.config, program.mesh
     where = f"continues after step {first}" if first else "starts"
     clips = config.batch_size * config.augmentation.repeats

@@ -1,4 +1,4 @@
-"""When a run logs, evaluates and saves."""
+"""The steps at which a run logs, evaluates and saves."""
 
 import dataclasses
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from motion_vit.errors import UserError
 
 
 class Due(NamedTuple):
-    """What is to be done after a step."""
+    """Tasks after a step."""
 
     log: bool
     evaluation: bool
@@ -19,7 +19,7 @@ class Due(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """When things happen, in steps.
+    """The schedule of a run, in steps.
 
     Attributes:
       total: steps of the whole run.

@@ -1,4 +1,4 @@
-"""What to do when JAX runs out of memory, or another process of the run is lost."""
+"""Errors of JAX's runtime, explained: no memory left, or another process of the run lost."""
 
 import contextlib
 from collections.abc import Iterator

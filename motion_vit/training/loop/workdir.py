@@ -90,7 +90,7 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _has_checkpoint(workdir: pathlib.Path) -> bool:
-    """Whether a run has come as far as its first checkpoint; their folder is made before."""
+    """Tells if a run has come as far as its first checkpoint; their folder is made before."""
     return any(path.name.isdecimal() for path in (workdir / CHECKPOINTS_FOLDER).glob("*"))
 
 

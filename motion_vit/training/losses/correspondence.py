@@ -45,7 +45,7 @@ class CorrespondenceLosses:
         """Computes the losses that have a weight.
 
         Args:
-          model: the model.
+          model: whose cost volumes they are.
           cost_volumes: its collection `cost_volumes` after a forward pass.
           clips: the normalised clips of that pass.
           key: of the draws of edges to drop.
@@ -73,11 +73,11 @@ class CorrespondenceLosses:
 
 
 def correspondence_losses(config: ConfigDict, model: VideoModel) -> CorrespondenceLosses | None:
-    """The losses on cost volumes that a recipe asks for.
+    """Makes the losses on cost volumes that a recipe asks for.
 
     Args:
       config: the recipe.
-      model: its model.
+      model: whose cost volumes they are.
 
     Returns:
       The losses, None if all weights are 0.

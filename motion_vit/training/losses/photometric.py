@@ -2,8 +2,8 @@
 
 The field says where each patch of a frame lies in another one. Where it is right, what is found there has the colours
 of the frame itself. Source: Jonschkowski et al., "What matters in unsupervised optical flow" (arXiv 2006.04902,
-section 3), of which this is the plainest form: robust differences of colours, left out where the field leaves the
-image, and a penalty of fields that change from patch to patch.
+section 3). This is its plainest form: robust differences of colours, left out where the field leaves the image, and
+a penalty of fields that change from patch to patch.
 """
 
 import functools
@@ -31,7 +31,7 @@ def photometric_loss(
     frame_offset: int = 1,
     smoothness: float = 0.1,
 ) -> Float[Array, " b"]:
-    """The difference in colour between patches and what a cost volume's mean displacement leads to.
+    """Measures the difference in colour between patches and what a cost volume's mean displacement leads to.
 
     Args:
       cost_volume: affinities of frames `n` and `n + frame_offset` of tokens, or of `n - frame_offset` and `n` if it is
@@ -64,7 +64,7 @@ def photometric_loss(
 
 
 def _points(clips: Float[Array, "b t h w 3"], layout: TokenLayout) -> Float[Array, "b n y x 3"]:
-    """The frames that tokens are of, as averages over squares of pixels."""
+    """Averages the frames that tokens are of over squares of pixels."""
     frames = clips[:, layout.first_frame :: layout.temporal_stride, : layout.seen[0], : layout.seen[1]]
     # The largest square of pixels that divides a patch into at least so many.
     pixels = next(side for side in range(max(layout.stride // _POINTS_A_PATCH, 1), 0, -1) if layout.stride % side == 0)
@@ -76,14 +76,14 @@ def _points(clips: Float[Array, "b t h w 3"], layout: TokenLayout) -> Float[Arra
 def _colours_at(
     frames: Float[Array, "b n h w 3"], rows: Float[Array, "b n h w"], columns: Float[Array, "b n h w"]
 ) -> Float[Array, "b n h w 3"]:
-    """The colours of frames between their points, bilinearly; beyond the border those of the border."""
+    """Interpolates the colours of frames bilinearly; beyond the border they are those of the border."""
     sample = functools.partial(map_coordinates, order=1, mode="nearest")
     of_channels = jax.vmap(lambda frame, y, x: sample(frame, [y, x]), in_axes=(-1, None, None), out_axes=-1)
     return jax.vmap(jax.vmap(of_channels))(frames, rows, columns)
 
 
 def _change(field: Float[Array, "b n h w 2"]) -> Float[Array, " b"]:
-    """The mean length of the difference between neighbouring displacements, over both directions."""
+    """Averages the length of the difference between neighbouring displacements, over both directions."""
     steps = (jnp.diff(field, axis=axis) for axis in (2, 3) if field.shape[axis] > 1)
     lengths = (jnp.sqrt(jnp.sum(jnp.square(step), axis=-1) + _LEAST_STEP) for step in steps)
     return sum((jnp.mean(length, axis=(1, 2, 3)) for length in lengths), start=jnp.zeros(field.shape[0]))

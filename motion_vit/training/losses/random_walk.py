@@ -54,7 +54,7 @@ def random_walk_loss(
 def transitions(
     cost_volume: CostVolume, key: PRNGKeyArray, edge_dropout: float = 0.0
 ) -> tuple[Transitions, Transitions]:
-    """The probabilities of steps between all patches of paired frames, there and back.
+    """Computes the probabilities of steps between all patches of paired frames, there and back.
 
     Args:
       cost_volume: see `random_walk_loss`.

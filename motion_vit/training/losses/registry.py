@@ -35,7 +35,7 @@ def register_loss(name: str, factory: LossFactory) -> None:
     """Makes a loss known by a name, which the recipe field `loss.name` then takes.
 
     Args:
-      name: the name.
+      name: under which recipes find it.
       factory: makes the loss.
 
     Raises:
@@ -103,6 +103,6 @@ def check_loss(name: str, options: Iterable[str]) -> None:
 
 
 def _options_of(factory: LossFactory) -> dict[str, Any]:
-    """The options of a loss and their defaults: all parameters but the first."""
+    """Lists the options of a loss with their defaults: all parameters but the first."""
     _, *options = inspect.signature(factory).parameters.values()
     return {option.name: option.default for option in options}

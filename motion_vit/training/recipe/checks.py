@@ -67,7 +67,7 @@ def fields_that_set_options(model_name: str) -> dict[str, str]:
     """Lists the options of a model that other fields of the recipe decide, so that `model.options` must not name them.
 
     Args:
-      model_name: name of the model.
+      model_name: one of `motion_vit.list_models()`.
 
     Returns:
       Option -> field, of the model and of all input adapters.
@@ -111,7 +111,7 @@ def build_model(config: ConfigDict, num_classes: int) -> TracedModel:
 
 
 def _compilation_options(config: ConfigDict, model: VideoModel) -> dict[str, Any]:
-    """How the model is to be compiled, where the recipe asks for anything; a model need not have such options."""
+    """Returns how the model is to be compiled, where the recipe asks for it; not every model has such options."""
     own = model_options(model)
     asked = {}
     for name in COMPILATION_FIELDS:
@@ -164,7 +164,7 @@ def _check_mesh(config: ConfigDict) -> None:
 
 
 def _are_rules(value: Sequence[Any], is_valid: Callable[[Any], bool]) -> bool:
-    """Whether these are pairs of a pattern and a valid value."""
+    """Tells if these are pairs of a pattern and a valid value."""
     return all(
         isinstance(rule, list | tuple) and len(rule) == 2 and isinstance(rule[0], str) and is_valid(rule[1])
         for rule in value

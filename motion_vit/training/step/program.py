@@ -46,7 +46,7 @@ class TrainingProgram:
     Attributes:
       config: the recipe.
       traced: the model, and what tracing it has told.
-      optimizer: the optimizer.
+      optimizer: of `make_optimizer`.
       schedule: the learning rate of every step.
       normalization: pixels to inputs.
       mesh: the devices.
@@ -74,11 +74,11 @@ class TrainingProgram:
 
     @property
     def costs(self) -> dict[str, PartCost]:
-        """What the parts of the model cost for one clip."""
+        """Costs of the model's parts for one clip."""
         return self.traced.costs
 
     def initial_state(self) -> TrainState:
-        """The state before the first step, drawn from the recipe's seed, on the devices."""
+        """Draws the state before the first step from the recipe's seed, on the devices."""
         # XLA's CPU compiler takes longer to optimise random numbers than to draw them, and they are drawn once.
         on_cpu = self.mesh.devices.flat[0].platform == "cpu"
         options = {"xla_backend_optimization_level": 0} if on_cpu else None
@@ -118,7 +118,7 @@ class TrainingProgram:
         return meshes.to_devices(batch, self.mesh, self.config.accumulation)
 
     def sharding_table(self) -> str:
-        """What each sharding rule of the recipe costs a device, see `sharding_table`."""
+        """Tabulates what each sharding rule of the recipe costs a device, see `sharding_table`."""
         return sharding_table(self.abstract_state(), self.optimizer, self.config.sharding_rules)
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
@@ -136,7 +136,7 @@ def build_program(
       mesh: the devices, of `make_mesh(**config.mesh)`.
       clips_of_class: training clips of each class, which some losses weigh by.
       total_steps: steps of the whole run.
-      steps_per_epoch: steps of an epoch.
+      steps_per_epoch: may be a fraction, for recipes that are compiled without data.
 
     Returns:
       The program.

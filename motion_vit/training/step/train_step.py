@@ -36,10 +36,10 @@ _AUGMENTATION_STREAM, _CORRESPONDENCE_STREAM = 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """What a training step does, besides running the model.
+    """Settings of a training step, besides the model.
 
     Attributes:
-      optimizer: the optimizer.
+      optimizer: of `make_optimizer`.
       schedule: the learning rate of every step, to report it.
       normalization: pixels to inputs.
       loss: of the labels, see `motion_vit.training.losses.registry`.
@@ -69,7 +69,7 @@ class StepSettings:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """What one part of a batch contributes; outcomes of parts add up.
+    """The contribution of one part of a batch; those of parts add up.
 
     Attributes:
       loss: sum of the losses, divided by the weight of the whole batch.
@@ -103,14 +103,15 @@ def make_train_step(model: VideoModel, settings: StepSettings, sharding: TrainSt
       mesh: devices that the batch is split over.
 
     Returns:
-      A function of the state and a batch on the devices (`clip` uint8 `[B,T,H,W,3]`, `label` `[B]`, `weight` `[B]`;
-      with `accumulation` above 1 each with a leading axis of so many parts) that returns the next state and the
-      metrics `loss`, `top1`, `grad_norm`, `learning_rate` and `weight` (the sum of the weights), each a float32 scalar,
-      and whatever the model stores in its collection `summaries`, by its path. What it stores in `losses`, a loss of
-      each example, is added to that example's loss, and so are the losses of `correspondence`, of which the
-      means before their weights are metrics, too.
-      `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
-      with the larger share. A clip with NaN or infinite logits counts as wrong.
+      A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
+      `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
+      of so many parts.
+
+      The metrics are float32 scalars: `loss`, `top1`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights),
+      whatever the model stores in its collection `summaries`, by its path, and the unweighted means of the losses of
+      `correspondence`. These losses, and what the model stores in `losses`, one number an example, are added to the
+      example's loss. `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed
+      clip, the label with the larger share. A clip with NaN or infinite logits counts as wrong.
 
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
@@ -158,7 +159,7 @@ def make_train_step(model: VideoModel, settings: StepSettings, sharding: TrainSt
 
 
 def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding.NamedSharding]:
-    """How the batch of a step lies on the devices.
+    """Returns how the batch of a step lies on the devices.
 
     Args:
       mesh: the devices.
@@ -174,7 +175,7 @@ def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding
 def _make_outcome(
     model: VideoModel, settings: StepSettings, sharding: TrainState, mesh: Mesh
 ) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome]:
-    """The forward and backward pass of one part of a batch."""
+    """Makes the forward and backward pass of one part of a batch."""
 
     def loss_of(
         params: Tree,
@@ -233,7 +234,7 @@ def _accumulate(
     key: PRNGKeyArray,
     parts: int,
 ) -> _Outcome:
-    """The outcome of a batch whose parts lie along its arrays' first axis. Every part starts from the same state."""
+    """Computes the outcome of a batch, part by part along its arrays' first axis, each from the same state."""
 
     def add(sums: _Outcome, part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome, None]:
         return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
@@ -251,20 +252,20 @@ def _accumulate(
 
 
 def _by_path(summaries: Tree) -> dict[str, jax.Array]:
-    """What modules stored, under "/"-joined paths; each stored one number under a name."""
+    """Flattens what modules stored to "/"-joined paths; each stored one number under a name."""
     flat = traverse_util.flatten_dict(dict(summaries), sep="/")
     return {path: values[0].astype(jnp.float32) for path, values in flat.items()}
 
 
 def _without_gradient(params: Tree, frozen: Tree) -> Tree:
-    """The parameters, of which the frozen ones are constants to the gradient."""
+    """Makes the frozen parameters constants to the gradient."""
     if not frozen:
         return params
     return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
 
 
 def _splitting_frames(model: VideoModel, mesh: Mesh) -> VideoModel:
-    """The model as it runs on a mesh: one that keeps frames where they are, if they are split."""
+    """Returns the model as it runs on a mesh: one that keeps frames where they are, if they are split."""
     return model if mesh.shape["frames"] == 1 else model.with_frames_split("frames")
 
 
@@ -277,7 +278,7 @@ def make_logits_function(model: VideoModel, normalization: Normalization, mesh: 
     """Compiles the evaluation of a model, when it is first called.
 
     Args:
-      model: the model.
+      model: of `motion_vit.create_model`.
       normalization: pixels to inputs.
       mesh: devices that the batch is split over.
 
