@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
@@ -10,13 +11,14 @@ class LayerNorm(nn.LayerNorm):
 
     Attributes:
       epsilon: what is added to the variance.
-      dtype: dtype of the output; parameters are float32.
+      output_dtype: dtype of the output; parameters are float32.
     """
 
     epsilon: float = 1e-6
+    output_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*shape c"]) -> Float[Array, "*shape c"]:
         """Normalises `x`."""
         normalized: Array = super().__call__(x.astype(jnp.float32))
-        return normalized
+        return normalized.astype(self.output_dtype)
