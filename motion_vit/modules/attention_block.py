@@ -55,14 +55,14 @@ class AttentionBlock(nn.Module):
         skip = StochasticDepth()
         position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
         x = x + position(x)
-        y = LayerNorm(dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
         y = motion(y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
-        y = LayerNorm(dtype=self.dtype, name="norm2")(x)
+        y = LayerNorm(output_dtype=self.dtype, name="norm2")(x)
         y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, self.kernel_init, self.dtype, name="mlp")(
             y, train=train
         )

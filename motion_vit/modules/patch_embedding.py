@@ -79,5 +79,5 @@ class PatchEmbedding(nn.Module):
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 features"]:
         """Embeds the patches of `x`."""
         x = PatchProjection(self.features, self.kernel_size, self.temporal_stride, self.dtype, name="proj")(x)
-        normalized: Array = LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
+        normalized: Array = LayerNorm(epsilon=1e-5, output_dtype=self.dtype, name="norm")(x)
         return normalized
