@@ -191,12 +191,12 @@ class TimeSformer(nn.Module):
 
 def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
     """The block of an index (from 0) for patches of `grid`; `binding` holds Linen's `name` and `parent`."""
-    shared = {
+    shared: dict[str, Any] = {
         "dropout": model.dropout,
         "kernel_init": LINEAR_KERNELS[model.initialization],
         "dtype": model.dtype,
     }
-    attention = {"heads": model.heads, **shared, "parent": None}
+    attention: dict[str, Any] = {"heads": model.heads, **shared, "parent": None}
     spatial = GlobalAttention(implementation=model.attention_implementation, **attention)
     motion = None
     if model.motion_module != "none":
@@ -212,6 +212,7 @@ def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **bi
     }
     if model.attention != "divided_space_time":
         return JointAttentionBlock(**shared)
+    temporal: GlobalAttention | Emim
     if model.temporal_attention == "global":
         temporal = GlobalAttention(implementation=model.attention_implementation, **attention)
     else:

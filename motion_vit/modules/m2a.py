@@ -5,6 +5,7 @@ module takes differences of frames and lets frames attend to each other; the par
 places here by name.
 """
 
+import functools
 from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
@@ -114,10 +115,10 @@ class M2A(nn.Module):
         if channels < self.reduction:
             raise ValueError(f"M2A reduces channels {self.reduction} times, got only {channels} of them")
         x = x.astype(self.dtype)
-        layer = {"kernel_init": initializers.convolution_kernel, "dtype": self.dtype}
-        inner = Linear(channels // self.reduction, **layer, name="down")(x)
+        linear = functools.partial(Linear, kernel_init=initializers.convolution_kernel, dtype=self.dtype)
+        inner = linear(channels // self.reduction, name="down")(x)
         inner = self._bring_together(inner, train)
-        gate = nn.sigmoid(Linear(channels, **layer, name="up")(inner))
+        gate = nn.sigmoid(linear(channels, name="up")(inner))
         if not self.is_initializing():
             self.sow("intermediates", "gate", gate)
         return x * gate + x
@@ -143,11 +144,10 @@ class M2A(nn.Module):
 
     def _find_motion(self, x: Clips, train: bool) -> Clips:
         """What the motion part makes of features."""
-        options = {"batch_norm_groups": self.batch_norm_groups, "dtype": self.dtype}
         if self.motion == "tea":
-            return MotionExcitation(**options, name="tea")(x, train=train)
+            return MotionExcitation(self.batch_norm_groups, self.dtype, name="tea")(x, train=train)
         if self.motion == "tdn":
-            return TemporalDifference(**options, name="tdn")(x, train=train)
+            return TemporalDifference(self.batch_norm_groups, self.dtype, name="tdn")(x, train=train)
         return frame_difference(x) if self.motion == "difference" else x
 
     def multiply_adds(self, x: Clips) -> int:

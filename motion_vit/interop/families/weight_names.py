@@ -45,7 +45,7 @@ def _timesformer_rules(model: TimeSformer) -> Sequence[Rule]:
     return (*timesformer_names.RULES, *motion)
 
 
-_RULES: dict[type[nn.Module], Callable[[nn.Module], Sequence[Rule]]] = {
+_RULES: dict[type[nn.Module], Callable[..., Sequence[Rule]]] = {
     UniFormer: _uniformer_rules,
     TimeSformer: _timesformer_rules,
     ResNet: resnet_rules,
