@@ -1,8 +1,7 @@
 """Blocks of one resolution, applied in turn or as a compiled loop."""
 
 import operator
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ Clips = Float[Array, "b t h w c"]
 Tree = Any  # nested mappings of arrays
 
 
+@runtime_checkable
 class MakeBlock(Protocol):
     """Makes the block of an index; the keywords are Linen's `name` and `parent`."""
 
@@ -119,7 +119,7 @@ class Stage(nn.Module):
         """Makes a pure function from variables, tokens, rate and keys to tokens and new statistics."""
         block = self.make_block(place, parent=None)
 
-        def apply(variables: Tree, x: Clips, rate: Array | None, rngs: Mapping[str, Array]) -> tuple[Clips, Tree]:
+        def apply(variables: Tree, x: Clips, rate: Array | None, rngs: dict[str, Array]) -> tuple[Clips, Tree]:
             mutable = ["batch_stats"] if train and self.is_mutable_collection("batch_stats") else []
             known_rate = 0.0 if rate is None else rate  # here, where rematerialisation does not make it an array
             x, updates = block.apply(variables, x, known_rate, train=train, rngs=rngs, mutable=mutable)

@@ -32,6 +32,7 @@ from motion_vit.models.option_checks import (
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
+from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.layer_norm import LayerNorm
@@ -196,12 +197,12 @@ class TimeSformer(CostVolumeBackbone):
 
 def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
     """Makes the block of an index (from 0) for patches of `grid`; `binding` holds Linen's `name` and `parent`."""
-    shared = {
+    shared: dict[str, Any] = {
         "dropout": model.dropout,
         "kernel_init": LINEAR_KERNELS[model.initialization],
         "dtype": model.dtype,
     }
-    attention = {"heads": model.heads, **shared, "parent": None}
+    attention: dict[str, Any] = {"heads": model.heads, **shared, "parent": None}
     spatial = GlobalAttention(implementation=model.attention_implementation, **attention)
     motion = None
     if model.motion_module != "none":
@@ -217,6 +218,7 @@ def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **bi
     }
     if model.attention != "divided_space_time":
         return JointAttentionBlock(**shared)
+    temporal: GlobalAttention | Emim
     if model.temporal_attention == "global":
         temporal = GlobalAttention(implementation=model.attention_implementation, **attention)
     else:

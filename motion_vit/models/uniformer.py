@@ -248,7 +248,7 @@ def _make_block(model: UniFormer, stage: int, index: int, **binding: Any) -> nn.
 
 
 def _make_attention(model: UniFormer, stage: int, index: int) -> Emim | GlobalAttention:
-    shared = {
+    shared: dict[str, Any] = {
         "heads": model.widths[stage] // model.head_channels,
         "dropout": model.dropout,
         "kernel_init": LINEAR_KERNELS[model.initialization],

@@ -1,5 +1,7 @@
 """UniFormer's block of the early stages, which mixes tokens by convolution."""
 
+import functools
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -48,19 +50,20 @@ class ConvolutionBlock(nn.Module):
           Tokens of the same shape.
         """
         channels = x.shape[-1]
-        depthwise = {"dtype": self.dtype, "implementation": self.depthwise_implementation}
-        pointwise = {"dtype": self.dtype, "kernel_init": initializers.convolution_kernel}
-        norm = {"dtype": self.dtype, "groups": self.batch_norm_groups}
+        kernel_init = initializers.convolution_kernel
+        depthwise = functools.partial(DepthwiseConv3D, dtype=self.dtype, implementation=self.depthwise_implementation)
+        pointwise = functools.partial(Linear, channels, kernel_init=kernel_init, dtype=self.dtype)
+        norm = functools.partial(BatchNorm, groups=self.batch_norm_groups, dtype=self.dtype)
         skip = StochasticDepth()
-        x = x + DepthwiseConv3D(3, **depthwise, name="position")(x)
-        y = BatchNorm(**norm, name="norm1")(x, train=train)
+        x = x + depthwise(3, name="position")(x)
+        y = norm(name="norm1")(x, train=train)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
         y = motion(y, train=train)
-        y = Linear(channels, **pointwise, name="conv1")(y)
-        y = DepthwiseConv3D(5, **depthwise, name="depthwise")(y)
-        x = x + skip(Linear(channels, **pointwise, name="conv2")(y), stochastic_depth, train=train)
-        y = BatchNorm(**norm, name="norm2")(x, train=train)
-        y = Mlp(int(channels * self.mlp_ratio), self.dropout, **pointwise, name="mlp")(y, train=train)
+        y = pointwise(name="conv1")(y)
+        y = depthwise(5, name="depthwise")(y)
+        x = x + skip(pointwise(name="conv2")(y), stochastic_depth, train=train)
+        y = norm(name="norm2")(x, train=train)
+        y = Mlp(int(channels * self.mlp_ratio), self.dropout, kernel_init, self.dtype, name="mlp")(y, train=train)
         return x + skip(y, stochastic_depth, train=train)

@@ -11,13 +11,18 @@ class LayerNorm(nn.Module):
 
     Attributes:
       epsilon: added to the variance.
-      output_dtype: dtype of the output; parameters are float32.
+      output_dtype: dtype of the output; the computation and the parameters are float32.
     """
 
     epsilon: float = 1e-6
     output_dtype: DTypeLike = jnp.float32
 
+    def setup(self) -> None:
+        """Makes Flax's layer, whose parameters lie under the name of this one."""
+        self.in_float32 = nn.LayerNorm(self.epsilon)
+        nn.share_scope(self, self.in_float32)
+
     def __call__(self, x: Float[Array, "*shape c"]) -> Float[Array, "*shape c"]:
         """Normalises `x`."""
-        normalized: Array = super().__call__(x.astype(jnp.float32))
+        normalized: Array = self.in_float32(x.astype(jnp.float32))
         return normalized.astype(self.output_dtype)

@@ -1,10 +1,11 @@
 """Motion aware attention (M2A): a plug-in that gates a backbone's features by motion between frames.
 
 Source: arXiv 2111.09976; `M2A` and the classes around it in `ops/temporal_shift.py` of gebob19/M2A. The published
-  module takes differences of frames and lets frames attend to each other. Options replace these parts by others that
-  its authors compare.
+module takes differences of frames and lets frames attend to each other. Options replace these parts by others that
+its authors compare.
 """
 
+import functools
 from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
@@ -102,10 +103,10 @@ class M2A(nn.Module):
         if channels < self.reduction:
             raise ValueError(f"M2A reduces channels {self.reduction} times, got only {channels} of them")
         x = x.astype(self.dtype)
-        layer = {"kernel_init": initializers.convolution_kernel, "dtype": self.dtype}
-        inner = Linear(channels // self.reduction, **layer, name="down")(x)
+        linear = functools.partial(Linear, kernel_init=initializers.convolution_kernel, dtype=self.dtype)
+        inner = linear(channels // self.reduction, name="down")(x)
         inner = self._bring_together(inner, train)
-        gate = nn.sigmoid(Linear(channels, **layer, name="up")(inner))
+        gate = nn.sigmoid(linear(channels, name="up")(inner))
         if not self.is_initializing():
             self.sow("intermediates", "gate", gate)
         return x * gate + x
@@ -131,11 +132,10 @@ class M2A(nn.Module):
 
     def _find_motion(self, x: Clips, train: bool) -> Clips:
         """Applies the motion part to features."""
-        options = {"batch_norm_groups": self.batch_norm_groups, "dtype": self.dtype}
         if self.motion == "tea":
-            return MotionExcitation(**options, name="tea")(x, train=train)
+            return MotionExcitation(self.batch_norm_groups, self.dtype, name="tea")(x, train=train)
         if self.motion == "tdn":
-            return TemporalDifference(**options, name="tdn")(x, train=train)
+            return TemporalDifference(self.batch_norm_groups, self.dtype, name="tdn")(x, train=train)
         return frame_difference(x) if self.motion == "difference" else x
 
     def multiply_adds(self, x: Clips) -> int:

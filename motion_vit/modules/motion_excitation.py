@@ -1,5 +1,6 @@
 """Learned differences between neighbouring frames: the motion parts of TEA and TDN, for comparison with M2A's."""
 
+import functools
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -60,13 +61,13 @@ class MotionExcitation(nn.Module):
     def __call__(self, x: Clips, *, train: bool = False) -> Clips:
         """Returns the motion at every frame; `train` as for BatchNorm."""
         channels = x.shape[-1]
-        norm = {"groups": self.batch_norm_groups, "dtype": self.dtype}
+        norm = functools.partial(BatchNorm, groups=self.batch_norm_groups, dtype=self.dtype)
         x = FrameConvolution(channels, 1, dtype=self.dtype, name="conv1")(x)
-        x = BatchNorm(**norm, name="norm1")(x, train=train)
+        x = norm(name="norm1")(x, train=train)
         neighbour = FrameDepthwiseConvolution(dtype=self.dtype, name="depthwise")(x)
         x = neighbour_difference(x, neighbour, offset=1)
         x = FrameConvolution(channels, 1, dtype=self.dtype, name="conv2")(x)
-        return BatchNorm(**norm, name="norm2")(x, train=train)
+        return norm(name="norm2")(x, train=train)
 
 
 class TemporalDifference(nn.Module):

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import EncodedVideo
+from motion_vit.data.video.encoding import BIT_EXACT
 
 SHORT_SIDE = 256
 """Larger pictures are scaled down to this shorter side, in pixels; smaller ones keep their size."""
@@ -55,9 +56,7 @@ def encode_h264_fast(video: EncodedVideo, first_frame: int, frames: int, fps: fl
     pictures = _even_pictures(video, first_frame, frames)
     first = next(pictures)
     try:
-        with av.open(buffer, "w", format="mp4") as container:
-            # Without this flag the muxer writes a random identity, and the same clip gives other bytes each time.
-            container.flags |= av.container.Flags.bitexact.value
+        with av.open(buffer, "w", format="mp4", options=BIT_EXACT) as container:
             stream = container.add_stream("libx264", rate=rate, options=_OPTIONS)
             stream.height, stream.width, _ = first.shape
             stream.pix_fmt = "yuv420p"

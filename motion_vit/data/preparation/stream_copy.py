@@ -4,6 +4,7 @@ import dataclasses
 import fractions
 import io
 import math
+import operator
 from collections.abc import Sequence
 
 import av
@@ -14,6 +15,7 @@ import av.video.stream
 from motion_vit.data.video.container import demux, frame_rate, open_video, time_base
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import VideoBytes
+from motion_vit.data.video.encoding import BIT_EXACT
 from motion_vit.data.video.packets import read_packets
 from motion_vit.data.video.probing import check_video
 
@@ -74,6 +76,19 @@ class _Window:
         return f"from {self.start:g} s" + ("" if math.isinf(self.end) else f" to {self.end:g} s")
 
 
+@dataclasses.dataclass
+class _TimedPacket:
+    """A packet with a presentation time.
+
+    Attributes:
+      packet: as the demuxer gives it.
+      pts: presentation timestamp.
+    """
+
+    packet: av.packet.Packet
+    pts: int
+
+
 def cut_video(path: str, start: float, end: float | None) -> VideoCut:
     """Cuts a part out of a video file, reading little more than that part.
 
@@ -93,7 +108,7 @@ def cut_video(path: str, start: float, end: float | None) -> VideoCut:
     window = _Window(zero, unit, start, math.inf if end is None else end)
     with open_video(path) as (container, stream):
         packets = _read_window(path, container, stream, window)
-        shown = sorted((packet for packet in packets if window.holds(packet.pts)), key=lambda packet: packet.pts)
+        shown = sorted((packet for packet in packets if window.holds(packet.pts)), key=operator.attrgetter("pts"))
         rate = frame_rate(stream)
         fps = float(rate) if rate else 0.0
         reached = window.seconds(shown[-1].pts) + (1 / fps if fps else 0.0)
@@ -125,7 +140,7 @@ def _first_timestamp(path: str) -> tuple[int, fractions.Fraction]:
 
 def _read_window(
     path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
-) -> list[av.packet.Packet]:
+) -> list[_TimedPacket]:
     """Reads the packets needed to decode the window, in decoding order, from a keyframe on."""
     found = False
     for preroll in (*_PREROLL_SECONDS, window.start + _PREROLL_SECONDS[-1]):
@@ -138,7 +153,7 @@ def _read_window(
         starts = [
             number
             for number, packet in enumerate(packets[: inside[0] + 1] if inside else [])
-            if packet.is_keyframe and window.seconds(packet.pts) <= window.start
+            if packet.packet.is_keyframe and window.seconds(packet.pts) <= window.start
         ]
         if starts:
             first = packets[starts[-1]].pts
@@ -157,9 +172,9 @@ def _length(stream: av.video.stream.VideoStream) -> str:
 
 def _read_until_end(
     path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
-) -> list[av.packet.Packet]:
+) -> list[_TimedPacket]:
     """Reads the packets up to the last one shown before the window's end."""
-    packets: list[av.packet.Packet] = []
+    packets: list[_TimedPacket] = []
     needed = 0
     margin = _REORDERED_PACKETS if container.format.name == "avi" else 0
     for packet in demux(container, stream):
@@ -169,7 +184,7 @@ def _read_until_end(
             raise VideoDecodeError(path, "some of its frames have no timestamp to cut by; convert it to H.264 mp4")
         if packet.is_corrupt:
             raise VideoDecodeError(path, f"the file is damaged near {window.seconds(packet.pts):.2f} s")
-        packets.append(packet)
+        packets.append(_TimedPacket(packet, packet.pts))
         if window.seconds(packet.pts) < window.end:
             needed = len(packets)
         # No frame is shown before it is decoded: those that follow are all shown later.
@@ -203,26 +218,25 @@ def _check_reach(
         )
 
 
-def _number_packets(packets: Sequence[av.packet.Packet]) -> None:
+def _number_packets(packets: Sequence[_TimedPacket]) -> None:
     """Gives the packets of an AVI file consecutive times, because its muxer would fill gaps with empty frames."""
     order = sorted(range(len(packets)), key=lambda number: packets[number].pts)
     for position, number in enumerate(order):
         packets[number].pts = position + _REORDERED_PACKETS
-        packets[number].dts = number
+        packets[number].packet.dts = number
 
 
 def _mux(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: Sequence[av.packet.Packet]
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: Sequence[_TimedPacket]
 ) -> bytes:
     """Writes packets as a video whose first frame is shown at 0 s."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=_MUXERS.get(container.format.name, "matroska")) as output:
-        # Without this flag the muxer writes a random identity, and the same part gives other bytes each time.
-        output.flags |= av.container.Flags.bitexact.value
+    with av.open(buffer, "w", format=_MUXERS.get(container.format.name, "matroska"), options=BIT_EXACT) as output:
         target = output.add_stream_from_template(stream)
         before = packets[0].pts
-        for packet in packets:
-            packet.pts -= before
+        for timed in packets:
+            packet = timed.packet
+            packet.pts = timed.pts - before
             if packet.dts is not None:
                 packet.dts -= before
             packet.stream = target

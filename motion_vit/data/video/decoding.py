@@ -48,7 +48,7 @@ def _run_packets(
     run: tuple[int, int],
 ) -> Iterator[av.packet.Packet]:
     """Reads the packets from `run[0]` to `run[1]`, starting where the container's index leads."""
-    first, last = (table.pts[packet] for packet in run)
+    first, last = (table.pts[packet] or 0 for packet in run)
     container.seek(first, stream=stream)
     started = False
     for packet in demux(container, stream):

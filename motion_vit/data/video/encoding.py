@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import Literal
 
 import av
 import av.container
@@ -15,7 +16,7 @@ from motion_vit.errors import UserError
 # on other processors, and with AVX-512 now and then from one run to the next.
 _H264 = {"crf": "18", "preset": "veryfast", "tune": "fastdecode", "bf": "0", "mbtree": "0", "movflags": "+faststart"}
 # Suffix -> encoder and its options.
-_ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+_ENCODERS: dict[str, tuple[Literal["libx264", "libvpx-vp9"], dict[str, str]]] = {
     ".mp4": ("libx264", _H264),
     ".webm": ("libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
 }
@@ -23,6 +24,10 @@ _KEYFRAME_INTERVAL = 12
 
 VIDEO_SUFFIXES: tuple[str, ...] = tuple(_ENCODERS)
 """The file names that `write_video` knows how to write."""
+
+BIT_EXACT = {"fflags": "bitexact"}
+"""Options of a container to write: without them it has a random identity, and the same clip gives other bytes each
+time."""
 
 
 def write_video(path: str | os.PathLike[str], clip: UInt8[np.ndarray, "t h w 3"], *, fps: int = 24) -> None:
@@ -52,9 +57,7 @@ def write_video(path: str | os.PathLike[str], clip: UInt8[np.ndarray, "t h w 3"]
     codec, options = _ENCODERS[target.suffix]
     unfinished = target.with_name(f"{target.stem}.unfinished{target.suffix}")
     try:
-        with av.open(os.fspath(unfinished), "w") as container:
-            # Without this flag the muxer writes a random identity, and the same clip gives another file each time.
-            container.flags |= av.container.Flags.bitexact.value
+        with av.open(os.fspath(unfinished), "w", options=BIT_EXACT) as container:
             stream = container.add_stream(codec, rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.gop_size = _KEYFRAME_INTERVAL

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import av.buffer
 import av.video.frame
 import numpy as np
 from jaxtyping import UInt8
@@ -40,7 +41,7 @@ def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
       The orientation; that of an upright picture where the file has no matrix.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, av.buffer.Buffer):
         return Orientation()
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64).tolist()
     if abs(b) > abs(a):

@@ -40,8 +40,7 @@ def inference_function(model: VideoModel, *, in_float32: bool = False) -> Infere
     runs_alone = with_options(model, changes | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
 
     def logits(stored: Mapping[str, Array | np.ndarray], clips: Float[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
-        output: Array = runs_alone.apply(expand(stored), clips, train=False)
-        return output.astype(jnp.float32)
+        return jnp.asarray(runs_alone.apply(expand(stored), clips, train=False), jnp.float32)
 
     return logits
 

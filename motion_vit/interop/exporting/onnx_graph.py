@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 
 from motion_vit.interop.exporting.inference_function import (
     INPUT_NAME,
@@ -23,6 +22,7 @@ from motion_vit.interop.exporting.inference_function import (
     inference_function,
 )
 from motion_vit.interop.exporting.missing_package import missing_package
+from motion_vit.models.video_model import VideoModel
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.model_description import description_of
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -73,7 +73,7 @@ def export_onnx(
     return {**graph_entry(trained, "onnx", path, batch, dtype), "opset": OPSET, "onnx_version": onnx.__version__}
 
 
-def _add_model(builder: Any, model: nn.Module, stored: dict[str, np.ndarray], batch: int | None) -> None:
+def _add_model(builder: Any, model: VideoModel, stored: dict[str, np.ndarray], batch: int | None) -> None:
     from motion_vit.interop.exporting.onnx_operators import apply_rules
 
     shapes = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in stored.items()}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from motion_vit.errors import UserError
 from motion_vit.interop.exporting.missing_package import missing_package
 from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
 from motion_vit.interop.families.registry import torch_entries
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
 
@@ -59,7 +59,7 @@ def export_torch(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDt
     return {"format": "torch", "dtype": dtype, "file": TORCH_FILE, "entry": "model_state"}
 
 
-def torch_state_dict(model: nn.Module, arrays: Mapping[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
+def torch_state_dict(model: VideoModel, arrays: Mapping[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
     """Converts variables to a state dict in PyTorch's names and layouts.
 
     Args:

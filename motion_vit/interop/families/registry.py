@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from flax import linen as nn
-
 from motion_vit.errors import UserError
 from motion_vit.interop.families.family import ModelFamily
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
@@ -15,11 +13,12 @@ from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_model import VideoModel
 
-_FAMILIES: dict[type[nn.Module], ModelFamily] = {UniFormer: UNIFORMER, TimeSformer: TIMESFORMER, ResNet: RESNET}
+_FAMILIES: dict[type[VideoModel], ModelFamily] = {UniFormer: UNIFORMER, TimeSformer: TIMESFORMER, ResNet: RESNET}
 
 
-def register_family(model_class: type[nn.Module], family: ModelFamily) -> None:
+def register_family(model_class: type[VideoModel], family: ModelFamily) -> None:
     """Says what is known about the foreign weights of a class of models, which can then be imported and exported.
 
     Args:
@@ -36,7 +35,7 @@ def register_family(model_class: type[nn.Module], family: ModelFamily) -> None:
     _FAMILIES[model_class] = family
 
 
-def model_family(model: nn.Module) -> ModelFamily:
+def model_family(model: VideoModel) -> ModelFamily:
     """Looks up what is known about the foreign weights of a model; of one behind motion prompts, about its backbone's.
 
     Args:
@@ -56,7 +55,7 @@ def model_family(model: nn.Module) -> ModelFamily:
     return _FAMILIES[type(model)]
 
 
-def torch_entries(model: nn.Module, paths: Iterable[str]) -> dict[str, TorchEntry]:
+def torch_entries(model: VideoModel, paths: Iterable[str]) -> dict[str, TorchEntry]:
     """Looks up how the variables of a model are called and laid out in PyTorch.
 
     Args:

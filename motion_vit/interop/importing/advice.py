@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from flax import linen as nn
-
 from motion_vit.interop.families.registry import model_family
 from motion_vit.interop.files.stored_tensor import Shape
 from motion_vit.interop.importing.inflation import inflates
@@ -13,9 +11,10 @@ from motion_vit.interop.importing.resizing import resizes
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model, list_models
+from motion_vit.models.video_model import VideoModel
 
 
-def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
+def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
     """Describes the changes that would make weights fit.
 
     Args:
@@ -66,7 +65,7 @@ def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, S
     return "\n".join(advice)
 
 
-def _models_with(model: nn.Module, found: Mapping[str, Any]) -> list[str]:
+def _models_with(model: VideoModel, found: Mapping[str, Any]) -> list[str]:
     """Lists the named models of a class whose structure is that of the weights."""
     backbone = model.backbone if isinstance(model, MotionPrompted) else model
     named = {name: create_model(name) for name in list_models()}

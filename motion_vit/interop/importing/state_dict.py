@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax import traverse_util
 
 from motion_vit.errors import UserError
@@ -17,11 +16,12 @@ from motion_vit.interop.importing.inflation import Inflation
 from motion_vit.interop.importing.report import CheckpointImportError, ImportReport
 from motion_vit.interop.importing.weight_slots import Fitting, compare, place, weight_slots
 from motion_vit.models.checked_model import variable_shapes
+from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.weight_dtypes import check_finite
 
 
 def load_torch(
-    model: nn.Module,
+    model: VideoModel,
     source: Source,
     *,
     strict: bool = True,
@@ -61,7 +61,7 @@ def load_torch(
 
 
 def load_state_dict(
-    model: nn.Module, state_dict: StateDict, where: str, fitting: Fitting, *, strict: bool, rng: jax.Array | None
+    model: VideoModel, state_dict: StateDict, where: str, fitting: Fitting, *, strict: bool, rng: jax.Array | None
 ) -> tuple[dict[str, Any], ImportReport]:
     """Loads the weights of an open source; see `load_torch`.
 
@@ -104,7 +104,7 @@ def load_state_dict(
     return traverse_util.unflatten_dict({path: loaded[path] for path in shapes}, sep="/"), report
 
 
-def _initial_values(model: nn.Module, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:
+def _initial_values(model: VideoModel, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:
     """Computes the model's own initial values of some of its variables."""
 
     def initialise(key: jax.Array) -> dict[str, jax.Array]:
@@ -117,7 +117,7 @@ def _initial_values(model: nn.Module, rng: jax.Array, paths: Iterable[str]) -> d
 
 
 def _mismatch_message(
-    model: nn.Module, report: ImportReport, tensors: Mapping[str, StoredTensor], anew: Collection[str]
+    model: VideoModel, report: ImportReport, tensors: Mapping[str, StoredTensor], anew: Collection[str]
 ) -> str:
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     advice = import_advice(model, report, shapes, anew)

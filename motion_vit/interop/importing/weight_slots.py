@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
-from flax import linen as nn
 
 from motion_vit.interop.families.layouts import SAME
 from motion_vit.interop.families.motion_prompt import PROMPTED_BACKBONE
@@ -15,6 +14,7 @@ from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.importing.inflation import Inflation, inflate, inflates
 from motion_vit.interop.importing.report import ImportReport
 from motion_vit.interop.importing.resizing import resize, resizes
+from motion_vit.models.video_model import VideoModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Slot:
 
 
 def weight_slots(
-    model: nn.Module, shapes: Mapping[str, Shape], names: Collection[str], anew: Collection[str]
+    model: VideoModel, shapes: Mapping[str, Shape], names: Collection[str], anew: Collection[str]
 ) -> dict[str, Slot]:
     """Assigns the weights of a source to the variables of a model.
 
@@ -84,7 +84,7 @@ def weight_slots(
     return slots
 
 
-def _source_entries(model: nn.Module, paths: Iterable[str], names: Collection[str]) -> dict[str, TorchEntry]:
+def _source_entries(model: VideoModel, paths: Iterable[str], names: Collection[str]) -> dict[str, TorchEntry]:
     """Finds the names and layouts in the source of the weights at some paths."""
     if has_own_names(names):
         return {path: TorchEntry(path, SAME) for path in paths}

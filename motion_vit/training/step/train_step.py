@@ -290,6 +290,6 @@ def make_logits_function(model: VideoModel, normalization: Normalization, mesh: 
 
     def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         with meshes.in_context(mesh):
-            return split.apply(_gathered(variables, mesh), normalization(clips), train=False).astype(jnp.float32)
+            return jnp.asarray(split.apply(_gathered(variables, mesh), normalization(clips), train=False), jnp.float32)
 
     return jax.jit(logits, out_shardings=meshes.replicated(mesh))
