@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
     "training.evaluation": MODELS | DATA | EVALUATION,
     "training.ahead_of_time": MODELS | STEP,
-    "training.loop": MODELS | DATA | EVALUATION,
+    "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation"},
     "interop.families": MODELS | {"interop.files"},
     "interop.importing": INTEROP,
     "interop.exporting": INTEROP,

@@ -87,18 +87,23 @@ def add_data(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from motion_vit.data.augmentation.flips import describe_flip
     from motion_vit.data.sources.open_source import open_sources
     from motion_vit.data.sources.source_check import check_source
 
-    results = [check_source(source, workers=options.workers) for source in open_sources(options.data)]
+    sources = open_sources(options.data)
+    results = [check_source(source, workers=options.workers) for source in sources]
     if options.json:
         print(json.dumps([result.to_dict() for result in results], indent=2))
     else:
-        print("\n\n".join(result.summary() for result in results))
+        flips = [describe_flip("label_aware", source.label_names) for source in sources]
+        notes = [f'\nwith the flip "label_aware" {flip}' if flip else "" for flip in flips]
+        print("\n\n".join(result.summary() + note for result, note in zip(results, notes, strict=True)))
     return 1 if any(result.bad for result in results) else 0
 
 
 def _show(options: argparse.Namespace) -> int:
+    from motion_vit.data.augmentation.flips import describe_flip
     from motion_vit.data.sources.open_source import open_source
     from motion_vit.training.inputs.preview import draw_samples
     from motion_vit.training.recipe.checks import validate_fields
@@ -113,6 +118,8 @@ def _show(options: argparse.Namespace) -> int:
     draw_samples(
         source, config, options.out, samples=options.samples, seed=options.seed, augmented=options.config is not None
     )
+    if flip := describe_flip(config.augmentation.flip, source.label_names):
+        print(flip)
     print(options.out)
     return 0
 

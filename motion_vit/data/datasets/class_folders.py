@@ -42,7 +42,7 @@ def visible_folders(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolders:
-    """Finds the clips: video files, told by their ending, and folders of frames `*.jpg`.
+    """Finds the clips: video files, told by their ending, and folders of frames, see `frame_files.FRAME_ENDINGS`.
 
     Args:
       source: the folder, absolute.
@@ -112,7 +112,7 @@ def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], Counter[str]]:
             if is_video_or_frame_folder(path):
                 clips.append(path)
             else:
-                others["folders without *.jpg"] += 1
+                others["folders without frames"] += 1
         else:
             others[path.suffix.lower() or "files without an ending"] += 1
     return clips, others

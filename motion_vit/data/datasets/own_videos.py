@@ -56,7 +56,7 @@ def read(source: pathlib.Path, validation_share: float = 0.1) -> SourceDataset:
       `video_list.read_video_list`. A file named like a split is read together with the files of the other splits;
     * a folder with `train.csv` and optionally `validation.csv` (or `val.csv`) and `test.csv`;
     * a folder with a folder per class (`CLASS/clip.mp4`), or with `train`, `validation` (or `val`) and `test`, each
-      with a folder per class. A clip is a video file, told by its ending, or a folder of frames `*.jpg`.
+      with a folder per class. A clip is a video file, told by its ending, or a folder of JPEG or PNG frames.
 
     Where no validation videos are named, `validation_share.hold_out` takes some of the training videos of each class
     for it. The classes are in the order of `labels.txt` in the folder, else sorted.

@@ -67,7 +67,6 @@ def _copy_jpegs(clip: SourceClip, label: int, verify: bool) -> ClipRecord:
     jpegs = find_jpegs(clip.path)
     if jpegs is None:
         raise VideoDecodeError(clip.path, "the folder does not exist")
-    jpegs.check_numbering()
     data = tuple(jpegs.read(frame) for frame in range(frames))
     info = _describe(JpegFrames(clip.path, data), verify)
     return _record(clip, label, data, 0, frames, JPEG_FPS, info, frames / JPEG_FPS)
@@ -95,8 +94,6 @@ def _encode_anew(clip: SourceClip, label: int, verify: bool) -> ClipRecord:
     video: EncodedVideo = clip.path
     if os.path.isdir(clip.path):
         first, frames = frame_window(clip.path, clip.start or 0.0, clip.end)
-        if jpegs := find_jpegs(clip.path):
-            jpegs.check_numbering()
         fps, end = JPEG_FPS, frames / JPEG_FPS
         _describe(video, verify)
     elif _is_whole(clip):

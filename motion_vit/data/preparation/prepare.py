@@ -16,7 +16,7 @@ import pathlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from motion_vit.data.datasets.source_dataset import SourceDataset
 from motion_vit.data.preparation.clip_encoding import Codec
@@ -107,7 +107,8 @@ def prepare_dataset(
             _warn_of_little_space(folder, missing, stamps, codec)
             shards.update(_write_missing(missing, reused, shards, workers, progress))
         manifest = _manifest(source, tasks, shards, codec, storage, skip_bad)
-        report = PreparationReport(folder, manifest, reused, time.monotonic() - began)
+        doubts = manifest.mismatches[len(source.mismatches) :]
+        report = PreparationReport(folder, manifest, doubts, reused, time.monotonic() - began)
         _finish(report)
     return report
 
@@ -180,9 +181,16 @@ def _manifest(
         storage=storage,
         complete=all(split.clips and (skip_bad or not split.bad) for split in splits.values()),
         label_names=source.label_names,
-        mismatches=source.mismatches,
+        mismatches=(*source.mismatches, *_frame_doubts(tasks, shards)),
         splits=splits,
     )
+
+
+def _frame_doubts(tasks: Sequence[ShardTask], shards: Mapping[str, Shard]) -> Iterator[str]:
+    """Describes gaps and other doubts in the numbering of frames, a sentence for each clip."""
+    for task in tasks:
+        for clip_id, doubts in shards[task.name].doubtful.items():
+            yield f"{task.split}: clip {clip_id}: {'; '.join(doubts)}"
 
 
 def _split_manifest(label_names: Sequence[str], shards: Sequence[tuple[str, Shard]]) -> SplitManifest:

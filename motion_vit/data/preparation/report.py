@@ -17,12 +17,14 @@ class PreparationReport:
     Attributes:
       folder: the prepared folder.
       manifest: content split by split: clips, clips of each class, bad clips, fingerprints.
+      doubts: gaps and other doubts in the numbering of frames, a sentence for each clip; a part of the manifest's.
       reused: clips, good or bad, of shards that an earlier run had finished.
       elapsed: seconds that this run took.
     """
 
     folder: pathlib.Path
     manifest: Manifest
+    doubts: tuple[str, ...]
     reused: int
     elapsed: float
 
@@ -56,6 +58,9 @@ class PreparationReport:
             if empty:
                 more = ", ..." if len(empty) > _SHOWN_CLASSES else ""
                 yield f"  classes without a clip: {len(empty)}: {', '.join(empty[:_SHOWN_CLASSES])}{more}"
+        yield from (f"  note: {doubt}" for doubt in self.doubts[:_SHOWN_BAD])
+        if len(self.doubts) > _SHOWN_BAD:
+            yield f"  and {len(self.doubts) - _SHOWN_BAD} more such notes, in {self.folder / MANIFEST_FILE}"
         yield from (f"  left out: {clip.path}: {clip.reason}" for clip in self.bad[:_SHOWN_BAD])
         if len(self.bad) > _SHOWN_BAD:
             yield f"  and {len(self.bad) - _SHOWN_BAD} more, named in {self.folder / MANIFEST_FILE}"

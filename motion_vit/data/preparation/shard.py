@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.preparation.clip_encoding import Codec, encode_clip
@@ -19,6 +19,7 @@ from motion_vit.data.preparation.output_folder import PROGRESS_FOLDER, output_er
 from motion_vit.data.sources.manifest import BadClip
 from motion_vit.data.sources.record import ClipRecord, Storage, record_serializer
 from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.jpeg_frames import frame_doubts
 
 # One record a group and no compression: grouped records are read many times slower at random, and to compress what is
 # compressed already halves the speed of reading for nothing.
@@ -75,6 +76,7 @@ class Shard:
       clips_of_class: label -> clips, for the labels that it has.
       records: SHA-256 of each record.
       bad: the clips that were left out.
+      doubtful: name of a clip -> what the names of its frames say is missing or doubtful, as clauses.
     """
 
     inputs: str
@@ -85,6 +87,7 @@ class Shard:
     clips_of_class: Mapping[str, int]
     records: tuple[str, ...]
     bad: tuple[BadClip, ...]
+    doubtful: Mapping[str, Sequence[str]]
 
 
 def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
@@ -139,6 +142,7 @@ def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:
             data = serialize(record)
             write(data)
             content.add(record, clip.label, data)
+            content.add_doubts(clip)
             on_clip(True)
     shard = content.shard(task)
     write_text(task.note, json.dumps(dataclasses.asdict(shard), ensure_ascii=False) + "\n")
@@ -184,12 +188,17 @@ class _Content:
         self._labels: Counter[str] = Counter()
         self._frames = 0
         self._seconds = 0.0
+        self._doubtful: dict[str, tuple[str, ...]] = {}
 
     def add(self, record: ClipRecord, label: str, data: bytes) -> None:
         self._records.append(hashlib.sha256(data).hexdigest())
         self._labels[label] += 1
         self._frames += record.frames
         self._seconds += record.frames / record.fps if record.fps else 0.0
+
+    def add_doubts(self, clip: SourceClip) -> None:
+        if doubts := frame_doubts(clip.path):
+            self._doubtful[clip.id] = doubts
 
     def shard(self, task: ShardTask) -> Shard:
         return Shard(
@@ -201,4 +210,5 @@ class _Content:
             clips_of_class=dict(sorted(self._labels.items())),
             records=tuple(self._records),
             bad=tuple(self.bad),
+            doubtful=self._doubtful,
         )

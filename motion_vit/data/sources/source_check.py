@@ -12,6 +12,7 @@ from typing import Any
 
 from motion_vit.data.sources.clip_source import ClipSource, clip_frames, clip_name
 from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.jpeg_frames import frame_doubts
 from motion_vit.data.video.probing import VideoInfo, check_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
@@ -28,14 +29,18 @@ class CheckedClip:
     """A decoded clip.
 
     Attributes:
+      id: its name.
       label: its class.
       frames: length of the clip, which may be a part of its video.
       video: size, rate and codec of the whole video.
+      doubts: what the names of its frames say is missing or doubtful, as clauses.
     """
 
+    id: str
     label: int
     frames: int
     video: VideoInfo
+    doubts: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +68,7 @@ class SourceCheck:
       rates: frames per second, rounded to a tenth -> clips, the most frequent first.
       codecs: codec -> clips, the most frequent first.
       bad: the clips that cannot be decoded.
+      doubtful: name of a clip -> what the names of its frames say is missing or doubtful, as clauses.
     """
 
     name: str
@@ -72,6 +78,7 @@ class SourceCheck:
     rates: dict[str, int]
     codecs: dict[str, int]
     bad: tuple[BadClip, ...]
+    doubtful: dict[str, tuple[str, ...]]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON."""
@@ -90,6 +97,7 @@ class SourceCheck:
         if empty:
             shown = ", ".join(empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
             lines.append(f"classes without a clip: {len(empty)}: {shown}")
+        lines += [f"doubtful: {name}: {'; '.join(doubts)}" for name, doubts in self.doubtful.items()]
         lines += [f"bad: {clip.id}: {clip.reason}" for clip in self.bad]
         return "\n".join(lines)
 
@@ -111,6 +119,7 @@ def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
         clip = source[row]
         info = _check_file(clip.video) if isinstance(clip.video, str) else check_video(clip.video)
         first, frames = clip_frames(clip)
+        doubts = frame_doubts(clip.video)
     except VideoDecodeError as error:
         return BadClip(clip_name(source, row), error.reason)
     except UserError as error:
@@ -118,7 +127,7 @@ def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
     if first + frames > info.frames:
         wanted = f"frames {first} to {first + frames - 1} make the clip, and the video has {info.frames} frames"
         return BadClip(clip.id, wanted)
-    return CheckedClip(clip.label, frames, info)
+    return CheckedClip(clip.id, clip.label, frames, info, doubts)
 
 
 _source_of_worker: ClipSource
@@ -183,6 +192,7 @@ def _sum_up(source: ClipSource, good: list[CheckedClip], bad: list[BadClip]) -> 
         rates=_frequencies(f"{clip.video.fps:.1f}" if clip.video.fps else "unknown" for clip in good),
         codecs=_frequencies(clip.video.codec for clip in good),
         bad=tuple(bad),
+        doubtful={clip.id: clip.doubts for clip in good if clip.doubts},
     )
 
 

@@ -25,6 +25,7 @@ from motion_vit.data.sources.list_file import (
     read_rows,
     read_text,
 )
+from motion_vit.data.video.frame_files import FRAME_PATTERNS, is_frame
 
 # How many offending rows an error shows before it only counts them.
 _SHOWN_ROWS = 5
@@ -44,7 +45,7 @@ class VideoList:
     Attributes:
       source: path of the list file.
       ids: name of each clip: its path as written in the list, followed by its times where a video has several clips.
-      paths: video files or folders of JPEG frames, resolved against the list's folder.
+      paths: video files or folders of frames, resolved against the list's folder.
       labels: class of each clip, an index into `label_names`.
       label_names: the names of the classes, in the order of the model's outputs.
       frames: number of frames of each clip; None where the list does not say it for every clip, or gives a start or an
@@ -110,12 +111,12 @@ class VideoList:
 
 
 def is_video_or_frame_folder(path: str | os.PathLike[str]) -> bool:
-    """Tells if a path is a file, or a folder with at least one JPEG frame, `*.jpg`."""
+    """Tells if a path is a file, or a folder with at least one frame, see `frame_files.FRAME_ENDINGS`."""
     if os.path.isfile(path):
         return True
     try:
         with os.scandir(path) as entries:
-            return any(entry.name.lower().endswith(".jpg") for entry in entries)
+            return any(is_frame(entry.name) for entry in entries)
     # ValueError: the path has a character that no path can have.
     except (OSError, ValueError):
         return False
@@ -136,7 +137,8 @@ def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: b
             f"{len(missing)} of the {len(rows)} videos of {source} do not exist:\n"
             + "\n".join(missing[:_SHOWN_ROWS])
             + (f"\n  and {len(missing) - _SHOWN_ROWS} more" if len(missing) > _SHOWN_ROWS else "")
-            + f"\nrelative paths are relative to the list's folder, {folder}; a folder counts where it holds *.jpg"
+            + f"\nrelative paths are relative to the list's folder, {folder}; a folder counts where it holds "
+            f"{FRAME_PATTERNS}"
         )
     return paths
 
@@ -233,9 +235,10 @@ def read_video_list(
       has a start or an end.
     * `start`, `end`, the part of the video in seconds; empty for the start or the end of the video.
 
-    A path is a video file or a folder of JPEG frames, and relative to the list's folder. The classes are, in this order
-    of precedence: `label_names`; the file `labels.txt` beside the list; the labels found, sorted (as numbers where all
-    are numbers). Where the names are given and are words while all labels are numbers, the numbers count the names.
+    A path is a video file or a folder of JPEG or PNG frames, and relative to the list's folder. The classes are, in
+    this order of precedence: `label_names`; the file `labels.txt` beside the list; the labels found, sorted (as numbers
+    where all are numbers). Where the names are given and are words while all labels are numbers, the numbers count the
+    names.
 
     Args:
       path: the list file.

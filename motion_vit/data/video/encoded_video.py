@@ -23,7 +23,7 @@ class JpegFrames:
 
     Attributes:
       name: for messages.
-      frames: the bytes of the JPEG files, in display order.
+      frames: the bytes of the JPEG or PNG files, in display order.
     """
 
     name: str
@@ -31,7 +31,7 @@ class JpegFrames:
 
 
 EncodedVideo = str | os.PathLike[str] | VideoBytes | JpegFrames
-"""A path is a video file, or a folder whose files `*.jpg`, sorted by name, are the frames."""
+"""A path is a video file, or a folder of frames, in the order of `frame_files.order_frames`."""
 
 
 def video_name(video: EncodedVideo) -> str:

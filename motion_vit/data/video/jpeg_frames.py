@@ -1,10 +1,12 @@
-"""Decodes clips that are published as one JPEG image per frame, in a folder or in memory, with OpenCV."""
+"""Decodes clips that are published as one JPEG or PNG image per frame, in a folder or in memory, with OpenCV."""
 
 import dataclasses
-import itertools
+import logging
 import os
 import pathlib
-from collections.abc import Sequence
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -13,6 +15,12 @@ from jaxtyping import UInt8
 from motion_vit.data.video.container import MAX_PIXELS
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
+from motion_vit.data.video.frame_files import FRAME_PATTERNS, FrameOrderError, order_frames
+
+_logger = logging.getLogger(__name__)
+# Every clip of a data set may have gaps, and is read again in every epoch.
+_LOGGED_FOLDERS = 10
+_doubted: set[str] = set()
 
 _START_OF_SCAN = 0xDA
 # ITU-T T.81, table B.1: the markers that start a frame header, which holds the size; C4, C8 and CC mean other things.
@@ -20,38 +28,36 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _END_OF_IMAGE = b"\xff\xd9"
 # Markers without a length: TEM, RST0-7 and SOI.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+# PNG (ISO/IEC 15948): the signature, and the types of the first chunk, which holds the size, and of the last.
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_FIRST = b"IHDR"
+_PNG_LAST = b"IEND"
 # Libjpeg decodes at these fractions of the size for a fraction of the time.
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
 @dataclasses.dataclass(frozen=True)
 class JpegSequence:
-    """JPEG files in display order.
+    """JPEG or PNG files in display order.
 
     Attributes:
       name: for messages.
       files: paths or bytes, in display order.
+      doubts: what the names of the files say is missing or doubtful, as clauses.
     """
 
     name: str
     files: tuple[pathlib.Path | bytes, ...]
+    doubts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Returns the number of frames."""
         return len(self.files)
 
-    def check_numbering(self) -> None:
-        """Checks that no frame is missing between two others, where the file names are numbers.
-
-        Raises:
-          VideoDecodeError: a number is missing.
-        """
-        stems = [file.stem for file in self.files if isinstance(file, pathlib.Path)]
-        if not all(stem.isdecimal() for stem in stems):
-            return
-        for before, after in itertools.pairwise(stems):
-            if int(after) != int(before) + 1:
-                raise VideoDecodeError(self.name, f"frames are missing: {before}.jpg is followed by {after}.jpg")
+    def frame_name(self, frame: int) -> str:
+        """Names a frame for messages: its file, or its number from 0 on where it is in memory."""
+        file = self.files[frame]
+        return f"frame {frame if isinstance(file, bytes) else file.name}"
 
     def read(self, frame: int) -> bytes:
         """Reads the file of a frame.
@@ -63,13 +69,21 @@ class JpegSequence:
         if isinstance(file, bytes):
             return file
         try:
+            # A pipe would be read for ever.
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise VideoDecodeError(self.name, f"its {self.frame_name(frame)} is not a regular file")
             return file.read_bytes()
         except OSError as error:
-            raise VideoDecodeError(self.name, f"its frame {file.name} cannot be read ({error.strerror})") from error
+            raise VideoDecodeError(
+                self.name, f"its {self.frame_name(frame)} cannot be read ({error.strerror})"
+            ) from error
 
 
 def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
-    """Returns the JPEG frames of a video, if it consists of JPEG frames.
+    """Returns the frames of a video, if it consists of JPEG or PNG files.
+
+    The files of a folder are in the order of `frame_files.order_frames`. Gaps and other doubts do not keep it from
+    being read: they are logged once for each folder.
 
     Args:
       video: any video.
@@ -78,22 +92,58 @@ def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
       Its frames, or None where it is a video file.
 
     Raises:
-      VideoDecodeError: it has no frames, or its folder cannot be listed.
+      VideoDecodeError: it has no frames, the order of its frames is not known, or its folder cannot be listed.
     """
-    files: tuple[pathlib.Path | bytes, ...]
     if isinstance(video, JpegFrames):
-        name, files = video.name, video.frames
+        found = JpegSequence(video.name, video.frames)
     elif isinstance(video, VideoBytes) or not os.path.isdir(video):
         return None
     else:
-        name = os.fspath(video)
-        try:
-            files = tuple(sorted(path for path in pathlib.Path(video).iterdir() if path.suffix.lower() == ".jpg"))
-        except OSError as error:
-            raise VideoDecodeError(name, f"the folder cannot be listed ({error.strerror})") from error
-    if not files:
-        raise VideoDecodeError(name, "it has no JPEG files (*.jpg)")
-    return JpegSequence(name, files)
+        found = _list_folder(pathlib.Path(video))
+    if not found.files:
+        others = f": {'; '.join(found.doubts)}" if found.doubts else f" ({FRAME_PATTERNS})"
+        raise VideoDecodeError(found.name, f"it has no frames{others}")
+    if found.doubts:
+        _log_once(found)
+    return found
+
+
+def frame_doubts(video: EncodedVideo) -> tuple[str, ...]:
+    """Returns what the file names of a frame folder say is missing or doubtful, as clauses; () of other videos.
+
+    Args:
+      video: any video.
+
+    Returns:
+      Gaps in the numbering, names of several patterns, and files that were left out.
+
+    Raises:
+      VideoDecodeError: as `find_jpegs`.
+    """
+    found = find_jpegs(video)
+    return () if found is None else found.doubts
+
+
+def _list_folder(folder: pathlib.Path) -> JpegSequence:
+    name = os.fspath(folder)
+    try:
+        files = order_frames(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise VideoDecodeError(name, f"the folder cannot be listed ({error.strerror})") from error
+    except FrameOrderError as error:
+        raise VideoDecodeError(name, str(error)) from None
+    return JpegSequence(name, tuple(folder / file for file in files.names), files.doubts)
+
+
+def _log_once(found: JpegSequence) -> None:
+    """Logs the doubts about a folder, at most once, and about the first folders only."""
+    if found.name in _doubted or len(_doubted) > _LOGGED_FOLDERS:
+        return
+    _doubted.add(found.name)
+    if len(_doubted) <= _LOGGED_FOLDERS:
+        _logger.warning("%s: %s", found.name, "; ".join(found.doubts))
+    else:
+        _logger.warning("More folders of frames have such gaps or names; `motion-vit data check` names all of them.")
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
@@ -119,9 +169,7 @@ def decode_jpegs(
       VideoDecodeError: a frame is missing, damaged or cut off.
     """
     if indices[-1] >= len(sequence):
-        raise VideoDecodeError(
-            sequence.name, f"frame {indices[-1]} was asked for and there are {len(sequence)} JPEG files"
-        )
+        raise VideoDecodeError(sequence.name, f"frame {indices[-1]} was asked for and there are {len(sequence)} frames")
     size: tuple[int, int] | None = None
     frames = []
     for index in indices:
@@ -137,33 +185,66 @@ def _decode(
     sequence: JpegSequence, index: int, data: bytes, stored: tuple[int, int], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decodes a picture of the size `stored` (width, height) to `size`."""
-    fits = (factor for factor in _REDUCED if stored[0] >= factor * size[0] and stored[1] >= factor * size[1])
-    mode = _REDUCED.get(next(fits, 1), cv2.IMREAD_COLOR)
+    mode = cv2.IMREAD_COLOR
+    if not data.startswith(_PNG_SIGNATURE):
+        fits = (factor for factor in _REDUCED if stored[0] >= factor * size[0] and stored[1] >= factor * size[1])
+        mode = _REDUCED.get(next(fits, 1), mode)
+    name = f"its {sequence.frame_name(index)}"
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise VideoDecodeError(sequence.name, f"its JPEG file {index} is damaged (OpenCV: {error.err})") from error
+        raise VideoDecodeError(sequence.name, f"{name} is damaged (OpenCV: {error.err})") from error
     if picture is None:
-        raise VideoDecodeError(sequence.name, f"its JPEG file {index} is damaged (OpenCV cannot decode it)")
+        raise VideoDecodeError(sequence.name, f"{name} is damaged (OpenCV cannot decode it)")
     if picture.shape[1::-1] != size:
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _checked_size(sequence: JpegSequence, index: int, data: bytes) -> tuple[int, int]:
-    """Reads (width, height) from a JPEG's header and checks its end: OpenCV fills a file that was cut off with grey."""
-    size = _header_size(data)
+    """Reads (width, height) from a picture's header and checks its end: OpenCV fills a file that was cut off."""
+    name = f"its {sequence.frame_name(index)}"
+    is_png = data.startswith(_PNG_SIGNATURE)
+    size = _png_size(data) if is_png else _header_size(data)
     if size is None:
-        raise VideoDecodeError(sequence.name, f"its JPEG file {index} is damaged or is not a JPEG file")
-    # Coded data never contains a marker, so that an end before the last scan is that of a thumbnail.
-    if data.rfind(_END_OF_IMAGE) < data.rfind(bytes([0xFF, _START_OF_SCAN])):
-        raise VideoDecodeError(sequence.name, f"its JPEG file {index} is cut off; copy it again")
+        raise VideoDecodeError(sequence.name, f"{name} is damaged or is neither a JPEG nor a PNG file")
+    if is_png:
+        is_whole = any(kind == _PNG_LAST for kind, _, _ in _png_chunks(data))
+    else:
+        # Coded data never contains a marker, so that an end before the last scan is that of a thumbnail.
+        is_whole = data.rfind(_END_OF_IMAGE) >= data.rfind(bytes([0xFF, _START_OF_SCAN]))
+    if not is_whole:
+        raise VideoDecodeError(sequence.name, f"{name} is cut off; copy it again")
     width, height = size
     if not 0 < width * height <= MAX_PIXELS:
         raise VideoDecodeError(
             sequence.name,
-            f"its JPEG file {index} claims {width}x{height} pixels; expected between 1 and {MAX_PIXELS} pixels",
+            f"{name} claims {width}x{height} pixels; expected between 1 and {MAX_PIXELS} pixels",
         )
+    return size
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yields the type, the content and the checksum of each whole chunk of a PNG file."""
+    position = len(_PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if end > len(data):
+            return
+        yield data[position + 4 : position + 8], data[position + 8 : end - 4], data[end - 4 : end]
+        position = end
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    """Reads (width, height) from the first chunk of a PNG file; None where a chunk is damaged or the first another."""
+    size = None
+    for kind, content, checksum in _png_chunks(data):
+        if zlib.crc32(kind + content) != int.from_bytes(checksum, "big"):
+            return None
+        if size is None:
+            if kind != _PNG_FIRST:
+                return None
+            size = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:8], "big")
     return size
 
 

@@ -151,10 +151,13 @@ def torch_entry(rules: Sequence[Rule], path: str) -> TorchEntry:
       path: path of a weight, beginning with its collection and joined by "/".
 
     Raises:
-      KeyError: no rule matches; the table does not cover the model.
+      UserError: no rule matches; the table does not cover the model, as of a motion module of another package.
     """
     for rule in rules:
         name = rule.torch_name(path)
         if name is not None:
             return TorchEntry(name, rule.layout)
-    raise KeyError(f"no rule gives a PyTorch name to {path!r}")
+    raise UserError(
+        f"no PyTorch name is known for the weight {path!r}: the rules of its model family do not cover it. Add a rule to "
+        "the family (motion_vit.register_family), or choose another format."
+    )

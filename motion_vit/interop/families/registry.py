@@ -66,8 +66,7 @@ def torch_entries(model: VideoModel, paths: Iterable[str]) -> dict[str, TorchEnt
       Path -> name and layout in PyTorch.
 
     Raises:
-      UserError: the model has no PyTorch counterpart.
-      KeyError: the rules of its family leave a variable out.
+      UserError: the model has no PyTorch counterpart, or the rules of its family leave a variable out.
     """
     rules = model_family(model).rules(model)
     return {path: torch_entry(rules, path) for path in paths}

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from motion_vit.data.augmentation.flips import describe_flip
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
@@ -356,7 +357,8 @@ def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: 
     )
     table = program.sharding_table() if mesh.size > 1 else ""
     blindness = describe_motion_blindness(program.model)
-    return "\n".join(part for part in (opening, blindness, *notes, table) if part)
+    flip = describe_flip(config.augmentation.flip, training.label_names)
+    return "\n".join(part for part in (opening, blindness, flip, *notes, table) if part)
 
 
 def _not_finite(step: int, metrics: Mapping[str, float], saved: int | None) -> str:

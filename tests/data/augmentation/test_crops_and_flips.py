@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from motion_vit.data.augmentation.crops import crop_views, multi_scale_crop, random_resized_crop, resize_short_side
-from motion_vit.data.augmentation.flips import mirrored_labels, random_horizontal_flip, random_label_aware_flip
+from motion_vit.data.augmentation.flips import (
+    describe_flip,
+    mirrored_labels,
+    random_horizontal_flip,
+    random_label_aware_flip,
+    unpaired_sides,
+)
 
 TSN_SCALES = (1, 0.875, 0.75, 0.66)
 
@@ -169,6 +175,32 @@ def test_a_class_without_a_named_mirror_image_has_none():
     assert mirrored_labels(["Swiping left", "waving"]).tolist() == [-1, 1]
     assert mirrored_labels(["left hand before right hand", "clap"]).tolist() == [-1, 1]
     assert mirrored_labels(["turn left", "turn right", "turn Right"]).tolist() == [-1, 0, 0]
+
+
+def test_each_spelling_of_a_pair_is_mirrored_to_its_own_spelling():
+    pairs = [
+        ("turn_left", "turn_right"),
+        ("TurnLeft", "TurnRight"),
+        ("turnLeft", "turnRight"),
+        ("turn-left", "turn-right"),
+    ]
+    names = [name for pair in pairs for name in pair]
+    assert mirrored_labels(names).tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
+    assert mirrored_labels(["TurnLeft", "wave", "turn_right"]).tolist() == [2, 1, 0]
+
+
+def test_a_word_that_is_no_side_is_one_where_its_mirror_image_is():
+    assert mirrored_labels(["swipe_upleft", "clap", "swipe_upright"]).tolist() == [2, 1, 0]
+    assert mirrored_labels(["stand_upright", "clap"]).tolist() == [0, 1]
+
+
+def test_classes_that_a_flip_treats_badly_or_not_at_all_are_named():
+    names = ["turn_left", "turn_right", "swipeLeft", "wave"]
+    assert unpaired_sides(names) == ["swipeLeft"]
+    assert describe_flip("label_aware", names) == "never mirrored, for want of a class with the other side: 'swipeLeft'"
+    assert "'turn_left', 'turn_right', 'swipeLeft'" in describe_flip("on", names)
+    assert describe_flip("off", names) == describe_flip("on", ["wave"]) == describe_flip("label_aware", names[:2]) == ""
+    assert describe_flip("label_aware", [f"left {n}" for n in range(12)]).endswith("'left 9' and 2 more")
 
 
 def test_left_and_right_inside_other_words_are_not_mirrored():

@@ -77,7 +77,7 @@ def test_a_folder_for_each_class_is_read_with_frame_folders_and_without_what_is_
     }
     assert dataset.mismatches == (
         "left out 4 entries of the class folders that are no videos: "
-        "1 .pyc, 1 .txt, 1 files without an ending, 1 folders without *.jpg",
+        "1 .pyc, 1 .txt, 1 files without an ending, 1 folders without frames",
         "left out 2 folders without a video: __pycache__, empty",
         "validation: no clip, so that training cannot say how good the model is",
     )

@@ -231,14 +231,22 @@ def test_shards_grow_with_the_dataset_and_stay_few(clips, expected):
 
 
 @pytest.mark.parametrize("codec", ["copy", "h264-fast"])
-def test_a_clip_whose_frames_are_not_numbered_through_is_bad(jpeg_source, tmp_path, codec):
+def test_a_gap_in_the_numbers_of_frames_is_noted_and_two_equal_numbers_are_bad(jpeg_source, tmp_path, codec):
     folder = shutil.copytree(pathlib.Path(jpeg_source.splits["train"][0].path).parent, tmp_path / "frames")
     clips = tuple(dataclasses.replace(clip, path=str(folder / clip.id)) for clip in jpeg_source.splits["train"])
     (folder / "2" / "00003.jpg").unlink()
+    shutil.copy(folder / "1" / "00001.jpg", folder / "1" / "1.jpg")
     source = dataclasses.replace(jpeg_source, splits={"train": clips})
     report = prepare_dataset(source, tmp_path / "out", codec=codec, skip_bad=True, progress=False)
     (bad,) = report.bad
-    assert (bad.id, bad.reason) == ("2", "frames are missing: 00002.jpg is followed by 00004.jpg")
+    assert bad.id == "1"
+    assert "00001.jpg and 1.jpg have the same number" in bad.reason
+    note = "train: clip 2: frames are missing: 00002.jpg is followed by 00004.jpg"
+    assert report.doubts == report.manifest.mismatches == (note,)
+    assert f"note: {note}" in report.summary()
+    again = prepare_dataset(source, tmp_path / "out", codec=codec, skip_bad=True, progress=False)
+    assert again.reused == 3
+    assert again.doubts == report.doubts
 
 
 def test_a_frame_folder_that_cannot_be_listed_is_a_bad_clip(jpeg_source, tmp_path, monkeypatch):

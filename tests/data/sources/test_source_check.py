@@ -1,6 +1,8 @@
 import json
 import pathlib
 
+import cv2
+import numpy as np
 import pytest
 
 from motion_vit.data.sources.source_check import check_source
@@ -49,3 +51,14 @@ def test_a_video_is_decoded_once_for_all_its_parts(
     )
     result = check_source(read_video_list(tmp_path / "parts.csv"), workers=1, progress=False)
     assert (result.clips_of_class, len(decoded)) == ({"clap": 10}, 1)
+
+
+def test_gaps_in_the_numbers_of_frames_are_told(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in (1, 2, 4):
+        cv2.imwrite(str(tmp_path / "frames" / f"img_{number}.PNG"), np.full((8, 8, 3), 20 * number, np.uint8))
+    (tmp_path / "list.csv").write_text("path,label\nframes,wave\n")
+    result = check_source(read_video_list(tmp_path / "list.csv"), progress=False)
+    gap = "frames are missing: img_2.PNG is followed by img_4.PNG"
+    assert (result.bad, result.doubtful) == ((), {"frames": (gap,)})
+    assert f"doubtful: frames: {gap}" in result.summary()

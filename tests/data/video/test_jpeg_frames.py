@@ -1,4 +1,7 @@
-"""Clips of JPEG files: any frames, from a folder or from memory, as the videos' own; every damage named."""
+"""Clips of JPEG and PNG files: any frames, from a folder or from memory, as the videos' own; every damage named."""
+
+import os
+import random
 
 import cv2
 import numpy as np
@@ -8,6 +11,7 @@ import small_videos
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import JpegFrames
+from motion_vit.data.video.jpeg_frames import frame_doubts
 from motion_vit.data.video.probing import check_video, count_frames, frame_window, probe_video
 
 
@@ -111,14 +115,14 @@ def test_progressive_files_with_a_thumbnail_and_padding_decode(clip):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda data: data[: len(data) // 2], "its JPEG file 1 is cut off"),
-        (lambda data: data[:10], "its JPEG file 1 is damaged or is not a JPEG file"),
-        (lambda data: b"", "its JPEG file 1 is damaged or is not a JPEG file"),
-        (lambda data: b"GIF89a" + data, "its JPEG file 1 is damaged or is not a JPEG file"),
-        (lambda data: data.replace(b"\xff\xdb", b"\xff\xfe"), "its JPEG file 1 is damaged"),
+        (lambda data: data[: len(data) // 2], "its frame 1 is cut off"),
+        (lambda data: data[:10], "its frame 1 is damaged or is neither a JPEG nor a PNG file"),
+        (lambda data: b"", "its frame 1 is damaged or is neither a JPEG nor a PNG file"),
+        (lambda data: b"GIF89a" + data, "its frame 1 is damaged or is neither a JPEG nor a PNG file"),
+        (lambda data: data.replace(b"\xff\xdb", b"\xff\xfe"), "its frame 1 is damaged"),
         (
             lambda data: data.replace((100).to_bytes(2, "big") + (176).to_bytes(2, "big"), b"\xff\xff\xff\xff"),
-            "its JPEG file 1 claims 65535x65535 pixels",
+            "its frame 1 claims 65535x65535 pixels",
         ),
     ],
     ids=["cut", "header only", "empty", "other format", "no tables", "huge"],
@@ -132,14 +136,82 @@ def test_a_damaged_file_is_named_and_the_others_still_decode(bundle, damage, rea
 
 
 def test_a_frame_beyond_the_last_is_reported(bundle):
-    with pytest.raises(VideoDecodeError, match="frame 6 was asked for and there are 6 JPEG files"):
+    with pytest.raises(VideoDecodeError, match="frame 6 was asked for and there are 6 frames"):
         decode_frames(bundle, [0, 6])
 
 
 def test_a_folder_without_frames_is_reported(tmp_path):
     for read in (count_frames, check_video, lambda folder: decode_frames(folder, [0])):
-        with pytest.raises(VideoDecodeError, match=r"no JPEG files \(\*\.jpg\)"):
+        with pytest.raises(VideoDecodeError, match=r"no frames \(\*\.jpg, \*\.jpeg, \*\.png\)"):
             read(tmp_path)
+
+
+def _png(picture):
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+
+
+def test_png_frames_decode_as_they_are(tmp_path, clip):
+    for number, picture in enumerate(clip, start=1):
+        (tmp_path / f"{number}.PNG").write_bytes(_png(picture))
+    np.testing.assert_array_equal(decode_frames(tmp_path, range(6)), clip)
+    assert decode_frames(tmp_path, [1], short_side=50).shape == (1, 50, 88, 3)
+    assert check_video(tmp_path).frames == 6
+
+
+def test_what_a_picture_is_is_told_by_its_content(clip, bundle):
+    mixed = JpegFrames("mixed", (_png(clip[0]), bundle.frames[1]))
+    assert np.abs(decode_frames(mixed, [0, 1]).astype(int) - clip[:2]).max() < 12
+
+
+def test_any_damage_of_a_png_file_is_found(clip):
+    data, draw = _png(clip[0, :20, :20]), random.Random(0)
+    for _ in range(100):
+        changed = bytearray(data)
+        changed[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        for damaged in (bytes(changed), data[: draw.randrange(len(data))]):
+            with pytest.raises(VideoDecodeError, match="its frame 0 is"):
+                decode_frames(JpegFrames("png", (damaged,)), [0])
+
+
+def test_frames_are_read_in_the_order_of_their_last_numbers(tmp_path, clip, bundle):
+    for number, data in enumerate(bundle.frames, start=7):
+        (tmp_path / f"frame{number}.jpeg").write_bytes(data)
+    (tmp_path / "._frame7.jpeg").write_bytes(b"of the file manager")
+    decoded = decode_frames(tmp_path, range(6))
+    np.testing.assert_array_equal(decoded, decode_frames(bundle, range(6)))
+    assert frame_doubts(tmp_path) == frame_doubts(bundle) == ()
+
+
+def test_gaps_are_logged_once_and_the_frames_are_read(tmp_path, bundle, caplog):
+    for number in (0, 1, 3):
+        (tmp_path / f"img_{number:05}.jpg").write_bytes(bundle.frames[number])
+    for _ in range(2):
+        assert decode_frames(tmp_path, [0, 2]).shape[0] == 2
+    message = "frames are missing: img_00001.jpg is followed by img_00003.jpg"
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}: {message}"]
+    assert frame_doubts(tmp_path) == (message,)
+
+
+def test_frames_whose_order_is_not_known_are_refused(tmp_path, bundle):
+    for name in ("1.jpg", "01.jpg", "2.jpg"):
+        (tmp_path / name).write_bytes(bundle.frames[0])
+    for read in (count_frames, check_video, lambda folder: decode_frames(folder, [0])):
+        with pytest.raises(VideoDecodeError, match=r"01\.jpg and 1\.jpg have the same number"):
+            read(tmp_path)
+
+
+def test_pictures_of_another_format_are_named(tmp_path, bundle):
+    (tmp_path / "1.webp").write_bytes(b"RIFF")
+    with pytest.raises(VideoDecodeError, match=r"it has no frames: left out, .*: 1\.webp"):
+        count_frames(tmp_path)
+
+
+def test_a_frame_that_is_a_pipe_or_a_folder_is_no_frame(tmp_path, bundle):
+    os.mkfifo(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").mkdir()
+    for frame in (0, 1):
+        with pytest.raises(VideoDecodeError, match=f"its frame {frame + 1}.jpg is not a regular file"):
+            decode_frames(tmp_path, [frame])
 
 
 def test_only_the_whole_can_be_asked_for_by_time(bundle):

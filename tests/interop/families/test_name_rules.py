@@ -2,6 +2,7 @@
 
 import pytest
 
+from motion_vit import UserError
 from motion_vit.interop.families.layouts import LINEAR, SAME
 from motion_vit.interop.families.name_rules import Scope, TorchEntry, torch_entry
 
@@ -22,5 +23,5 @@ def test_the_rules_of_a_module_name_the_weights_of_the_layers_in_it():
 
 
 def test_a_weight_without_a_rule_is_named():
-    with pytest.raises(KeyError, match="params/stage5/block/norm/scale"):
+    with pytest.raises(UserError, match="params/stage5/block/norm/scale"):
         torch_entry(BLOCK.norm("norm", "bn"), "params/stage5/block/norm/scale")
