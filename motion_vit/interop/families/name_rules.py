@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
+from motion_vit.errors import UserError
 from motion_vit.interop.families.layouts import LINEAR, SAME, Layout
 
 STEP_COUNTER = "num_batches_tracked"
@@ -158,6 +159,6 @@ def torch_entry(rules: Sequence[Rule], path: str) -> TorchEntry:
         if name is not None:
             return TorchEntry(name, rule.layout)
     raise UserError(
-        f"no PyTorch name is known for the weight {path!r}: the rules of its model family do not cover it. Add a rule to "
-        "the family (motion_vit.register_family), or choose another format."
+        f"no PyTorch name is known for the weight {path!r}: the rules of its model family do not cover it. Add a rule "
+        "to the family (motion_vit.register_family), or choose another format."
     )
