@@ -9,6 +9,7 @@ from motion_vit.data.datasets import class_folders
 from motion_vit.data.datasets.annotation_files import check_clips
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.datasets.validation_share import hold_out
+from motion_vit.data.sources.label_likeness import describe_lookalikes
 from motion_vit.data.sources.list_file import ListFileError, ListRow, clip_ids, quoted, read_rows
 from motion_vit.data.sources.video_list import LABELS_FILE, number_labels, read_label_names
 from motion_vit.errors import UserError
@@ -106,6 +107,8 @@ def _doubts(names: Sequence[str], splits: Mapping[str, Sequence[SourceClip]]) ->
             f"{len(shared)} videos are in more than one split, so that results would say too much: "
             f"{', '.join(shared[:_SHOWN_VIDEOS])}{more}"
         )
+    if lookalikes := describe_lookalikes(names):
+        yield lookalikes
     trained = {clip.label for clip in splits["train"]}
     for name in names:
         if name not in trained:

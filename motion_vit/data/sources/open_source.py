@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip
+from motion_vit.data.sources.label_likeness import lookalike
 from motion_vit.data.sources.prepared_dataset import open_prepared, prepared_splits
 from motion_vit.data.sources.video_list import LABELS_FILE, read_video_list
 from motion_vit.errors import UserError
@@ -120,8 +121,8 @@ def _in_order_of(source: ClipSource, label_names: Sequence[str] | None) -> ClipS
     if unknown:
         raise UserError(
             f"{source.name} has {len(unknown)} classes that are not among the {len(label_names)} expected ones, the "
-            f"first of them {unknown[0]!r}; expected names such as {label_names[0]!r}. Give the data that the model "
-            "was trained for."
+            f"first of them {unknown[0]!r}{lookalike(unknown[0], label_names) or '.'} Expected names such as "
+            f"{label_names[0]!r}. Give the data that the model was trained for."
         )
     numbers = np.array([numbers_by_name[name] for name in source.label_names], np.int32)
     return _Relabelled(source, tuple(label_names), numbers)

@@ -11,6 +11,7 @@ import pathlib
 from typing import Any
 
 from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.data.sources.label_likeness import warn_of_lookalikes
 from motion_vit.data.sources.manifest import Manifest, ShardEntry, SplitManifest, read_manifest
 from motion_vit.data.sources.record import parse_record
 from motion_vit.data.video.decode_error import VideoDecodeError
@@ -168,4 +169,5 @@ def open_prepared(folder: str | os.PathLike[str], split: str) -> PreparedSplit:
     if split not in manifest.splits:
         raise UserError(f"{path} has no split {split!r}; it has {', '.join(manifest.splits)}")
     _check_shards(path, manifest.splits[split].shards)
+    warn_of_lookalikes(str(path), manifest.label_names)
     return PreparedSplit(path, split, manifest.label_names, manifest.splits[split])

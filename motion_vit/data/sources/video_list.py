@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.data.sources.label_likeness import lookalike, warn_of_lookalikes
 from motion_vit.data.sources.list_file import (
     ListFileError,
     ListRow,
@@ -179,12 +180,15 @@ def _sorted_names(labels: set[str]) -> tuple[str, ...]:
 def _label_index(source: pathlib.Path, row: ListRow, names: Sequence[str], lookup: dict[str, int]) -> int:
     if row.label in lookup:
         return lookup[row.label]
-    near = difflib.get_close_matches(row.label, names, n=3) if len(row.label) <= _LONGEST_MISSPELLING else []
+    hint = "."
+    if len(row.label) <= _LONGEST_MISSPELLING:
+        near = difflib.get_close_matches(row.label, names, n=3)
+        hint = f"; did you mean {' or '.join(map(abbreviated, near))}?" if near else "."
+        hint = lookalike(row.label, names) or hint
     shown = ", ".join(map(abbreviated, names[:_SHOWN_NAMES])) + (", ..." if len(names) > _SHOWN_NAMES else "")
     raise ListFileError(
-        f"{source}, line {row.line}: unknown label {quoted(row.label)}"
-        + (f"; did you mean {' or '.join(map(abbreviated, near))}?" if near else ".")
-        + f" Expected one of the {len(names)} labels: {shown}"
+        f"{source}, line {row.line}: unknown label {quoted(row.label)}{hint} "
+        f"Expected one of the {len(names)} labels: {shown}"
     )
 
 
@@ -262,6 +266,7 @@ def read_video_list(
         )
     ids = clip_ids(source, rows)
     names, labels = number_labels(source, rows, label_names)
+    warn_of_lookalikes(str(source), names)
     starts = np.array([row.start or 0.0 for row in rows])
     ends = np.array([math.inf if row.end is None else row.end for row in rows])
     whole = not starts.any() and np.isinf(ends).all()
