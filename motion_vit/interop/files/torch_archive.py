@@ -12,6 +12,7 @@ import numpy as np
 
 from motion_vit.interop.files.stored_tensor import DamagedFileError
 from motion_vit.interop.files.torch_pickle import LARGEST_PICKLE, Storage, read_pickle
+from motion_vit.regular_file import open_regular_file
 
 _ZIP_START = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -35,7 +36,7 @@ def open_torch_file(path: pathlib.Path) -> Iterator[Any]:
       DamagedFileError: the file is cut off, contradicts itself or is not a file of `torch.save`. OSError,
         zipfile.BadZipFile: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         size = path.stat().st_size
         if not zipfile.is_zipfile(file):
             file.seek(0)
