@@ -23,8 +23,8 @@ CHECKPOINTS = INFERENCE | {"training.logs", "training.checkpoints"}
 EVALUATION = CHECKPOINTS | {"training.evaluation"}
 INTEROP = MODELS | CHECKPOINTS | {"interop.files", "interop.families"}
 
-# What each package may import, besides itself, the error type and what finds plugins. A package that is not named
-# imports nothing.
+# What each package may import, besides itself, the error type, what finds plugins and what opens files. A package that
+# is not named imports nothing.
 ALLOWED: dict[str, set[str]] = {
     "modules": {"ops"},
     "models": {"modules", "ops"},

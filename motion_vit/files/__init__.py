@@ -1,6 +1,6 @@
-"""Paths from outside: local ones only, one writer a folder.
+"""Paths from outside: local ones and regular files only, one writer a folder.
 
 In: paths that a person, a recipe or a file names.
-Out: the same paths, checked; locks.
+Out: the same paths, checked; open files; locks.
 Imports: nothing of the library.
 """

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.errors import UserError
+from motion_vit.files.regular_file import read_regular_bytes
 
 _SHOWN_NAMES = 10
 _SHOWN_FILES = 4
@@ -135,7 +136,7 @@ def read_text(path: pathlib.Path) -> str:
       AnnotationError: it cannot be read or is not UTF-8 text.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); download it again"

@@ -106,7 +106,8 @@ def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], Counter[str]]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue  # What file managers leave behind: .DS_Store, ._clip.mp4
-        if path.suffix.lower() in _VIDEO_ENDINGS and path.is_file():
+        if path.suffix.lower() in _VIDEO_ENDINGS and not path.is_dir():
+            # A link that leads nowhere, or a pipe, is a video that cannot be read: it is named when it is prepared.
             clips.append(path)
         elif path.is_dir():
             if is_video_or_frame_folder(path):

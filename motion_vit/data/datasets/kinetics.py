@@ -27,6 +27,7 @@ from motion_vit.data.datasets.annotation_files import (
 from motion_vit.data.datasets.official_counts import OfficialCounts
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.datasets.video_files import find_folder, holds_any, videos_by_stem
+from motion_vit.files.regular_file import open_regular_file
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _OBTAIN = "docs/datasets/kinetics.md says where to get it"
@@ -69,7 +70,7 @@ def _list_files(split: str) -> tuple[str, ...]:
 def _is_official(path: pathlib.Path) -> bool:
     """Tells DeepMind's table from a list `path,number` or another dataset's; never raises."""
     try:
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             return b"youtube_id" in file.readline(1000)
     except OSError:
         return False

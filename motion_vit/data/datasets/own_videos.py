@@ -41,7 +41,7 @@ def looks_like(source: pathlib.Path) -> bool:
     if not source.is_dir():
         return False
     try:
-        return any((source / f"{name}.csv").is_file() for name in _SPLIT_OF_NAME) or any(
+        return any(os.path.lexists(source / f"{name}.csv") for name in _SPLIT_OF_NAME) or any(
             class_folders.visible_folders(source)
         )
     except OSError:
@@ -81,7 +81,7 @@ def read(source: pathlib.Path, validation_share: float = 0.1) -> SourceDataset:
     source = source.resolve()
     folder = source if source.is_dir() else source.parent
     # A list whose name says that it is one of several is read with the others.
-    alone = source.is_file() and source.name not in (f"{name}.csv" for name in _SPLIT_OF_NAME)
+    alone = not source.is_dir() and source.name not in (f"{name}.csv" for name in _SPLIT_OF_NAME)
     lists = {"train": source} if alone else _split_lists(folder)
     left_out: tuple[str, ...] = ()
     if lists:
@@ -122,7 +122,7 @@ def _split_lists(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     lists: dict[str, pathlib.Path] = {}
     for name, split in _SPLIT_OF_NAME.items():
         path = folder / f"{name}.csv"
-        if path.is_file():
+        if os.path.lexists(path):  # a link that leads nowhere is a list that cannot be read, not one that is absent
             if split in lists:
                 raise ListFileError(f"{lists[split]} and {path} are lists of the same split; remove one of them")
             lists[split] = path
@@ -134,7 +134,7 @@ def _split_lists(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 def _read_lists(folder: pathlib.Path, lists: Mapping[str, pathlib.Path]) -> tuple[tuple[str, ...], _Splits]:
     """Reads the list of each split, or one list whose rows may name their splits."""
     rows_of = {split: read_rows(path) for split, path in lists.items()}
-    given = read_label_names(folder / LABELS_FILE) if (folder / LABELS_FILE).is_file() else None
+    given = read_label_names(folder / LABELS_FILE) if os.path.lexists(folder / LABELS_FILE) else None
     every_row = [row for rows in rows_of.values() for row in rows]
     names = number_labels(lists["train"], every_row)[0] if given is None else given
     splits: dict[str, list[SourceClip]] = defaultdict(list)
@@ -175,7 +175,7 @@ def _read_class_folders(source: pathlib.Path) -> tuple[tuple[str, ...], _Splits,
         lists = sorted(path.name for path in source.glob("*.csv"))
         found = f", but the list {lists[0]}: give that file itself" if lists else f"; {_EXPECTED}"
         raise UserError(f"{source} holds no folders with training videos{found}")
-    if (source / LABELS_FILE).is_file():
+    if os.path.lexists(source / LABELS_FILE):
         names = read_label_names(source / LABELS_FILE)
     else:
         names = tuple(sorted({clip.label for clips in splits.values() for clip in clips}))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from motion_vit.errors import UserError
+from motion_vit.files.regular_file import read_regular_text
 
 _REQUIRED = ("path", "label")
 # Longer runs of digits overflow the int64 of frame numbers, and beyond 4300 Python refuses to read them at all.
@@ -72,7 +73,7 @@ def read_text(source: pathlib.Path) -> str:
       ListFileError: the file does not exist, cannot be read, or is no UTF-8 text.
     """
     try:
-        text = source.read_text(encoding="utf-8-sig")
+        text = read_regular_text(source, "utf-8-sig")
     except FileNotFoundError:
         raise ListFileError(f"the list file {source} does not exist") from None
     except IsADirectoryError:

@@ -106,7 +106,7 @@ def open_source(
         return _in_order_of(open_prepared(path, split or default_split), label_names)
     if split:
         raise UserError(f"{path} is a list file, which has no splits; leave out :{split}, or give another list")
-    if (path.parent / LABELS_FILE).is_file():
+    if os.path.lexists(path.parent / LABELS_FILE):
         # The list says itself what its labels, which may be numbers, mean.
         return _in_order_of(read_video_list(path), label_names)
     return read_video_list(path, label_names=label_names)

@@ -112,7 +112,7 @@ class VideoList:
 
 
 def is_video_or_frame_folder(path: str | os.PathLike[str]) -> bool:
-    """Tells if a path is a file, or a folder with at least one frame, see `frame_files.FRAME_ENDINGS`."""
+    """Tells if a path is a regular file, or a folder with at least one frame, see `frame_files.FRAME_ENDINGS`."""
     if os.path.isfile(path):
         return True
     try:
@@ -135,7 +135,7 @@ def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: b
     ]
     if missing:
         raise ListFileError(
-            f"{len(missing)} of the {len(rows)} videos of {source} do not exist:\n"
+            f"{len(missing)} of the {len(rows)} videos of {source} do not exist, or are no files:\n"
             + "\n".join(missing[:_SHOWN_ROWS])
             + (f"\n  and {len(missing) - _SHOWN_ROWS} more" if len(missing) > _SHOWN_ROWS else "")
             + f"\nrelative paths are relative to the list's folder, {folder}; a folder counts where it holds "
@@ -218,7 +218,7 @@ def number_labels(
       ListFileError: `labels.txt` cannot be used, a name comes twice, or a row has an unknown label.
     """
     found = {row.label for row in rows}
-    if label_names is None and (source.parent / LABELS_FILE).is_file():
+    if label_names is None and os.path.lexists(source.parent / LABELS_FILE):
         label_names = read_label_names(source.parent / LABELS_FILE)
     names = _sorted_names(found) if label_names is None else tuple(label_names)
     _check_unique("label_names", names)

@@ -1,20 +1,24 @@
-"""Opens videos with PyAV: one decoding thread, and every FFmpeg error as a `VideoDecodeError`."""
+"""Opens videos with PyAV: accepted formats alone, one decoding thread, FFmpeg's errors as a `VideoDecodeError`."""
 
 import contextlib
 import fractions
 import io
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.container
 import av.error
 import av.packet
+import av.stream
+import av.video.frame
 import av.video.stream
 
+from motion_vit.data.video.accepted_formats import ACCEPTED_FORMATS, HEAD_BYTES, describe_content
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
+from motion_vit.files.regular_file import open_regular_file
 
 MAX_PIXELS = 8192 * 8192
 """Larger pictures are refused: a damaged header can ask for gigabytes a frame."""
@@ -22,6 +26,11 @@ MAX_PIXELS = 8192 * 8192
 # A tag that is not UTF-8 must not cost the video. PyAV 17 and 18 raise an error unless told to ignore it; PyAV 19 has
 # no such argument and always keeps the bytes as surrogate characters.
 _TOLERATED_METADATA: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+# The video comes from an open file or from memory: no file or network address that it names is ever opened.
+_CONTAINER_OPTIONS = {"protocol_whitelist": "fd", "format_whitelist": ",".join(ACCEPTED_FORMATS)}
+# Streams of pictures that are no video: covers of albums, thumbnails of chapters.
+_PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
 # FFmpeg's AVERROR_INVALIDDATA, without its sign.
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
@@ -43,32 +52,69 @@ def open_video(
       The container and its video stream.
 
     Raises:
-      VideoDecodeError: the video is missing or not a video; also for every error of FFmpeg inside the `with` block.
+      VideoDecodeError: the video is missing, no regular file, not a video, or in a format that is not accepted; also
+        for every error of FFmpeg inside the `with` block.
     """
-    if isinstance(video, JpegFrames) or (not isinstance(video, VideoBytes) and os.path.isdir(video)):
+    with _open_source(video) as file:
+        source, options = (file, {}) if isinstance(file, io.BytesIO) else ("fd:", {"fd": str(file.fileno())})
+        try:
+            container = av.open(source, container_options=_CONTAINER_OPTIONS | options, **_TOLERATED_METADATA)
+        except av.error.FFmpegError as error:
+            raise VideoDecodeError(video, _refusal(file, error)) from error
+        try:
+            with container:
+                yield container, _video_stream(video, container)
+        except av.error.FFmpegError as error:
+            content = describe_content(_head(file)) if isinstance(error, av.error.InvalidDataError) else None
+            raise VideoDecodeError(video, f"it is {content}" if content else _reason(error)) from error
+
+
+def _open_source(video: EncodedVideo) -> BinaryIO:
+    if isinstance(video, VideoBytes):
+        return io.BytesIO(video.data)
+    if isinstance(video, JpegFrames) or os.path.isdir(video):
         raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
-    # The prefix keeps FFmpeg from taking a file name with a colon for a network address.
-    source = io.BytesIO(video.data) if isinstance(video, VideoBytes) else f"file:{os.fspath(video)}"
     try:
-        with av.open(source, **_TOLERATED_METADATA) as container:
-            if not container.streams.video:
-                raise VideoDecodeError(video, "the file has no video stream: it holds sound only, or is damaged")
-            stream = container.streams.video[0]
-            context = stream.codec_context
-            if context is None:
-                raise VideoDecodeError(video, "this FFmpeg has no decoder for its codec; convert the file to H.264 mp4")
-            if context.width * context.height > MAX_PIXELS:
-                raise VideoDecodeError(
-                    video,
-                    f"it claims pictures of {context.width}x{context.height} pixels, which is more than the "
-                    f"{MAX_PIXELS} that are accepted; the file is damaged, or has to be scaled down",
-                )
-            context.thread_type = "NONE"
-            context.thread_count = 1
-            context.options = {"max_pixels": str(MAX_PIXELS)}
-            yield container, stream
-    except av.error.FFmpegError as error:
-        raise VideoDecodeError(video, _reason(error)) from error
+        return open_regular_file(video)
+    except FileNotFoundError:
+        raise VideoDecodeError(video, "the file does not exist") from None
+    except OSError as error:
+        raise VideoDecodeError(video, f"the file cannot be read ({error.strerror})") from error
+
+
+def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    stream = next((one for one in container.streams.video if not one.disposition & _PICTURES), None)
+    if stream is None:
+        holds = "a cover beside its sound" if container.streams.video else "sound only"
+        raise VideoDecodeError(video, f"the file has no video stream: it holds {holds}, or is damaged")
+    context = stream.codec_context
+    if context is None:
+        raise VideoDecodeError(video, "this FFmpeg has no decoder for its codec; convert the file to H.264 mp4")
+    if context.width * context.height > MAX_PIXELS:
+        raise VideoDecodeError(
+            video,
+            f"it claims pictures of {context.width}x{context.height} pixels, which is more than the "
+            f"{MAX_PIXELS} that are accepted; the file is damaged, or has to be scaled down",
+        )
+    context.thread_type = "NONE"
+    context.thread_count = 1
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(HEAD_BYTES)
+
+
+def _refusal(file: BinaryIO, error: av.error.FFmpegError) -> str:
+    """Says why FFmpeg did not open a file."""
+    content = describe_content(_head(file))
+    if content:
+        return f"it is {content}"
+    if isinstance(error, av.error.ArgumentError):  # what FFmpeg says to a format that is not among those allowed
+        return "its container format is not one of those that are accepted; convert it to H.264 mp4"
+    return _reason(error)
 
 
 def demux(
@@ -92,6 +138,32 @@ def demux(
     except IndexError as error:
         # In transport streams and FLV a stream can appear after the header; PyAV then looks for it in vain.
         raise av.error.InvalidDataError(_INVALID_DATA, "a stream appears that the header does not name") from error
+
+
+def is_empty(packet: av.packet.Packet) -> bool:
+    """Tells a packet without data, as AVI files have where the picture before it stays, from one that flushes.
+
+    Decoders end at either; so only those that flush may reach them.
+
+    Args:
+      packet: from `demux`.
+    """
+    return packet.size == 0 and packet.dts is not None
+
+
+def decode_packet(packet: av.packet.Packet) -> list[av.video.frame.VideoFrame]:
+    """Decodes a packet of a video stream.
+
+    Args:
+      packet: from `demux`, also an empty one.
+
+    Returns:
+      The frames that its decoder gives out now.
+
+    Raises:
+      av.error.FFmpegError: it is damaged.
+    """
+    return [] if is_empty(packet) else packet.decode()
 
 
 def frame_rate(stream: av.video.stream.VideoStream) -> fractions.Fraction | None:
@@ -124,8 +196,6 @@ def _known(rational: Any) -> fractions.Fraction | None:
 
 
 def _reason(error: av.error.FFmpegError) -> str:
-    if isinstance(error, av.error.FileNotFoundError):
-        return "the file does not exist"
     if isinstance(error, av.error.InvalidDataError):
         return "the file is damaged or is not a video (FFmpeg: invalid data found)"
     if isinstance(error, av.error.ArgumentError):  # what a decoder says to a size above `max_pixels`, among others

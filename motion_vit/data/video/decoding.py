@@ -13,7 +13,7 @@ import av.video.stream
 import numpy as np
 from jaxtyping import UInt8
 
-from motion_vit.data.video.container import demux, open_video
+from motion_vit.data.video.container import decode_packet, demux, is_empty, open_video
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.jpeg_frames import decode_jpegs, find_jpegs, scaled_size
@@ -68,7 +68,8 @@ def _run_frames(
         # temporal layer.
         if context.name == "h264":
             context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-        yield from context.decode(packet)
+        if not is_empty(packet):
+            yield from context.decode(packet)
     yield from context.decode(None)
     context.flush_buffers()
 
@@ -115,7 +116,7 @@ def _decode_from_start(
     found: _Pictures = {}
     passed = 0
     for packet in demux(container, stream):
-        for frame in packet.decode():
+        for frame in decode_packet(packet):
             if passed in remaining:
                 found[passed] = convert(frame)
                 remaining.remove(passed)

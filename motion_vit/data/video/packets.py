@@ -9,19 +9,22 @@ import bisect
 import dataclasses
 import fractions
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import av.container
 import av.packet
 import av.video.stream
 
-from motion_vit.data.video.container import demux, frame_rate, time_base
+from motion_vit.data.video.container import demux, frame_rate, is_empty, time_base
 
 # Containers that say when each packet is shown. AVI does not: the times that FFmpeg makes up are those of decoding.
 _TIMED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 # Codecs of which every packet that is shown is one frame, and whose decoders carry the timestamp of the packet to it.
 _FRAME_PER_PACKET = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})
 _VP8_SHOW_FRAME = 0x10
+# Bytes. A packet below this can say "nothing has changed", for which decoders of screen captures give no frame, and
+# those of MPEG-4 neither where B-frames are packed. The smallest packets of a frame of other codecs are longer.
+_LEAST_PICTURE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,9 @@ class PacketTable:
       time_base: seconds per unit of time.
       frame_rate: mean frames per second, or None where the container does not say.
       numbered: whether timestamps identify the frame of a packet.
+      end: the latest end of a packet, also of an empty one, in units of `time_base`; None if unknown.
+      empty: packets without data besides these: the picture before them stays.
+      countable: whether each packet shown can be taken for a frame; if not, only decoding tells.
     """
 
     pts: tuple[int | None, ...]
@@ -45,6 +51,9 @@ class PacketTable:
     time_base: fractions.Fraction
     frame_rate: fractions.Fraction | None
     numbered: bool
+    end: int | None
+    empty: int
+    countable: bool
 
     @property
     def frames(self) -> int:
@@ -109,7 +118,10 @@ class PacketTable:
 
 
 def read_packets(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, last_frame: int | None = None
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    last_frame: int | None = None,
+    on_packet: Callable[[av.packet.Packet], None] | None = None,
 ) -> PacketTable:
     """Reads the packets of a stream that has not been read from yet.
 
@@ -117,16 +129,25 @@ def read_packets(
       container: the container, at its start.
       stream: of the container.
       last_frame: last frame of interest: reading stops once its packet is known. None reads all packets.
+      on_packet: called with every packet of the file, also of other streams. Without it those are not read.
 
     Returns:
       The table.
     """
     pts, durations, keyframes, shown = [], [], [], []
-    frames = frames_before_keyframe = 0
+    frames = frames_before_keyframe = empty = 0
     codec = codec_name(stream)
-    for packet in demux(container, stream):
-        if packet.size == 0:  # the empty packet that flushes the decoder
+    countable = True
+    end: int | None = None
+    for packet in demux(container, None if on_packet else stream):
+        if on_packet:
+            on_packet(packet)
+        if packet.stream.index == stream.index and packet.pts is not None:
+            end = max(end or 0, packet.pts + (packet.duration or 0))
+        if packet.size == 0 or packet.stream.index != stream.index:
+            empty += is_empty(packet) and packet.stream.index == stream.index
             continue
+        countable = countable and (packet.size >= _LEAST_PICTURE or codec in _FRAME_PER_PACKET)
         if packet.is_keyframe:
             # The frames before the previous keyframe are settled: those that follow it in the file are shown later.
             if last_frame is not None and frames_before_keyframe > last_frame:
@@ -145,6 +166,9 @@ def read_packets(
         time_base=time_base(stream) or fractions.Fraction(1),
         frame_rate=frame_rate(stream),
         numbered=_is_numbered(container, stream, pts, keyframes, shown),
+        end=end,
+        empty=empty,
+        countable=countable,
     )
 
 

@@ -1,27 +1,23 @@
 """Probes videos: frames, size, rate, duration and times; checks that every frame decodes."""
 
 import dataclasses
-import re
+from collections.abc import Iterator
 
-import av
-import av.container
-import av.packet
 import av.video.frame
 import av.video.stream
 
-from motion_vit.data.video.container import demux, frame_rate, open_video, time_base
+from motion_vit.data.video.container import decode_packet, demux, open_video
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.jpeg_frames import JpegSequence, decode_jpegs, find_jpegs
 from motion_vit.data.video.orientation import frame_orientation
-from motion_vit.data.video.packets import PacketTable, codec_name, read_packets
+from motion_vit.data.video.packets import codec_name
+from motion_vit.data.video.pixel_aspect import pixel_aspect
+from motion_vit.data.video.timeline import Timeline, read_timeline
 from motion_vit.errors import UserError
 
-# A container that promises more than this share of frames or seconds beyond what the file holds was cut off.
-_TOLERATED_MISSING = 0.05
-_TOLERATED_FRAMES = 2
-# How Matroska and WebM files note the duration of a stream, in its tag DURATION.
-_DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+# A video of which fewer than this share of the frames decode is broken.
+_LEAST_DECODED = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +28,10 @@ class VideoInfo:
       frames: number of frames.
       width: width in pixels of the upright picture, after the rotation that the file asks for.
       height: height in pixels of the upright picture.
-      fps: mean frames per second, 0.0 where the file does not say, as for JPEG frames.
+      fps: mean frames per second by the times of the frames, 0.0 where the file does not say, as for JPEG frames.
       duration: seconds, 0.0 for JPEG frames.
       codec: FFmpeg's name of the codec, for example "h264", "vp9", or "mjpeg" for JPEG frames.
+      notes: what is unusual about it, each a sentence without its name.
     """
 
     frames: int
@@ -43,10 +40,11 @@ class VideoInfo:
     fps: float
     duration: float
     codec: str
+    notes: tuple[str, ...] = ()
 
 
 def count_frames(video: EncodedVideo) -> int:
-    """Counts the frames of a video from its packets, without decoding.
+    """Counts the frames of a video from its packets, and decodes only where these do not tell.
 
     Containers report this number wrongly or, as Matroska and WebM, not at all.
 
@@ -62,23 +60,7 @@ def count_frames(video: EncodedVideo) -> int:
     jpegs = find_jpegs(video)
     if jpegs is not None:
         return len(jpegs)
-    with open_video(video) as (container, stream):
-        return _read_all_packets(video, container, stream).frames
-
-
-def _read_all_packets(
-    video: EncodedVideo, container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> PacketTable:
-    """Reads every packet; raises `VideoDecodeError` if there is none, or clearly fewer than the container promises."""
-    table = read_packets(container, stream)
-    read = len(table.pts)
-    if read < stream.frames * (1 - _TOLERATED_MISSING):
-        raise VideoDecodeError(
-            video, f"the file is cut off: it promises {stream.frames} frames and {read} are left; copy it again"
-        )
-    if table.frames == 0:
-        raise VideoDecodeError(video, "the video has no frames")
-    return table
+    return read_timeline(video).frames
 
 
 def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
@@ -95,8 +77,7 @@ def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
     """
     if find_jpegs(video) is not None:
         return None
-    with open_video(video) as (container, stream):
-        return _read_all_packets(video, container, stream).times
+    return read_timeline(video).times
 
 
 def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[int, int]:
@@ -133,35 +114,23 @@ def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[
     return inside[0], len(inside)
 
 
-def _declared_seconds(stream: av.video.stream.VideoStream) -> float | None:
-    """Returns the declared duration of the stream itself, apart from longer sound beside it."""
-    unit = time_base(stream)
-    if stream.duration is not None and unit is not None:
-        return float(stream.duration * unit)
-    tag = _DURATION_TAG.match(stream.metadata.get("DURATION", ""))
-    if tag is None:
-        return None
-    hours, minutes, seconds = tag.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def _describe(
-    container: av.container.InputContainer,
-    stream: av.video.stream.VideoStream,
-    frame: av.video.frame.VideoFrame,
-    frames: int,
-) -> VideoInfo:
+def _describe(stream: av.video.stream.VideoStream, frame: av.video.frame.VideoFrame, timeline: Timeline) -> VideoInfo:
     width, height = frame.width, frame.height
     if frame_orientation(frame).transposed:
         width, height = height, width
-    rate = frame_rate(stream)
-    fps = float(rate) if rate else 0.0
-    duration = _declared_seconds(stream)
-    if duration is None and container.duration is not None:
-        duration = container.duration / av.time_base
-    if duration is None:
-        duration = frames / fps if fps else 0.0
-    return VideoInfo(frames, width, height, fps, duration, codec_name(stream))
+    notes = tuple(_notes(stream, timeline))
+    return VideoInfo(timeline.frames, width, height, timeline.fps, timeline.duration, codec_name(stream), notes)
+
+
+def _notes(stream: av.video.stream.VideoStream, timeline: Timeline) -> Iterator[str]:
+    if timeline.repeats > 0:
+        packets = timeline.frames + timeline.repeats
+        yield f"{timeline.repeats} of its {packets} packets hold no frame; the one before them stays"
+    if not timeline.is_even:
+        yield "its frame rate varies; sampling counts frames unless data.fps is set"
+    aspect = pixel_aspect(stream)
+    if aspect != 1:
+        yield f"its pixels are {float(aspect):.3g} times as wide as high; it is decoded as stored, without stretching"
 
 
 def _describe_jpegs(jpegs: JpegSequence) -> VideoInfo:
@@ -187,20 +156,12 @@ def probe_video(video: EncodedVideo) -> VideoInfo:
     jpegs = find_jpegs(video)
     if jpegs is not None:
         return _describe_jpegs(jpegs)
-    frames = count_frames(video)
-    info: VideoInfo | None = None
-    reach = _Reach()
+    timeline = read_timeline(video)
     with open_video(video) as (container, stream):
-        for packet in demux(container):
-            reach.add(packet, packet.stream is stream)
-            if packet.stream is stream and info is None:
-                info = next((_describe(container, stream, frame, frames) for frame in packet.decode()), None)
-        missing = reach.missing(container, stream)
-    if info is None:
-        raise VideoDecodeError(video, "not one of its frames can be decoded")
-    if missing is not None:
-        raise VideoDecodeError(video, f"the file is cut off: {missing}; copy it again")
-    return info
+        for packet in demux(container, stream):
+            for frame in decode_packet(packet):
+                return _describe(stream, frame, timeline)
+    raise VideoDecodeError(video, "not one of its frames can be decoded")
 
 
 def check_video(video: EncodedVideo) -> VideoInfo:
@@ -225,44 +186,9 @@ def check_video(video: EncodedVideo) -> VideoInfo:
     try:
         with open_video(video) as (container, stream):
             for packet in demux(container, stream):
-                decoded += len(packet.decode())
+                decoded += len(decode_packet(packet))
     except VideoDecodeError as error:
         raise VideoDecodeError(video, f"{error.reason}, after {decoded} of {info.frames} frames") from error
-    if decoded < info.frames * (1 - _TOLERATED_MISSING):
+    if decoded < _LEAST_DECODED * info.frames:
         raise VideoDecodeError(video, f"only {decoded} of its {info.frames} frames can be decoded")
     return dataclasses.replace(info, frames=decoded)
-
-
-class _Reach:
-    """Tracks the latest time that the packets of a file reach."""
-
-    def __init__(self) -> None:
-        self._video_start: float | None = None
-        self._video_end = 0.0
-        self._end = 0.0
-
-    def add(self, packet: av.packet.Packet, is_video: bool) -> None:
-        unit = time_base(packet)
-        if packet.pts is None or unit is None or packet.size == 0:
-            return
-        start = float(packet.pts * unit)
-        end = start + float((packet.duration or 0) * unit)
-        self._end = max(self._end, end)
-        if is_video:
-            self._video_start = start if self._video_start is None else min(start, self._video_start)
-            self._video_end = max(self._video_end, end)
-
-    def missing(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> str | None:
-        """Describes the missing part of the declared duration; None if nothing is missing or none is declared."""
-        if self._video_start is None:
-            return None
-        declared, reached = _declared_seconds(stream), self._video_end - self._video_start
-        if declared is None:
-            # The container's duration is that of its longest stream: whichever reaches it shows that the file is whole.
-            declared = 0.0 if container.duration is None else container.duration / av.time_base
-            reached = self._end
-        rate = frame_rate(stream)
-        tolerated = max(_TOLERATED_MISSING * declared, _TOLERATED_FRAMES / float(rate) if rate else 0.0)
-        if reached >= declared - tolerated:
-            return None
-        return f"it promises {declared:.2f} s and {reached:.2f} s are left"

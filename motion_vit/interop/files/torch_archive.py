@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from motion_vit.files.regular_file import open_regular_file
 from motion_vit.interop.files.stored_tensor import DamagedFileError
 from motion_vit.interop.files.torch_pickle import LARGEST_PICKLE, Storage, read_pickle
 
@@ -35,7 +36,7 @@ def open_torch_file(path: pathlib.Path) -> Iterator[Any]:
       DamagedFileError: the file is cut off, contradicts itself or is not a file of `torch.save`. OSError,
         zipfile.BadZipFile: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         size = path.stat().st_size
         if not zipfile.is_zipfile(file):
             file.seek(0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from motion_vit.errors import UserError
+from motion_vit.files.regular_file import read_regular_text
 
 _LARGEST_FILE = 16 * 2**20
 _NUMBERED = re.compile(r"(.*\S)\t\s*(\d+)\s*")
@@ -32,7 +33,7 @@ def read_label_file(path: pathlib.Path) -> tuple[str, ...]:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise UserError(f"the label file {path} has {path.stat().st_size} bytes; names of classes do not.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular_text(path, "utf-8-sig")
         names = _from_json(json.loads(text)) if path.suffix == ".json" else _from_lines(text.splitlines())
     except OSError as error:
         raise UserError(f"the label file {path} cannot be read: {error.strerror}.") from error

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+from motion_vit.files.regular_file import read_regular_text
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 
@@ -48,7 +49,7 @@ def reported_evaluation(folder: pathlib.Path, trained: TrainedModel) -> dict[str
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_regular_text(path))
     except (OSError, ValueError):  # half written: an evaluation that was stopped has reported nothing
         return {}
     return values if isinstance(values, dict) else {}

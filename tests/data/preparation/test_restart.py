@@ -228,7 +228,7 @@ def test_two_preparations_into_one_folder_are_refused(videos, video_source, tmp_
     (tmp_path / "out" / ".shards").mkdir(parents=True)
     with open(tmp_path / "out" / ".shards" / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another preparation is writing into"):
+        with pytest.raises(UserError, match="is writing into"):
             prepare_dataset(video_source(videos), tmp_path / "out", progress=False)
     prepare_dataset(video_source(videos), tmp_path / "out", progress=False)
 

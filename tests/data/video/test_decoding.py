@@ -115,7 +115,7 @@ def test_impossible_frame_numbers_are_refused(short_video, indices):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "does not exist"), (b"", "damaged or is not a video"), (b"path,label\n" * 30, "damaged or is not a video")],
+    [(None, "does not exist"), (b"", "it is empty"), (b"path,label\n" * 30, "it is a text, not a video")],
 )
 def test_a_file_that_is_no_video_is_reported_with_its_path(tmp_path, content, reason):
     path = tmp_path / "clip.mp4"
