@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from motion_vit import UserError
+from motion_vit.models.video_model import Backbone
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.training.inputs.clip_augmentation import ClipAugmentation
 from motion_vit.training.inputs.normalization import Normalization
@@ -29,14 +30,14 @@ SHAPE = (4, 32, 32, 3)
 DIMENSIONS = re.compile(r"\[([\d,]+)\]")
 
 
-class FrameMeans(nn.Module):
+class FrameMeans(Backbone):
     """A classifier of the mean colours of a clip, for which a step compiles fast."""
 
     num_classes: int = 5
     batch_norm_groups: int = 1
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         colours = BatchNorm(groups=self.batch_norm_groups, name="norm")(clips.mean(axis=(1, 2, 3)), train=train)
         return nn.Dense(self.num_classes, name="head")(jnp.tanh(nn.Dense(8, name="hidden")(colours)))
 
@@ -45,7 +46,7 @@ class Regularised(FrameMeans):
     """The same with a loss of its own for each clip, its mean colour, and a number to report."""
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         strength = self.param("strength", nn.initializers.constant(2.0), ())
         if not self.is_initializing():
             self.sow("losses", "colour", strength * clips.mean(axis=(1, 2, 3, 4)))
