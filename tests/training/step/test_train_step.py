@@ -41,7 +41,7 @@ class FrameMeans(Backbone):
     batch_norm_groups: int = 1
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         colours = BatchNorm(groups=self.batch_norm_groups, name="norm")(clips.mean(axis=(1, 2, 3)), train=train)
         return nn.Dense(self.num_classes, name="head")(jnp.tanh(nn.Dense(8, name="hidden")(colours)))
 
@@ -50,7 +50,7 @@ class Regularised(FrameMeans):
     """The same with a loss of its own for each clip, its mean colour, and a number to report."""
 
     @nn.compact
-    def __call__(self, clips: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         strength = self.param("strength", nn.initializers.constant(2.0), ())
         if not self.is_initializing():
             self.sow("losses", "colour", strength * clips.mean(axis=(1, 2, 3, 4)))
