@@ -8,11 +8,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= build/demo
 SEED   ?= 0
+INPUTS ?= 2000
 # Compiled programs are kept between runs, which halves the time of a second `make test`.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test lint format docs notebooks lock clean
+.PHONY: demo test fuzz lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +55,10 @@ notebooks: $(VENV)/.installed-dev
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
 test: lint docs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# Feeds hostile and damaged inputs to the library, of a new seed each time; SEED=7 INPUTS=500 for others.
+fuzz: $(VENV)/.installed-dev
+	PYTHONPATH=tests:tests/robustness $(BIN)/python tests/robustness/fuzz.py $(if $(filter-out 0,$(SEED)),--seed $(SEED)) --inputs $(INPUTS)
 
 clean:
 	rm -rf $(VENV) .cache build
