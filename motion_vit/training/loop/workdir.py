@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
-from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, steps_on_disk
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
 from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
 
@@ -31,7 +31,7 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
     try:
         if workdir.exists() and not workdir.is_dir():
             raise UserError(f"the workdir {workdir} is a file; give a folder, or the name of a new one.")
-        if path.exists() and _has_checkpoint(workdir):
+        if path.exists() and steps_on_disk(workdir / CHECKPOINTS_FOLDER):
             check_continues(workdir, config)
         workdir.mkdir(parents=True, exist_ok=True)
         # A run that is killed here keeps its old recipe.
@@ -43,11 +43,6 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
             f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or "
             "give another --workdir."
         ) from error
-
-
-def _has_checkpoint(workdir: pathlib.Path) -> bool:
-    """Whether a run has come as far as its first checkpoint; their folder is made before."""
-    return any(path.name.isdecimal() for path in (workdir / CHECKPOINTS_FOLDER).glob("*"))
 
 
 def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
