@@ -14,6 +14,8 @@ from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model, list_models
 
+_OPENMMLAB_HEAD = "cls_head."
+
 
 def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
     """Describes the changes that would make weights fit.
@@ -27,6 +29,12 @@ def import_advice(model: nn.Module, report: ImportReport, shapes: Mapping[str, S
     Returns:
       Sentences.
     """
+    if any(name.startswith(_OPENMMLAB_HEAD) for name in shapes):
+        return (
+            "The names backbone. and cls_head. are those of OpenMMLab (MMAction2), which calls the layers otherwise "
+            "than the authors of the models. Take the checkpoint that the authors published, or rename the weights to "
+            "the names above."
+        )
     if not report.loaded and not report.misshapen:
         return "None of these weights belong to this model. Check that the file and the model are the ones you mean."
     family = model_family(model)
