@@ -51,6 +51,11 @@ def add_import(commands: Any) -> None:
         "nearest entries",
     )
     parser.add_argument(
+        "--state",
+        metavar="ENTRY",
+        help="which entry of the file to take, such as model_ema; default: the weights rather than their averages",
+    )
+    parser.add_argument(
         "--partial", action="store_true", help="leave at its initial value whatever does not fit, and drop the rest"
     )
     _add_clips(parser)
@@ -102,6 +107,7 @@ def _import(options: argparse.Namespace) -> int:
         anew=options.new,
         inflation=options.inflate,
         resize=options.resize,
+        state=options.state,
         strict=not options.partial,
         seed=options.seed,
     )

@@ -152,8 +152,7 @@ def export_model(
             entry = WEIGHTS_EXPORTERS[file_format](trained, folder, dtype=dtype)
         else:
             entry = PROGRAM_EXPORTERS[file_format](trained, folder, batch=size, dtype=dtype)
-        description = {**description_of(trained, dtype), "export": entry}
-        write_config(folder, description)
+        content = write_config(folder, {**description_of(trained, dtype), "export": entry})
         check = make_self_check(
             trained,
             batch=size,
@@ -162,7 +161,7 @@ def export_model(
             in_float32=chosen.in_float32,
         )
         write_self_check(folder, check)
-    return description
+    return content
 
 
 def _tolerance(file_format: str, trained: TrainedModel, dtype: WeightDtype) -> float:

@@ -6,6 +6,7 @@ Nothing in a file is executed, and neither PyTorch nor another framework needs t
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 import zipfile
@@ -30,8 +31,13 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 TORCH_SUFFIXES = (".pyth", ".pth", ".pt")
 """Files of `torch.save`; `.pyth` is what PySlowFast, and so UniFormer and EMIM, call them."""
 
-_WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict")
-"""Entries under which training codes keep the weights, beside the optimizer and the epoch."""
+_WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict", "module")
+"""Entries under which training codes keep the weights, beside the optimizer and the epoch; "module" is DeepSpeed's."""
+
+_AVERAGES = ("ema", "model_ema", "state_dict_ema", "ema_state_dict", "ema_state")
+"""Entries of averages of the weights, which are taken where there is nothing else."""
+
+_MOST_STATES = 10
 
 _SAFETENSORS_DTYPES: Mapping[str, DTypeLike] = {
     "F64": np.float64,
@@ -58,20 +64,26 @@ class StateDict(NamedTuple):
     Attributes:
       tensors: names to weights, which can be read while the source is open; floating-point weights are read as float32.
       prefix: prefix of all names in the source, which is removed in `tensors`.
+      state: dotted name of the entry that holds them; "" where they lie at the top.
+      other_states: names of other entries that hold weights.
     """
 
     tensors: Mapping[str, StoredTensor]
     prefix: str
+    state: str = ""
+    other_states: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
-def open_state_dict(source: Source) -> Iterator[StateDict]:
+def open_state_dict(source: Source, state: str | None = None) -> Iterator[StateDict]:
     """Opens the weights of a PyTorch model, or of one in the names of this library.
 
     Args:
       source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors` or in `.npz`; or a mapping of names to
-        arrays or tensors. The weights may lie under "model_state", "model", "state_dict" or "model_state_dict", and
-        all names may begin alike; see `motion_vit.interop.files.name_prefixes`.
+        arrays or tensors. The weights may lie under "model_state", "model", "state_dict", "model_state_dict" or
+        "module", or averages of them alone under "ema" or "model_ema", and all names may begin alike; see
+        `motion_vit.interop.files.name_prefixes`.
+      state: the entry to take, such as "model_ema"; by default the weights rather than their averages.
 
     Yields:
       The weights, while the source is open.
@@ -83,48 +95,77 @@ def open_state_dict(source: Source) -> Iterator[StateDict]:
     where = describe_source(source)
     with contextlib.ExitStack() as stack:
         if isinstance(source, Mapping):
-            yield _without_prefix(_state_dict(source, where))
+            yield _state_dict(source, state, where)
             return
         path = pathlib.Path(source)
         content, damage = _open_file(path, stack)
+        found = _state_dict(content, state, where)
         tensors = {
             name: dataclasses.replace(tensor, read=_guarded(tensor.read, damage))
-            for name, tensor in _state_dict(content, where).items()
+            for name, tensor in found.tensors.items()
         }
-        yield _without_prefix(tensors)
+        yield found._replace(tensors=tensors)
 
 
-def _without_prefix(tensors: Mapping[str, StoredTensor]) -> StateDict:
-    prefix = uniform_prefix(tensors)
-    return StateDict({without_prefix(name, prefix): tensor for name, tensor in tensors.items()}, prefix)
-
-
-def _state_dict(content: Any, where: str) -> dict[str, StoredTensor]:
+def _state_dict(content: Any, state: str | None, where: str) -> StateDict:
     """Finds the weights in the content of a file."""
     if not isinstance(content, Mapping):
         raise UserError(
             f"{where} holds {_a(content)}, not a PyTorch state dict. Save the weights where they come from with "
             "torch.save(model.state_dict(), path)."
         )
-    entries = _unwrap(content)
+    taken, entries, others = _choose_state(content, state, where)
     if not entries:
         raise UserError(f"{where} holds no weights. Expected the state dict of a PyTorch model.")
     for name, value in entries.items():
         if not isinstance(name, str) or not hasattr(value, "shape"):
+            known = ", ".join((*_WRAPPERS, *_AVERAGES))
+            advice = f" Weights are in {', '.join(others)}: --state {others[0]} takes them." if others else ""
             raise UserError(
                 f"{where} holds no PyTorch state dict: its entry {name!r} is {_a(value)}, not an array. "
-                f"Expected names and arrays, at the top or under one of {', '.join(_WRAPPERS)}."
+                f"Expected names and arrays, at the top or under one of {known}.{advice}"
             )
-    return {name: _as_stored(value) for name, value in entries.items()}
+    tensors = {name: _as_stored(value) for name, value in entries.items()}
+    prefix = uniform_prefix(tensors)
+    return StateDict({without_prefix(name, prefix): tensor for name, tensor in tensors.items()}, prefix, taken, others)
 
 
-def _unwrap(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    for _ in _WRAPPERS:  # as deep as they can lie in each other; a pickle may hold a mapping that holds itself
-        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)), None)
-        if inner is None:
+def _choose_state(
+    content: Mapping[str, Any], state: str | None, where: str
+) -> tuple[str, Mapping[str, Any], tuple[str, ...]]:
+    """Finds the entry that holds the weights: its name, its content, and the names of others that hold weights."""
+    taken: list[str] = []
+    others: tuple[str, ...] = ()
+    for _ in range(len(_WRAPPERS) + 1):  # a pickle may hold a mapping that holds itself
+        states = [name for name, value in content.items() if _holds_weights(value)]
+        if state is not None and not taken:
+            if not isinstance(content.get(state), Mapping):
+                there = f"It has {', '.join(map(repr, states[:_MOST_STATES]))}" if states else "It has no such entries"
+                raise UserError(f"{where} has no entry {state!r} that could hold weights. {there}.")
+            name: str | None = state
+        else:
+            name = next((known for known in _WRAPPERS if isinstance(content.get(known), Mapping)), None)
+            if name is None and not _has_arrays(content):
+                name = next((known for known in _AVERAGES if isinstance(content.get(known), Mapping)), None)
+        if not taken or name is not None:
+            others += tuple(".".join((*taken, other)) for other in states if other != name)
+        if name is None:
             break
-        content = inner
-    return content
+        taken.append(name)
+        content = content[name]
+    return ".".join(taken), content, others[:_MOST_STATES]
+
+
+def _holds_weights(value: Any) -> bool:
+    """Tells if an entry looks like weights, or like a mapping that has them in a known place."""
+    if not isinstance(value, Mapping):
+        return False
+    return _has_arrays(value) or any(_has_arrays(value.get(name)) for name in (*_WRAPPERS, *_AVERAGES))
+
+
+def _has_arrays(value: Any) -> bool:
+    """Tells if the first values of a mapping are arrays; a hostile file may hold a long mapping many times."""
+    return isinstance(value, Mapping) and any(hasattr(item, "shape") for item in itertools.islice(value.values(), 3))
 
 
 def _a(value: Any) -> str:

@@ -13,6 +13,8 @@ from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model, list_models
 from motion_vit.models.video_model import VideoModel
 
+_OPENMMLAB_HEAD = "cls_head."
+
 
 def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
     """Describes the changes that would make weights fit.
@@ -26,6 +28,12 @@ def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, 
     Returns:
       Sentences.
     """
+    if any(name.startswith(_OPENMMLAB_HEAD) for name in shapes):
+        return (
+            "The names backbone. and cls_head. are those of OpenMMLab (MMAction2), which calls the layers otherwise "
+            "than the authors of the models. Take the checkpoint that the authors published, or rename the weights to "
+            "the names above."
+        )
     if not report.loaded and not report.misshapen:
         return "None of these weights belong to this model. Check that the file and the model are the ones you mean."
     family = model_family(model)

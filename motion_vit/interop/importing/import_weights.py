@@ -69,6 +69,7 @@ def import_weights(
     anew: Collection[str] = (),
     inflation: Inflation | None = None,
     resize: bool = False,
+    state: str | None = None,
     strict: bool = True,
     seed: int = 0,
 ) -> ImportedWeights:
@@ -85,6 +86,7 @@ def import_weights(
       anew: parts of the model that start anew, as `load_torch` takes them.
       inflation: method of turning image convolutions into convolutions of clips; None refuses them.
       resize: take position and time embeddings of other sizes, by their nearest entries.
+      state: entry of the source to take, such as "model_ema"; by default the weights rather than their averages.
       strict: refuse weights that do not fit; otherwise skip them.
       seed: of initial values.
 
@@ -100,7 +102,7 @@ def import_weights(
     where = describe_source(source)
     preset = create_model(model_name, **options)
     family = model_family(preset)
-    with open_state_dict(source) as state_dict:
+    with open_state_dict(source, state) as state_dict:
         shapes = {name: tensor.shape for name, tensor in state_dict.tensors.items()}
         found = family.options(shapes)
         source_classes = found.get("num_classes")

@@ -31,6 +31,8 @@ class ImportReport:
       anew: weights of the model that start anew by request at initial values, with the model's shape.
       replaced: weights of the source that are unused because their parts start anew, with their shape.
       prefix: prefix of all names in the source, which is removed here.
+      state: entry of the source that they are from; "" where they lie at the top.
+      other_states: other entries of the source that hold weights, and are unused.
     """
 
     source: str
@@ -46,6 +48,8 @@ class ImportReport:
     anew: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
     replaced: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
     prefix: str = ""
+    state: str = ""
+    other_states: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -76,10 +80,17 @@ class ImportReport:
 
     def _summary(self, taken: str) -> str:
         prefix = f"\n  all names begin with {self.prefix} in the source, which is left out here" if self.prefix else ""
+        others = ""
+        if self.other_states:
+            first, taken_from = self.other_states[0], self.state or "weights at the top"
+            others = (
+                f"\n  these are its {taken_from}; it also holds {', '.join(self.other_states)}, which --state {first}, "
+                f"in Python state={first!r}, takes"
+            )
         return (
             f"weights of {self.source}: {len(self.loaded)} {taken}, {len(self.missing)} missing, "
             f"{len(self.unexpected)} unexpected, {len(self.misshapen)} misshapen, {len(self.ignored)} step counters "
-            f"ignored{prefix}"
+            f"ignored{prefix}{others}"
         )
 
     def _misfits(self) -> list[str]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from motion_vit.errors import UserError
+from motion_vit.interop.families.registry import model_family
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.files.torch_files import Source, StateDict, describe_source, open_state_dict
 from motion_vit.interop.importing.advice import import_advice
@@ -28,6 +29,7 @@ def load_torch(
     anew: Collection[str] = (),
     inflation: Inflation | None = None,
     resize: bool = False,
+    state: str | None = None,
     rng: jax.Array | None = None,
 ) -> tuple[dict[str, Any], ImportReport]:
     """Loads PyTorch weights, in the naming of the authors' code, into the variables of a model.
@@ -44,6 +46,7 @@ def load_torch(
         before a backbone.
       inflation: method of turning image convolutions into convolutions of clips; None refuses them.
       resize: take position and time embeddings of other sizes, by their nearest entries.
+      state: entry of the source to take, such as "model_ema"; by default the weights rather than their averages.
       rng: key of the initial values, by default `jax.random.key(0)`. Unused without any.
 
     Returns:
@@ -55,7 +58,7 @@ def load_torch(
       UserError: the source cannot be read, holds no weights, or weights that are not floating point numbers, or are NaN
         or infinite; the model has no such part, or no PyTorch counterpart.
     """
-    with open_state_dict(source) as state_dict:
+    with open_state_dict(source, state) as state_dict:
         fitting = Fitting(anew, inflation, resize)
         return load_state_dict(model, state_dict, describe_source(source), fitting, strict=strict, rng=rng)
 
@@ -80,11 +83,17 @@ def load_state_dict(
       CheckpointImportError: as `load_torch`.
       UserError: as `load_torch`.
     """
+    model_family(model)  # refuses a model that has none, before it is traced
     tensors = state_dict.tensors
     flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
     shapes: dict[str, Shape] = {path: leaf.shape for path, leaf in flat.items()}
     slots = weight_slots(model, shapes, tensors.keys(), fitting.anew)
-    report = dataclasses.replace(compare(where, tensors, slots, fitting), prefix=state_dict.prefix)
+    report = dataclasses.replace(
+        compare(where, tensors, slots, fitting),
+        prefix=state_dict.prefix,
+        state=state_dict.state,
+        other_states=state_dict.other_states,
+    )
     if (strict and not report.complete) or not report.loaded:
         raise CheckpointImportError(_mismatch_message(model, report, tensors, fitting.anew), report)
     integers = [name for name in report.loaded if not jnp.issubdtype(tensors[name].dtype, jnp.floating)]

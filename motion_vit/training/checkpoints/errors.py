@@ -9,13 +9,19 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 from absl import logging as absl_logging
 from flax import traverse_util
 
 from motion_vit.errors import UserError
+from motion_vit.training.checkpoints.checksums import damaged_files, has_checksums
+from motion_vit.training.parallel.processes import errors_together, is_primary, shard
 
 _SHOWN_DIFFERENCES = 8
 _LONG_REASON = 100
+_SHOWN_DAMAGE = 3
+
+_logger = logging.getLogger(__name__)
 
 
 class CheckpointWriteError(UserError):
@@ -87,12 +93,78 @@ def read_errors(folder: pathlib.Path, step: int, steps: Sequence[int]) -> Iterat
     """
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
-        earlier = [one for one in steps if one < step]
-        others = f"remove this folder to continue from step {max(earlier)}" if earlier else "there is no earlier one"
+    except (UserError, jax.errors.JaxRuntimeError):  # the latter is of devices, not of files
+        raise
+    except Exception as error:  # what Orbax and TensorStore make of damaged files has no common class
         raise UserError(
-            f"the checkpoint {folder / str(step)} cannot be read: {_reason(error)}. If it is damaged, {others}."
+            f"the checkpoint {folder / str(step)} cannot be read: {_reason(error)}. If it is damaged, "
+            f"{without_checkpoint(folder, step, steps)}."
         ) from error
+
+
+def check_intact(folder: pathlib.Path, step: int, steps: Sequence[int], *, within: str = "") -> None:
+    """Compares the files of a checkpoint with their checksums; every process must call it, and each reads its part.
+
+    A checkpoint without checksums, of an older version, passes; the first process logs it.
+
+    Args:
+      folder: of the checkpoints.
+      step: step of the checkpoint to look at.
+      steps: steps of all checkpoints.
+      within: start of the paths to look at, such as "metrics/"; "" for all files.
+
+    Raises:
+      UserError: files are damaged or missing. All processes raise it.
+    """
+    checkpoint = folder / str(step)
+    part, parts = shard()
+    with errors_together():
+        if not has_checksums(checkpoint):
+            if is_primary() and not within:
+                _logger.warning(
+                    "%s has no checksums, because another program or an older version of motion_vit has written it: "
+                    "damage in it would not be noticed",
+                    checkpoint,
+                )
+        elif damage := damaged_files(checkpoint, within=within, part=part, parts=parts):
+            advice = without_checkpoint(folder, step, steps)
+            raise UserError(
+                f"the checkpoint {checkpoint} is damaged: {shortened(damage)}. {advice[0].upper()}{advice[1:]}."
+            )
+
+
+def without_checkpoint(folder: pathlib.Path, step: int, steps: Sequence[int]) -> str:
+    """Says how to go on without a checkpoint that is damaged.
+
+    Args:
+      folder: of the checkpoints.
+      step: step of the damaged one.
+      steps: steps of all checkpoints.
+
+    Returns:
+      A clause that names the latest of the others that is intact.
+    """
+    others = sorted((other for other in steps if other != step), reverse=True)
+    for other in others:
+        if has_checksums(folder / str(other)) and damaged_files(folder / str(other)):
+            continue
+        state = "is intact" if has_checksums(folder / str(other)) else "has no checksums"
+        return f"remove this folder to continue from step {other}, which {state}: the same command then takes that one"
+    state = "none of the others is intact" if others else "there is no other one"
+    return f"copy this folder again from where it is intact, or train again with another --workdir: {state}"
+
+
+def shortened(clauses: Sequence[str]) -> str:
+    """Joins the first clauses of a list that may be long.
+
+    Args:
+      clauses: at least one.
+
+    Returns:
+      A clause.
+    """
+    more = len(clauses) - _SHOWN_DAMAGE
+    return "; ".join(clauses[:_SHOWN_DAMAGE]) + (f"; and {more} more files" if more > 0 else "")
 
 
 def check_same_model(
@@ -142,4 +214,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):  # whose text is a key in quotes, or of Orbax a sentence and a list
         return f"a part of it is missing: {' '.join(map(str, error.args)).split('. ')[0]}"
     line = (str(error).splitlines() or ["no reason given"])[0].split(" [")[0].rstrip(".:")
-    return line if len(line) < _LONG_REASON else line.rsplit(": ", 1)[-1]
+    line = line if len(line) < _LONG_REASON else line.rsplit(": ", 1)[-1][:_LONG_REASON]
+    return line if isinstance(error, OSError | ValueError) else f"{line} ({type(error).__name__})"

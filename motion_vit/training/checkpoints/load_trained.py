@@ -34,9 +34,20 @@ def load_trained(
       Model, variables, label names and recipe.
 
     Raises:
-      UserError: the folder is neither a run nor a weights folder, lacks the requested weights, or is damaged.
+      UserError: the folder is neither a run nor a weights folder, lacks the requested weights, cannot be read, or is
+        damaged.
     """
     path = local_path(folder)
+    try:
+        return _load(path, which, ema, mesh)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or path} cannot be read: {error.strerror or error}. Check the permissions of the folder "
+            "and of all that is in it."
+        ) from error
+
+
+def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None) -> TrainedModel:
     if not _is_checkpoint(path):
         path = packaged_checkpoints().get(str(path), path)
     if (path / CHECKPOINTS_FOLDER).is_dir():

@@ -5,13 +5,17 @@ followed by `extra_frames` at the same spacing, which an input adapter takes. Th
 the short side has `image_size` pixels, cropped to a square, and scaled to `pixel_range`. They become `(pixel - mean) /
 std`, with `mean` and `std` of red, green and blue in this order. `channel_order` is the order of the three in the last
 axis after that.
+
+From `format_version` 2 on, `files` holds the size and the CRC-32 of each file of weights beside it, and `checksum` the
+CRC-32 of the other fields themselves: of their JSON with sorted keys, no blanks, and every letter beyond ASCII escaped.
+`"checksum": null` marks a file that was edited by hand.
 """
 
 import dataclasses
 import importlib.metadata
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from ml_collections import ConfigDict
@@ -21,6 +25,7 @@ from motion_vit.files.regular_file import read_regular_text
 from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import extra_frames, model_options, model_traits
 from motion_vit.models.video_model import VideoModel
+from motion_vit.training.checkpoints.checksums import Checksum, checksum_of, crc32_of, read_checksum
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
 from motion_vit.training.recipe.checks import fields_that_set_options, validate_fields
@@ -28,7 +33,9 @@ from motion_vit.training.recipe.config import config_from_dict, default_config, 
 
 CONFIG_FILE = "config.json"
 FORMAT = "motion_vit"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+_FIRST_WITH_CHECKSUMS = 2
 
 _LARGEST_FILE = 64 * 2**20
 # What `preprocessing` calls fields of the recipe's `data`.
@@ -51,11 +58,13 @@ class ModelDescription:
       trained: the model without variables.
       weights_dtype: stored form of the weights.
       shapes: shapes of the variables, nested.
+      files: checksums of the files beside it, by name; {} in files of older versions.
     """
 
     trained: TrainedModel
     weights_dtype: WeightDtype
     shapes: Mapping[str, Any]
+    files: Mapping[str, Checksum]
 
 
 def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dict[str, Any]:
@@ -87,6 +96,29 @@ def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dic
     }
     as_read: dict[str, Any] = json.loads(json.dumps(description))
     return as_read
+
+
+def with_checksums(description: Mapping[str, Any], files: Iterable[pathlib.Path]) -> dict[str, Any]:
+    """Adds the checksums to the content of `config.json`.
+
+    Args:
+      description: of `description_of`, with additions by an export.
+      files: files of weights beside it.
+
+    Returns:
+      The whole content.
+
+    Raises:
+      OSError: a file cannot be read.
+    """
+    checked = {**description, "files": {path.name: checksum_of(path)._asdict() for path in files}}
+    return {**checked, "checksum": _own_checksum(checked)}
+
+
+def _own_checksum(values: Mapping[str, Any]) -> str:
+    """Computes the checksum of the fields; layout and order of the text do not count."""
+    fields = {name: value for name, value in values.items() if name != "checksum"}
+    return crc32_of(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
@@ -137,10 +169,21 @@ def read_description(path: pathlib.Path) -> ModelDescription:
             f"{path} has format_version {version!r}, written by motion_vit {values.get('library_version')}; this "
             f"version reads up to {FORMAT_VERSION}. Install a newer motion_vit."
         )
+    if version >= _FIRST_WITH_CHECKSUMS:
+        _check_unchanged(values, path)
     try:
         return _build(values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _check_unchanged(values: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Compares the fields with their checksum."""
+    if "checksum" not in values or values["checksum"] not in (None, _own_checksum(values)):
+        raise UserError(
+            f"{path} is damaged: its fields are not those that were written, by its field checksum. Copy the folder "
+            'again; if you have edited the file yourself, set "checksum": null in it.'
+        )
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -194,7 +237,16 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
         averaged=_field(values, "averaged", bool),
         evaluation=evaluation,
     )
-    return ModelDescription(trained, weights_dtype, traced.shapes)
+    return ModelDescription(trained, weights_dtype, traced.shapes, _files(values))
+
+
+def _files(values: Mapping[str, Any]) -> dict[str, Checksum]:
+    if values["format_version"] < _FIRST_WITH_CHECKSUMS:
+        return {}
+    try:
+        return {name: read_checksum(value) for name, value in _field(values, "files", dict).items()}
+    except ValueError as error:
+        raise UserError(f"files does not hold a size and a checksum for each file: {error}.") from error
 
 
 def _check_adapter(preprocessing: Mapping[str, Any], options: Mapping[str, Any], model: VideoModel) -> None:

@@ -1,11 +1,14 @@
 """Checkpoints of a run: state, data position, label names and recipe. The only file that uses Orbax.
 
 A checkpoint is written in the background into a temporary folder, which is renamed when it is complete, and renamed
-again before it is deleted. Whenever a run is killed, a folder with the name of a checkpoint is complete. With several
-processes, each writes the data of its devices into a folder that all of them see, and all must call the same functions.
+again before it is deleted. Whenever a run is killed, a folder with the name of a checkpoint is complete. Checksums of
+its files are computed in the background too, before that name is given, and compared before anything is restored. With
+several processes, each writes the data of its devices into a folder that all of them see, and all must call the same
+functions.
 """
 
 import contextlib
+import json
 import math
 import os
 import pathlib
@@ -17,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import traverse_util
 from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
@@ -24,22 +28,26 @@ from motion_vit.errors import UserError
 from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.options import options_by_effect, with_options
 from motion_vit.models.video_model import VideoModel
+from motion_vit.training.checkpoints.checksums import write_checksums
 from motion_vit.training.checkpoints.errors import (
     CheckpointWriteError,
     WithoutRepeatedErrors,
+    check_intact,
     check_same_model,
     read_errors,
     write_errors,
 )
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
+from motion_vit.training.checkpoints.weight_dtypes import check_finite
 from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, errors_together, gather
+from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, errors_together, gather, is_primary
 from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.recipe.config import config_from_dict
 from motion_vit.training.step.state import TrainState
 
 CHECKPOINTS_FOLDER = "checkpoints"
 _DELETED_FOLDER = "deleted"
+_METRICS = "metrics"
 _UNFINISHED = f"*{ocp.utils.TMP_DIR_SUFFIX}*"
 _DELETED = f"{_DELETED_FOLDER}/*"
 # Devices that hold the same array share the work of writing it only if the part of each has so many bytes: Orbax
@@ -84,9 +92,12 @@ class Checkpoints:
             preservation_policy=policy,
             best_fn=_top1,
             todelete_subdir=_DELETED_FOLDER,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
         )
+        self._saving: int | None = None
         self._deleting = ThreadPoolExecutor(1, thread_name_prefix="delete_checkpoints")
         self._quiet = contextlib.ExitStack()
+        _check_metrics(self._folder)
         with write_errors(self._folder, self.saved_steps):
             self._manager = _open(self._folder, options)
         for left_by_a_killed_run in (_UNFINISHED, _DELETED):
@@ -146,7 +157,7 @@ class Checkpoints:
 
     def saved_steps(self) -> list[int]:
         """Returns the steps of complete checkpoints, rising."""
-        return sorted(int(path.name) for path in self._folder.glob("*") if path.name.isdecimal())
+        return steps_on_disk(self._folder)
 
     def save(
         self,
@@ -180,6 +191,7 @@ class Checkpoints:
         with write_errors(self._folder, self.saved_steps):
             self._manager.wait_until_finished()
             self._deleting.submit(self._remove, _DELETED)
+            self._saving = step
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
 
     def latest_top1(self) -> float | None:
@@ -224,6 +236,7 @@ class Checkpoints:
         }
         if template.ema:
             items["averages"] = ocp.args.StandardRestore({"params": template.ema})
+        check_intact(self._folder, step, self.saved_steps())
         with _read_errors(self._manager, step):
             _check_same_model(self._manager, step, template.variables)
             _check_continues(self._manager, step)
@@ -237,6 +250,12 @@ class Checkpoints:
             key=jax.random.wrap_key_data(found["optimizer"]["key"]),
         )
         return Restored(state, found["data"], found["description"])
+
+    def _write_checksums(self) -> None:
+        """Completes the checkpoint that is being written, before Orbax gives it its name."""
+        if is_primary():
+            for folder in self._folder.glob(f"{self._saving}{ocp.utils.TMP_DIR_SUFFIX}*"):
+                write_checksums(folder)
 
     def _remove(self, pattern: str) -> None:
         """Removes folders that are no complete checkpoints."""
@@ -269,15 +288,22 @@ def load_for_inference(
             f"there is no checkpoint in {path}. Give the --workdir of a `motion-vit train` run, "
             f"which has a folder {CHECKPOINTS_FOLDER}."
         )
-    with _open(root, ocp.CheckpointManagerOptions(create=False, best_fn=_top1)) as manager:
-        step = manager.best_step() if which == "best" else manager.latest_step()
-        if step is None:
-            raise UserError(f"there is no finished checkpoint in {root}; the run has not saved one yet.")
+    steps = steps_on_disk(root)
+    if not steps:
+        raise UserError(f"there is no finished checkpoint in {root}; the run has not saved one yet.")
+    if which == "best":
+        _check_metrics(root)
+    with contextlib.ExitStack() as stack:
+        with read_errors(root, steps[-1], steps):
+            options = ocp.CheckpointManagerOptions(create=False, best_fn=_top1 if which == "best" else None)
+            manager = stack.enter_context(_open(root, options))
+            step = manager.best_step() if which == "best" else manager.latest_step()
+        check_intact(root, step, steps)
         with _read_errors(manager, step):
             items = {"description": ocp.args.JsonRestore()}
             description = manager.restore(step, args=ocp.args.Composite(**items))["description"]
-        label_names = tuple(description["label_names"])
-        config = config_from_dict(description["config"])
+            label_names = tuple(description["label_names"])
+            config = config_from_dict(description["config"])
         ema = config.evaluation.ema if ema is None else ema
         # What was fast where it was trained may be slow here, or not run at all.
         model = build_model(config, len(label_names)).model
@@ -295,7 +321,39 @@ def load_for_inference(
             _check_same_model(manager, step, target)
             found = manager.restore(step, args=ocp.args.Composite(**items))
     variables = {**found["variables"], **(found["averages"] if ema else {})}
+    arrays = traverse_util.flatten_dict(variables, sep="/")
+    check_finite({name: np.asarray(array) for name, array in arrays.items()}, str(root / str(step)))
     return TrainedModel(model, variables, label_names, config, step, averaged=ema)
+
+
+def steps_on_disk(folder: pathlib.Path) -> list[int]:
+    """Lists the complete checkpoints of a run.
+
+    Args:
+      folder: of the checkpoints, which need not exist.
+
+    Returns:
+      Their steps, rising.
+
+    Raises:
+      OSError: the folder cannot be read.
+    """
+    try:
+        names = os.listdir(folder)  # unlike `glob`, which passes over a folder that it may not read
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _check_metrics(folder: pathlib.Path) -> None:
+    """Checks the accuracies that are stored with checkpoints, which Orbax reads of all of them at once."""
+    steps = steps_on_disk(folder)
+    for step in steps:
+        check_intact(folder, step, steps, within=f"{_METRICS}/")
+        metrics = folder / str(step) / _METRICS / _METRICS
+        with errors_together(), read_errors(folder, step, steps):
+            if metrics.exists() and not isinstance(json.loads(metrics.read_text()), dict):
+                raise ValueError(f"{_METRICS}/{_METRICS} holds no metrics")
 
 
 def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:

@@ -2,11 +2,13 @@
 
 This library reads it whatever becomes of JAX's and Orbax's formats, and so does anything that reads safetensors.
 Tensors are named by their "/"-joined path, which begins with the collection: `params/head/kernel`,
-`batch_stats/norm/mean`. Nothing in it can be executed, and sizes are compared with the model's before anything is read.
+`batch_stats/norm/mean`. Nothing in it can be executed, sizes are compared with the model's before anything is read, and
+the file of weights with the checksum in `config.json`.
 """
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -20,14 +22,23 @@ import safetensors.numpy
 from jax.sharding import Mesh
 
 from motion_vit.errors import UserError
+from motion_vit.training.checkpoints.checksums import Checksum, damage
 from motion_vit.training.checkpoints.errors import check_same_model
-from motion_vit.training.checkpoints.model_description import CONFIG_FILE, description_of, read_description
+from motion_vit.training.checkpoints.model_description import (
+    CONFIG_FILE,
+    description_of,
+    read_description,
+    with_checksums,
+)
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, check_finite, compress, expand, stored_shapes
 from motion_vit.training.checkpoints.whole_folder import whole_folder
 from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.parallel.processes import is_primary
 
 WEIGHTS_FILE = "model.safetensors"
+
+_logger = logging.getLogger(__name__)
 
 _DTYPES = {"F32": jnp.float32, "F16": jnp.float16, "BF16": jnp.bfloat16, "I8": jnp.int8}
 
@@ -81,18 +92,24 @@ def write_weights(path: pathlib.Path, trained: TrainedModel, dtype: WeightDtype)
     path.chmod(permissions)  # its writer lets nobody but the owner read the file
 
 
-def write_config(folder: pathlib.Path, description: Mapping[str, Any]) -> None:
-    """Writes `config.json`.
+def write_config(folder: pathlib.Path, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes `config.json`, with the checksum of the weights that lie there already.
 
     Args:
       folder: destination.
       description: of `description_of`, with additions by an export.
 
+    Returns:
+      The content of the file.
+
     Raises:
       OSError: the disk is full or refuses.
     """
-    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
+    weights = folder / WEIGHTS_FILE
+    content = with_checksums(description, [weights] if weights.exists() else [])
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    return content
 
 
 def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = None) -> TrainedModel:
@@ -110,7 +127,8 @@ def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = N
     """
     path = pathlib.Path(folder)
     described = read_description(path / CONFIG_FILE)
-    stored = _read_tensors(path / WEIGHTS_FILE, stored_shapes(described.shapes, described.weights_dtype))
+    shapes = stored_shapes(described.shapes, described.weights_dtype)
+    stored = read_tensors(path / WEIGHTS_FILE, shapes, described.files.get(WEIGHTS_FILE))
     sharding = meshes.replicated(meshes.data_mesh() if mesh is None else mesh)
     variables = jax.tree.map(
         lambda array: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]), expand(stored)
@@ -118,7 +136,22 @@ def read_weights_folder(folder: str | os.PathLike[str], *, mesh: Mesh | None = N
     return dataclasses.replace(described.trained, variables=variables)
 
 
-def _read_tensors(path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+def read_tensors(
+    path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruct], checksum: Checksum | None
+) -> dict[str, np.ndarray]:
+    """Reads the tensors of a weights folder.
+
+    Args:
+      path: `model.safetensors`.
+      expected: shapes and dtypes of its tensors by name, of `stored_shapes`.
+      checksum: of the file; without one, it is logged that damage would not be noticed.
+
+    Returns:
+      The tensors by name.
+
+    Raises:
+      UserError: the file is missing or damaged, or holds other tensors.
+    """
     if not path.is_file():
         raise UserError(
             f"there is no file {path}, which holds the weights of a weights folder. An export in another format is "
@@ -130,6 +163,7 @@ def _read_tensors(path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruc
             names = file.keys()
             found = {name: _shape(file.get_slice(name), f"{name} of {path}") for name in names}
             _check_fits(found, expected, path)
+            _check_intact(path, checksum)
             arrays = {name: file.get_tensor(name) for name in expected}
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(
@@ -138,6 +172,22 @@ def _read_tensors(path: pathlib.Path, expected: Mapping[str, jax.ShapeDtypeStruc
         ) from error
     check_finite(arrays, str(path))
     return arrays
+
+
+def _check_intact(path: pathlib.Path, checksum: Checksum | None) -> None:
+    """Compares the file of weights with its checksum; logs if there is none."""
+    if checksum is None:
+        if is_primary():
+            _logger.warning(
+                "%s has no checksum, because another program or an older version of motion_vit has written it: damage "
+                "in it would not be noticed",
+                path,
+            )
+    elif found := damage(path, str(path), checksum):
+        raise UserError(
+            f"the weights are damaged: {found}, by the {CONFIG_FILE} beside it. Copy the folder again, or export the "
+            "checkpoint again."
+        )
 
 
 def _shape(tensor: Any, name: str) -> jax.ShapeDtypeStruct:

@@ -13,7 +13,7 @@ from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.folder_lock import locked_folder
 from motion_vit.files.regular_file import read_regular_text
-from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, steps_on_disk
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
 from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
 
@@ -80,7 +80,7 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
     """
     path = workdir / RECIPE_FILE
     try:
-        if path.exists() and _has_checkpoint(workdir):
+        if path.exists() and steps_on_disk(workdir / CHECKPOINTS_FOLDER):
             check_continues(workdir, config)
         # A run that is killed here keeps its old recipe.
         renewed = path.with_suffix(".new")
@@ -88,11 +88,6 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         os.replace(renewed, path)
     except OSError as error:
         raise _cannot_write(workdir, error) from error
-
-
-def _has_checkpoint(workdir: pathlib.Path) -> bool:
-    """Tells if a run has come as far as its first checkpoint; their folder is made before."""
-    return any(path.name.isdecimal() for path in (workdir / CHECKPOINTS_FOLDER).glob("*"))
 
 
 def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:

@@ -189,3 +189,62 @@ def test_a_label_file_of_another_form_is_explained(tmp_path, name, content, mess
 def test_a_label_file_that_is_absent_is_named(tmp_path):
     with pytest.raises(motion_vit.UserError, match=r"absent\.txt cannot be read: No such file"):
         read_label_file(tmp_path / "absent.txt")
+
+
+def entries(**shifts):
+    """Weights under names, each with a number added to the bias of the head, so that they can be told apart."""
+    return {name: {**weights_of(), "head.bias": np.full(10, shift, np.float32)} for name, shift in shifts.items()}
+
+
+LAYOUTS = {
+    "the weights beside their averages": ({**entries(model=1, model_ema=2), "epoch": 3}, "model", ("model_ema",)),
+    "averages alone": (entries(ema=1), "ema", ()),
+    "DeepSpeed": ({**entries(module=1), "optimizer": {"state": {}}}, "module", ()),
+    "averages of DeepSpeed": ({"ema": entries(module=1)}, "ema.module", ()),
+    "timm": (entries(state_dict=1, state_dict_ema=2), "state_dict", ("state_dict_ema",)),
+    "three": (entries(teacher=3, model=1, ema=2), "model", ("teacher", "ema")),
+    "deep": ({"state_dict": entries(model=1, model_ema=2)}, "state_dict.model", ("state_dict.model_ema",)),
+    "the top": ({**weights_of(), "head.bias": np.ones(10, np.float32)}, "", ()),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_weights_are_found_and_what_else_is_there_is_said(name):
+    source, taken, others = LAYOUTS[name]
+    model = motion_vit.create_model("uniformer_emim_tiny")
+    variables, report = load_torch(model, source)
+    np.testing.assert_array_equal(variables["params"]["head"]["bias"], 1)
+    assert (report.state, report.other_states) == (taken, others)
+    assert all(other in str(report) for other in others)
+    assert ("--state" in str(report)) == bool(others)
+
+
+@pytest.mark.parametrize("form", ["mapping", "file"])
+def test_the_entry_can_be_chosen(form, tmp_path):
+    source = {**entries(model=1, model_ema=2), "epoch": 3}
+    if form == "file":
+        torch = pytest.importorskip("torch")
+        path = tmp_path / "weights.pth"
+        torch.save(jax.tree.map(torch.as_tensor, source), path)
+        source = path
+    imported = import_weights(source, "uniformer_emim_tiny", tmp_path / "out", label_names=NAMES, state="model_ema")
+    np.testing.assert_array_equal(imported.trained.variables["params"]["head"]["bias"], 2)
+    assert "these are its model_ema; it also holds model, which --state model" in str(imported)
+    message = r"has no entry 'ema' that could hold weights. It has 'model', 'model_ema'."
+    with pytest.raises(motion_vit.UserError, match=message):
+        import_weights(source, "uniformer_emim_tiny", tmp_path / "other", label_names=NAMES, state="ema")
+
+
+def test_entries_of_unknown_names_are_offered():
+    model = motion_vit.create_model("uniformer_emim_tiny")
+    with pytest.raises(motion_vit.UserError, match=r"Weights are in student, teacher: --state student takes them"):
+        load_torch(model, entries(student=1, teacher=2))
+    variables, _ = load_torch(model, entries(student=1, teacher=2), state="teacher")
+    np.testing.assert_array_equal(variables["params"]["head"]["bias"], 2)
+
+
+def test_names_of_openmmlab_are_recognised():
+    weights = {f"backbone.{name}": array for name, array in weights_of().items() if not name.startswith("head.")}
+    weights |= {"cls_head.fc_cls.weight": np.ones((10, 128), np.float32), "cls_head.fc_cls.bias": np.zeros(10)}
+    with pytest.raises(CheckpointImportError, match=r"those of OpenMMLab \(MMAction2\)"):
+        load_torch(motion_vit.create_model("uniformer_emim_tiny"), weights)

@@ -1,10 +1,13 @@
 """Trained models, wherever they lie: runs and weights folders are used by the same commands with the same results."""
 
+import contextlib
 import csv
 import json
 import os
 import pathlib
 import shutil
+import tempfile
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -172,3 +175,32 @@ def test_a_choice_that_a_weights_folder_does_not_have_is_refused(weights: pathli
         load_trained(weights, which="best")
     with pytest.raises(UserError, match="holds the parameters themselves, not their averages"):
         load_trained(weights, ema=True)
+
+
+@contextlib.contextmanager
+def as_a_stranger() -> Iterator[None]:
+    """Runs the code inside without the rights of root, whom no permissions stop."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    "closed",
+    ["", "checkpoints", "checkpoints/6", "checkpoints/6/variables", "checkpoints/6/checksums.json", "metrics.jsonl"],
+)
+def test_what_must_not_be_read_is_named(finished_run: pathlib.Path, closed: str) -> None:
+    load_trained(finished_run)  # imports everything, which a stranger may not be able to
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        pathlib.Path(folder).chmod(0o755)
+        run = shutil.copytree(finished_run, pathlib.Path(folder) / "run")
+        (run / closed).chmod(0)
+        with pytest.raises(UserError, match="Permission denied") as raised, as_a_stranger():
+            load_trained(run)
+        (run / closed).chmod(0o755)
+    assert str(run) in str(raised.value)

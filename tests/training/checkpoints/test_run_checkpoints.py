@@ -1,8 +1,11 @@
 import dataclasses
 import json
 import math
+import os
 import pathlib
+import random
 import shutil
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ from ml_collections import ConfigDict
 from motion_vit import UserError
 from motion_vit.data.sources.video_list import read_video_list
 from motion_vit.training.checkpoints import run_checkpoints as checkpointing
+from motion_vit.training.checkpoints.checksums import CHECKSUMS_FILE, damaged_files, write_checksums
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints, load_for_inference
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.parallel import mesh as meshes
@@ -195,19 +199,117 @@ def test_what_a_killed_run_leaves_behind_is_no_checkpoint_and_is_removed(
     assert {path.name for path in folder.iterdir()} == {"3", "4"}
 
 
-def test_a_damaged_checkpoint_is_named_with_the_one_before(
-    small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path
-) -> None:
+@pytest.fixture
+def two_checkpoints(small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path) -> pathlib.Path:
+    """The folder of checkpoints of steps 3 and 4."""
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (3, 4):
-            checkpoints.save(at_step(state, step), {}, description(small_config))
-    damaged = tmp_path / "checkpoints" / "4"
-    (damaged / "data" / "metadata").write_bytes(b"")
-    message = r"4 cannot be read: Expecting value.*remove this folder to continue from step 3"
-    with pytest.raises(UserError, match=message), Checkpoints(tmp_path, keep=2) as checkpoints:
+            checkpoints.save(at_step(state, step), {}, description(small_config), {"top1": step / 10})
+    return tmp_path / "checkpoints"
+
+
+def flip(path: pathlib.Path, draw: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+
+
+def files_of(checkpoint: pathlib.Path) -> list[pathlib.Path]:
+    """Its files but for the one that only says when Orbax was done, and is never read."""
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
+    return [path for path in files if path != checkpoint / "commit_success.txt"]
+
+
+def test_changed_bits_in_any_file_of_a_checkpoint_are_noticed(two_checkpoints: pathlib.Path) -> None:
+    draw, checkpoint = random.Random(1), two_checkpoints / "4"
+    files = files_of(checkpoint)
+    assert len(files) > 20
+    assert damaged_files(checkpoint) == []
+    for path in files * 8:
+        original = path.read_bytes()
+        flip(path, draw)
+        found = damaged_files(checkpoint)
+        if path.name == "_CHECKPOINT_METADATA" and found == []:
+            there, before = json.loads(path.read_bytes()), json.loads(original)
+            assert there | {"commit_timestamp_nsecs": 0} == before | {"commit_timestamp_nsecs": 0}
+        elif path.name != CHECKSUMS_FILE:
+            assert len(found) == 1
+            assert found[0].startswith(f"{path.relative_to(checkpoint)} ")
+            assert "has other content than was written" in found[0] or path.name == "_CHECKPOINT_METADATA"
+        else:
+            assert found
+        path.write_bytes(original)
+
+
+@pytest.mark.parametrize("damage", [flip, lambda path, draw: os.truncate(path, path.stat().st_size // 2), os.unlink])
+def test_damage_is_named_with_the_intact_checkpoint_before(
+    damage: Callable[..., None], small_config: ConfigDict, two_checkpoints: pathlib.Path
+) -> None:
+    largest = max(files_of(two_checkpoints / "4"), key=lambda path: path.stat().st_size)
+    damage(*([largest] if damage is os.unlink else [largest, random.Random(2)]))
+    with pytest.raises(UserError, match=r"checkpoints/4 is damaged: \w+/.*Remove this folder to continue from step 3"):
+        load_for_inference(two_checkpoints.parent)
+    message = r"checkpoints/4 is damaged: .*Remove this folder to continue from step 3, which is intact"
+    with pytest.raises(UserError, match=message), Checkpoints(two_checkpoints.parent, keep=2) as checkpoints:
         checkpoints.restore(program_of(small_config).abstract_state())
-    shutil.rmtree(damaged)
-    assert load_for_inference(tmp_path).step == 3
+
+    (two_checkpoints / "3" / "data" / "metadata").write_text("{")
+    with pytest.raises(UserError, match=r"Copy this folder again from where it is intact.*none of the others is"):
+        load_for_inference(two_checkpoints.parent)
+    shutil.rmtree(two_checkpoints / "3")
+    with pytest.raises(UserError, match=r"Copy this folder again from where it is intact.*there is no other one"):
+        load_for_inference(two_checkpoints.parent)
+
+
+def test_after_the_damaged_folder_is_removed_the_one_before_is_used(two_checkpoints: pathlib.Path) -> None:
+    shutil.rmtree(two_checkpoints / "4")
+    assert load_for_inference(two_checkpoints.parent).step == 3
+
+
+def test_a_damaged_accuracy_of_any_checkpoint_is_named_before_the_best_is_chosen(
+    two_checkpoints: pathlib.Path,
+) -> None:
+    metrics = two_checkpoints / "3" / "metrics" / "metrics"
+    metrics.write_text(metrics.read_text().replace("0.3", "0.9"))
+    message = r"checkpoints/3 is damaged: metrics/metrics .*continue from step 4"
+    with pytest.raises(UserError, match=message):
+        load_for_inference(two_checkpoints.parent, which="best")
+    with pytest.raises(UserError, match=message):
+        Checkpoints(two_checkpoints.parent, keep=2)
+    assert load_for_inference(two_checkpoints.parent).step == 4
+
+
+def test_a_checkpoint_without_checksums_is_used_and_said_to_be_unchecked(
+    two_checkpoints: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_for_inference(two_checkpoints.parent)
+    assert not [message for message in caplog.messages if "checksums" in message]
+    (two_checkpoints / "4" / CHECKSUMS_FILE).unlink()
+    assert load_for_inference(two_checkpoints.parent).step == 4
+    assert len([message for message in caplog.messages if "4 has no checksums" in message]) == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_in_a_checkpoint_without_checksums_leads_to_no_other_error(
+    seed: int, small_config: ConfigDict, two_checkpoints: pathlib.Path
+) -> None:
+    draw, checkpoint = random.Random(seed), two_checkpoints / "4"
+    (checkpoint / CHECKSUMS_FILE).unlink()
+    path = draw.choice(files_of(checkpoint))
+    os.truncate(path, draw.randrange(path.stat().st_size))
+    messages = []
+    for use in (load_for_inference, lambda workdir: restored(workdir, small_config)):
+        try:
+            use(two_checkpoints.parent)
+        except UserError as error:
+            messages.append(str(error))
+    assert all("4 cannot be read: " in message for message in messages)
+    assert all("remove this folder to continue from step 3, which is intact" in message for message in messages)
+
+
+def restored(workdir: pathlib.Path, config: ConfigDict) -> None:
+    with Checkpoints(workdir, keep=2) as checkpoints:
+        checkpoints.restore(program_of(config).abstract_state())
 
 
 @pytest.mark.parametrize(
@@ -218,17 +320,31 @@ def test_a_damaged_checkpoint_is_named_with_the_one_before(
         ("data", 'a part of it is missing: Item "data" was not found in the checkpoint'),
     ],
 )
-def test_a_checkpoint_that_has_lost_a_file_is_named_with_the_one_before(
-    lost: str, reason: str, small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path
+def test_an_unchecked_checkpoint_that_has_lost_a_file_is_named_with_the_one_before(
+    lost: str, reason: str, small_config: ConfigDict, two_checkpoints: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
+    (two_checkpoints / "4" / CHECKSUMS_FILE).unlink()
+    (two_checkpoints / "4" / lost).rename(tmp_path / "lost")
+    message = f"4 cannot be read: {reason}. If it is damaged, remove this folder to continue from step 3"
+    with pytest.raises(UserError, match=message):
+        restored(tmp_path, small_config)
+
+
+def test_checksums_belong_to_a_checkpoint_before_it_has_its_name(
+    small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def write_and_look(folder: pathlib.Path) -> None:
+        write_checksums(folder)
+        seen.append((folder.name, [path.name for path in folder.parent.iterdir() if path.name.isdecimal()]))
+
+    monkeypatch.setattr(checkpointing, "write_checksums", write_and_look)
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (3, 4):
             checkpoints.save(at_step(state, step), {}, description(small_config))
-    folder = tmp_path / "checkpoints" / "4"
-    (folder / lost).rename(tmp_path / "lost")
-    message = f"4 cannot be read: {reason}. If it is damaged, remove this folder to continue from step 3"
-    with pytest.raises(UserError, match=message), Checkpoints(tmp_path, keep=2) as checkpoints:
-        checkpoints.restore(program_of(small_config).abstract_state())
+    assert [(name.partition(".")[0], there) for name, there in seen] == [("3", []), ("4", ["3"])]
+    assert all("orbax-checkpoint-tmp" in name for name, _ in seen)
 
 
 def test_a_run_of_an_older_version_can_be_used_but_not_trained_on(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import random
 import resource
 import shutil
 import struct
@@ -18,10 +19,11 @@ from small_trained_model import small_trained_model
 
 import motion_vit
 from motion_vit import UserError
-from motion_vit.training.checkpoints.model_description import description_of
+from motion_vit.training.checkpoints.checksums import checksum_of
+from motion_vit.training.checkpoints.model_description import description_of, read_description
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import compress, expand
-from motion_vit.training.checkpoints.weights_folder import read_weights_folder, write_weights_folder
+from motion_vit.training.checkpoints.weight_dtypes import compress, expand, stored_shapes
+from motion_vit.training.checkpoints.weights_folder import read_tensors, read_weights_folder, write_weights_folder
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.config import to_json
 
@@ -49,7 +51,7 @@ def change_config(folder: pathlib.Path, change: Callable[[dict[str, Any]], objec
     path = folder / "config.json"
     values = json.loads(path.read_text())
     change(values)
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps({**values, "checksum": None}))
 
 
 def become_uniformer(values: dict[str, Any], **options: object) -> None:
@@ -62,6 +64,7 @@ def change_weights(folder: pathlib.Path, change: Callable[[dict[str, np.ndarray]
     arrays = safetensors.numpy.load_file(path)
     change(arrays)
     safetensors.numpy.save_file(arrays, path)
+    change_config(folder, lambda values: values["files"].update({path.name: checksum_of(path)._asdict()}))
 
 
 def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path) -> None:
@@ -142,7 +145,7 @@ def test_what_is_said_about_the_inputs_decides_over_the_recipe(copied: pathlib.P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.update(format_version=2), "has format_version 2, .*this version reads up to 1. Install a newer"),
+        (lambda v: v.update(format_version=3), "has format_version 3, .*this version reads up to 2. Install a newer"),
         (lambda v: v.update(format_version="1"), "has format_version '1'"),
         (lambda v: v.update(format="timm"), "is no description of a motion_vit model: its format is 'timm'"),
         (lambda v: v.pop("label_names"), "the field label_names is missing"),
@@ -213,6 +216,78 @@ def test_a_damaged_config_is_named(text: str, copied: pathlib.Path) -> None:
     (copied / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json is damaged"):
         read_weights_folder(copied)
+
+
+def flipped(content: bytes, draw: random.Random, *, around: range | None = None) -> bytes:
+    """The content with one to four changed bits."""
+    changed = bytearray(content)
+    for _ in range(draw.choice([1, 1, 2, 4])):
+        changed[draw.choice(around or range(len(content)))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8-weights"])
+def test_changed_bits_anywhere_in_the_weights_are_noticed(
+    dtype: str, trained: TrainedModel, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "folder"
+    write_weights_folder(folder, trained, dtype=dtype)
+    described = read_description(folder / "config.json")
+    expected = stored_shapes(described.shapes, described.weights_dtype)
+    path, draw = folder / "model.safetensors", random.Random(3)
+    original = path.read_bytes()
+    header = range(8 + struct.unpack("<Q", original[:8])[0])
+    read_tensors(path, expected, described.files[path.name])
+    for around in [header] * 150 + [None] * 150:
+        path.write_bytes(changed := flipped(original, draw, around=around))
+        if changed == original:
+            continue
+        with pytest.raises(UserError, match=r"(?s)model\.safetensors.*[Cc]opy"):
+            read_tensors(path, expected, described.files[path.name])
+
+
+def test_changed_bits_in_the_description_are_noticed_or_change_nothing(copied: pathlib.Path) -> None:
+    path, draw = copied / "config.json", random.Random(4)
+    original = path.read_bytes()
+    before, messages = json.loads(original), []
+    for _ in range(500):
+        path.write_bytes(flipped(original, draw))
+        try:
+            read_description(path)
+        except UserError as error:
+            messages.append(str(error))
+        else:
+            assert json.loads(path.read_bytes()) == before  # such as 1E-08 for 1e-08
+    assert len(messages) > 450
+    assert all("config.json" in message for message in messages)
+
+
+def test_a_description_that_was_edited_by_hand_says_how_to_use_it(copied: pathlib.Path) -> None:
+    path = copied / "config.json"
+    values = json.loads(path.read_text())
+    values["label_names"][0] = "opening"
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r'config\.json is damaged: .*edited the file yourself, set "checksum": null'):
+        read_weights_folder(copied)
+    change_config(copied, lambda values: None)
+    assert read_weights_folder(copied).label_names[0] == "opening"
+
+
+def test_another_layout_of_the_description_is_the_same_description(copied: pathlib.Path) -> None:
+    path = copied / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True).replace(", ", ",\r\n"))
+    assert read_weights_folder(copied).step == 21
+
+
+def test_a_folder_without_checksums_is_used_and_said_to_be_unchecked(
+    copied: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_weights_folder(copied)
+    assert not caplog.messages
+    change_config(copied, lambda values: values.update(format_version=1) or values.pop("files"))
+    read_weights_folder(copied)
+    assert len(caplog.messages) == 1
+    assert "model.safetensors has no checksum" in caplog.messages[0]
 
 
 def test_a_missing_file_is_named(copied: pathlib.Path) -> None:
