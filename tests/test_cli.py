@@ -226,6 +226,25 @@ def test_a_video_whose_logits_are_not_finite_is_said_to_show_no_class(
     assert capsys.readouterr().out == "x.mp4\n  no class: the logits are NaN or infinite\n"
 
 
+def test_a_broken_video_among_those_to_predict_is_named_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(videos: list[str], **_: object) -> list[Prediction]:
+        return [Prediction(v, (), "cut off") if "bad" in v else Prediction(v, (("up", 1.0),)) for v in videos]
+
+    trained = types.SimpleNamespace(predict=predict)
+    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
+    arguments = ["predict", "a.mp4", "bad.mp4", "b.mp4", "--checkpoint", "run"]
+    assert cli.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "a.mp4\n  100.0 %  up\nbad.mp4\n  not classified: cut off\nb.mp4\n  100.0 %  up\n"
+    assert printed.err == "motion-vit: 1 of 3 videos not classified:\n  bad.mp4: cut off\n"
+    assert cli.main([*arguments, "--json"]) == 1
+    printed = capsys.readouterr()
+    assert [entry.get("error") for entry in json.loads(printed.out)] == [None, "cut off", None]
+    assert "bad.mp4: cut off" in printed.err
+
+
 def test_data_is_checked_and_shown_before_and_after_augmentation(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

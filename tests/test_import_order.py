@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.recipe": MODELS | DATA | {"training.losses"},
     "training.inputs": MODELS | DATA | {"training.recipe"},
     "training.step": MODELS | STEP,
-    "training.inference": MODELS | DATA | INFERENCE,
+    "training.inference": MODELS | DATA | INFERENCE | {"data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
     "training.evaluation": MODELS | DATA | EVALUATION,
     "training.ahead_of_time": MODELS | STEP,

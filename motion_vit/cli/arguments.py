@@ -10,6 +10,9 @@ from motion_vit.errors import UserError
 CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
 
+FAILED_STATUS = 1
+"""Some of many clips or videos cannot be used, and all others were."""
+
 STOPPED_STATUS = 75
 """Stopped by a signal after saving; the same command continues. EX_TEMPFAIL of sysexits.h: try again."""
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least, real_number
+from motion_vit.cli.arguments import FAILED_STATUS, add_command, at_least, real_number
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 
@@ -99,7 +99,7 @@ def _check(options: argparse.Namespace) -> int:
         flips = [describe_flip("label_aware", source.label_names) for source in sources]
         notes = [f'\nwith the flip "label_aware" {flip}' if flip else "" for flip in flips]
         print("\n\n".join(result.summary() + note for result, note in zip(results, notes, strict=True)))
-    return 1 if any(result.bad for result in results) else 0
+    return FAILED_STATUS if any(result.bad for result in results) else 0
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -4,9 +4,17 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command, add_weights_choice, at_least, whole_number
+from motion_vit.cli.arguments import (
+    FAILED_STATUS,
+    STOPPED_STATUS,
+    add_command,
+    add_weights_choice,
+    at_least,
+    whole_number,
+)
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 
@@ -146,7 +154,8 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
 
 def add_predict(commands: Any) -> None:
     """Defines `motion-vit predict`."""
-    parser = add_command(commands, "predict", _predict, "name the most probable classes of video files")
+    details = "Exits with 1, after all others, if a video cannot be decoded."
+    parser = add_command(commands, "predict", _predict, "name the most probable classes of video files", details)
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     _add_checkpoint(parser)
     parser.add_argument("--top", type=at_least(1), default=5, metavar="K", help="how many classes; default: 5")
@@ -161,10 +170,15 @@ def _predict(options: argparse.Namespace) -> int:
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
-    predictions = (trained.predict(video, top=options.top, mesh=mesh)[0] for video in options.videos)
+    predictions = []
+    for video in options.videos:
+        predictions += trained.predict([video], top=options.top, mesh=mesh)
+        if not options.json:
+            print(predictions[-1], flush=True)
     if options.json:
         print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))
-        return 0
-    for prediction in predictions:
-        print(prediction)
-    return 0
+    failed = [prediction for prediction in predictions if prediction.error]
+    if failed:
+        reasons = "\n".join(f"  {prediction.path}: {prediction.error}" for prediction in failed)
+        print(f"motion-vit: {len(failed)} of {len(predictions)} videos not classified:\n{reasons}", file=sys.stderr)
+    return FAILED_STATUS if failed else 0

@@ -76,16 +76,21 @@ class TrainedModel:
           mesh: devices that hold the variables, all by default.
 
         Returns:
-          The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views.
+          The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views. Of
+          several videos, one that cannot be decoded has no classes and a reason in `error`; the others are not lost.
 
         Raises:
-          VideoDecodeError: a file cannot be decoded.
+          VideoDecodeError: a single file is given, not in a list, and cannot be decoded.
           UserError: what is given are no files.
         """
         paths = _paths(videos)
         mesh = data_mesh() if mesh is None else mesh
         logits_of = self.logits_function(mesh)
-        return list(predict_videos(logits_of, self.variables, self.config, self.label_names, paths, top=top, mesh=mesh))
+        found = predict_videos(logits_of, self.variables, self.config, self.label_names, paths, top=top, mesh=mesh)
+        predictions = list(found)
+        if isinstance(videos, str | os.PathLike):
+            predictions[0].check()
+        return predictions
 
     def preprocess(self, clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
         """Makes the model's input of clips in memory.

@@ -24,10 +24,11 @@ def predict(
       top: how many classes to name.
 
     Returns:
-      The prediction of each video, in order: its most probable classes with their probabilities.
+      The prediction of each video, in order: its most probable classes with their probabilities. Of several videos, one
+      that cannot be decoded has no classes and a reason in `error`; the others are not lost.
 
     Raises:
-      VideoDecodeError: a file cannot be decoded.
+      VideoDecodeError: a single file is given, not in a list, and cannot be decoded.
       UserError: there is no model in the folder, or no video file was given.
     """
     return as_trained(model).predict(videos, top=top)

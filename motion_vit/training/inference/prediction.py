@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.data.batches.evaluation_batches import clip_views
 from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.clips import clip_options
@@ -23,20 +24,33 @@ class Prediction:
     Attributes:
       path: the video file.
       classes: (label name, probability) pairs, the most probable first; () where logits are NaN or infinite, which say
-        of no class that it is more probable than another.
+        of no class that it is more probable than another, and where there is an error.
+      error: why the video could not be classified, in words; "" if it was.
     """
 
     path: str
     classes: tuple[tuple[str, float], ...]
+    error: str = ""
+
+    def check(self) -> None:
+        """Raises the error of a video that could not be classified.
+
+        Raises:
+          VideoDecodeError: there is one.
+        """
+        if self.error:
+            raise VideoDecodeError(self.path, self.error)
 
     def to_dict(self) -> dict[str, object]:
-        """Gives the prediction as JSON."""
+        """Gives the prediction as JSON; only that of a video that could not be classified has an `error`."""
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
-        return {"video": self.path, "predictions": ranking}
+        return {"video": self.path, "predictions": ranking} | ({"error": self.error} if self.error else {})
 
     def __str__(self) -> str:
-        """Writes the path, and a line for each class."""
+        """Writes the path, and a line for each class or one for the error."""
         lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in self.classes]
+        if self.error:
+            lines = [f"  not classified: {self.error}"]
         return "\n".join([self.path, *(lines or ["  no class: the logits are NaN or infinite"])])
 
 
@@ -62,14 +76,16 @@ def predict_videos(
       mesh: devices that hold the variables.
 
     Yields:
-      The prediction of each file. Probabilities are the softmax of the mean logits of its views.
-
-    Raises:
-      VideoDecodeError: when a file's turn comes and it cannot be decoded.
+      The prediction of each file. Probabilities are the softmax of the mean logits of its views. A file that cannot be
+      decoded gets one with an error.
     """
     for path in paths:
         clip = StoredClip(id=path, label=0, video=path)
-        views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
+        try:
+            views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
+        except VideoDecodeError as error:
+            yield Prediction(path, (), error.reason)
+            continue
         padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
         clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
         logits = np.asarray(logits_of(variables, clips))[: len(views)].mean(axis=0)

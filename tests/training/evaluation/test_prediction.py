@@ -54,6 +54,24 @@ def test_a_file_that_is_no_video_is_named(finished_run: pathlib.Path, tmp_path: 
         predict(tmp_path / "absent.mp4", finished_run)
 
 
+def test_broken_files_among_several_cost_none_of_the_others(
+    finished_run: pathlib.Path, lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    first, second = read_video_list(lists["validation"]).paths[:2]
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    trained = load_for_inference(finished_run)
+    predictions = predict([first, tmp_path / "broken.mp4", second, tmp_path / "absent.mp4"], trained)
+    good, broken, other, absent = predictions
+    assert [good, other] == predict([first, second], trained)
+    assert good.error == other.error == ""
+    assert "error" not in good.to_dict()
+    for prediction in (broken, absent):
+        assert (prediction.classes, prediction.to_dict()["predictions"]) == ((), [])
+        assert prediction.to_dict()["error"] == prediction.error
+        assert str(prediction) == f"{prediction.path}\n  not classified: {prediction.error}"
+    assert "not exist" in absent.error
+
+
 def test_a_model_may_be_given_by_its_folder(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:
     paths = read_video_list(lists["validation"]).paths[:2]
     assert predict(paths, finished_run) == load_for_inference(finished_run).predict(paths)
