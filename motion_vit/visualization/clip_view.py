@@ -13,6 +13,7 @@ from motion_vit.data.augmentation.crops import crop_corners, resize_frames, shor
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.evaluation_batches import view_frames
 from motion_vit.data.sources.clip_source import StoredClip, clip_frames
+from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import video_name
 from motion_vit.data.video.jpeg_frames import scaled_size
@@ -145,6 +146,13 @@ def read_view(
       UserError: there is no such view.
       VideoDecodeError: the video cannot be decoded.
     """
+    with unexpected_as_decode_error(clip.video):
+        return _read_view(clip, options, number, clips, crop, crops)
+
+
+def _read_view(
+    clip: StoredClip, options: ClipOptions, number: int, clips: int, crop: int, crops: int
+) -> tuple[ClipView, Pixels]:
     if not 0 <= number < clips:
         raise UserError(f"views over time are counted from 0; given view {number} of {clips}")
     first, count = clip_frames(clip)

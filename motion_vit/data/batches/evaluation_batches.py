@@ -23,6 +23,7 @@ from motion_vit.data.batches.batch import (
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip, clip_frames
+from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
 
@@ -69,6 +70,13 @@ def clip_views(
     Raises:
       VideoDecodeError: the video cannot be decoded.
     """
+    with unexpected_as_decode_error(clip.video):
+        return _clip_views(clip, options, clips, crops, frame_order, seed)
+
+
+def _clip_views(
+    clip: StoredClip, options: ClipOptions, clips: int, crops: int, frame_order: FrameOrder, seed: int | Sequence[int]
+) -> UInt8[np.ndarray, "views t size size 3"]:
     first, frames = clip_frames(clip)
     rng = np.random.default_rng(seed)
     chosen = []
@@ -100,7 +108,8 @@ class _Views(grain.transforms.Map):
             return padding(shape)
         label = 0
         try:
-            clip = self.source[row]
+            with unexpected_as_decode_error(f"clip {row}"):
+                clip = self.source[row]
             label = clip.label
             views = clip_views(
                 clip, self.options, clips=self.clips, crops=self.crops, frame_order=self.frame_order, seed=row

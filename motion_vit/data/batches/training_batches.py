@@ -25,7 +25,7 @@ from motion_vit.data.batches.batch import (
 )
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip, clip_frames
-from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
 
@@ -125,9 +125,11 @@ class _TrainingClips(grain.transforms.RandomMap):
         row, options = int(element), self._options
         label, failed, reason = 0, f"clip {row} of {self._source.name}", ""
         try:
-            clip = self._source[row]
-            label, failed = clip.label, clip.id
-            decoded = decode_training_clip(clip, options, rng)
+            with unexpected_as_decode_error(failed):
+                clip = self._source[row]
+                label, failed = clip.label, clip.id
+                decoded = decode_training_clip(clip, options, rng)
+                augmented = [self._augment(decoded, label, rng) for _ in range(options.repeats)]
         except UserError as error:
             # Grain would go on silently shifted; whoever reads the batches finds weight 0 and reports it. The reason
             # goes along: to find it once more, training would have to wait for the video.
@@ -135,7 +137,6 @@ class _TrainingClips(grain.transforms.RandomMap):
             made = [example(label, row, None, options.shape)] * options.repeats
         else:
             failed = ""
-            augmented = [self._augment(decoded, label, rng) for _ in range(options.repeats)]
             made = [example(its_label, row, frames, options.shape) for frames, its_label in augmented]
         told = {"failed": np.full(options.repeats, failed), "reason": np.full(options.repeats, reason)}
         return {name: np.stack([one[name] for one in made]) for name in made[0]} | told

@@ -6,11 +6,13 @@ from typing import Literal
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.preparation.h264_fast import encode_h264_fast
 from motion_vit.data.preparation.stream_copy import cut_video
+from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.data.sources.record import ClipRecord, Storage
-from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
 from motion_vit.data.video.jpeg_frames import find_jpegs
 from motion_vit.data.video.probing import VideoInfo, check_video, frame_window, probe_video
+from motion_vit.files.regular_file import open_regular_file
 
 Codec = Literal["copy", "h264-fast"]
 """How clips are encoded: "copy" keeps the published bytes."""
@@ -40,9 +42,16 @@ def encode_clip(clip: SourceClip, label: int, codec: Codec, storage: Storage, *,
     Raises:
       VideoDecodeError: it is missing, cannot be decoded, or cannot be stored in this form.
     """
+    with unexpected_as_decode_error(clip.path):
+        return _encode(clip, label, codec, storage, verify)
+
+
+def _encode(clip: SourceClip, label: int, codec: Codec, storage: Storage, verify: bool) -> ClipRecord:
     start, end = clip.start or 0.0, clip.end
-    if start < 0 or (end is not None and end <= start):
-        raise VideoDecodeError(clip.path, f"it is listed from {start} s to {end} s; expected 0 <= start < end")
+    if not 0 <= start <= MOST_SECONDS or (end is not None and not start < end):
+        raise VideoDecodeError(
+            clip.path, f"it is listed from {start} s to {end} s; expected 0 <= start < end, at most {MOST_SECONDS} s"
+        )
     if codec == "h264-fast":
         return _encode_anew(clip, label, verify)
     if os.path.isdir(clip.path) != (storage == "jpegs"):
@@ -78,9 +87,11 @@ def _copy_video(clip: SourceClip, label: int, verify: bool) -> ClipRecord:
         info = _describe(cut.video, verify)
         return _record(clip, label, cut.video.data, cut.first_frame, cut.frames, cut.fps, info, cut.end)
     try:
-        if os.path.getsize(clip.path) > _LARGEST_RECORD:
-            raise VideoDecodeError(clip.path, "it is larger than 1 GiB; list parts of it, or prepare it as h264-fast")
-        with open(clip.path, "rb") as file:
+        with open_regular_file(clip.path) as file:
+            if os.fstat(file.fileno()).st_size > _LARGEST_RECORD:
+                raise VideoDecodeError(
+                    clip.path, "it is larger than 1 GiB; list parts of it, or prepare it as h264-fast"
+                )
             data = file.read()
     except FileNotFoundError:
         raise VideoDecodeError(clip.path, "the file does not exist") from None

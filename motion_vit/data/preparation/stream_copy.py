@@ -1,4 +1,7 @@
-"""Cuts a part out of a long video without encoding: copies its packets, from a keyframe on, into a new file."""
+"""Cuts a part out of a long video: copies its packets, from a keyframe on, into a new file.
+
+A codec that cannot be copied is encoded anew.
+"""
 
 import dataclasses
 import fractions
@@ -9,15 +12,18 @@ from collections.abc import Sequence
 
 import av
 import av.container
+import av.error
 import av.packet
 import av.video.stream
 
+from motion_vit.data.preparation.h264_fast import encode_h264_fast
 from motion_vit.data.video.container import demux, frame_rate, open_video, time_base
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import VideoBytes
 from motion_vit.data.video.encoding import BIT_EXACT
-from motion_vit.data.video.packets import read_packets
-from motion_vit.data.video.probing import check_video
+from motion_vit.data.video.packets import codec_name, read_packets
+from motion_vit.data.video.probing import check_video, frame_window
+from motion_vit.data.video.timeline import read_timeline
 
 # How far before the start to look for a keyframe: indexes lead to one at or before a time, but not in every container.
 _PREROLL_SECONDS = (0, 2, 20)
@@ -29,6 +35,12 @@ _MUXERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "avi": "avi"}
 # A file that ends this share of the part, or this many frames, before the part does is taken for whole.
 _TOLERATED_MISSING = 0.05
 _TOLERATED_FRAMES = 2
+# Of what is encoded anew: x264's quality at which pictures look the same.
+_CRF = 18
+
+
+class _NotCopiedError(Exception):
+    """Error of packets that cannot be copied into a file of their own; its message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +102,9 @@ class _TimedPacket:
 
 
 def cut_video(path: str, start: float, end: float | None) -> VideoCut:
-    """Cuts a part out of a video file, reading little more than that part.
+    """Cuts a part out of a video file, reading little more than that part where its packets can be copied.
+
+    Where they cannot, as those of GIF, WMV or of screen captures, the part is encoded anew, as H.264 of the same size.
 
     Args:
       path: the video file.
@@ -104,6 +118,24 @@ def cut_video(path: str, start: float, end: float | None) -> VideoCut:
       VideoDecodeError: the file is missing or damaged, no frame is shown in the part, or the file does not say when its
         frames are shown.
     """
+    try:
+        return _copy_part(path, start, end)
+    except _NotCopiedError as error:
+        return _encode_part(path, start, end, str(error))
+
+
+def _encode_part(path: str, start: float, end: float | None, cause: str) -> VideoCut:
+    try:
+        first, frames = frame_window(path, start, end)
+        timeline = read_timeline(path)
+        data = encode_h264_fast(path, first, frames, timeline.fps, short_side=None, crf=_CRF)
+    except VideoDecodeError as error:
+        raise VideoDecodeError(path, f"{error.reason} (to be encoded anew, as {cause})") from error
+    return VideoCut(VideoBytes(path, data), 0, frames, timeline.fps, timeline.duration if end is None else end)
+
+
+def _copy_part(path: str, start: float, end: float | None) -> VideoCut:
+    """Copies the packets of a part; raises `_NotCopiedError` besides what `cut_video` does."""
     zero, unit = _first_timestamp(path)
     window = _Window(zero, unit, start, math.inf if end is None else end)
     with open_video(path) as (container, stream):
@@ -120,9 +152,7 @@ def cut_video(path: str, start: float, end: float | None) -> VideoCut:
     video = VideoBytes(path, data)
     first, last = _find_frames(video, seconds)
     if last - first + 1 != len(shown):
-        raise VideoDecodeError(
-            path, f"its packets do not tell which frames are shown {window}; convert it to H.264 mp4"
-        )
+        raise _NotCopiedError(f"its packets do not tell which frames are shown {window}")
     return VideoCut(video, first, len(shown), fps, reached if end is None else end)
 
 
@@ -178,7 +208,7 @@ def _read_until_end(
     needed = 0
     margin = _REORDERED_PACKETS if container.format.name == "avi" else 0
     for packet in demux(container, stream):
-        if packet.size == 0:  # the empty packet that flushes the decoder
+        if packet.size == 0:  # it flushes the decoder, or says that the picture before it stays
             continue
         if packet.pts is None:
             raise VideoDecodeError(path, "some of its frames have no timestamp to cut by; convert it to H.264 mp4")
@@ -207,6 +237,8 @@ def _check_reach(
         declared = float(stream.duration * window.unit)
     elif container.duration is not None and len(container.streams) == 1:
         declared = container.duration / av.time_base
+        if container.format.name == "matroska,webm":  # whose duration counts from the start of the file
+            declared -= float(window.zero * window.unit)
     if declared is None:
         return
     promised = min(declared, window.end)
@@ -229,10 +261,27 @@ def _number_packets(packets: Sequence[_TimedPacket]) -> None:
 def _mux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: Sequence[_TimedPacket]
 ) -> bytes:
-    """Writes packets as a video whose first frame is shown at 0 s."""
+    """Writes packets as a video whose first frame is shown at 0 s.
+
+    Raises:
+      _NotCopiedError: the container cannot hold this codec, or these packets.
+    """
+    try:
+        return _muxed(container, stream, packets)
+    except (av.error.FFmpegError, ValueError) as error:
+        codec = codec_name(stream)
+        raise _NotCopiedError(
+            f"packets of the codec {codec} cannot be copied ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _muxed(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: Sequence[_TimedPacket]
+) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=_MUXERS.get(container.format.name, "matroska"), options=BIT_EXACT) as output:
-        target = output.add_stream_from_template(stream)
+        # Opaque: the parameters of the codec are copied, without an encoder, which FFmpeg lacks for many.
+        target = output.add_stream_from_template(stream, opaque=True)
         before = packets[0].pts
         for timed in packets:
             packet = timed.packet
@@ -250,5 +299,5 @@ def _find_frames(video: VideoBytes, seconds: Sequence[float]) -> list[int]:
         table = read_packets(container, stream)
     times = table.times
     if times is None or (not table.numbered and check_video(video).frames != table.frames):
-        raise VideoDecodeError(video, "its packets do not tell where its frames are; convert it to H.264 mp4")
+        raise _NotCopiedError("its packets do not tell where its frames are")
     return [min(range(len(times)), key=lambda frame: abs(times[frame] - second)) for second in seconds]

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Protocol
 
+from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.probing import count_frames, frame_window
 from motion_vit.errors import UserError
@@ -82,7 +83,8 @@ def clip_name(source: ClipSource, row: int) -> str:
       Its id, or its number if the id cannot be read.
     """
     try:
-        return source[row].id
+        with unexpected_as_decode_error(f"clip {row}"):
+            return source[row].id
     except UserError:
         return f"clip {row} of {source.name}"
 

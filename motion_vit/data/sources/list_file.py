@@ -17,6 +17,12 @@ _REQUIRED = ("path", "label")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 _SHOWN_CHARACTERS = 80
 
+MOST_FRAMES = 10**8
+"""Frames of a video, at most: more than a month at 30 frames a second. A greater number is a mistake."""
+
+MOST_SECONDS = 10**7
+"""Seconds of a video, at most: more than a hundred days."""
+
 
 class ListFileError(UserError):
     """Error of a list file; the message names the file, the row and what was expected."""
@@ -124,8 +130,10 @@ def _parse_seconds(where: str, column: str, text: str) -> float | None:
     except ValueError:
         seconds = math.nan
     # Also false for what is not a number.
-    if not 0 <= seconds < math.inf:
-        raise ListFileError(f"{where}: {column} must be a time in seconds, at least 0, or empty, not {quoted(text)}")
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise ListFileError(
+            f"{where}: {column} must be a time in seconds from 0 to {MOST_SECONDS}, or empty, not {quoted(text)}"
+        )
     return seconds
 
 
@@ -136,8 +144,10 @@ def _parse_row(where: str, line: int, row: dict[str, str]) -> ListRow:
         if "\n" in row[column]:
             raise ListFileError(f"{where}: the {column} goes over several lines; check for a quote that is not closed")
     frames = row.get("frames", "")
-    if frames and (not is_integer(frames) or int(frames) == 0):
-        raise ListFileError(f"{where}: frames must be a positive whole number or empty, not {quoted(frames)}")
+    if frames and not (is_integer(frames) and 1 <= int(frames) <= MOST_FRAMES):
+        raise ListFileError(
+            f"{where}: frames must be a whole number from 1 to {MOST_FRAMES}, or empty, not {quoted(frames)}"
+        )
     start = _parse_seconds(where, "start", row.get("start", ""))
     end = _parse_seconds(where, "end", row.get("end", ""))
     if end is not None and end <= (start or 0.0):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from motion_vit.data.sources.clip_source import ClipSource, clip_frames, clip_name
-from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import frame_doubts
 from motion_vit.data.video.probing import VideoInfo, check_video
 from motion_vit.data.workers.cores import available_cores
@@ -116,10 +116,11 @@ def _check_file(path: str) -> VideoInfo:
 def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
     """Decodes one clip and returns errors as values, which leave a worker process more safely than exceptions."""
     try:
-        clip = source[row]
-        info = _check_file(clip.video) if isinstance(clip.video, str) else check_video(clip.video)
-        first, frames = clip_frames(clip)
-        doubts = frame_doubts(clip.video)
+        with unexpected_as_decode_error(f"clip {row}"):
+            clip = source[row]
+            info = _check_file(clip.video) if isinstance(clip.video, str) else check_video(clip.video)
+            first, frames = clip_frames(clip)
+            doubts = frame_doubts(clip.video)
     except VideoDecodeError as error:
         return BadClip(clip_name(source, row), error.reason)
     except UserError as error:

@@ -1,6 +1,7 @@
 """The display matrix of a video file: the rotation and mirroring that turn a decoded frame upright."""
 
 import dataclasses
+import math
 
 import av.buffer
 import av.video.frame
@@ -40,10 +41,22 @@ def frame_orientation(frame: av.video.frame.VideoFrame) -> Orientation:
     Returns:
       The orientation; that of an upright picture where the file has no matrix.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(matrix, av.buffer.Buffer):
-        return Orientation()
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64).tolist()
+    a, b, c, d = _display_matrix(frame)
     if abs(b) > abs(a):
         return Orientation(True, flip_horizontal=c < 0, flip_vertical=b < 0)
     return Orientation(False, flip_horizontal=a < 0, flip_vertical=d < 0)
+
+
+def _display_matrix(frame: av.video.frame.VideoFrame) -> tuple[float, float, float, float]:
+    """Reads (a, b, c, d) of the display matrix, up to a positive factor."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV lists no side data of a frame that has some of a kind that FFmpeg knows and PyAV does not. The rotation
+        # alone it always tells, as the angle counterclockwise in degrees; a mirroring is lost.
+        turn = -math.radians(frame.rotation)
+        return math.cos(turn), math.sin(turn), -math.sin(turn), math.cos(turn)
+    if not isinstance(matrix, av.buffer.Buffer):
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64).tolist()
+    return a, b, c, d

@@ -19,10 +19,10 @@ from motion_vit.data.video.packets import PacketTable, read_packets
 # A container that promises more than this share of frames or seconds beyond what the file holds was cut off.
 _TOLERATED_MISSING = 0.05
 _TOLERATED_FRAMES = 2
-# A declared rate is believed if the times of the frames agree with it to this share, or to half a frame.
-_TOLERATED_RATE = 0.02
+# A declared rate is believed if the times of the frames agree with it to this share, or to a frame.
+_TOLERATED_RATE = 0.05
 # Frames are not evenly spaced if more than this share of the gaps differ from the median by more than half of it.
-_UNEVEN_SHARE = 0.02
+_UNEVEN_SHARE = 0.05
 _UNEVEN_GAP = 0.5
 # How Matroska and WebM files note the end of a stream, in its tag DURATION.
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -121,7 +121,7 @@ def _mean_rate(declared: float, times: Sequence[float] | None) -> float:
     if not times or span <= 0:
         return declared
     gaps = len(times) - 1
-    if declared and abs(declared * span - gaps) <= max(0.5, _TOLERATED_RATE * gaps):
+    if declared and abs(declared * span - gaps) <= max(1.001, _TOLERATED_RATE * gaps):
         return declared
     return gaps / span
 

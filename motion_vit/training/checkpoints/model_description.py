@@ -6,8 +6,8 @@ the short side has `image_size` pixels, cropped to a square, and scaled to `pixe
 std`, with `mean` and `std` of red, green and blue in this order. `channel_order` is the order of the three in the last
 axis after that.
 
-From `format_version` 2 on, `files` holds the size and the CRC-32 of each file of weights beside it, and `checksum` the
-CRC-32 of the other fields themselves: of their JSON with sorted keys, no blanks, and every letter beyond ASCII escaped.
+From `format_version` 2 on, `files` holds the size and the CRC-32 of each file of weights beside it. `checksum` is the
+CRC-32 of the other fields: of their JSON with sorted keys, no blanks, and every letter beyond ASCII escaped.
 `"checksum": null` marks a file that was edited by hand.
 """
 

@@ -44,7 +44,8 @@ class Prediction:
     def to_dict(self) -> dict[str, object]:
         """Gives the prediction as JSON; only that of a video that could not be classified has an `error`."""
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
-        return {"video": self.path, "predictions": ranking} | ({"error": self.error} if self.error else {})
+        entry: dict[str, object] = {"video": self.path, "predictions": ranking}
+        return entry | ({"error": self.error} if self.error else {})
 
     def __str__(self) -> str:
         """Writes the path, and a line for each class or one for the error."""

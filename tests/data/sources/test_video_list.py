@@ -106,13 +106,16 @@ def test_an_unknown_label_shows_its_row_and_the_nearest_names(write_list):
         ("path,label\na.mp4,\n", r"line 2: the label is empty"),
         ("path,label\n\n,wave\n", r"line 3: the path is empty"),
         ("path,label\na.mp4,wave,b\n", r"line 2: 3 cells where the header has 2.*needs quotes"),
-        ("path,label,frames\na.mp4,x,0\n", r"line 2: frames must be a positive whole number or empty, not '0'"),
+        (
+            "path,label,frames\na.mp4,x,0\n",
+            r"line 2: frames must be a whole number from 1 to \d+, or empty, not '0'",
+        ),
         ("path,label,frames\na.mp4,x,many\n", r"not 'many'"),
         (
             "path,label,start\na.mp4,x,soon\n",
-            r"line 2: start must be a time in seconds, at least 0, or empty, not 'soon'",
+            r"line 2: start must be a time in seconds from 0 to 10000000, or empty, not 'soon'",
         ),
-        ("path,label,start\na.mp4,x,-1\n", r"start must be a time in seconds, at least 0, or empty, not '-1'"),
+        ("path,label,start\na.mp4,x,-1\n", r"start must be a time in seconds from 0 to 10000000, or empty, not '-1'"),
         ("path,label,end\na.mp4,x,nan\n", r"end must be a time in seconds"),
         ("path,label,end\na.mp4,x,inf\n", r"end must be a time in seconds"),
         ("path,label,start,end\na.mp4,x,4,4\n", r"line 2: the clip ends at 4 s, not after its start at 4 s"),
@@ -127,7 +130,7 @@ def test_an_unknown_label_shows_its_row_and_the_nearest_names(write_list):
         (f"path,label\na.mp4,{'x' * 140_000}\n", r"line 2: not a line of CSV \(field larger than field limit"),
         (
             f"path,label,frames\na.mp4,x,{'9' * 5000}\n",
-            r"frames must be a positive whole number or empty, not '99.{10,80}'",
+            r"frames must be a whole number from 1 to 100000000, or empty, not '99.{10,80}'",
         ),
         ("path,label\na.mp4,x\0\n", r"holds NUL bytes"),
     ],
