@@ -159,6 +159,8 @@ def _description(rng: random.Random, folder: pathlib.Path) -> pathlib.Path:
     while isinstance(node[key], dict) and node[key] and rng.random() < 0.8:
         node, key = node[key], rng.choice(sorted(node[key]))
     node[key] = rng.choice(_EXTREMES)
+    if rng.random() < 0.7:
+        values["checksum"] = None  # as of a file that was edited by hand: otherwise nothing else is looked at
     path.write_text(json.dumps(values))
     return target
 

@@ -50,7 +50,7 @@ def validate_fields(config: ConfigDict) -> None:
     """
     fields = flatten(config)
     for name, (is_valid, expectation) in _EXPECTATIONS.items():
-        if not is_valid(fields[name]):
+        if fields[name] is None or not is_valid(fields[name]):  # a recipe file may assign None to any field
             raise UserError(f"config field {name} is {fields[name]!r}, but must be {expectation}.")
     if config.evaluation.ema and not config.ema:
         raise UserError(

@@ -279,8 +279,8 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
         _merge_options(config, key, value)
         return
     expected = type(known[key])
-    # ConfigDict takes a bool for an int, because Python does.
-    if isinstance(value, bool) and expected is not bool:
+    # ConfigDict takes None for anything, and a bool for an int, because Python does.
+    if value is None or (isinstance(value, bool) and expected is not bool):
         raise _wrong_type(key, value, expected)
     parent_name, _, name = key.rpartition(".")
     parent = config[parent_name] if parent_name else config

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from motion_vit import UserError
 from motion_vit.training.recipe.checks import build_model, validate
-from motion_vit.training.recipe.config import config_from_dict, to_json
+from motion_vit.training.recipe.config import config_from_dict, set_field, to_json
 
 
 def test_a_usable_recipe_passes(tiny_config: ConfigDict) -> None:
@@ -121,3 +121,13 @@ def test_what_a_model_cannot_do_is_said_of_the_field_that_asks_for_it(
     small_config[field] = value
     with pytest.raises(UserError, match=message):
         validate(small_config)
+
+
+@pytest.mark.parametrize("field", ["batch_size", "epochs", "optimizer.betas", "data.mean", "mesh.data", "loss.name"])
+def test_none_is_no_value_of_a_field(field: str, tiny_config: ConfigDict) -> None:
+    with pytest.raises(UserError, match=rf"config field {field} is None"):
+        set_field(tiny_config, field, None)
+    parent, _, name = field.rpartition(".")
+    setattr(tiny_config[parent] if parent else tiny_config, name, None)
+    with pytest.raises(UserError, match=rf"config field {field} is None"):
+        validate(tiny_config)
