@@ -12,15 +12,15 @@ class UserError(Exception):
     """
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
+def did_you_mean(given: object, known: Iterable[str]) -> str:
     """Suggests a known name that is close to an unknown one.
 
     Args:
-      given: the unknown name.
+      given: the unknown name; configs may hold something else in its place.
       known: all valid names.
 
     Returns:
       A question that starts with a space, to end a message with; "" if no name is close.
     """
-    near = difflib.get_close_matches(given, list(known), n=1)
+    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
     return f" Did you mean {near[0]!r}?" if near else ""
