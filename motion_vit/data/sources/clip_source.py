@@ -1,7 +1,7 @@
 """What training and evaluation read clips from: a list of video files or a prepared split."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.probing import count_frames, frame_window
@@ -32,6 +32,7 @@ class StoredClip:
     end: float | None = None
 
 
+@runtime_checkable
 class ClipSource(Protocol):
     """Clips that can be read at random, from several threads at a time and, pickled, from several processes."""
 

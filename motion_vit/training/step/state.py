@@ -1,7 +1,7 @@
 """What a training step changes."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,13 @@ from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
 
+Leaf = TypeVar("Leaf")
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class TrainState:
-    """The state of a run between two steps.
+class TrainState(Generic[Leaf]):
+    """The state of a run between two steps: arrays, or their shapes or shardings in the same places.
 
     Attributes:
       step: steps done.
@@ -26,12 +28,12 @@ class TrainState:
       key: a typed random key that stays as it is; step `n` draws from `jax.random.fold_in(key, n)`.
     """
 
-    step: jax.Array
+    step: Leaf
     params: Any
     batch_stats: Any
     opt_state: Any
     ema: Any
-    key: PRNGKeyArray
+    key: Leaf
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def initial_variables(model: nn.Module, key: PRNGKeyArray, clip_shape: tuple[int
 
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
-) -> TrainState:
+) -> TrainState[jax.Array]:
     """The state before the first step; also under `jax.eval_shape`.
 
     Args:

@@ -3,14 +3,14 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import traverse_util
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from motion_vit.errors import UserError
@@ -22,7 +22,7 @@ from motion_vit.training.losses.cross_entropy import soft_target_cross_entropy
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
-from motion_vit.training.step.state import TrainState
+from motion_vit.training.step.state import Leaf, TrainState
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -67,8 +67,8 @@ class StepSettings:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _Outcome:
-    """What one part of a batch contributes; outcomes of parts add up.
+class _Outcome(Generic[Leaf]):
+    """What one part of a batch contributes, or the shapes of it; outcomes of parts add up.
 
     Attributes:
       loss: sum of the losses, divided by the weight of the whole batch.
@@ -78,14 +78,16 @@ class _Outcome:
       summaries: numbers of the model's collection `summaries` by name, of which the mean is taken instead.
     """
 
-    loss: Float[Array, ""]
+    loss: Leaf
     grads: Tree
-    correct: Float[Array, ""]
+    correct: Leaf
     batch_stats: Tree
-    summaries: dict[str, Float[Array, ""]]
+    summaries: dict[str, Leaf]
 
 
-def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh) -> TrainStep:
+def make_train_step(
+    model: nn.Module, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+) -> TrainStep:
     """Compiles the training step.
 
     The step gives up its state's memory to the next state. If the loss or the gradient is not finite, the next state
@@ -156,7 +158,7 @@ def make_train_step(model: nn.Module, settings: StepSettings, sharding: TrainSta
     )
 
 
-def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding.NamedSharding]:
+def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, NamedSharding]:
     """How the batch of a step lies on the devices.
 
     Args:
@@ -171,8 +173,8 @@ def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding
 
 
 def _make_outcome(
-    model: nn.Module, settings: StepSettings, sharding: TrainState, mesh: Mesh
-) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome]:
+    model: nn.Module, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
     """The forward and backward pass of one part of a batch."""
 
     def loss_of(
@@ -200,7 +202,7 @@ def _make_outcome(
         loss = soft_target_cross_entropy(logits, targets, weights, total, added, settings.classification)
         return loss, (updates.get("batch_stats", {}), logits, summaries)
 
-    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome:
+    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome[jax.Array]:
         clips, targets = augment_batch(
             batch,
             jax.random.fold_in(key, _AUGMENTATION_STREAM),
@@ -224,21 +226,21 @@ def _make_outcome(
 
 
 def _accumulate(
-    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome],
+    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]],
     state: TrainState,
     batch: Batch,
     total: jax.Array,
     key: PRNGKeyArray,
     parts: int,
-) -> _Outcome:
+) -> _Outcome[jax.Array]:
     """The outcome of a batch whose parts lie along its arrays' first axis. Every part starts from the same state."""
 
-    def add(sums: _Outcome, part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome, None]:
+    def add(sums: _Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome[jax.Array], None]:
         return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
 
     inputs = batch, jax.random.split(key, parts)
 
-    def first_outcome() -> _Outcome:
+    def first_outcome() -> _Outcome[jax.Array]:
         part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
         return outcome_of(state, part, total, key)
 
