@@ -1,6 +1,7 @@
 # Everything starts from a fresh clone with Python >= 3.11, pip and make.
 #   make demo   train, evaluate and try a small EMIM model on the embedded motion dataset; SEED=1 for other videos
 #   make test   lint, format check, type check, the documentation site and the whole test suite
+#   make check-types   the tests of the numerics, with all annotations of the library checked at run time
 #   make docs   the documentation site, in build/docs/index.html
 #   make notebooks   execute the notebooks and write their rendered form
 PYTHON ?= python3
@@ -13,7 +14,7 @@ INPUTS ?= 2000
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test fuzz lint format docs notebooks lock clean
+.PHONY: demo test check-types fuzz lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +60,11 @@ test: lint docs
 # Feeds hostile and damaged inputs to the library, of a new seed each time; SEED=7 INPUTS=500 for others.
 fuzz: $(VENV)/.installed-dev
 	PYTHONPATH=tests:tests/robustness $(BIN)/python tests/robustness/fuzz.py $(if $(filter-out 0,$(SEED)),--seed $(SEED)) --inputs $(INPUTS)
+
+# The annotations of arrays and options against what the numerics are called with; tests of wrong arguments are left out.
+check-types: $(VENV)/.installed-dev
+	MOTION_VIT_CHECK_TYPES=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  tests/ops tests/modules tests/models tests/training/inputs tests/training/losses tests/training/step
 
 clean:
 	rm -rf $(VENV) .cache build

@@ -23,8 +23,8 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import chex
 import jax
-import numpy as np
 import training_processes
 
 from motion_vit.data.embedded.dataset import render_dataset
@@ -150,7 +150,7 @@ def _compare(run: pathlib.Path, undisturbed: pathlib.Path) -> None:
     found, expected = (read_all(folder)[latest_step(folder) or 0] for folder in (run, undisturbed))
     assert found.data_state == expected.data_state
     states = [dataclasses.replace(one.state, key=jax.random.key_data(one.state.key)) for one in (found, expected)]
-    jax.tree.map(np.testing.assert_array_equal, *states)
+    chex.assert_trees_all_equal(*states)
     losses, expected_losses = (
         [(record["step"], record["loss"]) for record in read_json_lines(folder / METRICS_FILE) if "loss" in record]
         for folder in (run, undisturbed)

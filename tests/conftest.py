@@ -9,6 +9,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
+
+CHECKS_TYPES = os.environ.get("MOTION_VIT_CHECK_TYPES") == "1"
+if CHECKS_TYPES:
+    # Before anything imports the library: modules that are imported already are not checked.
+    install_import_hook("motion_vit", "type_checker.checked")
 
 # The tests compile hundreds of programs and run each for milliseconds: without LLVM's optimisations, which XLA's own do
 # not depend on, compiling takes less than half the time. XLA reads the flags when the first array is made.
@@ -28,6 +34,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 GARBAGE_THRESHOLDS = (10_000, 20, 50)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out the tests of what the library says of wrong arguments, where its annotations refuse these first."""
+    if CHECKS_TYPES:
+        items[:] = [item for item in items if item.get_closest_marker("mistyped") is None]
 
 
 def pytest_collection_finish() -> None:

@@ -14,7 +14,8 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.rematerialization import Remat, rematerialized, rematerialized_module
 from motion_vit.modules.emim import COST_VOLUMES
 
-Clips = Float[Array, "b t h w c"]
+Tokens = Float[Array, "b *places c"]
+Output = Float[Array, "b *places2 c2"]
 Tree = Any  # nested mappings of arrays
 
 
@@ -53,7 +54,7 @@ class Stage(nn.Module):
     frame_axis: str | None = None
 
     @nn.compact
-    def __call__(self, x: Clips, *, train: bool) -> Clips:
+    def __call__(self, x: Tokens, *, train: bool) -> Output:
         """Applies the blocks."""
         done = 0
         rounds = len(self.stochastic_depth) // self.period
@@ -63,8 +64,8 @@ class Stage(nn.Module):
             x = self._apply_block(index, x, train)
         return x
 
-    def _apply_block(self, index: int, x: Clips, train: bool) -> Clips:
-        def apply(block: nn.Module, x: Clips) -> Clips:
+    def _apply_block(self, index: int, x: Tokens, train: bool) -> Output:
+        def apply(block: nn.Module, x: Tokens) -> Output:
             return block(x, self.stochastic_depth[index], train=train)
 
         x = rematerialized_module(apply, self.remat)(self.make_block(index, name=f"block{index}"), x)
@@ -80,7 +81,7 @@ class Stage(nn.Module):
             return True
         return self.has_variable("perturbations", "block0_output")
 
-    def _scan(self, x: Clips, rounds: int, train: bool) -> Clips:
+    def _scan(self, x: Tokens, rounds: int, train: bool) -> Tokens:
         """Runs `rounds` periods as a loop and puts the new statistics of BatchNorm where each block's belong."""
         blocks = rounds * self.period
         variables = [self._stacked_variables(range(place, blocks, self.period)) for place in range(self.period)]
@@ -91,7 +92,7 @@ class Stage(nn.Module):
         if train and self.has_rng("dropout"):
             keys = jax.random.split(self.make_rng("dropout"), (rounds, self.period))
 
-        def one_round(x: Clips, inputs: tuple[list[Tree], Array | None, Array | None]) -> tuple[Clips, list[Tree]]:
+        def one_round(x: Tokens, inputs: tuple[list[Tree], Array | None, Array | None]) -> tuple[Tokens, list[Tree]]:
             variables, rates, keys = inputs
             statistics = []
             for place in range(self.period):
@@ -119,7 +120,7 @@ class Stage(nn.Module):
         """Makes a pure function from variables, tokens, rate and keys to tokens and new statistics."""
         block = self.make_block(place, parent=None)
 
-        def apply(variables: Tree, x: Clips, rate: Array | None, rngs: dict[str, Array]) -> tuple[Clips, Tree]:
+        def apply(variables: Tree, x: Tokens, rate: Array | None, rngs: dict[str, Array]) -> tuple[Tokens, Tree]:
             mutable = ["batch_stats"] if train and self.is_mutable_collection("batch_stats") else []
             known_rate = 0.0 if rate is None else rate  # here, where rematerialisation does not make it an array
             x, updates = block.apply(variables, x, known_rate, train=train, rngs=rngs, mutable=mutable)

@@ -45,11 +45,11 @@ class PatchAttention(nn.Module):
             motion = find_motion(normalize_vectors(x))
             tokens = motion.reshape(shape[0], shape[1] * shape[2] * shape[3], shape[4])
             return x + self_attention(tokens).reshape(shape)
-        normalized = _join_patches(normalize_vectors(_split_patches(x, size)), shape, size)
+        normalized = _join_patches(normalize_vectors(_split_patches(x, size)), x, size)
         motion = jnp.swapaxes(_split_patches(find_motion(normalized), size), 1, 2)
         patches = _split_patches(x, size) + jnp.swapaxes(self_attention(motion), 1, 2)
         patches = patches + self_attention(normalize_vectors(patches))
-        return _join_patches(patches, shape, size)
+        return _join_patches(patches, x, size)
 
     def _tiles(self, x: Clips) -> bool:
         return x.shape[2] % self.patch_size == 0 and x.shape[3] % self.patch_size == 0
@@ -69,7 +69,7 @@ def _split_patches(x: Clips, size: int) -> Patches:
     return jnp.moveaxis(x, 3, 4).reshape(batch, frames, high * wide, size * size * channels)
 
 
-def _join_patches(patches: Patches, shape: tuple[int, ...], size: int) -> Clips:
-    batch, frames, height, width, channels = shape
+def _join_patches(patches: Patches, like: Clips, size: int) -> Clips:
+    batch, frames, height, width, channels = like.shape
     patches = patches.reshape(batch, frames, height // size, width // size, size, size * channels)
-    return jnp.moveaxis(patches, 4, 3).reshape(shape)
+    return jnp.moveaxis(patches, 4, 3).reshape(like.shape)

@@ -105,7 +105,7 @@ class ResidualStem(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool = False) -> Float[Array, "b t h4 w4 c"]:
+    def __call__(self, clips: Float[Array, "b t h w colours"], *, train: bool = False) -> Float[Array, "b t h4 w4 c"]:
         """Applies the layers to every frame."""
         shared: dict[str, Any] = {"dtype": self.dtype}
         init = initializers.residual_kernel

@@ -19,6 +19,8 @@ from motion_vit.modules.mlp import Mlp
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
 Tokens = Float[Array, "b n c"]
+ClassToken = Float[Array, "b 1 c"]
+Patches = Float[Array, "b patches c"]
 Clips = Float[Array, "b t h w c"]
 Rate = float | Float[Array, ""]
 
@@ -138,7 +140,9 @@ class DividedAttentionBlock(nn.Module):
         output: Clips = Linear(channels, start, self.dtype, name="temporal_fc")(y)
         return output
 
-    def _within_frames(self, class_token: Tokens, clips: Clips, rate: Rate, train: bool) -> tuple[Tokens, Tokens]:
+    def _within_frames(
+        self, class_token: ClassToken, clips: Clips, rate: Rate, train: bool
+    ) -> tuple[ClassToken, Patches]:
         """Attends within frames; returns the outputs of the class token and of the patches."""
         batch, frames, height, width, channels = clips.shape
         in_each_frame = jnp.broadcast_to(class_token[:, None], (batch, frames, 1, channels))
@@ -151,13 +155,13 @@ class DividedAttentionBlock(nn.Module):
         return seen, change.reshape(batch, frames * height * width, channels)
 
 
-def _split(x: Tokens) -> tuple[Tokens, Tokens]:
+def _split(x: Tokens) -> tuple[ClassToken, Patches]:
     """Splits sequences into the class token and the patches."""
     # Slices of `jnp` become gathers where the batch is symbolic.
     return lax.slice_in_dim(x, 0, 1, axis=1), lax.slice_in_dim(x, 1, None, axis=1)
 
 
-def _clips(patches: Tokens, grid: tuple[int, int, int]) -> Clips:
+def _clips(patches: Patches, grid: tuple[int, int, int]) -> Float[Array, "clips t h w c"]:
     """Arranges patches of whole clips, or of consecutive frames of clips, on the grid."""
     sequences, tokens, channels = patches.shape
     frames, rows, columns = grid

@@ -36,7 +36,7 @@ class TokenEmbedding(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, clips: Float[Array, "b t h w 3"], *, train: bool = False) -> Float[Array, "b n c"]:
+    def __call__(self, clips: Float[Array, "b t h w colours"], *, train: bool = False) -> Float[Array, "b n c"]:
         """Embeds the patches of clips; dropout draws from the RNG `dropout` when `train`.
 
         Args:

@@ -19,11 +19,12 @@ _CHUNK_QUERIES = 196
 
 Tokens = Float[Array, "b n heads d"]
 Chunks = Float[Array, "b_heads chunks q d"]
-Residuals = tuple[Tokens, Tokens, Tokens, Tokens, Float[Array, "b n heads 1"]]
+Keys = Float[Array, "b m heads d"]
+Residuals = tuple[Tokens, Keys, Keys, Tokens, Float[Array, "b n heads 1"]]
 
 
 @jax.custom_vjp
-def chunked_attention(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+def chunked_attention(query: Tokens, key: Keys, value: Keys) -> Tokens:
     """Computes softmax attention with scale `d ** -0.5`, one head of one clip and some queries at a time.
 
     Args:
@@ -37,7 +38,7 @@ def chunked_attention(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     return _forward(query, key, value)[0]
 
 
-def _forward(query: Tokens, key: Tokens, value: Tokens) -> tuple[Tokens, Residuals]:
+def _forward(query: Tokens, key: Keys, value: Keys) -> tuple[Tokens, Residuals]:
     dtype = accumulation_dtype(query.dtype)
 
     def one_head(head: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -55,12 +56,12 @@ def _forward(query: Tokens, key: Tokens, value: Tokens) -> tuple[Tokens, Residua
 
     output, log_sums = lax.map(one_head, (_in_chunks(_scaled(query)), _by_head(key), _by_head(value)))
     # Named, so that rematerialisation can keep what the backward pass would need the whole forward pass for.
-    output = checkpoint_name(_out_of_chunks(output, query.shape), ATTENTION_OUTPUT)
-    log_sums = checkpoint_name(_out_of_chunks(log_sums, query.shape), ATTENTION_OUTPUT)
+    output = checkpoint_name(_out_of_chunks(output, query), ATTENTION_OUTPUT)
+    log_sums = checkpoint_name(_out_of_chunks(log_sums, query), ATTENTION_OUTPUT)
     return output, (query, key, value, output, log_sums)
 
 
-def _backward(residuals: Residuals, gradient: Tokens) -> tuple[Tokens, Tokens, Tokens]:
+def _backward(residuals: Residuals, gradient: Tokens) -> tuple[Tokens, Keys, Keys]:
     query, key, value, output, log_sums = residuals
     dtype = accumulation_dtype(query.dtype)
     # What the normalisation takes from the gradient of every logit of a query.
@@ -87,8 +88,8 @@ def _backward(residuals: Residuals, gradient: Tokens) -> tuple[Tokens, Tokens, T
     of_queries = (_scaled(query), gradient, log_sums, mean_gradient)
     by_head = (_by_head(key), _by_head(value), *map(_in_chunks, of_queries))
     query_gradient, key_gradient, value_gradient = lax.map(one_head, by_head)
-    query_gradient = _scaled(_out_of_chunks(query_gradient, query.shape))
-    key_gradient, value_gradient = (_out_of_heads(x, key.shape) for x in (key_gradient, value_gradient))
+    query_gradient = _scaled(_out_of_chunks(query_gradient, query))
+    key_gradient, value_gradient = (_out_of_heads(x, key) for x in (key_gradient, value_gradient))
     return query_gradient.astype(query.dtype), key_gradient.astype(key.dtype), value_gradient.astype(value.dtype)
 
 
@@ -107,8 +108,8 @@ def _by_head(x: Tokens) -> Float[Array, "b_heads n d"]:
     return jnp.swapaxes(x, 1, 2).reshape(-1, x.shape[1], x.shape[3])
 
 
-def _out_of_heads(x: Float[Array, "b_heads n d"], shape: tuple[int, ...]) -> Tokens:
-    batch, tokens, heads = shape[:3]
+def _out_of_heads(x: Float[Array, "b_heads n d2"], like: Tokens) -> Float[Array, "b n heads d2"]:
+    batch, tokens, heads = like.shape[:3]
     return jnp.swapaxes(x.reshape(batch, heads, tokens, x.shape[2]), 1, 2)
 
 
@@ -119,6 +120,6 @@ def _in_chunks(x: Tokens) -> Chunks:
     return filled.reshape(-1, filled.shape[1] // _CHUNK_QUERIES, _CHUNK_QUERIES, channels)
 
 
-def _out_of_chunks(x: Chunks, shape: tuple[int, ...]) -> Tokens:
+def _out_of_chunks(x: Float[Array, "b_heads chunks q d2"], like: Tokens) -> Float[Array, "b n heads d2"]:
     by_head = x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
-    return _out_of_heads(by_head[:, : shape[1]], shape)
+    return _out_of_heads(by_head[:, : like.shape[1]], like)

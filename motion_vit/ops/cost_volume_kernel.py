@@ -63,8 +63,9 @@ def cost_volume_attention_kernel(
     platform = _check(line, query.dtype)
     form = _Form(line, "none" if motion is None else motion_input, interpret=platform == "cpu")
     frames = (x.reshape(batch, pairs, height * width, heads * features) for x in (query, key, value))
-    attend = on_every_device(functools.partial(_attend, form), clips=batch, split=(True, True, True, False))
-    return attend(*frames, _weights(form, heads, position_bias, motion, query.dtype)).reshape(query.shape)
+    weights = _weights(form, heads, position_bias, motion, query.dtype)
+    output = on_every_device(functools.partial(_attend, form), *frames, weights, split=(True, True, True, False))
+    return output.reshape(query.shape)
 
 
 def _check(line: Line, dtype: DTypeLike) -> str:

@@ -37,6 +37,7 @@ _FUSED_PRODUCTS = 32
 """How many products the kernel gradient adds up in one fused pass; more of them compile slower."""
 
 Video = Float[Array, "b t h w c"]
+Padded = Float[Array, "b t2 h2 w2 c"]
 Kernel = Float[Array, "kt kh kw c"]
 
 
@@ -87,7 +88,7 @@ def _choose(taps: int, platform: str) -> str:
 
 def _shifted_on_every_device(x: Video, kernel: Kernel) -> Video:
     # The gradient to the kernel loops over clips, and of a loop every device would do all.
-    return on_every_device(_shifted, clips=x.shape[0], split=(True, False))(x, kernel)
+    return on_every_device(_shifted, x, kernel, split=(True, False))
 
 
 def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
@@ -177,11 +178,11 @@ _IMPLEMENTATIONS: Mapping[str, Callable[[Video, Kernel], Video]] = {
 }
 
 
-def _pad(x: Video, kernel_size: tuple[int, ...]) -> Video:
+def _pad(x: Video, kernel_size: tuple[int, ...]) -> Padded:
     return jnp.pad(x, [(0, 0), *((size // 2, size // 2) for size in kernel_size), (0, 0)])
 
 
-def _add_spatial_taps(total: Video, padded: Video, weights: Float[Array, "kh kw c"]) -> Video:
+def _add_spatial_taps(total: Video, padded: Float[Array, "b t h2 w2 c"], weights: Float[Array, "kh kw c"]) -> Video:
     height, width = total.shape[2:4]
     for row, column in itertools.product(range(weights.shape[0]), range(weights.shape[1])):
         # Slices of `jnp` become gathers where the batch is symbolic.
@@ -220,7 +221,7 @@ def _kernel_gradient(x: Video, gradient: Video, kernel_size: tuple[int, ...]) ->
 
 
 def _block_kernel_gradient(
-    padded: Video, gradient: Video, kernel_size: tuple[int, ...], dtype: jnp.dtype
+    padded: Padded, gradient: Video, kernel_size: tuple[int, ...], dtype: jnp.dtype
 ) -> Float[Array, "kt_kh kw c"]:
     """Computes the kernel gradient of one block.
 

@@ -105,7 +105,7 @@ def resize_frames_nearest(x: Video, height: int, width: int) -> Float[Array, "b 
     return x
 
 
-def _repeat(x: Video, axis: int, counts: list[int]) -> Video:
+def _repeat(x: Video, axis: int, counts: list[int]) -> Float[Array, "b t h2 w2 c"]:
     """Repeats each position as its count says, by copying runs of equal counts, because gathers are slow."""
     pieces = []
     start = 0

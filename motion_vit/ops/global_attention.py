@@ -29,10 +29,11 @@ _CLIPWISE_QUERIES = 448
 _CLIPWISE_FROM_WEIGHTS = 1 << 18
 """Below this many attention weights a head, one clip at a time leaves a TPU idle."""
 
-Tokens = Float[Array, "b n heads d"]
+Queries = Float[Array, "b n heads d"]
+Keys = Float[Array, "b m heads d"]
 
 
-def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementation: str | None = None) -> Tokens:
+def global_attention(query: Queries, key: Keys, value: Keys, *, implementation: str | None = None) -> Queries:
     """Computes softmax attention with scale `d ** -0.5`; the softmax is in float32.
 
     Args:
@@ -69,11 +70,11 @@ def global_attention(query: Tokens, key: Tokens, value: Tokens, *, implementatio
     return _attend(implementation, query, key, value)
 
 
-def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+def _attend(implementation: str, query: Queries, key: Keys, value: Keys) -> Queries:
     if implementation in ("chunked", "clipwise"):
         # Of their loops over clips, every device would do all.
         attend = chunked_attention if implementation == "chunked" else _clipwise
-        return on_every_device(attend, clips=query.shape[0], split=(True, True, True))(query, key, value)
+        return on_every_device(attend, query, key, value, split=(True, True, True))
     if implementation == "stacked":
         return _stacked(query, key, value)
     if implementation == "pallas":
@@ -91,14 +92,14 @@ def _attend(implementation: str, query: Tokens, key: Tokens, value: Tokens) -> T
     )
 
 
-def attention_weights(query: Tokens, key: Tokens) -> Float[Array, "b heads n m"]:
+def attention_weights(query: Queries, key: Keys) -> Float[Array, "b heads n m"]:
     """Computes the weights of `global_attention`, in float32, for inspection; quadratic in memory."""
     dtype = accumulation_dtype(query.dtype)
     logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key, preferred_element_type=dtype)
     return jax.nn.softmax(logits, axis=-1)
 
 
-def _choose(query: Tokens, key: Tokens, platform: str) -> str:
+def _choose(query: Queries, key: Keys, platform: str) -> str:
     if platform == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16):
         return "cudnn"
     if platform in ("onnx", "litert"):
@@ -112,7 +113,7 @@ def _choose(query: Tokens, key: Tokens, platform: str) -> str:
     return "xla"
 
 
-def _stacked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+def _stacked(query: Queries, key: Keys, value: Keys) -> Queries:
     dtype = accumulation_dtype(query.dtype)
     query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query * query.shape[-1] ** -0.5, key, value))
     logits = jnp.matmul(query, jnp.swapaxes(key, 2, 3), preferred_element_type=dtype)
@@ -120,7 +121,7 @@ def _stacked(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     return jnp.swapaxes(jnp.matmul(weights, value, preferred_element_type=dtype), 1, 2).astype(query.dtype)
 
 
-def _clipwise(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+def _clipwise(query: Queries, key: Keys, value: Keys) -> Queries:
     tokens, channels = query.shape[1], query.shape[3]
     chunks = -(-tokens // _CLIPWISE_QUERIES)
     chunk_queries = -(-tokens // chunks)

@@ -33,7 +33,8 @@ _LOGITS_BYTES = 3 << 20
 _LARGEST_CLIP_BYTES = 36 << 20
 """What the keys and values of a program, their gradients and the sums of these may take, `_clip_bytes`."""
 
-Tokens = Float[Array, "b n heads*d"]
+Queries = Float[Array, "b n channels"]
+Keys = Float[Array, "b m channels"]
 
 
 def global_attention_kernel(
@@ -64,8 +65,8 @@ def global_attention_kernel(
             "global_attention: leave the implementation out, and one is chosen"
         )
     by_token = (x.reshape(batch, x.shape[1], heads * features) for x in (query, key, value))
-    attend = on_every_device(functools.partial(_attend, form), clips=batch, split=(True, True, True))
-    return attend(*by_token).reshape(query.shape)
+    output = on_every_device(functools.partial(_attend, form), *by_token, split=(True, True, True))
+    return output.reshape(query.shape)
 
 
 class _Form(NamedTuple):
@@ -114,7 +115,7 @@ def _clip_bytes(form: _Form, dtype: DTypeLike) -> int:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(form: _Form, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+def _attend(form: _Form, query: Queries, key: Keys, value: Keys) -> Queries:
     queries, keys = _specs(form)
     return pl.pallas_call(
         functools.partial(_forward_kernel, form),
@@ -128,15 +129,11 @@ def _attend(form: _Form, query: Tokens, key: Tokens, value: Tokens) -> Tokens:
     )(query, key, value)
 
 
-def _attend_forward(
-    form: _Form, query: Tokens, key: Tokens, value: Tokens
-) -> tuple[Tokens, tuple[Tokens, Tokens, Tokens]]:
+def _attend_forward(form: _Form, query: Queries, key: Keys, value: Keys) -> tuple[Queries, tuple[Queries, Keys, Keys]]:
     return _attend(form, query, key, value), (query, key, value)
 
 
-def _attend_backward(
-    form: _Form, saved: tuple[Tokens, Tokens, Tokens], gradient: Tokens
-) -> tuple[Tokens, Tokens, Tokens]:
+def _attend_backward(form: _Form, saved: tuple[Queries, Keys, Keys], gradient: Queries) -> tuple[Queries, Keys, Keys]:
     queries, keys = _specs(form)
     d_query, d_key, d_value = pl.pallas_call(
         functools.partial(_backward_kernel, form),

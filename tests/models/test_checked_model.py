@@ -37,6 +37,7 @@ def answered(name: str, options: dict[str, Any]) -> Iterator[None]:
         raise AssertionError(f"{name} with {options} ends in {error!r}") from error
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
 @pytest.mark.parametrize("name", list_models())
 def test_a_value_of_another_kind_is_told_with_its_option(name: str, adapter: dict[str, str]) -> None:
@@ -59,6 +60,7 @@ def test_a_value_of_another_kind_is_told_with_its_option(name: str, adapter: dic
                 checked_model(name, {**adapter, option: "foo"})
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
 @pytest.mark.parametrize("name", TINY)
 def test_any_value_of_any_option_is_taken_or_told(name: str, adapter: dict[str, str]) -> None:

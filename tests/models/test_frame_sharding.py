@@ -3,6 +3,7 @@
 import functools
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +43,7 @@ def make_block(kind, *, keep_frames):
 def randomised(variables):
     """Noise in place of every parameter, so that no branch is silent."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: rng.normal(0.1, 0.3, leaf.shape).astype(np.float32), variables)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0.1, 0.3, leaf.shape), jnp.float32), variables)
 
 
 def training_step(block, frame_axis):
@@ -61,7 +62,7 @@ def training_step(block, frame_axis):
 def sharded_step(kind):
     """The compiled step of a block whose frames are split over four devices, and its arguments."""
     block = make_block(kind, keep_frames=True)
-    x = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(1).standard_normal(SHAPE), jnp.float32)
     variables = jax.eval_shape(functools.partial(block.init, train=False), jax.random.key(0), x)
     params = randomised(variables["params"])
     with jax.set_mesh(MESH):
@@ -116,7 +117,7 @@ def test_global_attention_gathers_keys_and_values_alone():
     assert "all-to-all" not in {operation for operation, _ in found}
 
 
-CLIPS = np.random.default_rng(0).standard_normal((2, 4, 32, 32, 3)).astype(np.float32)
+CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 32, 32, 3)), jnp.float32)
 
 
 def build(**options):
@@ -134,7 +135,7 @@ def build(**options):
 def model_step(model, clips):
     """Logits and gradients of a training step of a whole model."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
-    statistics = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes["batch_stats"])
+    statistics = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, jnp.float32), shapes["batch_stats"])
 
     @jax.jit
     def step(params, clips):
@@ -156,8 +157,7 @@ def test_logits_and_gradients_of_a_model_are_those_of_whole_clips():
     expected = model_step(build(), CLIPS)
     largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     # A relative change of the clips by 1e-7 moves these numbers by 2e-5 of the largest.
-    for ours, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * largest)
+    chex.assert_trees_all_close(actual, expected, rtol=1e-3, atol=1e-4 * largest)
 
 
 def test_parameters_do_not_know_of_the_frame_axis():

@@ -57,6 +57,7 @@ def test_the_motion_branch_starts_at_zero_however_kernels_start(initialization: 
     assert motion["fc1"]["kernel"].any()
 
 
+@pytest.mark.mistyped
 def test_another_initialization_is_refused() -> None:
     with pytest.raises(UserError, match="initialization is 'xavier', but must be one of published, fan_in"):
         motion_vit.create_model("uniformer_tiny", initialization="xavier")

@@ -93,6 +93,7 @@ def test_the_prompt_belongs_to_the_first_layer() -> None:
     assert layers["backbone/head/kernel"] == len(model.layer_patterns()) - 1
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -111,6 +112,7 @@ def test_wrong_options_of_the_adapter_are_explained(options: dict, message: str)
         motion_vit.create_model("uniformer_emim_tiny", **options)
 
 
+@pytest.mark.mistyped
 def test_clips_without_the_extra_frame_still_need_two() -> None:
     model = motion_vit.create_model("uniformer_emim_tiny", **PROMPTED)
     with pytest.raises(ValueError, match="expected at least 2 frames"):

@@ -21,6 +21,7 @@ def test_options_take_the_forms_of_a_config_file():
     assert (model.depths, model.dtype) == ((1, 1, 1, 1), jnp.bfloat16)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -48,6 +49,7 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
         motion_vit.create_model(name, **options)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize("name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny"])
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_models_compute_in_dtypes_of_floating_point_whatever_names_them(dtype):
     assert motion_vit.create_model("uniformer_tiny", dtype=dtype).dtype == jnp.dtype(dtype)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize("name", motion_vit.list_models())
 def test_pixels_that_are_not_normalised_are_refused(name, adapter):

@@ -10,7 +10,7 @@ from flax import traverse_util
 import motion_vit
 from motion_vit.models.inspection import measure_costs
 
-CLIPS = np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)).astype(np.float32)
+CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), jnp.float32)
 
 
 def build(**options):
@@ -22,7 +22,7 @@ def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: rng.uniform(-0.3, 0.7, leaf.shape).astype(np.float32) ** 2, shapes)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(-0.3, 0.7, leaf.shape), jnp.float32) ** 2, shapes)
 
 
 def training_step(model):
@@ -143,6 +143,7 @@ def test_the_named_intermediates_are_there():
     }
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,6 +159,7 @@ def test_options_that_do_not_fit_are_named(options, message):
         build(**options)
 
 
+@pytest.mark.mistyped
 def test_clips_of_another_rank_are_named():
     with pytest.raises(ValueError, match=r"expected clips \[batch, frames, height, width, 3\], got \(4, 32, 32, 3\)"):
         build().init(jax.random.key(0), CLIPS[0, :, :32])

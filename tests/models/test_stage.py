@@ -37,7 +37,7 @@ def make_stage(period, rates, **options):
     return Stage(lambda index, **binding: kinds[index % period](**binding), rates, period, **options)
 
 
-X = np.random.default_rng(0).standard_normal((4, 2, 3, 3, 5)).astype(np.float32)
+X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 2, 3, 3, 5)), jnp.float32)
 
 
 def run(stage, variables, x=X, seed=0):
@@ -61,7 +61,7 @@ def initialised(period, depth):
     stage = make_stage(period, (0.0,) * depth)
     variables = jax.jit(functools.partial(stage.init, train=False))(jax.random.key(1), X)
     rng = np.random.default_rng(2)  # statistics that tell the blocks apart
-    statistics = jax.tree.map(lambda leaf: rng.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype), variables)
+    statistics = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), leaf.dtype), variables)
     return {**variables, "batch_stats": statistics["batch_stats"]}
 
 

@@ -32,7 +32,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(0).standard_normal(SHAPE), jnp.float32)
 
 
 def random_variables(model):
@@ -40,7 +40,7 @@ def random_variables(model):
     generator = np.random.default_rng(1)
     shapes = traverse_util.flatten_dict(jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(SHAPE)), sep="/")
     values = {
-        path: 0.3 * generator.standard_normal(leaf.shape).astype(np.float32) + path.endswith("/scale")
+        path: jnp.asarray(0.3 * generator.standard_normal(leaf.shape) + path.endswith("/scale"), jnp.float32)
         for path, leaf in shapes.items()
     }
     return traverse_util.unflatten_dict(values, sep="/")
@@ -249,6 +249,7 @@ def test_every_parameter_belongs_to_one_layer(clips):
     assert numbers["head/kernel"] == numbers["norm/scale"] == 12
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -271,6 +272,7 @@ def test_a_wrong_option_is_explained(options, message):
         tiny(**options)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

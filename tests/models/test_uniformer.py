@@ -3,6 +3,7 @@
 import functools
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return np.random.default_rng(0).standard_normal((2, 3, 32, 64, 3)).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 32, 64, 3)), jnp.float32)
 
 
 @functools.cache
@@ -150,8 +151,7 @@ def gradients(model, clips):
 
 
 def assert_close(actual, expected):
-    for ours, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+    chex.assert_trees_all_close(actual, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_every_parameter_belongs_to_one_layer():
@@ -192,6 +192,7 @@ class TestTraining:
         assert_close(recomputed, plain)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

@@ -14,7 +14,7 @@ from motion_vit.interop.families.registry import torch_entries
 
 # Of 32 x 32 pixels a single token would be left in stage 4, and the rounding of a pixel's last bit would move gradients
 # behind its normalisations by as much as the comparison below allows.
-CLIPS = np.random.default_rng(0).standard_normal((2, 4, 64, 64, 3)).astype(np.float32)
+CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 64, 64, 3)), jnp.float32)
 
 
 def build(**options):
@@ -36,7 +36,7 @@ def gradients(**options):
     model = build(**options)
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    variables = jax.tree.map(lambda leaf: rng.normal(0.1, 0.3, leaf.shape).astype(np.float32), shapes)
+    variables = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0.1, 0.3, leaf.shape), jnp.float32), shapes)
 
     @jax.jit
     def step(params):
@@ -77,6 +77,7 @@ def test_a_module_adds_names_to_the_published_ones_and_none_adds_nothing(kind):
     assert all(".motion." in name for name in added)
 
 
+@pytest.mark.mistyped
 def test_an_unknown_module_is_named():
     with pytest.raises(motion_vit.UserError, match="motion_module is 'flow', but must be one of none, m2a"):
         build(motion_module="flow")

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from motion_vit.modules.batch_norm import BatchNorm
 
 @pytest.fixture
 def x():
-    return np.random.default_rng(0).normal(3.0, 2.0, (16, 2, 3, 3, 4)).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, (16, 2, 3, 3, 4)), jnp.float32)
 
 
 def train_step(layer, variables, x):
@@ -43,7 +44,7 @@ def test_initialising_does_not_move_the_statistics(x):
 
 
 def test_a_large_mean_does_not_spoil_the_variance():
-    x = np.random.default_rng(0).normal(1000.0, 0.1, (64, 1, 1, 1, 1)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(1000.0, 0.1, (64, 1, 1, 1, 1)), jnp.float32)
     layer = BatchNorm(epsilon=0.0)
     output, _ = train_step(layer, layer.init(jax.random.key(0), x, train=False), x)
     np.testing.assert_allclose(np.std(np.asarray(output)), 1, rtol=1e-3)
@@ -69,7 +70,7 @@ def test_gradients_are_orthogonal_to_what_normalisation_takes_away(x, dtype):
     layer = BatchNorm(epsilon=0.0)
     values = jnp.asarray(x, dtype)
     variables = layer.init(jax.random.key(0), values, train=False)
-    weights = np.random.default_rng(1).normal(size=x.shape).astype(np.float32)
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=x.shape), jnp.float32)
 
     def loss(values):
         return jnp.sum(weights * train_step(layer, variables, values.astype(dtype))[0])
@@ -108,5 +109,4 @@ def test_statistics_of_a_sharded_batch_are_those_of_the_whole(x):
     layer = BatchNorm()
     variables = layer.init(jax.random.key(0), x, train=False)
     step = jax.jit(lambda x: train_step(layer, variables, x))
-    for actual, expected in zip(jax.tree.leaves(step(sharded)), jax.tree.leaves(step(x)), strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_close(step(sharded), step(x), rtol=1e-5, atol=1e-5)

@@ -51,6 +51,7 @@ LAYERS = [
 ]
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(("layer", "arguments", "shape"), LAYERS)
 @pytest.mark.parametrize("dtype", [jnp.int32, "bool", "float8_e4m3fn"])
 def test_a_layer_computes_in_no_dtype_that_loses_its_weights(

@@ -8,14 +8,14 @@ from motion_vit.modules.emim import Emim
 
 @pytest.fixture
 def x():
-    return np.random.default_rng(0).standard_normal((2, 4, 5, 6, 8)).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 5, 6, 8)), jnp.float32)
 
 
 def randomised(variables, seed=0):
     """Fills every parameter with noise, so that no branch is silent."""
     leaves, structure = jax.tree.flatten(variables)
     rng = np.random.default_rng(seed)
-    return structure.unflatten([rng.normal(0, 0.3, leaf.shape).astype(np.float32) for leaf in leaves])
+    return structure.unflatten([jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32) for leaf in leaves])
 
 
 def test_a_fresh_layer_is_local_attention_without_motion(x):
@@ -38,8 +38,7 @@ def test_the_last_two_frames_get_the_same_output(x):
 def test_each_frame_sees_the_next_frame_only(x):
     layer = Emim(heads=2, window=3)
     variables = randomised(layer.init(jax.random.key(0), x, train=False))
-    changed = x.copy()
-    changed[:, 2] += 1.0
+    changed = x.at[:, 2].add(1.0)
     difference = np.abs(layer.apply(variables, changed, train=False) - layer.apply(variables, x, train=False))
     assert (difference.max(axis=(0, 2, 3, 4)) > 1e-4).tolist() == [False, True, True, True]
 
@@ -47,8 +46,7 @@ def test_each_frame_sees_the_next_frame_only(x):
 def test_stride_two_pairing_skips_a_frame(x):
     layer = Emim(heads=2, window=3, frame_offset=2)
     variables = randomised(layer.init(jax.random.key(0), x, train=False))
-    changed = x.copy()
-    changed[:, 1] += 1.0
+    changed = x.at[:, 1].add(1.0)
     difference = np.abs(layer.apply(variables, changed, train=False) - layer.apply(variables, x, train=False))
     # Frame 1 is the query of pair (1, 3), which also serves frames 2 and 3; pair (0, 2) does not hold it.
     assert (difference.max(axis=(0, 2, 3, 4)) > 1e-4).tolist() == [False, True, True, True]

@@ -1,6 +1,7 @@
 import functools
 import re
 
+import chex
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -15,13 +16,13 @@ from motion_vit.modules.patch_attention import PatchAttention
 from motion_vit.ops.frame_difference import frame_difference
 from motion_vit.ops.platform import target_platform
 
-X = np.random.default_rng(0).standard_normal((2, 4, 4, 4, 16)).astype(np.float32)
+X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 4, 4, 16)), jnp.float32)
 
 
 def initialised(module, x=X):
     shapes = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), x)
     rng = np.random.default_rng(1)  # noise, so that no part is silent
-    return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.6, leaf.shape), jnp.float32), shapes)
 
 
 @pytest.mark.parametrize("kind", ["none", *PUBLISHED_MODULES])
@@ -52,7 +53,7 @@ def test_a_program_of_any_batch_size_has_no_gathers(kind):
 
 @pytest.mark.parametrize("attention", ["frames", "patches"])
 def test_motion_is_what_neighbouring_frames_differ_by(attention):
-    still = np.broadcast_to(X[:, :1], X.shape)
+    still = jnp.broadcast_to(X[:, :1], X.shape)
     variables = initialised(M2A(attention=attention))
     moving, resting = (M2A(motion, attention).apply(variables, still, train=False) for motion in ("difference", "none"))
     # Without motion all frames of a clip at rest are the same; the difference to the zeros behind its end is not.
@@ -100,10 +101,10 @@ def test_split_frames_train_as_whole_clips_do(kind):
         x = jax.device_put(X, NamedSharding(mesh, PartitionSpec("data", "frames")))
         actual = step(jax.device_put(variables["params"], NamedSharding(mesh, PartitionSpec())), x)
     largest = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(expected[0]))
-    for ours, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6 * max(largest, 1))
+    chex.assert_trees_all_close(actual, expected, rtol=1e-4, atol=1e-6 * max(largest, 1))
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("kind", "shape", "message"),
     [
@@ -119,6 +120,7 @@ def test_what_a_module_cannot_work_on_is_named(kind, shape, message):
         )
 
 
+@pytest.mark.mistyped
 def test_unknown_parts_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="attention of M2A is 'flow', but must be one of none, frames, tam, patches"):
         M2A(attention="flow")

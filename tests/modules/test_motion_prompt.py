@@ -45,13 +45,14 @@ def test_prompts_regulariser_and_gradients_are_the_authors(number: int) -> None:
 
 def test_grey_is_that_of_the_colours_wherever_the_clips_have_them() -> None:
     golden = case(1)
+    video = jnp.asarray(golden["video"])
     numbers = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
     variables = {"params": parameters(golden)}
-    rgb = MotionPrompt(**numbers).apply(variables, golden["video"])
-    bgr = MotionPrompt(**numbers, channel_order="bgr").apply(variables, golden["video"][..., ::-1])
+    rgb = MotionPrompt(**numbers).apply(variables, video)
+    bgr = MotionPrompt(**numbers, channel_order="bgr").apply(variables, video[..., ::-1])
     np.testing.assert_allclose(bgr[..., ::-1], rgb, rtol=1e-5, atol=1e-6)
     # The released code takes red for blue, which shows.
-    turned = MotionPrompt(**numbers, grey_weights="bgr").apply(variables, golden["video"])
+    turned = MotionPrompt(**numbers, grey_weights="bgr").apply(variables, video)
     assert np.abs(turned - rgb).max() > 0.1
 
 
@@ -61,15 +62,17 @@ def test_a_green_flash_counts_most() -> None:
     layer = MotionPrompt(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     clips = np.zeros((3, 2, 1, 1, 3), np.float32)
     clips[range(3), 1, 0, 0, range(3)] = 1  # each example changes in one colour
-    red, green, blue = layer.apply(variables, clips).max(axis=(1, 2, 3, 4))
+    red, green, blue = layer.apply(variables, jnp.asarray(clips)).max(axis=(1, 2, 3, 4))
     assert green > red > blue > 0.5
 
 
 def test_attention_is_the_slope_of_a_sigmoid_between_its_limits() -> None:
     layer = MotionPrompt()
-    clips = np.random.default_rng(0).standard_normal((1, 3, 4, 4, 3)).astype(np.float32)
+    clips = jnp.asarray(np.random.default_rng(0).standard_normal((1, 3, 4, 4, 3)), jnp.float32)
     for m, slope in ((0.0, 50.0), (30.0, 5 / 0.55), (-30.0, 5 / 0.55)):
-        _, stored = layer.apply({"params": {"m": m, "n": 30.0}}, clips, mutable=["summaries", "intermediates"])
+        _, stored = layer.apply(
+            {"params": {"m": jnp.float32(m), "n": jnp.float32(30)}}, clips, mutable=["summaries", "intermediates"]
+        )
         assert stored["summaries"]["slope"][0] == pytest.approx(slope, rel=1e-5)
         assert stored["summaries"]["shift"][0] == pytest.approx(0.6, rel=1e-5)
         (attention,) = stored["intermediates"]["attention_map"]
@@ -78,7 +81,7 @@ def test_attention_is_the_slope_of_a_sigmoid_between_its_limits() -> None:
 
 
 def test_without_weight_or_with_a_single_prompt_nothing_is_added_to_the_loss() -> None:
-    variables = {"params": {"m": 0.5, "n": 0.5}}
+    variables = {"params": {"m": jnp.float32(0.5), "n": jnp.float32(0.5)}}
     for layer, frames in ((MotionPrompt(), 4), (MotionPrompt(regularization=1.0), 2)):
         _, stored = layer.apply(variables, jnp.zeros((1, frames, 4, 4, 3)), mutable=["losses"])
         assert not stored

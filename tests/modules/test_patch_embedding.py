@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
@@ -8,10 +9,10 @@ from motion_vit.modules.patch_embedding import PatchEmbedding, PatchProjection
 
 @pytest.mark.parametrize(("kernel_size", "stride"), [((3, 4, 4), 1), ((3, 4, 4), 2), ((1, 2, 2), 1)])
 def test_the_projection_is_a_strided_convolution(kernel_size, stride):
-    x = np.random.default_rng(0).standard_normal((2, 5, 9, 11, 3)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 5, 9, 11, 3)), jnp.float32)
     layer = PatchProjection(6, kernel_size, stride)
     params = layer.init(jax.random.key(0), x)["params"]
-    bias = np.arange(6, dtype=np.float32)
+    bias = jnp.arange(6, dtype=jnp.float32)
     pad = kernel_size[0] // 2
     expected = lax.conv_general_dilated(
         x,
@@ -25,7 +26,7 @@ def test_the_projection_is_a_strided_convolution(kernel_size, stride):
 
 
 def test_embedded_patches_are_normalised_over_channels():
-    x = np.random.default_rng(0).standard_normal((1, 2, 8, 8, 3)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 2, 8, 8, 3)), jnp.float32)
     layer = PatchEmbedding(16, (3, 4, 4))
     output = np.asarray(layer.apply(layer.init(jax.random.key(0), x), x))
     np.testing.assert_allclose(output.mean(-1), 0, atol=1e-4)

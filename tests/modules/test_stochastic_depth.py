@@ -5,7 +5,7 @@ import pytest
 
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
-BRANCH = np.random.default_rng(0).standard_normal((4096, 2, 1, 1, 3)).astype(np.float32)
+BRANCH = jnp.asarray(np.random.default_rng(0).standard_normal((4096, 2, 1, 1, 3)), jnp.float32)
 
 
 def drop(branch, rate, *, train=True, seed=0):

@@ -194,6 +194,7 @@ def motion_weights(displacements, channels):
     return MotionBranch(*map(jnp.zeros, ((displacements, 8), (8,), (8, channels), (channels,))))
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -47,7 +47,7 @@ class TestEveryImplementation:
 
     def test_output_equals_the_definition(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size)
-        actual = convolution(implementation)(x, kernel)
+        actual = convolution(implementation)(jnp.asarray(x), jnp.asarray(kernel))
         np.testing.assert_allclose(actual, convolve_by_definition(x, kernel), rtol=1e-5, atol=1e-5)
 
     def test_gradients_are_the_adjoint(self, shape, kernel_size, implementation):
@@ -68,7 +68,7 @@ class TestEveryImplementation:
 
     def test_bfloat16_is_accumulated_in_float32(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size, jnp.bfloat16)
-        actual = convolution(implementation)(x, kernel)
+        actual = convolution(implementation)(jnp.asarray(x), jnp.asarray(kernel))
         expected = convolve_by_definition(x, kernel)
         assert actual.dtype == jnp.bfloat16
         # One rounding of the output to eight bits: the inputs are the same bfloat16 numbers on both sides.
@@ -78,8 +78,8 @@ class TestEveryImplementation:
 
 
 def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
-    x = np.random.default_rng(0).standard_normal((4, 2, 6, 5, 3)).astype(np.float32)
-    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    x = jax.random.normal(jax.random.key(0), (4, 2, 6, 5, 3))
+    kernel = jnp.zeros((3, 3, 3, 3))
 
     def kernel_gradient(x):
         _, pullback = jax.vjp(lambda k: depthwise_conv3d.depthwise_conv3d(x, k, implementation="shifted"), kernel)
@@ -112,6 +112,7 @@ def test_clips_stay_on_their_devices():
     assert re.findall(r"(all-gather|all-to-all|collective-permute|all-reduce)\(", compiled.as_text()) == ["all-reduce"]
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("x_shape", "kernel_shape", "implementation", "message"),
     [

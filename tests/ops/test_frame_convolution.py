@@ -31,7 +31,8 @@ def test_frames_are_convolved_as_pytorch_does(side, stride, platform):
     weight = torch.tensor(kernel.transpose(3, 2, 0, 1))
     expected = from_torch(torch.nn.functional.conv2d(to_torch(x), weight, stride=stride, padding=side // 2), 2)
     with target_platform(platform):
-        np.testing.assert_allclose(frame_convolution(x, kernel, stride=stride), expected, atol=1e-4)
+        found = frame_convolution(jnp.asarray(x), jnp.asarray(kernel), stride=stride)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
@@ -57,6 +58,8 @@ def test_the_maximum_and_its_gradient_are_those_of_pytorch(size, platform):
 def test_frames_are_halved_and_enlarged_as_pytorch_does(size):
     x = RNG.standard_normal((2, 2, *size, 3)).astype(np.float32)
     halved = torch.nn.functional.avg_pool2d(to_torch(x), 2)
-    np.testing.assert_allclose(halve_frames(x), from_torch(halved, 2), atol=1e-6)
+    np.testing.assert_allclose(halve_frames(jnp.asarray(x)), from_torch(halved, 2), atol=1e-6)
     enlarged = torch.nn.functional.interpolate(halved, size)
-    np.testing.assert_allclose(resize_frames_nearest(halve_frames(x), *size), from_torch(enlarged, 2), atol=1e-6)
+    np.testing.assert_allclose(
+        resize_frames_nearest(halve_frames(jnp.asarray(x)), *size), from_torch(enlarged, 2), atol=1e-6
+    )

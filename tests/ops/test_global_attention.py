@@ -125,6 +125,7 @@ def test_keeping_outputs_spares_the_second_forward_pass():
     assert (exponentials("none"), exponentials("matmuls"), exponentials("blocks")) == (2, 2, 3)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("query_shape", "implementation", "message"),
     [

@@ -89,6 +89,7 @@ def test_operators_choose_for_the_target():
     assert "stablehlo.convolution" not in program("cpu")
 
 
+@pytest.mark.mistyped
 def test_an_unknown_platform_is_named():
     with (
         pytest.raises(ValueError, match="must be one of cpu, gpu, tpu, portable, any, onnx, litert"),

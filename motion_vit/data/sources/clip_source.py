@@ -1,7 +1,7 @@
 """The interface that training and evaluation read clips through, and its clips."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.encoded_video import EncodedVideo
@@ -33,6 +33,7 @@ class StoredClip:
     end: float | None = None
 
 
+@runtime_checkable
 class ClipSource(Protocol):
     """Clips with random access, from several threads and, pickled, from several processes."""
 

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -41,6 +41,7 @@ _BFLOAT16_TOLERANCE = 0.05
 _LITERT_TOLERANCES: Mapping[WeightDtype, float] = {"float16": 0.005, "int8-weights": 0.1}
 
 
+@runtime_checkable
 class WeightsExporter(Protocol):
     """Writes weights into a folder and returns the entry `export` of `config.json`."""
 
@@ -49,6 +50,7 @@ class WeightsExporter(Protocol):
         ...
 
 
+@runtime_checkable
 class ProgramExporter(Protocol):
     """Writes a program into a folder and returns the entry `export` of `config.json`."""
 

@@ -25,7 +25,7 @@ _LEAST_COLOUR, _LEAST_STEP = 1e-4, 1e-6
 
 def photometric_loss(
     cost_volume: CostVolume,
-    clips: Float[Array, "b t h w 3"],
+    clips: Float[Array, "b t height width 3"],
     layout: TokenLayout,
     *,
     frame_offset: int = 1,

@@ -27,7 +27,7 @@ def state_sharding(
     optimizer: optax.GradientTransformation,
     rules: Sequence[tuple[str, Layout]],
     mesh: Mesh,
-) -> TrainState:
+) -> TrainState[NamedSharding]:
     """Returns the sharding of every array of a state.
 
     The optimizer's moments and the averages of a parameter are sharded as the parameter; everything else, such as the
@@ -46,7 +46,7 @@ def state_sharding(
     Raises:
       UserError: a pattern matches nothing, or a layout does not fit its parameter or the mesh.
     """
-    whole: Any = meshes.replicated(mesh)  # a state of shardings has them where a state has arrays
+    whole = meshes.replicated(mesh)
     params = parameter_sharding(state.params, rules, mesh)
 
     def like_parameter(leaf: Any, sharding: NamedSharding) -> Any:

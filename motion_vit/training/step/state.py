@@ -1,7 +1,7 @@
 """The state of training, which each step updates."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,13 @@ from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
 
+Leaf = TypeVar("Leaf")
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class TrainState:
-    """The state of a run between two steps.
+class TrainState(Generic[Leaf]):
+    """The state of a run between two steps: arrays, or their shapes or shardings in the same places.
 
     Attributes:
       step: steps done.
@@ -25,12 +27,12 @@ class TrainState:
       key: a typed random key that stays as it is; step `n` draws from `jax.random.fold_in(key, n)`.
     """
 
-    step: jax.Array
+    step: Leaf
     params: Any
     batch_stats: Any
     opt_state: Any
     ema: Any
-    key: PRNGKeyArray
+    key: Leaf
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class TrainState:
 
 def initial_state(
     variables: dict[str, Any], optimizer: optax.GradientTransformation, key: PRNGKeyArray, *, averaged: bool = False
-) -> TrainState:
+) -> TrainState[jax.Array]:
     """Makes the state before the first step; also under `jax.eval_shape`.
 
     Args:

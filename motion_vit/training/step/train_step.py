@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import traverse_util
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from motion_vit.models.video_model import VideoModel
@@ -21,7 +21,7 @@ from motion_vit.training.losses.registry import Loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
-from motion_vit.training.step.state import TrainState
+from motion_vit.training.step.state import Leaf, TrainState
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -68,8 +68,8 @@ class StepSettings:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _Outcome:
-    """The contribution of one part of a batch; those of parts add up.
+class _Outcome(Generic[Leaf]):
+    """The contribution of one part of a batch, or its shapes; those of parts add up.
 
     Attributes:
       loss: sum of the losses, divided by the weight of the whole batch.
@@ -79,14 +79,16 @@ class _Outcome:
       summaries: numbers of the model's collection `summaries` by name, of which the mean is taken instead.
     """
 
-    loss: Float[Array, ""]
+    loss: Leaf
     grads: Tree
-    correct: Float[Array, ""]
+    correct: Leaf
     batch_stats: Tree
-    summaries: dict[str, Float[Array, ""]]
+    summaries: dict[str, Leaf]
 
 
-def make_train_step(model: VideoModel, settings: StepSettings, sharding: TrainState, mesh: Mesh) -> TrainStep:
+def make_train_step(
+    model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+) -> TrainStep:
     """Compiles the training step.
 
     The step gives up its state's memory to the next state. If the loss or the gradient is not finite, the next state
@@ -158,7 +160,7 @@ def make_train_step(model: VideoModel, settings: StepSettings, sharding: TrainSt
     )
 
 
-def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding.NamedSharding]:
+def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, NamedSharding]:
     """Returns how the batch of a step lies on the devices.
 
     Args:
@@ -173,8 +175,8 @@ def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, jax.sharding
 
 
 def _make_outcome(
-    model: VideoModel, settings: StepSettings, sharding: TrainState, mesh: Mesh
-) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome]:
+    model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
     """Makes the forward and backward pass of one part of a batch."""
 
     def loss_of(
@@ -203,7 +205,7 @@ def _make_outcome(
         loss = clip_mean(sum(added, start=settings.classification * of_labels), weights, total)
         return loss, (updates.get("batch_stats", {}), logits, summaries)
 
-    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome:
+    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome[jax.Array]:
         clips, targets = augment_batch(
             batch,
             jax.random.fold_in(key, _AUGMENTATION_STREAM),
@@ -227,21 +229,21 @@ def _make_outcome(
 
 
 def _accumulate(
-    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome],
+    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]],
     state: TrainState,
     batch: Batch,
     total: jax.Array,
     key: PRNGKeyArray,
     parts: int,
-) -> _Outcome:
+) -> _Outcome[jax.Array]:
     """Computes the outcome of a batch, part by part along its arrays' first axis, each from the same state."""
 
-    def add(sums: _Outcome, part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome, None]:
+    def add(sums: _Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome[jax.Array], None]:
         return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
 
     inputs = batch, jax.random.split(key, parts)
 
-    def first_outcome() -> _Outcome:
+    def first_outcome() -> _Outcome[jax.Array]:
         part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
         return outcome_of(state, part, total, key)
 

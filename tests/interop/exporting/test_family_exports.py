@@ -7,6 +7,7 @@ as possible, and the networks are as shallow as they come.
 import json
 import pathlib
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -98,4 +99,4 @@ def test_a_prompted_model_comes_back_with_its_extra_frame(tmp_path):
     read = motion_vit.load(tmp_path / "weights")
     assert read.model == trained.model
     assert read.model.clip_shape[0] == 5
-    jax.tree.map(np.testing.assert_array_equal, read.variables, trained.variables)
+    chex.assert_trees_all_equal(read.variables, trained.variables)

@@ -3,8 +3,7 @@
 import dataclasses
 import json
 
-import jax
-import numpy as np
+import chex
 import pytest
 import yaml
 from small_trained_model import small_trained_model
@@ -32,7 +31,7 @@ def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
     write_config(tmp_path, {**description_of(trained, dtype), "export": entry})
     assert (tmp_path / entry["file"]).is_file()
     loaded = motion_vit.load(tmp_path)
-    jax.tree.map(np.testing.assert_array_equal, loaded.variables, expand(compress(trained.variables, dtype)))
+    chex.assert_trees_all_equal(loaded.variables, expand(compress(trained.variables, dtype)))
     assert loaded.label_names == trained.label_names
     assert loaded.evaluation == EVALUATION
     assert json.loads((tmp_path / "config.json").read_text())["export"] == entry

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import sys
 
+import chex
 import goldens
-import jax
 import numpy as np
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_a_checkpoint_of_the_authors_goes_in_and_out_and_in_again_with_no_bit_ch
         assert found.tobytes() == expected[name].tobytes(), name
     again, report = load_torch(trained.model, tmp_path / "model.pth")
     assert report.complete
-    jax.tree.map(np.testing.assert_array_equal, again, trained.variables)
+    chex.assert_trees_all_equal(again, trained.variables)
 
 
 @pytest.mark.parametrize("golden", ["uniformer_emim_tiny", "uniformer_emim_tiny_layerscale"])
@@ -118,7 +118,7 @@ def test_short_floats_are_rounded_as_in_every_other_export(dtype, tmp_path):
     assert state_dict["head.weight"].dtype == getattr(torch, dtype)
     assert state_dict["norm.running_var"].dtype == torch.float32
     variables, _ = load_torch(trained.model, tmp_path / "model.pth")
-    jax.tree.map(np.testing.assert_array_equal, variables, expand(compress(trained.variables, dtype)))
+    chex.assert_trees_all_equal(variables, expand(compress(trained.variables, dtype)))
 
 
 def test_what_a_state_dict_cannot_hold_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import goldens
 import jax
 import numpy as np
@@ -43,7 +44,7 @@ def test_the_folder_holds_the_weights_with_no_bit_changed(imported):
     expected, _ = load_torch(motion_vit.create_model("uniformer_emim_tiny"), goldens.state_dict("uniformer_emim_tiny"))
     found = load_trained(folder).variables
     assert jax.tree.structure(found) == jax.tree.structure(expected)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), found, expected)
+    chex.assert_trees_all_equal(found, expected, strict=True)
 
 
 def test_label_names_model_and_clips_are_recorded_with_the_weights(imported):
@@ -68,7 +69,7 @@ def test_the_report_lies_beside_the_weights(imported):
 def test_a_file_in_this_librarys_names_is_taken_in_too(imported, tmp_path):
     folder, result = imported
     again = import_weights(folder / "model.safetensors", "uniformer_emim_tiny", tmp_path / "again")
-    jax.tree.map(np.testing.assert_array_equal, again.trained.variables, result.trained.variables)
+    chex.assert_trees_all_equal(again.trained.variables, result.trained.variables)
     assert not again.report.reshaped
 
 

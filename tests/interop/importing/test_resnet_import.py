@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import goldens
 import jax
 import numpy as np
@@ -128,4 +129,4 @@ def test_every_motion_module_of_every_network_goes_out_and_in_with_no_bit_change
     again, report = load_torch(model, torch_state_dict(model, compress(variables, "float32"), step=0))
     assert report.complete
     assert not report.anew
-    jax.tree.map(functools.partial(np.testing.assert_array_equal, strict=True), again, variables)
+    chex.assert_trees_all_equal(again, variables, strict=True)

@@ -3,6 +3,7 @@
 import os
 import pickle
 
+import chex
 import goldens
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,7 @@ def as_tensors(weights):
 
 def assert_trees_equal(actual, expected):
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+    chex.assert_trees_all_equal(actual, expected)
 
 
 def test_variables_are_structured_as_those_of_init(model, reference):
@@ -92,7 +93,7 @@ def test_other_precisions_become_float32(model, reference, weights, tmp_path, dt
     for source in (narrow, tmp_path / "weights.safetensors"):
         variables, _ = load_torch(model, source)
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-5), variables, reference)
+        chex.assert_trees_all_close(variables, reference, rtol=1e-2, atol=1e-5)
 
 
 def test_step_counters_are_ignored_and_reported(model, weights):

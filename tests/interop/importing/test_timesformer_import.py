@@ -2,8 +2,8 @@
 
 import functools
 
+import chex
 import goldens
-import jax
 import numpy as np
 import pytest
 from flax import traverse_util
@@ -77,7 +77,7 @@ def test_an_image_transformer_starts_attention_over_time_as_a_copy_of_that_withi
     assert report.complete
     block = variables["params"]["blocks"]["block1"]
     for copy, original in (("temporal_attention", "attention"), ("temporal_norm", "norm1")):
-        jax.tree.map(np.testing.assert_array_equal, block[copy], block[original])
+        chex.assert_trees_all_equal(block[copy], block[original])
     assert not np.asarray(block["temporal_fc"]["kernel"]).any()
     assert not np.asarray(variables["params"]["embedding"]["time_embedding"]).any()
     assert report.copied["blocks.1.temporal_attn.qkv.weight"] == "blocks.1.attn.qkv.weight"
@@ -116,13 +116,13 @@ def test_a_backbone_is_taken_behind_motion_prompts_that_start_anew():
         load_torch(model, golden())
     variables, report = load_torch(model, golden(), anew=["prompt"])
     assert set(report.anew) == {"vmps.m", "vmps.n"}
-    jax.tree.map(np.testing.assert_array_equal, variables["params"]["backbone"], loaded()[1]["params"])
+    chex.assert_trees_all_equal(variables["params"]["backbone"], loaded()[1]["params"])
 
     state_dict = exported(model, variables)
     authors = {f"model.{name}": value.shape for name, value in golden().items()} | {"vmps.m": (1,), "vmps.n": (1,)}
     assert {name: array.shape for name, array in state_dict.items()} == authors
     again, _ = load_torch(model, {f"module.{name}": array for name, array in state_dict.items()})
-    jax.tree.map(np.testing.assert_array_equal, again, variables)
+    chex.assert_trees_all_equal(again, variables)
 
 
 def test_a_prompted_models_own_file_is_taken_in_and_tells_only_what_it_is(tmp_path):
@@ -132,7 +132,7 @@ def test_a_prompted_models_own_file_is_taken_in_and_tells_only_what_it_is(tmp_pa
     arrays = {path: np.asarray(array) for path, array in traverse_util.flatten_dict(variables, sep="/").items()}
     result = import_weights(arrays, "timesformer_tiny", tmp_path / "out", options=prompted)
     assert result.trained.model == model
-    jax.tree.map(np.testing.assert_array_equal, result.trained.variables, variables)
+    chex.assert_trees_all_equal(result.trained.variables, variables)
     with pytest.raises(CheckpointImportError, match="a model with num_classes=7") as raised:
         load_torch(create(**prompted), arrays)
     assert "attention" not in str(raised.value)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def message_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_weights_folder_is_what_the_run_was(finished_run: pathlib.Path, weights: pathlib.Path) -> None:
     run, folder = load_trained(finished_run), motion_vit.load(weights)
-    jax.tree.map(np.testing.assert_array_equal, folder.variables, run.variables)
+    chex.assert_trees_all_equal(folder.variables, run.variables)
     assert folder.model == run.model
     assert (folder.label_names, folder.step, folder.averaged) == (run.label_names, 6, False)
 

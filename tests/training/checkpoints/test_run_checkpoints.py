@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,7 +67,7 @@ def test_a_checkpoint_gives_back_all_that_was_saved_on_any_mesh(
         restored = checkpoints.restore(program.abstract_state())
     assert restored.data_state == {"next": 40}
     assert len(restored.description["label_names"]) == 10
-    jax.tree.map(np.testing.assert_array_equal, raw(restored.state), raw(saved))
+    chex.assert_trees_all_equal(raw(restored.state), raw(saved))
     jax.tree.map(
         lambda leaf, sharding: leaf.sharding.is_equivalent_to(sharding, leaf.ndim) or pytest.fail(str(leaf.sharding)),
         restored.state,
@@ -127,9 +128,9 @@ def test_inference_takes_averages_where_they_are_asked_for_and_kept(
     with Checkpoints(tmp_path / "with", keep=1) as checkpoints:
         checkpoints.save(at_step(state, 1), {}, description(small_config))
     averages = load_for_inference(tmp_path / "with", ema=True).variables["params"]
-    jax.tree.map(np.testing.assert_array_equal, averages, state.ema)
+    chex.assert_trees_all_equal(averages, state.ema)
     parameters = load_for_inference(tmp_path / "with").variables["params"]
-    jax.tree.map(np.testing.assert_array_equal, parameters, at_step(state, 1).params)
+    chex.assert_trees_all_equal(parameters, at_step(state, 1).params)
 
     small_config.ema = ()
     with Checkpoints(tmp_path / "without", keep=1) as checkpoints:

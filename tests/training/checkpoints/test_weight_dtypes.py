@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +33,7 @@ def difference(stored: np.ndarray, original: np.ndarray) -> np.ndarray:
 
 
 def test_float32_is_kept_bit_for_bit() -> None:
-    jax.tree.map(np.testing.assert_array_equal, expand(compress(variables(), "float32")), variables())
+    chex.assert_trees_all_equal(expand(compress(variables(), "float32")), variables())
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -68,20 +69,20 @@ def test_short_floats_are_off_by_half_a_unit_of_their_last_place_and_statistics_
         expanded["params"],
         given["params"],
     )
-    jax.tree.map(np.testing.assert_array_equal, expanded["batch_stats"], given["batch_stats"])
+    chex.assert_trees_all_equal(expanded["batch_stats"], given["batch_stats"])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_was_rounded_once_is_not_rounded_again(dtype: str) -> None:
     once = expand(compress(variables(), dtype))
     twice = expand(compress(once, dtype))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), once, twice)
+    chex.assert_trees_all_close(once, twice, rtol=1e-6)
 
 
 def test_a_compiled_program_expands_what_it_holds_in_the_small_form() -> None:
     stored = compress(variables(), "int8-weights")
     compiled = jax.jit(expand)({path: jnp.asarray(array) for path, array in stored.items()})
-    jax.tree.map(np.testing.assert_array_equal, compiled, expand(stored))
+    chex.assert_trees_all_equal(compiled, expand(stored))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path) -> None:
     trained.config.data.channel_order = "bgr"
     write_weights_folder(tmp_path / "folder", trained)
     read = read_weights_folder(tmp_path / "folder")
-    jax.tree.map(np.testing.assert_array_equal, read.variables, trained.variables)
+    chex.assert_trees_all_equal(read.variables, trained.variables)
     assert read.model == trained.model
     assert json.loads(to_json(read.config)) == json.loads(to_json(trained.config))
     for name in ("label_names", "step", "averaged", "evaluation"):
@@ -92,7 +93,7 @@ def test_small_forms_take_less_room_and_come_back_as_they_were_stored(
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path / "folder", written)]
     assert sizes[0] < (0.35 if dtype == "int8-weights" else 0.55) * sizes[1]
     read = read_weights_folder(tmp_path / "folder")
-    jax.tree.map(np.testing.assert_array_equal, read.variables, expand(compress(trained.variables, dtype)))
+    chex.assert_trees_all_equal(read.variables, expand(compress(trained.variables, dtype)))
     assert json.loads((tmp_path / "folder" / "config.json").read_text())["weights_dtype"] == dtype
 
 

@@ -3,6 +3,7 @@ import functools
 import re
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,7 +85,7 @@ def test_erasing_comes_before_mixing() -> None:
 
 def test_the_key_alone_decides() -> None:
     first, again, other = (augmented(key) for key in (1, 1, 2))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
+    chex.assert_trees_all_equal(first, again)
     assert (first[0] != other[0]).any()
 
 
@@ -119,6 +120,7 @@ def test_noise_beyond_the_range_of_pixels_is_cut_off() -> None:
     assert NORMALIZATION.denormalise(inputs).ravel().tolist() == [0, 102, 255]
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ClipAugmentation)])
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), "much"])
 def test_values_out_of_range_are_refused(name: str, value: object) -> None:

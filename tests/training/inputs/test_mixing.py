@@ -1,6 +1,7 @@
 import functools
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,7 +84,7 @@ def test_a_clip_of_weight_zero_is_mixed_into_no_other() -> None:
 
 def test_the_key_alone_decides() -> None:
     first, again, other = (draws(300, seed=seed, **BOTH) for seed in (3, 3, 4))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
+    chex.assert_trees_all_equal(first, again)
     assert (first[1] != other[1]).any()
 
 

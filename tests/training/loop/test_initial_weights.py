@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -54,8 +55,8 @@ def flat(variables: object) -> dict[str, np.ndarray]:
 def test_a_run_starts_at_the_weights_split_over_its_devices(trained: TrainedModel, weights: pathlib.Path) -> None:
     program = program_of(recipe(weights))
     state, report = start_from_weights(program, trained.label_names)
-    jax.tree.map(np.testing.assert_array_equal, state.variables, trained.variables)
-    jax.tree.map(np.testing.assert_array_equal, state.averaged_variables, trained.variables)
+    chex.assert_trees_all_equal(state.variables, trained.variables)
+    chex.assert_trees_all_equal(state.averaged_variables, trained.variables)
     assert int(state.step) == 0
     jax.tree.map(
         lambda leaf, sharding: leaf.sharding.is_equivalent_to(sharding, leaf.ndim) or pytest.fail(str(leaf.sharding)),
@@ -86,7 +87,7 @@ def test_the_head_starts_anew_where_the_classes_are_others(
     given, found, fresh = flat(trained.variables), flat(state.variables), flat(program.initial_state().variables)
     for path, value in found.items():
         np.testing.assert_array_equal(value, fresh[path] if path in HEAD else given[path], err_msg=path)
-    jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
+    chex.assert_trees_all_equal(state.ema, state.params)
     assert f"The head starts anew: the classes are others (10 there, {classes} here, such as 'new 0'" in report
     assert "4 arrays of parameters" in report
 

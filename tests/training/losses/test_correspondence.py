@@ -3,6 +3,7 @@ import functools
 import math
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -121,8 +122,7 @@ def test_it_is_the_same_on_many_devices(devices: dict[str, int]) -> None:
     (_, theirs, *_), (expected, *_) = plain_run()
     for name in ("loss", "photometric", "walk", "grad_norm"):
         np.testing.assert_allclose(found[name], expected[name], rtol=2e-4, err_msg=name)
-    for one, other in zip(jax.tree.leaves(ours.params), jax.tree.leaves(theirs.params), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+    chex.assert_trees_all_close(ours.params, theirs.params, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -190,7 +191,7 @@ def test_a_fresh_state_is_split_and_the_same_on_any_mesh() -> None:
     program = make_program(make_recipe(), (2, 4, 1))
     state = first_state()
     assert jax.tree.map(lambda leaf: leaf.sharding, state) == program.state_sharding
-    jax.tree.map(np.testing.assert_array_equal, state.ema, state.params)
+    chex.assert_trees_all_equal(state.ema, state.params)
     # One parameter alone compiles fast.
     key, _ = jax.random.split(jax.random.key(program.config.seed))
     variables = jax.jit(lambda key: program.traced.init(key)["params"]["head"])(key)

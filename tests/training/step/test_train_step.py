@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,6 +109,36 @@ def test_a_step_learns_and_reports() -> None:
     assert metrics[0]["learning_rate"] == pytest.approx(0.1)
     before, after = leaves_of(states[0].batch_stats), leaves_of(states[-1].batch_stats)
     assert all(np.any(before[name] != after[name]) for name in before)
+
+
+def seen_once() -> nn.Module:
+    """The classifier, which refuses to be traced a second time."""
+    trace = chex.assert_max_traces(lambda clips: clips, n=1)
+
+    class SeenOnce(FrameMeans):
+        @nn.compact
+        def __call__(self, clips: jax.Array, *, train: bool) -> jax.Array:
+            return super().__call__(trace(clips), train=train)
+
+    return SeenOnce()
+
+
+def test_the_step_is_traced_once_for_all_batches() -> None:
+    mesh = one_device()
+    sharding = state_sharding(make_state(), SETTINGS.optimizer, (), mesh)
+    step, state = make_train_step(seen_once(), SETTINGS, sharding, mesh), jax.device_put(make_state(), sharding)
+    for _ in range(3):
+        state, _ = step(state, meshes.to_devices(make_batch(), mesh))
+    assert int(state.step) == 3
+
+
+def test_logits_are_traced_once_for_all_batches() -> None:
+    mesh = one_device()
+    logits = logits_function(seen_once(), NORMALIZATION, mesh)
+    variables = jax.device_put(make_state().variables, meshes.replicated(mesh))
+    first, second = (logits(variables, meshes.to_devices(make_batch(), mesh)["clip"]) for _ in range(2))
+    chex.assert_shape(first, (8, 5))
+    chex.assert_trees_all_equal(first, second)
 
 
 def test_a_step_gives_up_the_memory_of_its_state() -> None:
