@@ -23,7 +23,13 @@ from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.state import TrainState, initial_state
-from motion_vit.training.step.train_step import Metrics, StepSettings, TrainStep, make_train_step
+from motion_vit.training.step.train_step import (
+    Metrics,
+    StepSettings,
+    TrainStep,
+    make_logits_function,
+    make_train_step,
+)
 
 NORMALIZATION = Normalization((0.45, 0.4, 0.5), (0.2, 0.25, 0.3))
 # Plain gradient descent: its updates are the gradient itself.
@@ -134,7 +140,7 @@ def test_the_step_is_traced_once_for_all_batches() -> None:
 
 def test_logits_are_traced_once_for_all_batches() -> None:
     mesh = one_device()
-    logits = logits_function(seen_once(), NORMALIZATION, mesh)
+    logits = make_logits_function(seen_once(), NORMALIZATION, mesh)
     variables = jax.device_put(make_state().variables, meshes.replicated(mesh))
     first, second = (logits(variables, meshes.to_devices(make_batch(), mesh)["clip"]) for _ in range(2))
     chex.assert_shape(first, (8, 5))
