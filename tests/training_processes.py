@@ -53,7 +53,8 @@ def start(
         shared |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{_free_port()}", "JAX_NUM_PROCESSES": str(processes)}
     started = []
     for number in range(processes):
-        with (workdir / f"output{number}").open("a") as output, (workdir / f"errors{number}").open("a") as errors:
+        files = (workdir / f"{name}{number}.log" for name in ("output", "errors"))
+        with next(files).open("a") as output, next(files).open("a") as errors:
             variables = {**shared, "JAX_PROCESS_ID": str(number)} if processes > 1 else shared
             arguments = [argument.replace("{process}", str(number)) for argument in command]
             started.append(subprocess.Popen(arguments, env=variables, stdout=output, stderr=errors, text=True))
@@ -106,7 +107,7 @@ def text_of(workdir: pathlib.Path, name: str) -> str:
     Returns:
       The text.
     """
-    return (workdir / name).read_text(encoding="utf-8")
+    return (workdir / f"{name}.log").read_text(encoding="utf-8")
 
 
 def _free_port() -> int:

@@ -1,6 +1,6 @@
 """The motion modules that the option `motion_module` of a backbone names: those of M2A, and registered ones."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -15,6 +15,7 @@ NO_MOTION = "none"
 """The name of the module that leaves features as they are."""
 
 
+@runtime_checkable
 class MotionModuleFactory(Protocol):
     """Makes a motion module; a Flax module with the fields `dtype` and `batch_norm_groups` is one by itself."""
 

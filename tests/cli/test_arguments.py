@@ -1,12 +1,12 @@
 """What the commands say of arguments that they cannot read."""
 
 import argparse
-import pathlib
 from collections.abc import Iterator
 
 import pytest
 
 from motion_vit import cli
+from motion_vit.files.local_path import local_path
 
 UNREADABLE = ("two", "", "1.5.2", "nan", "-7", "1e999", "1,two", "٣x", "9" * 5000)
 
@@ -24,7 +24,7 @@ def actions(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Ite
 READ = {
     name: action.type
     for name, action in actions(cli._parser())
-    if action.type is not None and action.type is not pathlib.Path
+    if action.type is not None and action.type is not local_path
 }
 
 

@@ -218,6 +218,7 @@ class Prompted(Minimal):
     pixel_mean: float = 0.5
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("name", "model_class", "options", "message"),
     [

@@ -151,7 +151,7 @@ def test_the_named_intermediates_are_there():
         ({"frozen_batch_norm": "some"}, "must be one of none, all_but_first, all"),
         ({"depths": (1, 2, 3)}, "depths is .*, but must be four positive numbers"),
         ({"widths": (4, 8, 8, 8), "temporal_shift": True}, "widths is .*, but must be 8 or more"),
-        ({"dropout": 1.0, "num_classes": 0}, "dropout is 1.0.*; num_classes is 0"),
+        ({"dropout": 1.0, "num_classes": 0}, "num_classes is 0.*; dropout is 1.0"),
     ],
 )
 def test_options_that_do_not_fit_are_named(options, message):

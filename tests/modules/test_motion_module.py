@@ -89,6 +89,7 @@ def test_a_class_is_a_factory_and_is_listed() -> None:
     assert np.abs(model.apply(variables, CLIPS) - plain.apply(variables, CLIPS)).max() > 0
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("name", "factory", "message"),
     [

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import grain
 import numpy as np
@@ -99,7 +100,7 @@ class _Views(grain.transforms.Map):
     crops: int
     frame_order: FrameOrder
 
-    def map(self, element: int) -> Example:
+    def map(self, element: int | np.integer[Any]) -> Example:
         """Decodes the views of row `element`."""
         settle_reader()
         row = int(element)

@@ -84,6 +84,9 @@ def read_timeline(video: EncodedVideo) -> Timeline:
     frames = table.frames
     if not table.countable:
         frames, times = _decoded_times(video)
+    if times is None and rate:
+        # Frames of AVI files have numbers in place of times, if anything.
+        times = tuple(float(frame / rate) for frame in range(frames))
     fps = _mean_rate(float(rate) if rate else 0.0, times)
     if declared is None:
         declared = frames / fps if fps else 0.0

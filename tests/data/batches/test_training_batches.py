@@ -144,7 +144,7 @@ def test_what_is_wrong_with_a_clip_arrives_with_it(with_broken, video_folder, tm
     (batch,) = take(TrainingBatches(with_broken, options, batch_size=8, seed=0, workers=workers), 1)
     broken = batch["index"] == 7
     assert (batch["failed"] == np.where(broken, with_broken[7].id, "")).all()
-    assert all(reason.startswith("the file is damaged or is not a video") for reason in batch["reason"][broken])
+    assert all(reason.startswith("it is a text, not a video") for reason in batch["reason"][broken])
     assert not any(batch["reason"][~broken])
 
     video = video_folder / "v0.mp4"

@@ -119,13 +119,13 @@ def test_bad_clips_stop_the_preparation_after_the_others_are_done(videos, video_
         prepare_dataset(source, tmp_path / "out", progress=False)
     message = str(caught.value)
     assert message.startswith("4 of 15 clips cannot be used:")
-    assert f"{videos / 'broken.mp4'}: the file is damaged or is not a video" in message
+    assert f"{videos / 'broken.mp4'}: it is a text, not a video" in message
     assert f"{videos / 'gone.mp4'}: the file does not exist" in message
     assert "no frame from 9 s to 10 s: it lasts 8.000 s" in message
     assert "it is listed from 3.0 s to 2.0 s" in message
     assert "--skip-bad" in message
     assert not (tmp_path / "out" / "dataset_info.json").exists()
-    with pytest.raises(UserError, match=r"is not ready: 4 clips cannot be used:\n  broken: the file is damaged"):
+    with pytest.raises(UserError, match=r"is not ready: 4 clips cannot be used:\n  broken: it is a text, not a video"):
         open_prepared(tmp_path / "out", "train")
     report = prepare_dataset(source, tmp_path / "out", skip_bad=True, progress=False)
     assert report.reused == 15

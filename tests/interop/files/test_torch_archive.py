@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch")
 
 
 def read(path):
-    with open_state_dict(path) as (tensors, _):
-        return {name: tensor.read() for name, tensor in tensors.items()}
+    with open_state_dict(path) as opened:
+        return {name: tensor.read() for name, tensor in opened.tensors.items()}
 
 
 def make_weights():
