@@ -23,7 +23,7 @@ HeadChoice = Literal["mean", "each"] | int
 
 def displacement_weights(
     cost_volume: CostVolume, *, temperature: float = 1.0, heads: HeadChoice = "mean"
-) -> Float[Array, "b n h w p"]:
+) -> Float[Array, "b *head n h w p"]:
     """Computes the probability of each displacement; those that leave the image have weight 0.
 
     Args:

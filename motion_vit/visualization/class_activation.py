@@ -19,7 +19,7 @@ from motion_vit.models.token_layout import TokenLayout
 from motion_vit.models.video_model import VideoModel
 from motion_vit.visualization import recording
 
-Maps = Float[Array, "b t h w"]
+Maps = Float[Array, "b frames rows columns"]
 
 
 def class_number(label_names: Sequence[str], name: str) -> int:

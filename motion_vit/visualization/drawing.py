@@ -1,5 +1,7 @@
 """Draws maps of layers over frames of the video, on axes of matplotlib whose unit is the pixel of the video."""
 
+from typing import SupportsIndex
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -62,7 +64,7 @@ def draw_colors(axes: Axes, grid: TokenGrid, colors: UInt8[np.ndarray, "h w 4"],
     axes.pcolorfast(columns, rows, shares)
 
 
-def draw_motion(axes: Axes, motion: MotionMap, channel: int, entry: int, *, opacity: float = OPACITY) -> None:
+def draw_motion(axes: Axes, motion: MotionMap, channel: int, entry: SupportsIndex, *, opacity: float = OPACITY) -> None:
     """Draws a displacement field as the colours of the Middlebury wheel and as arrows.
 
     Args:
@@ -89,7 +91,7 @@ def draw_motion(axes: Axes, motion: MotionMap, channel: int, entry: int, *, opac
     arrows.set_path_effects([patheffects.withStroke(linewidth=1.6, foreground="white")])
 
 
-def draw_scalar(axes: Axes, scalar: ScalarMap, channel: int, entry: int, *, opacity: float = OPACITY) -> None:
+def draw_scalar(axes: Axes, scalar: ScalarMap, channel: int, entry: SupportsIndex, *, opacity: float = OPACITY) -> None:
     """Draws values of patches as colours.
 
     Args:

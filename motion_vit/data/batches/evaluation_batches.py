@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import SupportsIndex
 
 import grain
 import numpy as np
@@ -100,7 +100,7 @@ class _Views(grain.transforms.Map):
     crops: int
     frame_order: FrameOrder
 
-    def map(self, element: int | np.integer[Any]) -> Example:
+    def map(self, element: SupportsIndex) -> Example:
         """Decodes the views of row `element`."""
         settle_reader()
         row = int(element)

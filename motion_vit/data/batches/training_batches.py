@@ -4,7 +4,7 @@ The stream of a seed does not depend on the number of threads, worker processes 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import grain
 import numpy as np
@@ -119,7 +119,7 @@ class _TrainingClips(grain.transforms.RandomMap):
         self._source, self._options = source, options
         self._augment = ClipAugmenter(options, source.label_names)
 
-    def random_map(self, element: int | np.integer[Any], rng: np.random.Generator) -> Example:
+    def random_map(self, element: SupportsIndex, rng: np.random.Generator) -> Example:
         """Decodes and augments the clip of row `element`."""
         settle_reader()
         row, options = int(element), self._options

@@ -13,8 +13,7 @@ def finite_rows(logits: Float[np.ndarray, "*batch classes"]) -> Bool[np.ndarray,
     Args:
       logits: one row an example.
     """
-    finite: np.ndarray = np.isfinite(logits).all(axis=-1)
-    return finite
+    return np.asarray(np.isfinite(logits).all(axis=-1))
 
 
 def ranked_classes(
