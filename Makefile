@@ -2,6 +2,7 @@
 #   make demo   train, evaluate and try a small EMIM model on the embedded motion dataset; SEED=1 for other videos
 #   make test   lint, format check, type check, the documentation site and the whole test suite
 #   make check-types   the tests of the numerics, with all annotations of the library checked at run time
+#   make quick  the files of tests that took least time in the last `make test`, for work in progress
 #   make docs   the documentation site, in build/docs/index.html
 #   make notebooks   execute the notebooks and write their rendered form
 PYTHON ?= python3
@@ -14,7 +15,7 @@ INPUTS ?= 2000
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test check-types fuzz lint format docs notebooks lock clean
+.PHONY: demo test quick check-types fuzz lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -55,7 +56,11 @@ notebooks: $(VENV)/.installed-dev
 
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
 test: lint docs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --time-files
+
+# Seconds of two processes together, as they were in the last `make test`.
+quick: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quick 100
 
 # Feeds hostile and damaged inputs to the library, of a new seed each time; SEED=7 INPUTS=500 for others.
 fuzz: $(VENV)/.installed-dev

@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -32,6 +33,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tracing makes many small objects that live, next to modules and tests that stay to the end: with Python's own
 # thresholds, looking for garbage among them takes up to a fifth of a test's time.
 GARBAGE_THRESHOLDS = (10_000, 20, 50)
+
+# What a shell runs in the background ignores Ctrl-C, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["file_times"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
