@@ -78,5 +78,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Lists what is there, imported or not."""
-    return sorted({*globals(), *__all__})
+    """Lists the public names, imported or not."""
+    return sorted(__all__)
