@@ -83,8 +83,8 @@ def test_one_process_speaks_for_all(
     assert output.count(f"finished: {STEPS} steps") == 1
     # Whichever of them was to read the video.
     assert output.count(f"does not count: {list_with_a_broken_video[1]}") == 1
-    # Gloo's own line may come with a line break of its own.
-    assert [line for line in other.splitlines() if line and not line.startswith("[Gloo]")] == []
+    # Gloo's threads write their line in pieces, which may come in any order.
+    assert [line for line in other.splitlines() if line and "peer ranks" not in line] == []
     assert values_of(undisturbed, "train", "undecodable")[STEPS] == 1
 
 
