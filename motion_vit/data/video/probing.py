@@ -127,7 +127,7 @@ def _notes(stream: av.video.stream.VideoStream, timeline: Timeline) -> Iterator[
         packets = timeline.frames + timeline.repeats
         yield f"{timeline.repeats} of its {packets} packets hold no frame; the one before them stays"
     if not timeline.is_even:
-        yield "its frame rate varies; sampling counts frames unless data.fps is set"
+        yield "its frame rate varies; sampling counts frames"
     aspect = pixel_aspect(stream)
     if aspect != 1:
         yield f"its pixels are {float(aspect):.3g} times as wide as high; it is decoded as stored, without stretching"
