@@ -33,7 +33,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?s)(?!motion_vit\.[\w.]+$).*"),
     # Type variables, which are not documented by themselves.
-    (r"py:class", r"motion_vit\.training\.step\.regex_rules\.Value|motion_vit\.[\w.]*\._\w+"),
+    (r"py:(class|obj)", r"motion_vit\.training\.step\.(regex_rules\.Value|state\.Leaf)|motion_vit\.[\w.]*\._\w+"),
 ]
 
 autodoc_default_options = {"members": True, "special-members": "__call__", "show-inheritance": True}
