@@ -2,5 +2,5 @@
 
 In: videos, list files and downloads.
 Out: batches of NumPy arrays.
-Imports: nothing else of the library; no JAX.
+Imports: `errors` and `files`; no JAX.
 """

@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.sources.label_likeness import lookalike
-from motion_vit.data.sources.prepared_dataset import open_prepared, prepared_splits
+from motion_vit.data.sources.manifest import read_manifest
 from motion_vit.data.sources.video_list import LABELS_FILE, read_video_list
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
@@ -74,7 +74,7 @@ def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
     """
     if not os.path.isdir(location):
         return [open_source(location, default_split="train")]
-    return [open_prepared(location, split) for split in prepared_splits(location)]
+    return [_open_prepared(location, split) for split in read_manifest(pathlib.Path(location)).splits]
 
 
 def open_source(
@@ -103,13 +103,21 @@ def open_source(
             f"there is neither a prepared folder nor a list file {location}; `motion-vit prepare` makes such a folder."
         )
     if path.is_dir():
-        return _in_order_of(open_prepared(path, split or default_split), label_names)
+        return _in_order_of(_open_prepared(path, split or default_split), label_names)
     if split:
         raise UserError(f"{path} is a list file, which has no splits; leave out :{split}, or give another list")
     if os.path.lexists(path.parent / LABELS_FILE):
         # The list says itself what its labels, which may be numbers, mean.
         return _in_order_of(read_video_list(path), label_names)
     return read_video_list(path, label_names=label_names)
+
+
+def _open_prepared(folder: str | os.PathLike[str], split: str) -> ClipSource:
+    """Opens a split of a prepared folder."""
+    # What reads it takes a second to import, for which list files need not wait.
+    from motion_vit.data.sources.prepared_dataset import open_prepared
+
+    return open_prepared(folder, split)
 
 
 def _in_order_of(source: ClipSource, label_names: Sequence[str] | None) -> ClipSource:

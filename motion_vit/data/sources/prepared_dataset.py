@@ -2,6 +2,8 @@
 
 tensorflow_datasets reads the same folders, without TensorFlow and without this library:
 `tfds.builder_from_directory(folder).as_data_source(split)`.
+
+Importing the module takes a second, also where a split is unpickled: no thread of a loader imports anything later.
 """
 
 import dataclasses
@@ -10,10 +12,12 @@ import os
 import pathlib
 from typing import Any
 
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.sources.label_likeness import warn_of_lookalikes
 from motion_vit.data.sources.manifest import Manifest, ShardEntry, SplitManifest, read_manifest
-from motion_vit.data.sources.record import parse_record
+from motion_vit.data.sources.record_parser import parse_record
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import JpegFrames, VideoBytes
 from motion_vit.errors import UserError
@@ -69,8 +73,6 @@ class PreparedSplit:
     @functools.cached_property
     def _records(self) -> Any:
         """The array_record reader, which opens a shard at its first read, and again in another process."""
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
-
         shards = [shard for shard in self.manifest.shards if shard.clips]
         return ArrayRecordDataSource(
             [_ShardRead(os.fspath(self.folder / shard.name), 0, shard.clips, shard.clips) for shard in shards]
@@ -132,21 +134,6 @@ def _check_complete(folder: pathlib.Path, manifest: Manifest) -> None:
         f"{folder} is not ready: {len(bad)} clips cannot be used:\n{shown}{more}\n"
         "Repair them and run the command that prepared the folder again, or leave them out with --skip-bad"
     )
-
-
-def prepared_splits(folder: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Lists the splits of a prepared dataset.
-
-    Args:
-      folder: the prepared folder.
-
-    Returns:
-      Their names.
-
-    Raises:
-      UserError: the folder is not a prepared dataset.
-    """
-    return tuple(read_manifest(pathlib.Path(folder)).splits)
 
 
 def open_prepared(folder: str | os.PathLike[str], split: str) -> PreparedSplit:

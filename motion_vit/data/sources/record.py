@@ -1,6 +1,7 @@
 """Prepared clips as `tf.train.Example` records, which tensorflow_datasets reads without TensorFlow.
 
-The functions import tensorflow_datasets when they are called, because that takes half a second.
+The functions import tensorflow_datasets when they are called, because that takes half a second. The threads of a loader
+must not be the first to import it: what they call is in `record_parser`.
 """
 
 import dataclasses
@@ -107,36 +108,3 @@ def record_serializer(label_names: Sequence[str], storage: Storage) -> Callable[
         return bytes(example.SerializeToString(deterministic=True))
 
     return serialize
-
-
-def parse_record(data: bytes) -> ClipRecord:
-    """Parses a record, three times as fast as the deserializer of tensorflow_datasets, which goes through NumPy.
-
-    Args:
-      data: the bytes of the record.
-
-    Returns:
-      The clip.
-
-    Raises:
-      ValueError: the bytes are no such record.
-    """
-    from google.protobuf.message import DecodeError
-    from tensorflow_datasets.proto import tf_example_pb2
-
-    try:
-        feature = tf_example_pb2.Example.FromString(data).features.feature
-    except DecodeError as error:
-        raise ValueError(f"not a tf.train.Example: {error}") from error
-    try:
-        numbers = {
-            name: feature[name].int64_list.value[0] for name in ("label", "first_frame", "frames", "width", "height")
-        }
-        seconds = {name: feature[name].float_list.value[0] for name in ("fps", "start", "end")}
-        texts = {name: feature[name].bytes_list.value[0].decode() for name in ("id", "codec")}
-        stored = (
-            feature["video"].bytes_list.value[0] if "video" in feature else tuple(feature["jpegs"].bytes_list.value)
-        )
-    except (IndexError, UnicodeDecodeError) as error:
-        raise ValueError("not the record of a clip: a field is missing or damaged") from error
-    return ClipRecord(data=stored, **numbers, **seconds, **texts)

@@ -16,8 +16,9 @@ import pytest
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.sources.manifest import read_manifest
-from motion_vit.data.sources.prepared_dataset import open_prepared, prepared_splits
-from motion_vit.data.sources.record import ClipRecord, parse_record, record_serializer
+from motion_vit.data.sources.prepared_dataset import open_prepared
+from motion_vit.data.sources.record import ClipRecord, record_serializer
+from motion_vit.data.sources.record_parser import parse_record
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import JpegFrames
@@ -39,6 +40,22 @@ for row in source:
     rows.append({"data": [hashlib.sha256(one).hexdigest() for one in data], **{k: plain(v) for k, v in row.items()}})
 assert "tensorflow" not in sys.modules
 print(json.dumps({"labels": builder.info.features["label"].names, "rows": rows}))
+"""
+
+# Prints what threads import while they read and decode the first batch of split `train` of folder argv[1].
+IMPORTED_BY_THREADS = """
+import sys, threading
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.training_batches import TrainingBatches
+from motion_vit.data.sources.open_source import open_source
+source = open_source(sys.argv[1], default_split="train")
+batches = TrainingBatches(source, ClipOptions(frames=2, size=16), batch_size=4, seed=0, threads=2)
+before = set(sys.modules)
+def note(event, details):
+    if event == "import" and threading.current_thread() is not threading.main_thread() and details[0] not in before:
+        print(details[0])
+sys.addaudithook(note)
+assert next(batches)["clip"].shape[0] == 4
 """
 
 
@@ -124,6 +141,14 @@ def test_tensorflow_datasets_reads_bundles_of_jpeg_files(tmp_path, numbered):
     assert [len(values["data"]) for values in rows] == [1, 3]
 
 
+def test_threads_that_read_import_nothing_of_the_reader(prepared):
+    # Threads that are the first to import tensorflow_datasets can wait for each other for ever.
+    command = [sys.executable, "-c", IMPORTED_BY_THREADS, str(prepared)]
+    imported = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    # A module that imports no other lazily, as PyAV's, is safe with Python's own locks.
+    assert [name for name in imported if not name.startswith("av.")] == []
+
+
 def test_threads_read_what_one_reader_reads(prepared):
     split = open_prepared(prepared, "train")
     expected = [split[row] for row in range(6)]
@@ -189,7 +214,7 @@ def test_missing_and_altered_shards_are_named_when_opening(copied):
 
 
 def test_an_unknown_split_is_answered_with_those_there(prepared):
-    assert prepared_splits(prepared) == ("train", "validation")
+    assert tuple(read_manifest(prepared).splits) == ("train", "validation")
     with pytest.raises(UserError, match="has no split 'test'; it has train, validation"):
         open_prepared(prepared, "test")
 
