@@ -77,7 +77,7 @@ clean:
 # Renews the lock file after a change of pyproject.toml. PyTorch's CUDA packages are left out: which of them are
 # needed depends on the PyTorch build.
 lock: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip install --quiet uv==0.13.9
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra notebooks --extra torch --extra mpii --extra tpu --extra onnx --extra tflite --python-version 3.11 --universal \
 	  --no-header --annotation-style line --quiet --output-file constraints.txt
 	sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import render_dataset
@@ -90,9 +88,9 @@ def run_demo(
         training = train(config, run)
     if not training.completed:
         return False
-    with _stage(4, "evaluating on held-out videos, with two controls"):
-        evaluations = _evaluate(config, run, prepared)
     trained = load_for_inference(run, mesh=meshes.data_mesh())
+    with _stage(4, "evaluating on held-out videos, with two controls"):
+        evaluations = _evaluate(trained, run, prepared)
     with _stage(5, "predicting one held-out video"):
         video = _predict_one(trained, lists["validation"])
     with _stage(6, "drawing what the model sees in it"):
@@ -109,11 +107,11 @@ def _stage(number: int, what: str) -> Iterator[None]:
     print(f"[{number}/{_STAGES}] took {duration(time.perf_counter() - start)}", flush=True)
 
 
-def _evaluate(config: ConfigDict, run: pathlib.Path, data: pathlib.Path) -> dict[FrameOrder, Evaluation]:
+def _evaluate(trained: TrainedModel, run: pathlib.Path, data: pathlib.Path) -> dict[FrameOrder, Evaluation]:
     evaluations: dict[FrameOrder, Evaluation] = {}
     orders: tuple[FrameOrder, ...] = ("normal", *_CONTROLS)
     for order in orders:
-        result = evaluate_checkpoint(run, data, frame_order=order, workers=config.data.workers)
+        result = evaluate_checkpoint(trained, data, frame_order=order, workers=trained.config.data.workers)
         write_report(result, run / "evaluation" / order)
         print(f"  {order}: top-1 {100 * result.top1:.1f} %", flush=True)
         evaluations[order] = result

@@ -8,6 +8,7 @@ exporting.
 import ast
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -109,6 +110,21 @@ def test_a_package_says_what_comes_in_what_goes_out_and_what_it_may_import(packa
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     lines = [line for line in said.split("\n") if line.startswith(("In: ", "Out: ", "Imports: "))]
     assert [line.partition(":")[0] for line in lines] == ["In", "Out", "Imports"], said
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if "." in package])
+def test_a_package_names_every_room_beside_it_that_it_imports(package: str) -> None:
+    path = LIBRARY.joinpath(*package.split("."), "__init__.py")
+    (line,) = re.findall(r"^Imports: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if re.search(r"every package|what that may import", line):
+        return
+    named = {
+        f"{house}.{room}" for house, rooms in re.findall(r"`(\w+)\.\{?([\w,]+)\}?`", line) for room in rooms.split(",")
+    }
+    house = package.split(".")[0]
+    files = [path for path in LIBRARY.rglob("*.py") if package_of(path) == package]
+    beside = {room for path in files for room in imported_packages(path) if room.startswith(f"{house}.")} - {package}
+    assert beside <= named, f"{package} imports {', '.join(sorted(beside - named))}, and says: {line}"
 
 
 def test_pallas_is_imported_only_where_a_kernel_is_chosen() -> None:

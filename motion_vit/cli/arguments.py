@@ -37,7 +37,8 @@ def add_command(
       details: more sentences for its `--help`.
       takes_overrides: accept arguments of the form `--config.key=value`; they arrive as `options.overrides`.
 
-    The parser of the command, for its arguments. Its parser, to add arguments to.
+    Returns:
+      The parser of the command, to add arguments to.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}", allow_abbrev=False

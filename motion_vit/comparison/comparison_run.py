@@ -11,6 +11,7 @@ from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_result import RunResult, read_result
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.errors import UserError
+from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.loop.loop import train
 from motion_vit.training.loop.workdir import RECIPE_FILE, check_continues
@@ -94,8 +95,9 @@ class ComparisonRun:
 
     def _evaluate(self, steps: int, clips_per_second: float | None) -> RunResult:
         orders: tuple[FrameOrder, ...] = ("normal", "frozen", "shuffled")
+        trained = load_trained(self.folder)
         evaluations = {
-            order: evaluate_checkpoint(self.folder, self.config.data.validation, frame_order=order) for order in orders
+            order: evaluate_checkpoint(trained, self.config.data.validation, frame_order=order) for order in orders
         }
         classes = len(evaluations["normal"].label_names)
         costs = build_model(self.config, classes).costs.values()

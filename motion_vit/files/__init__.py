@@ -2,5 +2,5 @@
 
 In: paths that a person, a recipe or a file names.
 Out: the same paths, checked; open files; locks.
-Imports: nothing of the library.
+Imports: nothing of the library but `errors`.
 """

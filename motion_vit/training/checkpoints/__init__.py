@@ -2,5 +2,5 @@
 
 In: a training state, or the folder of a trained model.
 Out: folders written atomically, and trained models.
-Imports: `training.{parallel,logs,losses,recipe,inputs,step}`.
+Imports: `training.{parallel,logs,losses,recipe,inputs,step,inference}`.
 """

@@ -25,9 +25,7 @@ from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from motion_vit.errors import UserError
-from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.options import options_by_effect, with_options
-from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.checksums import write_checksums
 from motion_vit.training.checkpoints.errors import (
     CheckpointWriteError,
@@ -306,9 +304,9 @@ def load_for_inference(
             config = config_from_dict(description["config"])
         ema = config.evaluation.ema if ema is None else ema
         # What was fast where it was trained may be slow here, or not run at all.
-        model = build_model(config, len(label_names)).model
-        model = with_options(model, options_by_effect(model, "implementation"))
-        target = _replicated_shapes(model, meshes.data_mesh() if mesh is None else mesh)
+        traced = build_model(config, len(label_names))
+        model = with_options(traced.model, options_by_effect(traced.model, "implementation"))
+        target = _replicated(traced.shapes, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
         if ema:
             if not config.ema:
@@ -388,12 +386,10 @@ def _top1(metrics: dict[str, float]) -> float:
     return top1 if math.isfinite(top1) else -1.0
 
 
-def _replicated_shapes(model: VideoModel, mesh: Mesh) -> dict[str, Any]:
-    """Returns shapes of a model's variables, replicated on every device."""
+def _replicated(shapes: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
+    """Returns shapes of variables, replicated on every device."""
     sharding = meshes.replicated(mesh)
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), variable_shapes(model)
-    )
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
 
 
 def _read_errors(manager: ocp.CheckpointManager, step: int) -> contextlib.AbstractContextManager[None]:

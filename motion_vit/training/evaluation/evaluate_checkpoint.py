@@ -7,7 +7,7 @@ from typing import Any
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.training.checkpoints.load_trained import load_trained
-from motion_vit.training.checkpoints.trained_model import Which
+from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, evaluate
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
@@ -43,7 +43,7 @@ class CheckpointEvaluation(Evaluation):
 
 
 def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str],
+    checkpoint: TrainedModel | str | os.PathLike[str],
     data: str | os.PathLike[str],
     *,
     which: Which = "last",
@@ -57,11 +57,12 @@ def evaluate_checkpoint(
     """Measures the accuracy of a checkpoint on labelled videos.
 
     Args:
-      checkpoint: workdir of a training run, or a weights folder.
+      checkpoint: workdir of a training run, a weights folder, or a model loaded from one, which is compiled once for
+        all evaluations of it.
       data: list file, prepared folder (its split `validation`) or FOLDER:SPLIT, whose labels must be among the
         checkpoint's; they are matched by name.
-      which: of a run, the last checkpoint or the one of best validation accuracy.
-      ema: whether to evaluate the averages of the parameters; the recipe's `evaluation.ema` by default.
+      which: of a workdir, the last checkpoint or the one of best validation accuracy.
+      ema: of a workdir, whether to evaluate the averages of the parameters; the recipe's `evaluation.ema` by default.
       clips: clips of each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       frame_order: "normal", or one of the controls.
@@ -75,7 +76,10 @@ def evaluate_checkpoint(
       UserError: there is no such checkpoint, or the data cannot be used with it.
     """
     mesh = meshes.data_mesh()
-    trained = load_trained(checkpoint, which=which, ema=ema, mesh=mesh)
+    if isinstance(checkpoint, TrainedModel):
+        trained = checkpoint
+    else:
+        trained = load_trained(checkpoint, which=which, ema=ema, mesh=mesh)
     with errors_together():
         source = open_source(data, default_split="validation", label_names=trained.label_names)
     settings = trained.config.evaluation

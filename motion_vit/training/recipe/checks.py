@@ -136,7 +136,7 @@ def _check_learning_rates(config: ConfigDict) -> None:
     ):
         if fields[name] > fields[limit]:
             raise UserError(
-                f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}. Lower it, too."
+                f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}. Lower it as well, or raise {limit}."
             )
 
 
