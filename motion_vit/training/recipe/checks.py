@@ -136,7 +136,8 @@ def _check_learning_rates(config: ConfigDict) -> None:
     ):
         if fields[name] > fields[limit]:
             raise UserError(
-                f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}. Lower it as well, or raise {limit}."
+                f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}. "
+                f"Lower it as well, or raise {limit}."
             )
 
 
