@@ -1,9 +1,11 @@
 """Opens videos with PyAV: accepted formats alone, one decoding thread, FFmpeg's errors as a `VideoDecodeError`."""
 
 import contextlib
+import errno
 import fractions
 import io
 import os
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -32,6 +34,9 @@ _CONTAINER_OPTIONS = {"protocol_whitelist": "fd", "format_whitelist": ",".join(A
 # Streams of pictures that are no video: covers of albums, thumbnails of chapters.
 _PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
+# How MP4 and MOV files start whose index follows the pictures.
+_INDEXED_LAST = re.compile(rb".{4}ftyp.*?(free|wide|mdat)", re.DOTALL)
+_START_OF_JPEG = b"\xff\xd8"
 # FFmpeg's AVERROR_INVALIDDATA, without its sign.
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
 
@@ -63,6 +68,7 @@ def open_video(
             raise VideoDecodeError(video, _refusal(file, error)) from error
         try:
             with container:
+                _check_raw_jpegs(video, file, container)
                 yield container, _video_stream(video, container)
         except av.error.FFmpegError as error:
             content = describe_content(_head(file)) if isinstance(error, av.error.InvalidDataError) else None
@@ -83,7 +89,9 @@ def _open_source(video: EncodedVideo) -> BinaryIO:
 
 
 def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    stream = next((one for one in container.streams.video if not one.disposition & _PICTURES), None)
+    streams = [one for one in container.streams.video if not one.disposition & _PICTURES]
+    # An AVIF animation holds its first picture as a stream of its own, before all of them.
+    stream = next((one for one in streams if one.frames != 1), streams[0] if streams else None)
     if stream is None:
         holds = "a cover beside its sound" if container.streams.video else "sound only"
         raise VideoDecodeError(video, f"the file has no video stream: it holds {holds}, or is damaged")
@@ -102,6 +110,16 @@ def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -
     return stream
 
 
+def _check_raw_jpegs(video: EncodedVideo, file: BinaryIO, container: av.container.InputContainer) -> None:
+    """Refuses files that merely contain JPEG pictures, as PDF files do, which FFmpeg takes for a sequence of them."""
+    if container.format.name != "mjpeg":
+        return
+    # Read beside FFmpeg, which reads from where the file is.
+    head = file.getvalue()[:HEAD_BYTES] if isinstance(file, io.BytesIO) else os.pread(file.fileno(), HEAD_BYTES, 0)
+    if not head.startswith(_START_OF_JPEG):
+        raise VideoDecodeError(video, f"it is {describe_content(head) or 'not a video, but holds JPEG pictures'}")
+
+
 def _head(file: BinaryIO) -> bytes:
     file.seek(0)
     return file.read(HEAD_BYTES)
@@ -112,6 +130,8 @@ def _refusal(file: BinaryIO, error: av.error.FFmpegError) -> str:
     content = describe_content(_head(file))
     if content:
         return f"it is {content}"
+    if _INDEXED_LAST.match(_head(file)):
+        return "the file is cut off or damaged: its index, which MP4 and MOV files have at their end, is missing"
     if isinstance(error, av.error.ArgumentError):  # what FFmpeg says to a format that is not among those allowed
         return "its container format is not one of those that are accepted; convert it to H.264 mp4"
     return _reason(error)
@@ -198,6 +218,10 @@ def _known(rational: Any) -> fractions.Fraction | None:
 def _reason(error: av.error.FFmpegError) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return "the file is damaged or is not a video (FFmpeg: invalid data found)"
+    if isinstance(error, av.error.EOFError):
+        return "the file is cut off: it ends before its first picture; copy it again"
+    if isinstance(error, OSError) and error.errno == errno.EIO:  # what Matroska's reader says to a cut header
+        return "the file is cut off, or its disk fails (FFmpeg: input/output error); copy it again"
     if isinstance(error, av.error.ArgumentError):  # what a decoder says to a size above `max_pixels`, among others
         return f"the file is damaged, or its pictures have more than {MAX_PIXELS} pixels (FFmpeg: invalid argument)"
     return f"FFmpeg: {error.strerror}"
