@@ -20,6 +20,7 @@ import av.video.stream
 from motion_vit.data.video.accepted_formats import ACCEPTED_FORMATS, HEAD_BYTES, describe_content
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
+from motion_vit.files.broken_link import broken_link
 from motion_vit.files.regular_file import open_regular_file
 
 MAX_PIXELS = 8192 * 8192
@@ -80,6 +81,8 @@ def _open_source(video: EncodedVideo) -> BinaryIO:
         return io.BytesIO(video.data)
     if isinstance(video, JpegFrames) or os.path.isdir(video):
         raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
+    if nowhere := broken_link(video):
+        raise VideoDecodeError(video, f"it is {nowhere}")
     try:
         return open_regular_file(video)
     except FileNotFoundError:
