@@ -99,7 +99,9 @@ def _copy_video(clip: SourceClip, label: int, verify: bool) -> ClipRecord:
     except FileNotFoundError:
         raise VideoDecodeError(clip.path, "the file does not exist") from None
     except OSError as error:
-        raise VideoDecodeError(clip.path, f"the file cannot be read ({error.strerror})") from error
+        raise VideoDecodeError(
+            clip.path, f"the file cannot be read ({error.strerror or type(error).__name__})"
+        ) from error
     info = _describe(VideoBytes(clip.path, data), verify)
     return _record(clip, label, data, 0, info.frames, info.fps, info, info.duration)
 

@@ -88,7 +88,7 @@ def _open_source(video: EncodedVideo) -> BinaryIO:
     except FileNotFoundError:
         raise VideoDecodeError(video, "the file does not exist") from None
     except OSError as error:
-        raise VideoDecodeError(video, f"the file cannot be read ({error.strerror})") from error
+        raise VideoDecodeError(video, f"the file cannot be read ({error.strerror or type(error).__name__})") from error
 
 
 def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:

@@ -39,7 +39,7 @@ class Prediction:
 
     @property
     def failure(self) -> str:
-        """Why no class is named, in words; "" if one is."""
+        """The reason why no class is named, in words; "" if one is."""
         return self.error or ("" if self.classes else _NOT_FINITE)
 
     def check(self) -> None:
