@@ -28,7 +28,7 @@ import numpy as np
 from flax import linen as nn
 
 from motion_vit.data.batches.clip_options import ClipOptions
-from motion_vit.data.batches.evaluation_batches import view_frames
+from motion_vit.data.batches.evaluation_batches import view_ticks
 from motion_vit.data.embedded.cyclic_texture import noise_tiles, sample_noise
 from motion_vit.data.embedded.motion_scenes import object_motion, render_clip
 from motion_vit.errors import UserError
@@ -173,7 +173,7 @@ def compare(trained: TrainedModel, clips: list[Clip], options: ClipOptions) -> l
     """Measures all fields on clips; those with even numbers choose heads and temperatures, the others are scored."""
     model = trained.model
     layers = recording.choose(list(recording.names(model)), ["*/cost_volume"])
-    numbers = tuple(view_frames(len(clips[0].frames), options))
+    numbers = tuple(view_ticks(len(clips[0].frames), options))
     view = place_view(clips[0].frames.shape[1:3], numbers, options.size)
     inputs = normalization(trained.config)(np.stack([view.cut(clip.frames[list(numbers)]) for clip in clips]))
     fields = {name: flows(volume) for name, volume in cost_volumes(model, trained.variables, inputs, layers).items()}
@@ -245,7 +245,7 @@ def main() -> None:
     arguments = parser.parse_args()
     trained = load_trained(arguments.checkpoint)
     options = clip_options(trained.config)
-    numbers = view_frames(arguments.frames, options)
+    numbers = view_ticks(arguments.frames, options)
     apart = max(1, int(numbers[1] - numbers[0])) * frame_offset(trained.model)
     kinds = {
         "scenes": list(scenes(arguments.clips, arguments.frames, arguments.size)),

@@ -15,12 +15,13 @@ RATE = 25
 
 @dataclasses.dataclass(frozen=True)
 class Encoding:
-    """How a small video is encoded: the ending of its name, FFmpeg's encoder, and the encoder's options."""
+    """How a small video is encoded: the ending of its name, FFmpeg's encoder, options of both."""
 
     suffix: str
     encoder: str
     options: dict[str, str]
     first_pts: int = 0
+    container: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 _X264 = {"crf": "23", "preset": "veryfast", "threads": "1"}
@@ -59,7 +60,7 @@ def moving_texture(frames: int = FRAMES, height: int = HEIGHT, width: int = WIDT
 
 def encode(path: pathlib.Path, encoding: Encoding, clip: np.ndarray, *, gop: int = 12) -> pathlib.Path:
     """Writes the clip as a video file with a keyframe at least every `gop` frames."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=encoding.container) as container:
         stream = container.add_stream(encoding.encoder, rate=RATE, options=encoding.options)
         stream.height, stream.width = clip.shape[1:3]
         stream.pix_fmt = "yuv420p"

@@ -210,20 +210,28 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
     monkeypatch.setattr(
         "motion_vit.training.evaluation.evaluate_checkpoint.evaluate_checkpoint", evaluate_by_a_recipe_with_averages
     )
-    assert cli.main(["evaluate", "--checkpoint", str(tmp_path), "--data", "x.csv", *arguments]) == 0
-    assert "1 of 2 videos have NaN or infinite logits and count as wrong: nan.mp4" in capsys.readouterr().out
+    assert cli.main(["evaluate", "--checkpoint", str(tmp_path), "--data", "x.csv", *arguments]) == 1
+    assert "1 of 2 videos have NaN or infinite logits and count as wrong: nan.mp4" in capsys.readouterr().err
     (report,) = tmp_path.glob("evaluation/*/evaluation.json")
     assert report.parent.name == folder
     assert json.loads(report.read_text())["step"] == 7
 
 
-def test_a_video_whose_logits_are_not_finite_is_said_to_show_no_class(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("json_output", [False, True])
+def test_a_video_whose_logits_are_not_finite_is_a_failure(
+    json_output: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = types.SimpleNamespace(predict=lambda *_, **__: [Prediction("x.mp4", ())])
     monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
-    assert cli.main(["predict", "x.mp4", "--checkpoint", "run"]) == 0
-    assert capsys.readouterr().out == "x.mp4\n  no class: the logits are NaN or infinite\n"
+    assert cli.main(["predict", "x.mp4", "--checkpoint", "run", *["--json"][: int(json_output)]]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 1 videos not classified:\n  x.mp4: the logits are NaN or infinite" in printed.err
+    if json_output:
+        (entry,) = json.loads(printed.out)
+        assert entry["predictions"] == []
+        assert entry["error"].startswith("the logits are NaN or infinite")
+    else:
+        assert printed.out.startswith("x.mp4\n  not classified: the logits are NaN or infinite")
 
 
 def test_a_broken_video_among_those_to_predict_is_named_at_the_end(

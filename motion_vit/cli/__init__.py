@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       Exit status: 0 for success; 2 after a user's mistake; 130 after Ctrl-C; 141 if the output's reader is gone. 1 if
-      `data check` found bad clips, `predict` a video that cannot be decoded, or another process of the run is lost. 3
-      if `inspect` finds that a step does not fit. 75 if training was stopped after saving: the same command continues
-      it.
+      `data check` found bad clips, `predict` a video that cannot be decoded, `predict` or `evaluate` NaN or infinite
+      logits, or another process of the run is lost. 3 if `inspect` finds that a step does not fit. 75 if training was
+      stopped after saving: the same command continues it.
     """
     quiet_absent_tpu()
     parser = _parser()

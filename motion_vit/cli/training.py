@@ -65,7 +65,7 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluate(commands: Any) -> None:
     """Defines `motion-vit evaluate`."""
-    details = "Writes evaluation.json, confusion.csv and confusion.png."
+    details = "Writes evaluation.json, confusion.csv and confusion.png. Exits with 1 if logits are NaN or infinite."
     parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
     _add_checkpoint(parser)
     parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
@@ -109,7 +109,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         )
         if is_primary():
             _report(result, options.out or _report_folder(options, result), as_json=options.json)
-    return 0
+    return FAILED_STATUS if result.not_finite else 0
 
 
 def _check_folder(folder: pathlib.Path) -> None:
@@ -140,8 +140,8 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
         print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
         for path in result.skipped:
             print(f"skipped, cannot be decoded: {path}")
-        if warning := result.warning():
-            print(warning)
+    if warning := result.warning():
+        print(f"motion-vit: {warning}", file=sys.stderr)
     try:
         files = write_report(result, folder)
     except OSError as error:
@@ -154,7 +154,7 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
 
 def add_predict(commands: Any) -> None:
     """Defines `motion-vit predict`."""
-    details = "Exits with 1, after all others, if a video cannot be decoded."
+    details = "Exits with 1, after all others, if a video cannot be decoded, or its logits are NaN or infinite."
     parser = add_command(commands, "predict", _predict, "name the most probable classes of video files", details)
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     _add_checkpoint(parser)
@@ -177,8 +177,8 @@ def _predict(options: argparse.Namespace) -> int:
             print(predictions[-1], flush=True)
     if options.json:
         print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))
-    failed = [prediction for prediction in predictions if prediction.error]
+    failed = [prediction for prediction in predictions if prediction.failure]
     if failed:
-        reasons = "\n".join(f"  {prediction.path}: {prediction.error}" for prediction in failed)
+        reasons = "\n".join(f"  {prediction.path}: {prediction.failure}" for prediction in failed)
         print(f"motion-vit: {len(failed)} of {len(predictions)} videos not classified:\n{reasons}", file=sys.stderr)
     return FAILED_STATUS if failed else 0

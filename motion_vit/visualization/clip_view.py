@@ -11,8 +11,9 @@ from jaxtyping import UInt8
 
 from motion_vit.data.augmentation.crops import crop_corners, resize_frames, short_side_shape
 from motion_vit.data.batches.clip_options import ClipOptions
-from motion_vit.data.batches.evaluation_batches import view_frames
-from motion_vit.data.sources.clip_source import StoredClip, clip_frames
+from motion_vit.data.batches.evaluation_batches import view_ticks
+from motion_vit.data.batches.frame_clock import read_clock
+from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import video_name
@@ -133,7 +134,7 @@ def read_view(
 
     Args:
       clip: the clip; `StoredClip(id=path, label=0, video=path)` is a whole video file.
-      options: frames, size, sampling and stride, of `motion_vit.training.recipe.clips.clip_options`.
+      options: frames, size, sampling, stride and fps, of `motion_vit.training.recipe.clips.clip_options`.
       number: number of the view over time, from 0.
       clips: number of views over time.
       crop: number of the crop, from 0.
@@ -155,9 +156,10 @@ def _read_view(
 ) -> tuple[ClipView, Pixels]:
     if not 0 <= number < clips:
         raise UserError(f"views over time are counted from 0; given view {number} of {clips}")
-    first, count = clip_frames(clip)
-    frames = tuple(int(first + frame) for frame in view_frames(count, options, number, clips))
+    clock = read_clock(clip, options.fps)
+    frames = tuple(clock.frames_at(view_ticks(clock.ticks, options, number, clips)).tolist())
     if len(set(frames)) < 2 <= len(frames):
+        count = clock.ticks if clock.times is None else len(clock.times)
         raise UserError(
             f"{video_name(clip.video)} has {count} frame{'s' * (count != 1)}, too few to see motion in: a clip of "
             f"{len(frames)} frames would show one and the same frame. Give a longer video"

@@ -1,5 +1,6 @@
 """Small videos whose every frame tells its own number."""
 
+import fractions
 import pathlib
 from collections.abc import Callable
 
@@ -29,15 +30,21 @@ def frame_numbers(clip: np.ndarray) -> list[int]:
 
 @pytest.fixture(scope="session")
 def write_video() -> WriteVideo:
-    """A function that encodes frames to a file: `write_video(path, frames, codec=, gop=, rotation=)`."""
+    """A function that encodes frames to a file: `write_video(path, frames, codec=, gop=, rotation=, rate=)`."""
 
     def write(
-        path: pathlib.Path, frames: np.ndarray, *, codec: str = "libx264", gop: int = 12, rotation: int = 0
+        path: pathlib.Path,
+        frames: np.ndarray,
+        *,
+        codec: str = "libx264",
+        gop: int = 12,
+        rotation: int = 0,
+        rate: int | fractions.Fraction = 12,
     ) -> pathlib.Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
         with av.open(str(path), "w", options=options) as container:
-            stream = container.add_stream(codec, rate=12, options={"crf": "10"})
+            stream = container.add_stream(codec, rate=rate, options={"crf": "10"})
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv444p" if frames.shape[1] % 2 or frames.shape[2] % 2 else "yuv420p"
             stream.codec_context.gop_size = gop

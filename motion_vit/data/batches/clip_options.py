@@ -1,6 +1,7 @@
 """Options for sampling, cropping and augmenting clips."""
 
 import dataclasses
+import math
 from typing import Literal, get_args
 
 from motion_vit.data.augmentation.rand_augment import parse_rand_augment
@@ -23,7 +24,9 @@ class ClipOptions:
       size: side of the square crop in pixels.
       sampling: "segment" spreads the frames over the whole video (Something-Something), "dense" takes every
         `stride`-th frame from a random start (Kinetics).
-      stride: distance of neighbouring frames for "dense".
+      stride: distance of neighbouring frames for "dense": in frames of the video, or in ticks of the clock of `fps`.
+      fps: ticks per second of a clock that "dense" samples by, taking the frame nearest in time to each tick, so that
+        videos of all frame rates show the same motion; 0.0 counts frames, as the published loaders do.
       crop: "random_resized" cuts a box of random area and shape for training, "multi_scale" one of a few fixed sizes
         and places (TSN, TSM).
       crop_scale: least and greatest share of the picture that a "random_resized" crop covers.
@@ -42,6 +45,7 @@ class ClipOptions:
     size: int = 224
     sampling: Sampling = "segment"
     stride: int = 4
+    fps: float = 0.0
     crop: Crop = "random_resized"
     crop_scale: tuple[float, float] = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (0.75, 4 / 3)
@@ -70,6 +74,8 @@ class ClipOptions:
         for name, least in (("frames", 1), ("extra_frames", 0), ("size", 1), ("stride", 1), ("repeats", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"clips: {name} must be at least {least}; given {getattr(self, name)}")
+        if not 0 <= self.fps < math.inf:
+            raise UserError(f"clips: fps must be 0 or more; given {self.fps}")
         for name, kind in (
             ("sampling", Sampling),
             ("crop", Crop),
@@ -79,6 +85,11 @@ class ClipOptions:
             choices = get_args(kind)
             if getattr(self, name) not in choices:
                 raise UserError(f"clips: {name} must be {' or '.join(choices)}; given {getattr(self, name)!r}")
+        if self.fps and self.sampling != "dense":
+            raise UserError(
+                f"clips: fps={self.fps:g} is for dense sampling, and sampling is {self.sampling!r}, which spreads the "
+                "frames over the whole video whatever its frame rate; set sampling to 'dense', or fps to 0"
+            )
         for name in ("crop_scale", "crop_ratio"):
             bounds = getattr(self, name)
             if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:

@@ -23,27 +23,28 @@ from motion_vit.data.batches.batch import (
 )
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
-from motion_vit.data.sources.clip_source import ClipSource, StoredClip, clip_frames
+from motion_vit.data.batches.frame_clock import read_clock
+from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
 
 
-def view_frames(frames: int, options: ClipOptions, clip: int = 0, clips: int = 1) -> Int[np.ndarray, " t"]:
-    """Returns the frames of one of the views that testing spreads over a video.
+def view_ticks(ticks: int, options: ClipOptions, clip: int = 0, clips: int = 1) -> Int[np.ndarray, " t"]:
+    """Returns the ticks of one of the views that testing spreads over a video.
 
     Args:
-      frames: frames of the video.
+      ticks: those of the video, see `frame_clock.FrameClock`.
       options: frames, sampling and stride.
       clip: number of this view, from 0.
       clips: number of views.
 
     Returns:
-      Frame numbers, never decreasing.
+      Numbers of ticks, never decreasing.
     """
     if options.sampling == "segment":
-        return clip_sampling.segment_view_indices(frames, options.decoded_frames, clip, clips)
-    return clip_sampling.dense_view_indices(frames, options.decoded_frames, options.stride, clip, clips)
+        return clip_sampling.segment_view_indices(ticks, options.decoded_frames, clip, clips)
+    return clip_sampling.dense_view_indices(ticks, options.decoded_frames, options.stride, clip, clips)
 
 
 def clip_views(
@@ -78,13 +79,13 @@ def clip_views(
 def _clip_views(
     clip: StoredClip, options: ClipOptions, clips: int, crops: int, frame_order: FrameOrder, seed: int | Sequence[int]
 ) -> UInt8[np.ndarray, "views t size size 3"]:
-    first, frames = clip_frames(clip)
+    clock = read_clock(clip, options.fps)
     rng = np.random.default_rng(seed)
     chosen = []
     for number in range(clips):
-        indices = view_frames(frames, options, number, clips)
-        chosen.append(clip_sampling.order_frames(indices, frame_order, rng))
-    decoded = decode_frames(clip.video, first + np.concatenate(chosen), short_side=options.size)
+        frames = clock.frames_at(view_ticks(clock.ticks, options, number, clips))
+        chosen.append(clip_sampling.order_frames(frames, frame_order, rng))
+    decoded = decode_frames(clip.video, np.concatenate(chosen), short_side=options.size)
     decoded = resize_short_side(decoded, options.size)
     views = [crop_views(part, options.size, crops) for part in np.split(decoded, clips)]
     return np.concatenate(views)

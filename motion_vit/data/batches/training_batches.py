@@ -24,7 +24,8 @@ from motion_vit.data.batches.batch import (
     settle_reader,
 )
 from motion_vit.data.batches.clip_options import ClipOptions
-from motion_vit.data.sources.clip_source import ClipSource, StoredClip, clip_frames
+from motion_vit.data.batches.frame_clock import read_clock
+from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
@@ -50,12 +51,12 @@ def decode_training_clip(
     Raises:
       VideoDecodeError: the video cannot be decoded.
     """
-    first, frames = clip_frames(clip)
+    clock = read_clock(clip, options.fps)
     if options.sampling == "segment":
-        indices = clip_sampling.segment_indices(frames, options.decoded_frames, rng)
+        ticks = clip_sampling.segment_indices(clock.ticks, options.decoded_frames, rng)
     else:
-        indices = clip_sampling.dense_indices(frames, options.decoded_frames, options.stride, rng)
-    return decode_frames(clip.video, first + indices, short_side=round(options.size * _DECODE_MARGIN))
+        ticks = clip_sampling.dense_indices(clock.ticks, options.decoded_frames, options.stride, rng)
+    return decode_frames(clip.video, clock.frames_at(ticks), short_side=round(options.size * _DECODE_MARGIN))
 
 
 class ClipAugmenter:

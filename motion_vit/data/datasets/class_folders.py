@@ -2,12 +2,13 @@
 
 import pathlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.sources.video_list import is_video_or_frame_folder
 from motion_vit.errors import UserError
+from motion_vit.files.broken_link import broken_link
 
 # Containers that FFmpeg reads and cameras, editors and downloads write.
 _VIDEO_ENDINGS = frozenset(
@@ -64,12 +65,16 @@ def _read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolder
     others: Counter[str] = Counter()
     empty: list[str] = []
     splits: dict[str, tuple[SourceClip, ...]] = {}
-    for split, folders in _folders_of_splits(source, split_of_name).items():
+    found = _folders_of_splits(source, split_of_name)
+    # Beside the class folders, which a link may stand for, and in them.
+    links = _broken_links({source, *(folder.parent for folders in found.values() for folder in folders)})
+    for split, folders in found.items():
         clips: list[SourceClip] = []
         for folder in folders:
             paths, others_here = _entries(folder)
             clips += [SourceClip(path.relative_to(source).as_posix(), str(path), folder.name) for path in paths]
             others += others_here
+            links += _broken_links([folder])
             if not paths:
                 empty.append(folder.relative_to(source).as_posix())
         splits[split] = tuple(clips)
@@ -77,10 +82,21 @@ def _read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolder
     if others:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         left_out.append(f"left out {others.total()} entries of the class folders that are no videos: {counts}")
+    links = [link for link in links if link[0].suffix.lower() not in _VIDEO_ENDINGS]
+    if links:
+        shown = ", ".join(f"{path.relative_to(source)} is {nowhere}" for path, nowhere in links[:_SHOWN_FOLDERS])
+        more = ", ..." if len(links) > _SHOWN_FOLDERS else ""
+        left_out.append(f"left out {len(links)} links that lead nowhere: {shown}{more}")
     if empty:
         more = ", ..." if len(empty) > _SHOWN_FOLDERS else ""
         left_out.append(f"left out {len(empty)} folders without a video: {', '.join(empty[:_SHOWN_FOLDERS])}{more}")
     return ClassFolders(splits, tuple(left_out))
+
+
+def _broken_links(folders: Iterable[pathlib.Path]) -> list[tuple[pathlib.Path, str]]:
+    """Lists the links in folders that lead nowhere, and where they lead."""
+    visible = (path for folder in folders for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    return [(path, nowhere) for path in visible if (nowhere := broken_link(path))]
 
 
 def _folders_of_splits(source: pathlib.Path, split_of_name: Mapping[str, str]) -> dict[str, list[pathlib.Path]]:
@@ -114,6 +130,6 @@ def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], Counter[str]]:
                 clips.append(path)
             else:
                 others["folders without frames"] += 1
-        else:
+        elif not broken_link(path):
             others[path.suffix.lower() or "files without an ending"] += 1
     return clips, others

@@ -12,6 +12,7 @@ from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_d
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
 from motion_vit.data.video.jpeg_frames import find_jpegs
 from motion_vit.data.video.probing import VideoInfo, check_video, frame_window, probe_video
+from motion_vit.files.broken_link import broken_link
 from motion_vit.files.regular_file import open_regular_file
 
 Codec = Literal["copy", "h264-fast"]
@@ -52,6 +53,8 @@ def _encode(clip: SourceClip, label: int, codec: Codec, storage: Storage, verify
         raise VideoDecodeError(
             clip.path, f"it is listed from {start} s to {end} s; expected 0 <= start < end, at most {MOST_SECONDS} s"
         )
+    if nowhere := broken_link(clip.path):
+        raise VideoDecodeError(clip.path, f"it is {nowhere}")
     if codec == "h264-fast":
         return _encode_anew(clip, label, verify)
     if os.path.isdir(clip.path) != (storage == "jpegs"):
@@ -96,7 +99,9 @@ def _copy_video(clip: SourceClip, label: int, verify: bool) -> ClipRecord:
     except FileNotFoundError:
         raise VideoDecodeError(clip.path, "the file does not exist") from None
     except OSError as error:
-        raise VideoDecodeError(clip.path, f"the file cannot be read ({error.strerror})") from error
+        raise VideoDecodeError(
+            clip.path, f"the file cannot be read ({error.strerror or type(error).__name__})"
+        ) from error
     info = _describe(VideoBytes(clip.path, data), verify)
     return _record(clip, label, data, 0, info.frames, info.fps, info, info.duration)
 

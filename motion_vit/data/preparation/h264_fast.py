@@ -39,6 +39,8 @@ _FALLBACK_FPS = 25.0
 _LARGEST_DENOMINATOR = 1001
 # Units a second in which frames that are not evenly spaced are timed, as in MPEG.
 _CLOCK = 90_000
+# Frames by which the time of a frame may differ from the rate's: it stays the nearest to its time.
+_TOLERATED_STRAY = 0.25
 # Decoded at a time, so that the frames of a long video are never all in memory.
 _FRAMES_A_PASS = 256
 
@@ -73,7 +75,7 @@ def encode_h264_fast(
     buffer = io.BytesIO()
     pictures = _even_pictures(video, first_frame, frames, short_side)
     first = next(pictures)
-    times = _uneven_times(video, first_frame, frames)
+    times = _own_times(video, first_frame, frames, rate)
     try:
         with av.open(buffer, "w", format="mp4", options=BIT_EXACT) as container:
             stream = container.add_stream("libx264", rate=rate, options={**_OPTIONS, "crf": str(crf)})
@@ -94,14 +96,18 @@ def encode_h264_fast(
     return buffer.getvalue()
 
 
-def _uneven_times(video: EncodedVideo, first_frame: int, frames: int) -> list[int] | None:
-    """Returns when the frames are shown, in units of `_CLOCK`; None where they follow each other at a constant rate."""
+def _own_times(video: EncodedVideo, first_frame: int, frames: int, rate: fractions.Fraction) -> list[int] | None:
+    """Returns when the frames are shown, in units of `_CLOCK`; None where they follow each other at the rate."""
     if find_jpegs(video) is not None:
         return None
     timeline = read_timeline(video)
-    if timeline.is_even or timeline.times is None:
+    if timeline.times is None:
         return None
     times = timeline.times[first_frame : first_frame + frames]
+    # A rate that is a little off, as containers have it, adds up over a long video.
+    strays = max((abs((time - times[0]) * rate - number) for number, time in enumerate(times)), default=0.0)
+    if timeline.is_even and strays <= _TOLERATED_STRAY:
+        return None
     units = [round((time - times[0]) * _CLOCK) for time in times]
     # Encoders take no two frames at one time.
     return units if all(before < after for before, after in itertools.pairwise(units)) else None

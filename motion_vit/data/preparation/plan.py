@@ -17,6 +17,7 @@ from motion_vit.data.preparation.shard import ShardTask
 from motion_vit.data.sources.manifest import FORMAT_VERSION
 from motion_vit.data.sources.record import Storage
 from motion_vit.errors import UserError
+from motion_vit.files.broken_link import broken_link
 
 FILENAME_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 """The names of the shards, in the words of tensorflow_datasets."""
@@ -76,8 +77,10 @@ def stamp_files(source: SourceDataset) -> Stamps:
     with concurrent.futures.ThreadPoolExecutor(_STAT_THREADS) as pool:
         stamps = dict(zip(paths, pool.map(_stamp, paths), strict=True))
     if not any(stamps.values()):
+        nowhere = broken_link(paths[0])
         raise UserError(
-            f"not one of the {len(paths)} videos of {source.name} exists, the first of them {paths[0]}; "
+            f"not one of the {len(paths)} videos of {source.name} exists, the first of them {paths[0]}"
+            f"{f', which is {nowhere}' if nowhere else ''}; "
             "is the folder of the videos where the dataset's layout has it?"
         )
     return stamps

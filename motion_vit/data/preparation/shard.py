@@ -18,7 +18,7 @@ from motion_vit.data.preparation.clip_encoding import Codec, encode_clip
 from motion_vit.data.preparation.output_folder import PROGRESS_FOLDER, output_error, write_text, written_file
 from motion_vit.data.sources.manifest import BadClip
 from motion_vit.data.sources.record import ClipRecord, Storage, record_serializer
-from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import frame_doubts
 
 # One record a group and no compression: grouped records are read many times slower at random, and to compress what is
@@ -135,14 +135,14 @@ def write_shard(task: ShardTask, on_clip: Callable[[bool], None]) -> Shard:
         for clip in task.clips:
             try:
                 record = encode_clip(clip, numbers[clip.label], task.codec, task.storage, verify=task.verify)
+                with unexpected_as_decode_error(clip.path):
+                    doubts, data = frame_doubts(clip.path), serialize(record)
             except VideoDecodeError as error:
                 content.bad.append(BadClip(clip.id, clip.path, error.reason))
                 on_clip(False)
                 continue
-            data = serialize(record)
             write(data)
-            content.add(record, clip.label, data)
-            content.add_doubts(clip)
+            content.add(record, clip.label, data, doubts)
             on_clip(True)
     shard = content.shard(task)
     write_text(task.note, json.dumps(dataclasses.asdict(shard), ensure_ascii=False) + "\n")
@@ -190,15 +190,13 @@ class _Content:
         self._seconds = 0.0
         self._doubtful: dict[str, tuple[str, ...]] = {}
 
-    def add(self, record: ClipRecord, label: str, data: bytes) -> None:
+    def add(self, record: ClipRecord, label: str, data: bytes, doubts: tuple[str, ...]) -> None:
         self._records.append(hashlib.sha256(data).hexdigest())
         self._labels[label] += 1
         self._frames += record.frames
         self._seconds += record.frames / record.fps if record.fps else 0.0
-
-    def add_doubts(self, clip: SourceClip) -> None:
-        if doubts := frame_doubts(clip.path):
-            self._doubtful[clip.id] = doubts
+        if doubts:
+            self._doubtful[record.id] = doubts
 
     def shard(self, task: ShardTask) -> Shard:
         return Shard(

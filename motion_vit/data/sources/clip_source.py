@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.probing import count_frames, frame_window
+from motion_vit.data.video.timeline import Timeline
 from motion_vit.errors import UserError
 
 
@@ -90,11 +91,12 @@ def clip_name(source: ClipSource, row: int) -> str:
         return f"clip {row} of {source.name}"
 
 
-def clip_frames(clip: StoredClip) -> tuple[int, int]:
+def clip_frames(clip: StoredClip, timeline: Timeline | None = None) -> tuple[int, int]:
     """Returns the range of a clip in its video.
 
     Args:
       clip: not decoded; its frames are counted if the source does not know them.
+      timeline: that of the video file, if it was read already.
 
     Returns:
       The number of its first frame, and its number of frames.
@@ -105,5 +107,6 @@ def clip_frames(clip: StoredClip) -> tuple[int, int]:
     if clip.frames is not None:
         return clip.first_frame, clip.frames
     if clip.start or clip.end is not None:
-        return frame_window(clip.video, clip.start, clip.end)
-    return clip.first_frame, count_frames(clip.video) - clip.first_frame
+        return frame_window(clip.video, clip.start, clip.end, timeline)
+    frames = count_frames(clip.video) if timeline is None else timeline.frames
+    return clip.first_frame, frames - clip.first_frame

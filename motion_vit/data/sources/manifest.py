@@ -10,7 +10,7 @@ from motion_vit.data.sources.record import Storage
 from motion_vit.errors import UserError
 from motion_vit.files.regular_file import read_regular_text
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Goes up when older versions of the library cannot read what is prepared any more, or a clip gives other bytes."""
 
 MANIFEST_FILE = "manifest.json"

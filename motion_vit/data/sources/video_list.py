@@ -27,6 +27,7 @@ from motion_vit.data.sources.list_file import (
     read_text,
 )
 from motion_vit.data.video.frame_files import FRAME_PATTERNS, is_frame
+from motion_vit.files.broken_link import broken_link
 
 # How many offending rows an error shows before it only counts them.
 _SHOWN_ROWS = 5
@@ -123,13 +124,18 @@ def is_video_or_frame_folder(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def _why(path: str) -> str:
+    nowhere = broken_link(path)
+    return f": it is {nowhere}" if nowhere else ""
+
+
 def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: bool) -> tuple[str, ...]:
     folder = source.resolve().parent
     paths = tuple(os.path.normpath(os.path.join(folder, row.path)) for row in rows)
     if not check_files:
         return paths
     missing = [
-        f"  line {row.line}: {path if len(path) < _LONGEST_PATH else quoted(path)}"
+        f"  line {row.line}: {path if len(path) < _LONGEST_PATH else quoted(path)}{_why(path)}"
         for row, path in zip(rows, paths, strict=True)
         if not is_video_or_frame_folder(path)
     ]

@@ -47,7 +47,14 @@ ACCEPTED_FORMATS = (
 HEAD_BYTES = 2048
 """Bytes from the start of a file that `describe_content` tells its kind by."""
 
-_CONVERT = "convert it to H.264 mp4"
+_UNREADABLE = "that is damaged, or that FFmpeg cannot decode here"
+# FFmpeg reads animated PNG; Pillow, which is installed with the library, reads what FFmpeg does not.
+_AS_APNG = (
+    "convert it to an animated PNG: "
+    "python -c \"from PIL import Image; Image.open('FILE').save('FILE.png', save_all=True)\""
+)
+_ANIMATED_WEBP = re.compile(rb"RIFF.{4}WEBPVP8X.{4}(.)", re.DOTALL)
+_ANIMATION_FLAG = 0x02
 # What the start of a file matches -> what the file is, and what to do.
 _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"v=0\r?\n", "a description of a network session (SDP), which is not followed; give the video itself"),
@@ -60,7 +67,17 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     ),
     (rb"(<\?xml.*?>\s*)?<SmoothStreamingMedia\b", "a playlist (Smooth Streaming), which is not followed"),
     (rb"(<\?xml.*?>\s*)?<(asx|smil)\b", "a playlist, which is not followed; give the video itself"),
-    (rb"RIFF.{4}WEBP", f"a WebP picture or animation that this FFmpeg cannot decode; {_CONVERT}"),
+    (rb"RIFF.{4}WEBP", f"a WebP picture {_UNREADABLE}"),
+    (rb"\x89PNG\r\n\x1a\n", f"a PNG picture or animation {_UNREADABLE}"),
+    (rb"GIF8[79]a", f"a GIF picture or animation {_UNREADABLE}"),
+    (rb"\xff\xd8\xff", f"a JPEG picture, or a sequence of them, {_UNREADABLE}"),
+    (rb"II\x2a\x00|MM\x00\x2a", f"a TIFF picture {_UNREADABLE}"),
+    (rb".{4}ftyp(avi[fs])", f"an AVIF picture or animation {_UNREADABLE}"),
+    (rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", f"a HEIF picture {_UNREADABLE}"),
+    (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture, not a video"),
+    (rb"\x00\x00\x00\x0cJXL ", "a JPEG XL picture, not a video"),
+    (rb"P[1-7]\s", "a picture (PNM), not a video"),
+    (rb"8BPS", "a picture (PSD), not a video"),
     (rb"version https://git-lfs", "a pointer of Git LFS; run `git lfs pull` to download the video"),
     (rb"(<\?xml.*?>\s*)?<svg\b", "an SVG drawing"),
     (rb"<(!doctype html|html)\b", "a web page: the download failed, or needs a login"),
@@ -83,6 +100,9 @@ def describe_content(head: bytes) -> str | None:
     """
     if not head:
         return "empty"
+    webp = _ANIMATED_WEBP.match(head)
+    if webp and webp[1][0] & _ANIMATION_FLAG:
+        return f"a WebP animation, which FFmpeg cannot decode here; {_AS_APNG}"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for pattern, kind in _KINDS:
         if re.match(pattern, start, re.DOTALL | re.IGNORECASE):

@@ -1,9 +1,11 @@
 """Opens videos with PyAV: accepted formats alone, one decoding thread, FFmpeg's errors as a `VideoDecodeError`."""
 
 import contextlib
+import errno
 import fractions
 import io
 import os
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -18,6 +20,7 @@ import av.video.stream
 from motion_vit.data.video.accepted_formats import ACCEPTED_FORMATS, HEAD_BYTES, describe_content
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
+from motion_vit.files.broken_link import broken_link
 from motion_vit.files.regular_file import open_regular_file
 
 MAX_PIXELS = 8192 * 8192
@@ -32,6 +35,9 @@ _CONTAINER_OPTIONS = {"protocol_whitelist": "fd", "format_whitelist": ",".join(A
 # Streams of pictures that are no video: covers of albums, thumbnails of chapters.
 _PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
+# How MP4 and MOV files start whose index follows the pictures.
+_INDEXED_LAST = re.compile(rb".{4}ftyp.*?(free|wide|mdat)", re.DOTALL)
+_START_OF_JPEG = b"\xff\xd8"
 # FFmpeg's AVERROR_INVALIDDATA, without its sign.
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
 
@@ -63,6 +69,7 @@ def open_video(
             raise VideoDecodeError(video, _refusal(file, error)) from error
         try:
             with container:
+                _check_raw_jpegs(video, file, container)
                 yield container, _video_stream(video, container)
         except av.error.FFmpegError as error:
             content = describe_content(_head(file)) if isinstance(error, av.error.InvalidDataError) else None
@@ -74,16 +81,20 @@ def _open_source(video: EncodedVideo) -> BinaryIO:
         return io.BytesIO(video.data)
     if isinstance(video, JpegFrames) or os.path.isdir(video):
         raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
+    if nowhere := broken_link(video):
+        raise VideoDecodeError(video, f"it is {nowhere}")
     try:
         return open_regular_file(video)
     except FileNotFoundError:
         raise VideoDecodeError(video, "the file does not exist") from None
     except OSError as error:
-        raise VideoDecodeError(video, f"the file cannot be read ({error.strerror})") from error
+        raise VideoDecodeError(video, f"the file cannot be read ({error.strerror or type(error).__name__})") from error
 
 
 def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    stream = next((one for one in container.streams.video if not one.disposition & _PICTURES), None)
+    streams = [one for one in container.streams.video if not one.disposition & _PICTURES]
+    # An AVIF animation holds its first picture as a stream of its own, before all of them.
+    stream = next((one for one in streams if one.frames != 1), streams[0] if streams else None)
     if stream is None:
         holds = "a cover beside its sound" if container.streams.video else "sound only"
         raise VideoDecodeError(video, f"the file has no video stream: it holds {holds}, or is damaged")
@@ -102,6 +113,16 @@ def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -
     return stream
 
 
+def _check_raw_jpegs(video: EncodedVideo, file: BinaryIO, container: av.container.InputContainer) -> None:
+    """Refuses files that merely contain JPEG pictures, as PDF files do, which FFmpeg takes for a sequence of them."""
+    if container.format.name != "mjpeg":
+        return
+    # Read beside FFmpeg, which reads from where the file is.
+    head = file.getvalue()[:HEAD_BYTES] if isinstance(file, io.BytesIO) else os.pread(file.fileno(), HEAD_BYTES, 0)
+    if not head.startswith(_START_OF_JPEG):
+        raise VideoDecodeError(video, f"it is {describe_content(head) or 'not a video, but holds JPEG pictures'}")
+
+
 def _head(file: BinaryIO) -> bytes:
     file.seek(0)
     return file.read(HEAD_BYTES)
@@ -112,6 +133,8 @@ def _refusal(file: BinaryIO, error: av.error.FFmpegError) -> str:
     content = describe_content(_head(file))
     if content:
         return f"it is {content}"
+    if _INDEXED_LAST.match(_head(file)):
+        return "the file is cut off or damaged: its index, which MP4 and MOV files have at their end, is missing"
     if isinstance(error, av.error.ArgumentError):  # what FFmpeg says to a format that is not among those allowed
         return "its container format is not one of those that are accepted; convert it to H.264 mp4"
     return _reason(error)
@@ -198,6 +221,10 @@ def _known(rational: Any) -> fractions.Fraction | None:
 def _reason(error: av.error.FFmpegError) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return "the file is damaged or is not a video (FFmpeg: invalid data found)"
+    if isinstance(error, av.error.EOFError):
+        return "the file is cut off: it ends before its first picture; copy it again"
+    if isinstance(error, OSError) and error.errno == errno.EIO:  # what Matroska's reader says to a cut header
+        return "the file is cut off, or its disk fails (FFmpeg: input/output error); copy it again"
     if isinstance(error, av.error.ArgumentError):  # what a decoder says to a size above `max_pixels`, among others
         return f"the file is damaged, or its pictures have more than {MAX_PIXELS} pixels (FFmpeg: invalid argument)"
     return f"FFmpeg: {error.strerror}"

@@ -16,6 +16,7 @@ from motion_vit.data.video.container import MAX_PIXELS
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
 from motion_vit.data.video.frame_files import FRAME_PATTERNS, FrameOrderError, order_frames
+from motion_vit.files.broken_link import broken_link
 
 _logger = logging.getLogger(__name__)
 # Every clip of a data set may have gaps, and is read again in every epoch.
@@ -68,6 +69,8 @@ class JpegSequence:
         file = self.files[frame]
         if isinstance(file, bytes):
             return file
+        if nowhere := broken_link(file):
+            raise VideoDecodeError(self.name, f"its {self.frame_name(frame)} is {nowhere}")
         try:
             # A pipe would be read for ever.
             if not stat.S_ISREG(file.stat().st_mode):

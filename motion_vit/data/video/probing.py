@@ -19,6 +19,9 @@ from motion_vit.errors import UserError
 # A video of which fewer than this share of the frames decode is broken.
 _LEAST_DECODED = 0.95
 
+NO_TIMES = "the file has neither timestamps nor a frame rate; convert it to H.264 mp4"
+"""The reason why a video has no frames at given times."""
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
@@ -80,13 +83,16 @@ def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
     return read_timeline(video).times
 
 
-def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[int, int]:
+def frame_window(
+    video: EncodedVideo, start: float, end: float | None, timeline: Timeline | None = None
+) -> tuple[int, int]:
     """Finds the frames of a video in a time window.
 
     Args:
       video: in any form. JPEG frames have no times, so that only the whole can be asked for.
       start: seconds after the video's first frame.
       end: the second that the window ends before, or None for the end of the video.
+      timeline: that of the video file, if it was read already.
 
     Returns:
       The first frame, and the number of frames whose time lies in [start, end).
@@ -104,9 +110,9 @@ def frame_window(video: EncodedVideo, start: float, end: float | None) -> tuple[
         if start == 0 and end is None:
             return 0, len(jpegs)
         raise VideoDecodeError(video, f"a sequence of JPEG files has no times to find {start:g} s in; list it whole")
-    times = frame_times(video)
+    times = (timeline or read_timeline(video)).times
     if times is None:
-        raise VideoDecodeError(video, "the file has neither timestamps nor a frame rate; convert it to H.264 mp4")
+        raise VideoDecodeError(video, NO_TIMES)
     inside = [frame for frame, time in enumerate(times) if time >= start and (end is None or time < end)]
     if not inside:
         window = f"from {start:g} s" + ("" if end is None else f" to {end:g} s")
@@ -127,7 +133,7 @@ def _notes(stream: av.video.stream.VideoStream, timeline: Timeline) -> Iterator[
         packets = timeline.frames + timeline.repeats
         yield f"{timeline.repeats} of its {packets} packets hold no frame; the one before them stays"
     if not timeline.is_even:
-        yield "its frame rate varies; sampling counts frames"
+        yield "its frame rate varies; sampling counts frames, unless data.fps is set"
     aspect = pixel_aspect(stream)
     if aspect != 1:
         yield f"its pixels are {float(aspect):.3g} times as wide as high; it is decoded as stored, without stretching"

@@ -117,6 +117,7 @@ def _inputs(preprocessing: Mapping[str, Any]) -> str:
         sampling = f"{frames} frames spread over the whole video"
     else:
         sampling = f"{frames} frames with a stride of {preprocessing['stride']}"
+        sampling += f" at {preprocessing['fps']:g} frames a second" if preprocessing["fps"] else ""
     size = preprocessing["image_size"]
     return (
         "## Inputs\n\n"

@@ -47,7 +47,10 @@ _PREPROCESSING = {
     "mean": "mean",
     "std": "std",
     "channel_order": "channel_order",
+    "fps": "fps",
 }
+# What earlier versions did not write: the recipe's default is what they did.
+_LATER_PREPROCESSING = ("fps",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +280,8 @@ def _recipe(
     # Fields that only an earlier or later version knows are about training, which is over.
     fields = {name: value for name, value in flatten(written).items() if name in known}
     for name, field in _PREPROCESSING.items():
-        fields[f"data.{field}"] = _field(preprocessing, name, object)
+        if name in preprocessing or name not in _LATER_PREPROCESSING:
+            fields[f"data.{field}"] = _field(preprocessing, name, object)
     if fields.get("model.name") != model_name:
         fields["model.name"] = model_name
         elsewhere = {"num_classes", *fields_that_set_options(model_name)}

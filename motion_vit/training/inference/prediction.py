@@ -16,6 +16,11 @@ from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.step.train_step import LogitsFunction
 
+_NOT_FINITE = (
+    "the logits are NaN or infinite, which says nothing of its class: the weights are damaged, or training has "
+    "diverged; take an earlier checkpoint, such as --which best, or train anew with a lower learning rate"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
@@ -32,6 +37,11 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
     error: str = ""
 
+    @property
+    def failure(self) -> str:
+        """The reason why no class is named, in words; "" if one is."""
+        return self.error or ("" if self.classes else _NOT_FINITE)
+
     def check(self) -> None:
         """Raises the error of a video that could not be classified.
 
@@ -42,17 +52,17 @@ class Prediction:
             raise VideoDecodeError(self.path, self.error)
 
     def to_dict(self) -> dict[str, object]:
-        """Gives the prediction as JSON; only that of a video that could not be classified has an `error`."""
+        """Gives the prediction as JSON; only that of a video without a class has an `error`."""
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
         entry: dict[str, object] = {"video": self.path, "predictions": ranking}
-        return entry | ({"error": self.error} if self.error else {})
+        return entry | ({"error": self.failure} if self.failure else {})
 
     def __str__(self) -> str:
         """Writes the path, and a line for each class or one for the error."""
         lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in self.classes]
-        if self.error:
-            lines = [f"  not classified: {self.error}"]
-        return "\n".join([self.path, *(lines or ["  no class: the logits are NaN or infinite"])])
+        if self.failure:
+            lines = [f"  not classified: {self.failure}"]
+        return "\n".join([self.path, *lines])
 
 
 def predict_videos(

@@ -93,6 +93,8 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
 def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Refuses a recipe that would train otherwise than that of the run in a folder.
 
+    A run whose learning rate falls in steps may be continued with more epochs.
+
     Args:
       workdir: folder of the run, with its `recipe.json`.
       config: the recipe.
@@ -101,12 +103,22 @@ def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
       UserError: they differ, or `recipe.json` is damaged.
     """
     differences = differing_fields(_read_recipe(workdir), config)
+    if config.optimizer.schedule == "step" and "epochs" in differences:
+        # Steps of the learning rate have places of their own, so that more epochs only follow those that were done.
+        old, new = differences["epochs"]
+        if new > old >= config.optimizer.warmup_epochs + 1:
+            del differences["epochs"]
     if differences:
+        ended = ""
+        if "epochs" in differences and config.optimizer.schedule == "cosine":
+            ended = (
+                " The cosine of the learning rate has its end at the last epoch, and cannot be made longer after it."
+            )
         lines = "\n".join(f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in differences.items())
         raise UserError(
             f"{workdir} holds a run with another recipe:\n{lines}\n"
-            "Give the same values to continue that run. To train on from its weights with other ones, such as more "
-            f"epochs, start a new run: --workdir OTHER --config.initial_weights={workdir}."
+            f"Give the same values to continue that run.{ended} To train on from its weights with other ones, such as "
+            f"more epochs, start a new run: --workdir OTHER --config.initial_weights={workdir}."
         )
 
 

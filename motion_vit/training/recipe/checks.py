@@ -211,6 +211,7 @@ _EXPECTATIONS: dict[str, Expectation] = {
     "data.size": _POSITIVE,
     "data.sampling": (lambda value: value in get_args(Sampling), "'segment' or 'dense'"),
     "data.stride": _POSITIVE,
+    "data.fps": _NOT_NEGATIVE,
     "data.mean": (lambda value: _are_numbers(value, 3), "three numbers, for red, green and blue"),
     "data.std": (
         lambda value: _are_numbers(value, 3) and min(value) > 0,

@@ -28,6 +28,7 @@ def clip_options(config: ConfigDict) -> ClipOptions:
         size=data.size,
         sampling=data.sampling,
         stride=data.stride,
+        fps=data.fps,
         crop=augmentation.crop,
         crop_scale=tuple(augmentation.crop_scale),
         crop_ratio=tuple(augmentation.crop_ratio),

@@ -58,7 +58,10 @@ def default_config() -> ConfigDict:
                 "frames": 16,  # frames of a clip
                 "size": 224,  # pixels of a side of the square crop
                 "sampling": "segment",  # "segment" (Something-Something) or "dense" (Kinetics)
-                "stride": 4,  # frames between sampled frames, for "dense"
+                "stride": 4,  # frames between sampled frames, for "dense"; ticks where data.fps is set
+                # Ticks per second of the clock that "dense" samples by, taking the frame nearest in time to each, so
+                # that videos of all frame rates show the same motion; 0 counts frames, as the published recipes do.
+                "fps": 0.0,
                 "mean": (0.45, 0.45, 0.45),  # of red, green, blue in [0, 1]
                 "std": (0.225, 0.225, 0.225),
                 "channel_order": "rgb",  # in which the model takes them, or "bgr", as some foreign weights do

@@ -1,5 +1,6 @@
 """The codec h264-fast: every frame, upright, small, with keyframes close together and no B-frames."""
 
+import fractions
 import io
 
 import av
@@ -10,7 +11,7 @@ from motion_vit.data.preparation.h264_fast import encode_h264_fast
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.data.video.encoded_video import VideoBytes
-from motion_vit.data.video.probing import probe_video
+from motion_vit.data.video.probing import frame_times, probe_video
 
 
 def test_every_frame_is_kept_in_order(tmp_path, write_video, numbered, numbers_of):
@@ -58,8 +59,15 @@ def test_turned_videos_are_stored_upright(tmp_path, write_video, numbered):
 
 @pytest.mark.parametrize("fps", [12.0, 30000 / 1001, 14.985, 59.94])
 def test_the_rate_is_kept(tmp_path, write_video, numbered, fps):
-    path = write_video(tmp_path / "v.mp4", numbered(6, 32, 48))
+    rate = fractions.Fraction(fps).limit_denominator(1001)
+    path = write_video(tmp_path / "v.mp4", numbered(6, 32, 48), rate=rate)
     assert probe_video(VideoBytes("v", encode_h264_fast(path, 0, 6, fps))).fps == pytest.approx(fps, rel=1e-4)
+
+
+def test_a_rate_that_is_a_little_off_does_not_move_frames_in_time(tmp_path, write_video, numbered):
+    path = write_video(tmp_path / "v.mp4", numbered(60, 32, 48))
+    encoded = VideoBytes("v", encode_h264_fast(path, 10, 50, 12.5))
+    np.testing.assert_allclose(frame_times(encoded), np.arange(50) / 12, atol=1e-3)
 
 
 def test_long_videos_are_encoded_in_passes_without_a_seam(tmp_path, write_video, numbered, numbers_of):

@@ -230,8 +230,8 @@ def test_a_folder_that_is_no_prepared_dataset_is_answered_with_the_command(tmp_p
 
 def test_a_newer_format_is_refused(copied):
     manifest = copied / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 3'))
-    with pytest.raises(UserError, match=r"has the format version 3 .* reads up to 2; install the version"):
+    manifest.write_text(manifest.read_text().replace('"format_version": 3', '"format_version": 4'))
+    with pytest.raises(UserError, match=r"has the format version 4 .* reads up to 3; install the version"):
         open_prepared(copied, "train")
 
 

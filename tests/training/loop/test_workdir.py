@@ -68,6 +68,37 @@ def test_a_run_may_go_on_with_another_mesh_but_not_another_seed(config: ConfigDi
         prepare_workdir(config, tmp_path)
 
 
+def test_a_run_goes_on_with_more_epochs_where_its_learning_rate_allows_it(
+    config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    config.optimizer.schedule, config.optimizer.decay_epochs, config.epochs = "step", (20.0,), 30.0
+    prepare_workdir(config, tmp_path)
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    config.epochs = 40.0
+    prepare_workdir(config, tmp_path)
+    assert json.loads((tmp_path / "recipe.json").read_text())["epochs"] == 40
+    config.epochs = 39.0
+    with pytest.raises(UserError, match=r"epochs: 40\.0 there, 39\.0 here"):
+        prepare_workdir(config, tmp_path)
+    config.epochs, config.seed = 50.0, 1
+    with pytest.raises(UserError, match="seed: 0 there, 1 here") as raised:
+        prepare_workdir(config, tmp_path)
+    assert "epochs:" not in str(raised.value)
+
+
+def test_a_cosine_that_has_ended_is_not_made_longer_and_the_way_out_is_named(
+    config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    prepare_workdir(config, tmp_path)
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    config.epochs += 10
+    with pytest.raises(
+        UserError, match=r"(?s)epochs: 60\.0 there, 70\.0 here.*cosine of the learning rate has its end"
+    ) as raised:
+        prepare_workdir(config, tmp_path)
+    assert f"--workdir OTHER --config.initial_weights={tmp_path}" in str(raised.value)
+
+
 def test_a_workdir_that_another_machine_does_not_see_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UserError, match="all machines of the run share"):
         wait_for_workdir(tmp_path / "elsewhere", seconds=0)
