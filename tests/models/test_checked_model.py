@@ -98,7 +98,7 @@ def test_any_dtype_is_taken_or_told(name: str, dtype: str) -> None:
         (
             "timesformer_tiny",
             {"pixel_std": (1.0, 0.0, 1.0), **ADAPTER},
-            "pixel_std is .* each a number from 1e-06 to 1000",
+            "pixel_std is .* from 1e-06 to 1000",
         ),
         ("uniformer_tiny", {"layer_scale": float("nan")}, "layer_scale is nan, but must be None, or a number"),
     ],

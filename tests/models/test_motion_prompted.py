@@ -104,7 +104,7 @@ def test_the_prompt_belongs_to_the_first_layer() -> None:
         ({"input_adapter": "motion_prompt", "prompt_grey_weights": "hsv"}, "must be one of rgb, bgr"),
         (
             {"input_adapter": "motion_prompt", "pixel_mean": (0.5,)},
-            "must be a tuple of 3 items, of red, green and blue",
+            "must be a tuple of 3 items",
         ),
         ({"input_adapter": "motion_prompt", "prompt_grey": "rgb"}, "Did you mean 'prompt_grey_weights'"),
         ({"inputadapter": "motion_prompt"}, "Did you mean 'input_adapter'"),
