@@ -373,6 +373,12 @@ FRAMES = Whole(1, 16384)
 IMAGE_SIDE = Whole(1, 16384)
 """Height and width of a clip in pixels."""
 
+CLASSES = Whole(1, 1_000_000)
+"""Classes that a model tells apart."""
+
+SEED = Whole(0, 2**32 - 1)
+"""What random numbers are drawn from."""
+
 PROBABILITY = Number(0, 1, below=True)
 """Probability of dropping something: not of all."""
 

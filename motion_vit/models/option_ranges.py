@@ -8,9 +8,6 @@ from motion_vit.modules.computation_dtype import COMPUTATION_DTYPES, computation
 from motion_vit.modules.motion_module import is_motion_module, motion_module_names
 from motion_vit.ranges import NONE, Choice, Either, Items, Number, Range, Whole
 
-CLASSES = Whole(1, 1_000_000)
-"""Classes that a model tells apart."""
-
 WIDTH = Whole(1, 16384)
 """Channels."""
 

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
 from motion_vit.models.option import option, option_ranges
-from motion_vit.models.option_ranges import CLASSES, ComputationDtype
+from motion_vit.models.option_ranges import ComputationDtype
 from motion_vit.models.token_layout import TokenLayout
-from motion_vit.ranges import FRAMES, IMAGE_SIDE, problems
+from motion_vit.ranges import CLASSES, FRAMES, IMAGE_SIDE, problems
 
 
 class VideoModel(nn.Module):

@@ -11,6 +11,9 @@ WORKERS = Whole(0, 1000)
 THREADS = Whole(0, 1000)
 """Threads that decode, 0 for as many as cores."""
 
+STRIDE = Whole(1, 1_000_000)
+"""Frames of the video from one frame of a clip to the next."""
+
 CLIPS = Whole(1, 1000)
 """Clips that testing spreads over a video."""
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from motion_vit.data.augmentation.rand_augment import parse_rand_augment
+from motion_vit.data.batches.batch_ranges import STRIDE
 from motion_vit.errors import UserError
 from motion_vit.ranges import FRAMES, IMAGE_SIDE, Choice, Items, Number, Range, Text, Whole, problems
 
@@ -20,7 +21,7 @@ CLIP_RANGES: Mapping[str, Range] = {
     "extra_frames": Whole(0, 16),
     "size": IMAGE_SIDE,
     "sampling": Choice(get_args(Sampling)),
-    "stride": Whole(1, 1_000_000),
+    "stride": STRIDE,
     "crop": Choice(get_args(Crop)),
     "crop_scale": Items(_SHARE, 2, 2, purpose="the least and the greatest", order="not falling"),
     "crop_ratio": Items(Number(0.001, 1000), 2, 2, purpose="the least and the greatest", order="not falling"),

@@ -280,14 +280,16 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
         _merge_options(config, key, value)
         return
     expected = type(known[key])
-    # ConfigDict takes None for anything, and a bool for an int, because Python does.
-    if value is None or (isinstance(value, bool) and expected is not bool):
+    # ConfigDict takes None for anything, and a bool for an int, because Python does. It also writes a whole value of
+    # another type into its error, however long.
+    accepted = {float: (float, int), tuple: (tuple, list)}.get(expected, expected)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
         raise _wrong_type(key, value, expected)
     parent_name, _, name = key.rpartition(".")
     parent = config[parent_name] if parent_name else config
     try:
         parent[name] = value
-    except (TypeError, OverflowError) as error:  # a whole number may be beyond any float
+    except (TypeError, OverflowError) as error:  # the latter of a whole number beyond any float
         raise _wrong_type(key, value, expected) from error
 
 

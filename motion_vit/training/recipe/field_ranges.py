@@ -15,6 +15,7 @@ from motion_vit.models.rematerialization import Remat
 from motion_vit.ranges import (
     NONE,
     PROBABILITY,
+    SEED,
     SHARE,
     Choice,
     Either,
@@ -40,7 +41,7 @@ _PROMPT = option_ranges(MotionPrompted)
 
 FIELD_RANGES: Mapping[str, Range] = {
     "name": _NAME,
-    "seed": Whole(0, 2**32 - 1),
+    "seed": SEED,
     "initial_weights": _PATH,
     "model.name": _NAME,
     "model.options": Options(),
