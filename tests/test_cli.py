@@ -305,7 +305,7 @@ def test_impossible_arguments_are_answered_without_a_traceback(
 ) -> None:
     with pytest.raises(SystemExit):
         cli.main(["data", "show", "x", "--out", "x.png", "--seed", "-1"])
-    assert "given '-1', but expected a whole number of at least 0" in capsys.readouterr().err
+    assert "given '-1', but expected a whole number from 0" in capsys.readouterr().err
     show = ["data", "show", "x", "--out", "x.png", "--config", RECIPE]
     assert "data.mean" in message_of([*show, "--config.data.mean=(1,)"], capsys)
     assert "neither a prepared folder nor a list file" in message_of(show, capsys)

@@ -24,8 +24,8 @@ CHECKPOINTS = INFERENCE | {"training.logs", "training.checkpoints"}
 EVALUATION = CHECKPOINTS | {"training.evaluation"}
 INTEROP = MODELS | CHECKPOINTS | {"interop.files", "interop.families"}
 
-# What each package may import, besides itself, the error type, what finds plugins and what opens files. A package that
-# is not named imports nothing.
+# What each package may import, besides itself, the error type, ranges of values, what finds plugins and what opens
+# files. A package that is not named imports nothing.
 ALLOWED: dict[str, set[str]] = {
     "modules": {"ops"},
     "models": {"modules", "ops"},
@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # The command line, the demo and what the library exports may use all of it.
 UNBOUND = {"", "cli", "demo"}
-ROOT_MODULES = {"", "errors", "plugins", "files"}
+ROOT_MODULES = {"", "errors", "plugins", "files", "ranges"}
 LEAVES = ROOT_MODULES - {""}
 # These know nothing of models, or are what models are made of: they must not import what the library exports.
 BELOW_MODELS = ("ops", "modules", "models", "data")

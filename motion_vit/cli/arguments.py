@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from motion_vit.errors import UserError
+from motion_vit.ranges import Range, Whole, shown
 
 CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
@@ -76,42 +77,39 @@ def refusal(given: str, expected: str) -> argparse.ArgumentTypeError:
     Returns:
       The error.
     """
-    return argparse.ArgumentTypeError(f"given {given!r}, but expected {expected}")
+    return argparse.ArgumentTypeError(f"given {shown(given)}, but expected {expected}")
 
 
-def whole_number(accepts: Callable[[int], bool], expected: str) -> Callable[[str], int]:
+def whole_number(expected: Range) -> Callable[[str], int]:
     """Makes a parser of whole numbers, for `type=`.
 
     Args:
-      accepts: predicate of valid numbers.
-      expected: description of valid numbers, for the message.
+      expected: range of valid numbers.
 
     Returns:
       A function from an argument to its number, for `type=`.
     """
-    return _number(int, accepts, expected)
+    return _number(int, expected)
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Makes a parser of whole numbers with a lower bound."""
-    return whole_number(lambda value: value >= least, f"a whole number of at least {least}")
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Makes a parser of whole numbers between two bounds, for numbers that only a command takes."""
+    return whole_number(Whole(least, most))
 
 
-def real_number(accepts: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+def real_number(expected: Range) -> Callable[[str], float]:
     """Makes a parser of numbers; see `whole_number`."""
-    return _number(float, accepts, expected)
+    return _number(float, expected)
 
 
-def _number(
-    convert: Callable[[str], _Number], accepts: Callable[[_Number], bool], expected: str
-) -> Callable[[str], _Number]:
+def _number(convert: Callable[[str], _Number], expected: Range) -> Callable[[str], _Number]:
     def read(text: str) -> _Number:
         try:
             value = convert(text)
         except ValueError:
-            raise refusal(text, expected) from None
-        if not accepts(value):
-            raise refusal(text, expected)
+            raise refusal(text, expected.expectation) from None
+        if not expected.holds(value):
+            raise refusal(text, expected.expectation)
         return value
 
     return read
@@ -140,6 +138,6 @@ def model_options(texts: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"the option {name!r} of the model is given twice.")
         try:
             options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of brackets within brackets
             options[name] = value
     return options

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, whole
 from motion_vit.files.local_path import local_path
 
 
@@ -22,10 +22,10 @@ def add_compare(commands: Any) -> None:
         "--config", required=True, metavar="RECIPE", help="file with get_configs(), or the name of an installed one"
     )
     parser.add_argument("--workdir", required=True, type=local_path, metavar="DIR", help="continued if it exists")
-    parser.add_argument("--seeds", type=at_least(1), default=1, metavar="N", help="seeds of each row; default: 1")
+    parser.add_argument("--seeds", type=whole(1, 1000), default=1, metavar="N", help="seeds of each row; default: 1")
     parser.add_argument(
         "--jobs",
-        type=at_least(1),
+        type=whole(1, 1000),
         default=1,
         metavar="N",
         help="runs at a time, each in a process with its share of the cores; on CPU alone; default: 1",

@@ -4,9 +4,11 @@ import argparse
 import json
 from typing import Any
 
-from motion_vit.cli.arguments import FAILED_STATUS, add_command, at_least, real_number
+from motion_vit.cli.arguments import FAILED_STATUS, add_command, real_number, whole, whole_number
+from motion_vit.data.embedded.dataset_ranges import SCENE_SIZE, SPLIT_CLIPS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
+from motion_vit.ranges import PROBABILITY, SEED
 
 # Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
 _DATASETS = (
@@ -34,14 +36,14 @@ def add_prepare(commands: Any) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="decode every frame of every clip")
     parser.add_argument("--skip-bad", action="store_true", help="leave out clips that are missing or cannot be decoded")
-    parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes; default: one for each core")
+    parser.add_argument("--workers", type=whole(1, 1000), metavar="N", help="processes; default: one for each core")
     parser.add_argument(
-        "--split-number", type=at_least(1), metavar="N", help="ucf101, hmdb51: official split 1, 2 or 3"
+        "--split-number", type=whole(1, 100), metavar="N", help="ucf101, hmdb51: official split 1, 2 or 3"
     )
     parser.add_argument("--subset", metavar="NAME", help="finegym: gym99 (default) or gym288")
     parser.add_argument(
         "--validation-share",
-        type=real_number(lambda value: 0 <= value < 1, "a share of at least 0 and below 1, such as 0.1"),
+        type=real_number(PROBABILITY),
         metavar="SHARE",
         help="list: share of each class to hold out where the list names no splits; default: 0.1",
     )
@@ -75,15 +77,15 @@ def add_data(commands: Any) -> None:
         actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
     )
     check.add_argument("data", metavar="DATA", help="prepared folder (all its splits), FOLDER:SPLIT, or list file")
-    check.add_argument("--workers", type=at_least(1), metavar="N", help="processes; default: one for each core")
+    check.add_argument("--workers", type=whole(1, 1000), metavar="N", help="processes; default: one for each core")
     check.add_argument("--json", action="store_true", help="print JSON")
     details = "With a recipe, also what its augmentations make of them: on the host, and on the device."
     show = add_command(actions, "show", _show, "draw samples with their labels", details, takes_overrides=True)
     show.add_argument("data", metavar="DATA", help=_DATA_HELP)
     show.add_argument("--out", required=True, type=local_path, metavar="FILE", help="a .png or a .gif")
     show.add_argument("--config", metavar="RECIPE", help="recipe file, or name of an installed one")
-    show.add_argument("--samples", type=at_least(1), default=6, metavar="N", help="clips to draw; default: 6")
-    show.add_argument("--seed", type=at_least(0), default=0, help="another seed draws other clips; default: 0")
+    show.add_argument("--samples", type=whole(1, 1000), default=6, metavar="N", help="clips to draw; default: 6")
+    show.add_argument("--seed", type=whole_number(SEED), default=0, help="another seed draws other clips; default: 0")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -128,10 +130,14 @@ def add_render(commands: Any) -> None:
     """Defines `motion-vit render`."""
     parser = add_command(commands, "render", _render, "render the embedded motion dataset as video files")
     parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--train", type=at_least(1), default=8000, metavar="N", help="training videos; default: 8000")
-    parser.add_argument("--validation", type=at_least(1), default=600, metavar="N", help="default: 600")
-    parser.add_argument("--size", type=at_least(1), default=64, metavar="PIXELS", help="height and width; default: 64")
-    parser.add_argument("--seed", type=at_least(0), default=0, help="default: 0")
+    parser.add_argument(
+        "--train", type=whole_number(SPLIT_CLIPS), default=8000, metavar="N", help="training videos; default: 8000"
+    )
+    parser.add_argument("--validation", type=whole_number(SPLIT_CLIPS), default=600, metavar="N", help="default: 600")
+    parser.add_argument(
+        "--size", type=whole_number(SCENE_SIZE), default=64, metavar="PIXELS", help="height and width; default: 64"
+    )
+    parser.add_argument("--seed", type=whole_number(SEED), default=0, help="default: 0")
 
 
 def _render(options: argparse.Namespace) -> int:

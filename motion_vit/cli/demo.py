@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from motion_vit.cli.arguments import STOPPED_STATUS, add_command, at_least
+from motion_vit.cli.arguments import STOPPED_STATUS, add_command, whole_number
 from motion_vit.files.local_path import local_path
+from motion_vit.ranges import SEED
 
 
 def add_demo(commands: Any) -> None:
@@ -17,7 +18,9 @@ def add_demo(commands: Any) -> None:
     parser.add_argument(
         "--config", default="demo", metavar="RECIPE", help="recipe file, or name of an installed one; default: demo"
     )
-    parser.add_argument("--seed", type=at_least(0), default=0, help="of the videos and of the training; default: 0")
+    parser.add_argument(
+        "--seed", type=whole_number(SEED), default=0, help="of the videos and of the training; default: 0"
+    )
     parser.add_argument(
         "--small", action="store_true", help="a few videos and steps: checks an installation, and learns nothing"
     )

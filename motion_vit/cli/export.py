@@ -6,7 +6,7 @@ from typing import Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
 from motion_vit.files.local_path import local_path
-from motion_vit.interop.exporting.formats import FORMATS, WEIGHT_DTYPES
+from motion_vit.interop.exporting.formats import BATCH, FORMATS, WEIGHT_DTYPES
 
 DIFFERS_STATUS = 1
 """Exit status of a verification that found other logits than JAX's."""
@@ -44,7 +44,10 @@ def add_export(commands: Any) -> None:
 def _batch(text: str) -> int | str:
     if text == "symbolic":
         return text
-    return whole_number(lambda value: value >= 1, "a number of clips of at least 1, or the word symbolic")(text)
+    try:
+        return whole_number(BATCH)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or the word symbolic") from error
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ import argparse
 import json
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least, model_options, whole_number
+from motion_vit.cli.arguments import add_command, model_options, whole_number
+from motion_vit.data.batches.batch_ranges import STRIDE
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
-
-_SEEDS = 2**32
+from motion_vit.ranges import SEED
 
 
 def add_import(commands: Any) -> None:
@@ -59,8 +59,7 @@ def add_import(commands: Any) -> None:
         "--partial", action="store_true", help="leave at its initial value whatever does not fit, and drop the rest"
     )
     _add_clips(parser)
-    seed = whole_number(lambda value: 0 <= value < _SEEDS, f"a whole number of at least 0 and below {_SEEDS}")
-    parser.add_argument("--seed", type=seed, default=0, help="of initial values; default: 0")
+    parser.add_argument("--seed", type=whole_number(SEED), default=0, help="of initial values; default: 0")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.usage = "motion-vit import SOURCE --model NAME --out DIR [OPTION=VALUE ...] [--labels FILE] [...]"
 
@@ -83,7 +82,9 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
         help="of frames; default: segment, but dense for weights of UniFormer and TimeSformer with 400, 600 or 700 "
         "classes (Kinetics)",
     )
-    parser.add_argument("--stride", type=at_least(1), metavar="N", help="frames between sampled ones, for dense")
+    parser.add_argument(
+        "--stride", type=whole_number(STRIDE), metavar="N", help="frames between sampled ones, for dense"
+    )
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, at_least, model_options
+from motion_vit.cli.arguments import add_command, model_options, whole_number
 from motion_vit.errors import UserError
+from motion_vit.ranges import CLASSES
 
 TOO_LARGE_STATUS = 3
 """Exit status of a recipe whose training step does not fit into the devices' memory."""
@@ -37,7 +38,10 @@ def add_inspect(commands: Any) -> None:
         "for the devices of this machine; may be given several times",
     )
     parser.add_argument(
-        "--classes", type=at_least(1), metavar="N", help=f"of a recipe: classes of its data; default: {_CLASSES}"
+        "--classes",
+        type=whole_number(CLASSES),
+        metavar="N",
+        help=f"of a recipe: classes of its data; default: {_CLASSES}",
     )
     parser.add_argument("--json", action="store_true", help="of a recipe: print JSON")
     parser.usage = (

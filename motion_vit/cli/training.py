@@ -12,9 +12,10 @@ from motion_vit.cli.arguments import (
     STOPPED_STATUS,
     add_command,
     add_weights_choice,
-    at_least,
+    whole,
     whole_number,
 )
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, WORKERS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 
@@ -69,17 +70,24 @@ def add_evaluate(commands: Any) -> None:
     parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
     _add_checkpoint(parser)
     parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
-    parser.add_argument("--clips", type=at_least(1), metavar="N", help="clips of each video; default: the recipe's")
-    crops = whole_number(lambda value: value in (1, 3), "1 or 3")
-    parser.add_argument("--crops", type=crops, metavar="{1,3}", help="crops of each clip; default: the recipe's")
+    parser.add_argument(
+        "--clips", type=whole_number(CLIPS), metavar="N", help="clips of each video; default: the recipe's"
+    )
+    parser.add_argument(
+        "--crops", type=whole_number(CROPS), metavar="{1,3}", help="crops of each clip; default: the recipe's"
+    )
     parser.add_argument(
         "--frame-order",
         choices=["normal", "frozen", "shuffled", "reversed"],
         default="normal",
         help="controls: every frame the middle one, in random order, or backwards",
     )
-    parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="views at once; default: the recipe's")
-    parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help="processes that decode; default: 0")
+    parser.add_argument(
+        "--batch-size", type=whole_number(BATCH_SIZE), metavar="N", help="views at once; default: the recipe's"
+    )
+    parser.add_argument(
+        "--workers", type=whole_number(WORKERS), default=0, metavar="N", help="processes that decode; default: 0"
+    )
     parser.add_argument(
         "--out", type=local_path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]"
     )
@@ -158,7 +166,7 @@ def add_predict(commands: Any) -> None:
     parser = add_command(commands, "predict", _predict, "name the most probable classes of video files", details)
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     _add_checkpoint(parser)
-    parser.add_argument("--top", type=at_least(1), default=5, metavar="K", help="how many classes; default: 5")
+    parser.add_argument("--top", type=whole(1, 1_000_000), default=5, metavar="K", help="how many classes; default: 5")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

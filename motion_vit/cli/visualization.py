@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from motion_vit.cli.arguments import add_command, add_weights_choice, model_options, real_number, refusal
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
+from motion_vit.ranges import Number
 
 if TYPE_CHECKING:
     from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -69,7 +70,7 @@ def add_visualize(commands: Any) -> None:
     )
     parser.add_argument(
         "--temperature",
-        type=real_number(lambda value: 0 < value < math.inf, "a number above 0"),
+        type=real_number(Number(0, 1_000_000, above=True)),
         default=1.0,
         metavar="T",
         help="of motion: below 1, sharper displacements",

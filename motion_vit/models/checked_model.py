@@ -12,10 +12,10 @@ from jax.extend.core import jaxpr_as_fun
 from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
-from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import CostRecorder, PartCost
-from motion_vit.models.registry import create_model, model_class
+from motion_vit.models.registry import create_model
 from motion_vit.models.video_model import VideoModel
+from motion_vit.ranges import shown
 
 # What options that do not go together lead to while a model is traced. JAX raises a RuntimeError where a platform lacks
 # an implementation, and Flax's errors are derived from none of the others.
@@ -51,12 +51,11 @@ def checked_model(name: str, options: Mapping[str, Any], *, asked_by: str = "fra
       The model and what tracing it has told.
 
     Raises:
-      UserError: an unknown name or option; a value of another kind than the option's, outside of its choices or too
-        large; options that do not go with each other, or clips that the model cannot take.
+      UserError: an unknown name or option; a value that is not in its option's range; options that do not go with each
+        other, or clips that the model cannot take.
     """
-    _check_size(name, options)
     model = create_model(name, **options)
-    subject = f"model {name!r} with the options {dict(options)}"
+    subject = f"model {name!r} with the options {shown(dict(options))}"
     return trace_model(model, subject=f"{subject} ({asked_by} decide the clips)")
 
 
@@ -128,12 +127,3 @@ def refusals_told(clip_shape: tuple[int, ...], subject: str = "the model") -> It
         raise UserError(
             f"{subject} cannot take clips of {frames} frames of {height} x {width} pixels: {error}"
         ) from error
-
-
-def _check_size(name: str, options: Mapping[str, Any]) -> None:
-    """Refuses options that exhaust the machine, before anything is built of them."""
-    for option, traits in option_traits(model_class(name)).items():
-        value = options.get(option)
-        for number in value if isinstance(value, list | tuple) else [value]:
-            if traits.largest is not None and isinstance(number, int | float) and not number <= traits.largest:
-                raise UserError(f"the model's option {option} is {value}, but must be at most {traits.largest}.")

@@ -3,11 +3,12 @@
 from typing import Any
 
 from motion_vit.models.option import option
-from motion_vit.models.option_checks import below_one, outside_choices, unknown_implementations, window_without_centre
+from motion_vit.models.option_ranges import WINDOW, implementation
 from motion_vit.models.video_model import Backbone
 from motion_vit.modules.emim import Emim, Neighbours
 from motion_vit.ops import cost_volume
 from motion_vit.ops.cost_volume import MotionInput
+from motion_vit.ranges import FRAMES
 
 
 class CostVolumeBackbone(Backbone):
@@ -23,20 +24,15 @@ class CostVolumeBackbone(Backbone):
       cost_volume_implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
     """
 
-    window: int = option(7, largest=255)
+    window: int = option(7, takes=WINDOW)
     motion_branch: bool = True
     position_bias: bool = True
     motion_input: MotionInput = "affinity"
-    frame_offset: int = 1
+    frame_offset: int = option(1, takes=FRAMES)
     neighbours: Neighbours = "next"
-    cost_volume_implementation: str | None = option(None, effect="implementation")
-
-    def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options of the group and with those of all backbones."""
-        problems = outside_choices(self, {"motion_input": MotionInput, "neighbours": Neighbours})
-        problems += unknown_implementations(self, {"cost_volume_implementation": cost_volume.IMPLEMENTATIONS})
-        problems += window_without_centre(self.window) + below_one(self, ("frame_offset",))
-        return problems + super().option_problems()
+    cost_volume_implementation: str | None = option(
+        None, effect="implementation", takes=implementation(cost_volume.IMPLEMENTATIONS)
+    )
 
 
 def make_emim(model: CostVolumeBackbone, **layer: Any) -> Emim:

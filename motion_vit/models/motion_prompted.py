@@ -8,11 +8,13 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.models.clip_check import check_clips
 from motion_vit.models.option import option
-from motion_vit.models.option_checks import check_clips, outside_choices
+from motion_vit.models.option_ranges import PIXEL_MEAN, PIXEL_STD
 from motion_vit.models.token_layout import TokenLayout
 from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.motion_prompt import ChannelOrder, GreyWeights, MotionPrompt
+from motion_vit.ranges import Number
 
 _PROMPT = "prompt/"
 
@@ -37,10 +39,14 @@ class MotionPrompted(VideoModel):
     extra_frames: ClassVar[int] = 1  # prompts are made of the changes between frames
 
     backbone: VideoModel
-    prompt_regularization: float = 0.0
+    prompt_regularization: float = option(0.0, takes=Number(0, 1_000_000))
     prompt_grey_weights: GreyWeights = "rgb"
-    pixel_mean: tuple[float, float, float] = option((0.45, 0.45, 0.45), effect="inputs", recipe_field="data.mean")
-    pixel_std: tuple[float, float, float] = option((0.225, 0.225, 0.225), effect="inputs", recipe_field="data.std")
+    pixel_mean: tuple[float, float, float] = option(
+        (0.45, 0.45, 0.45), effect="inputs", recipe_field="data.mean", takes=PIXEL_MEAN
+    )
+    pixel_std: tuple[float, float, float] = option(
+        (0.225, 0.225, 0.225), effect="inputs", recipe_field="data.std", takes=PIXEL_STD
+    )
     channel_order: ChannelOrder = option("rgb", effect="inputs", recipe_field="data.channel_order")
 
     @nn.compact
@@ -136,18 +142,6 @@ class MotionPrompted(VideoModel):
     def activation_layer(self) -> str:
         """Names the backbone's layer."""
         return f"{self.inner_prefix}{self.backbone.activation_layer()}"
-
-    def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options of the prompts."""
-        problems = outside_choices(self, {"prompt_grey_weights": GreyWeights, "channel_order": ChannelOrder})
-        if self.prompt_regularization < 0:
-            problems.append(f"prompt_regularization is {self.prompt_regularization}, but must be 0 or more")
-        for name in ("pixel_mean", "pixel_std"):
-            if len(getattr(self, name)) != 3:
-                problems.append(f"{name} is {getattr(self, name)}, but must be three numbers, for red, green and blue")
-        if min(self.pixel_std, default=1) <= 0:
-            problems.append(f"pixel_std is {self.pixel_std}, but must be above 0: pixels were divided by it")
-        return problems
 
     def _behind(self, pattern: str) -> str:
         """Turns a pattern of the backbone's parameters into one of the model's."""

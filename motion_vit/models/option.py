@@ -1,9 +1,12 @@
 """Traits of an option of a model, stated once, at the field of the model's class."""
 
 import dataclasses
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from flax import linen as nn
+
+from motion_vit.ranges import Choice, Flag, LikeDefault, Range
 
 Effect = Literal["network", "classes", "inputs", "training", "precision", "execution", "implementation"]
 """What an option changes.
@@ -17,9 +20,6 @@ Effect = Literal["network", "classes", "inputs", "training", "precision", "execu
 - "implementation": which implementation of an operator it runs; with None one is chosen for the platform.
 """
 
-LARGEST_DEPTH = 200
-"""Blocks of a network or of a stage that no real one comes near; for `OptionTraits.largest`."""
-
 _TRAITS = "motion_vit_option"
 
 
@@ -31,30 +31,32 @@ class OptionTraits:
       effect: what it changes. Fine-tuning reports other values of "network" options, exports leave out those of
         "execution" and "implementation".
       recipe_field: the field of a recipe that decides it; "" for an option that `model.options` may name.
-      largest: a limit that no real network comes near, for options that cost memory or time before any shape is known:
-        what exceeds it is a slip, damaged, or meant to exhaust the machine. None for no limit.
+      takes: its range, whose limits no real network comes near: what exceeds them is a slip, damaged, or meant to
+        exhaust the machine. None for that of the field's type.
     """
 
     effect: Effect = "network"
     recipe_field: str = ""
-    largest: int | None = None
+    takes: Range | None = None
 
 
-def option(default: Any, *, effect: Effect = "network", recipe_field: str = "", largest: int | None = None) -> Any:
-    """Makes a field of a model's class that is more than a property of the network.
+def option(default: Any, *, effect: Effect = "network", recipe_field: str = "", takes: Range | None = None) -> Any:
+    """Makes a field of a model's class that has a range, or is more than a property of the network.
 
-    A field without it is a "network" option, or has the traits of the field of its name in a base class.
+    A field without it is a "network" option, or has the traits of the field of its name in a base class. Fields that
+    are annotated as a `Literal`, and those whose default is True or False, have their range by that. Other fields
+    without one take what is of the kind of their default.
 
     Args:
       default: the option's default.
       effect: see `OptionTraits`.
       recipe_field: see `OptionTraits`.
-      largest: see `OptionTraits`.
+      takes: see `OptionTraits`.
 
     Returns:
       The field, to be assigned in the class: `dropout: float = option(0.0, effect="training")`.
     """
-    return dataclasses.field(default=default, metadata={_TRAITS: OptionTraits(effect, recipe_field, largest)})
+    return dataclasses.field(default=default, metadata={_TRAITS: OptionTraits(effect, recipe_field, takes)})
 
 
 def option_defaults(model: nn.Module | type[nn.Module]) -> dict[str, Any]:
@@ -84,6 +86,38 @@ def option_traits(model: nn.Module | type[nn.Module]) -> dict[str, OptionTraits]
     """
     model_class = model if isinstance(model, type) else type(model)
     return {name: _traits(model_class, name) for name in option_defaults(model)}
+
+
+def option_ranges(model: nn.Module | type[nn.Module]) -> dict[str, Range]:
+    """Lists the ranges of the options of a model, its own and not those of a model behind it.
+
+    Args:
+      model: the model or the class.
+
+    Returns:
+      Option -> range.
+    """
+    model_class = model if isinstance(model, type) else type(model)
+    defaults = option_defaults(model_class)
+    annotations = {field.name: field.type for field in dataclasses.fields(model_class)}
+    return {
+        name: _traits(model_class, name).takes or _range_of_type(annotations[name], default)
+        for name, default in defaults.items()
+    }
+
+
+def _range_of_type(annotation: Any, default: Any) -> Range:
+    """Returns the range that a field's annotation and default state."""
+    if get_origin(annotation) is Literal:
+        return Choice(get_args(annotation))
+    if isinstance(default, bool):
+        return Flag()
+    return LikeDefault(default, _beside_none(annotation) if default is None else type(default))
+
+
+def _beside_none(annotation: Any) -> type:
+    """Returns the class of `float | None`; `object` where an annotation names none, as `Literal["a", "b"] | None`."""
+    return next((kind for kind in get_args(annotation) if isinstance(kind, type) and kind is not NoneType), object)
 
 
 def _traits(model_class: type[nn.Module], name: str) -> OptionTraits:

@@ -1,9 +1,7 @@
 """The options of a model: those of its backbone and, where it has one, of the input adapter before it."""
 
-import dataclasses
 from collections.abc import Mapping
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -59,20 +57,6 @@ def extra_frames(options: Mapping[str, Any]) -> int:
     """
     adapter = options.get(ADAPTER_OPTION)
     return _ADAPTERS[adapter].extra_frames if isinstance(adapter, str) and adapter in _ADAPTERS else 0
-
-
-def option_kinds(model_class: type[VideoModel]) -> dict[str, type]:
-    """Returns the types of those options: of their defaults or, for None, what their annotations name beside it."""
-    annotations = {field.name: field.type for field in dataclasses.fields(model_class)}
-    return {
-        name: _beside_none(annotations[name]) if default is None else type(default)
-        for name, default in option_defaults(model_class).items()
-    }
-
-
-def _beside_none(annotation: Any) -> type:
-    """Returns the class of `float | None`; `object` where an annotation names none, as `Literal["a", "b"] | None`."""
-    return next((kind for kind in get_args(annotation) if isinstance(kind, type) and kind is not NoneType), object)
 
 
 def model_options(model: VideoModel) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Models by name."""
 
+import contextlib
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.models.option import option_defaults
-from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option, option_kinds
+from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
@@ -196,11 +196,7 @@ def _build(name: str, preset: Preset, options: Mapping[str, Any]) -> VideoModel:
     for option in (*preset.options, *given):
         if option not in known:
             raise UserError(_unknown_option(name, option, [*known, ADAPTER_OPTION]))
-    kinds = {**option_kinds(preset.model_class), **(option_kinds(adapter) if adapter else {})}
-    values = {
-        option: _value(option, value, known[option], kinds[option])
-        for option, value in {**preset.options, **given}.items()
-    }
+    values = {option: _value(option, value) for option, value in {**preset.options, **given}.items()}
     try:
         model = preset.model_class(**{option: value for option, value in values.items() if option in defaults})
         if adapter is None:
@@ -218,30 +214,9 @@ def _unknown_option(name: str, option: str, known: list[str]) -> str:
     return f"unknown option {option!r} of model {name!r}.{hint} The options are: {', '.join(known)}."
 
 
-def _value(option: str, value: Any, default: Any, kind: type) -> Any:
-    """Converts an option for the model: configs hold lists for tuples, whole numbers for floats, names for dtypes."""
+def _value(option: str, value: Any) -> Any:
+    """Converts an option for the model: configs hold lists for tuples, and names for dtypes."""
     if option == "dtype":
-        try:
+        with contextlib.suppress(ValueError):
             return computation_dtype(value)
-        except ValueError as error:
-            raise UserError(f"{error}.") from error
-    if value is None and default is None:
-        return value
-    if isinstance(value, list):
-        value = tuple(value)
-    items: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
-    accepted = (float, int) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        example = "or None" if default is None else f"such as {default!r}"
-        raise UserError(f"{option} is {value!r}, but must be of type {kind.__name__}, {example}.")
-    if isinstance(default, tuple) and not all(_is_number_like(item, default[0]) for item in items):
-        raise UserError(f"{option} is {value!r}, but must be made of numbers, such as {default!r}.")
-    if any(isinstance(item, float) and not math.isfinite(item) for item in items):
-        raise UserError(f"{option} is {value!r}, but must be finite.")
-    return value
-
-
-def _is_number_like(item: Any, example: float) -> bool:
-    """Tells if an item is a number, and a whole one if the example is."""
-    kinds = int if isinstance(example, int) else int | float
-    return isinstance(item, kinds) and not isinstance(item, bool)
+    return tuple(value) if isinstance(value, list) else value

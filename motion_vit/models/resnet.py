@@ -12,16 +12,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.models.clip_check import check_clips
 from motion_vit.models.intermediates import name_output
-from motion_vit.models.option import LARGEST_DEPTH, option
-from motion_vit.models.option_checks import (
-    below_one,
-    check_clips,
-    no_probability_below_one,
-    not_one_a_stage,
-    outside_choices,
-    unknown_motion_module,
-)
+from motion_vit.models.option import option
+from motion_vit.models.option_ranges import BATCH_NORM_GROUPS, DEPTH, WIDTH, MotionModuleName, one_a_stage
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.models.token_layout import TokenLayout, stage_of
@@ -29,6 +23,7 @@ from motion_vit.models.video_model import Backbone
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import PUBLISHED_MODULES
 from motion_vit.modules.residual_block import ResidualBlock, ResidualStem
+from motion_vit.ranges import PROBABILITY
 
 FrozenBatchNorm = Literal["none", "all_but_first", "all"]
 """Which BatchNorms of the backbone training leaves as they are; "all_but_first" is TSN's partial BatchNorm."""
@@ -61,15 +56,15 @@ class ResNet(Backbone):
         convolutions are kept ("matmuls"), or only the block's input ("blocks").
     """
 
-    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-    depths: tuple[int, int, int, int] = option((2, 2, 2, 2), largest=LARGEST_DEPTH)
+    widths: tuple[int, int, int, int] = option((64, 128, 256, 512), takes=one_a_stage(WIDTH))
+    depths: tuple[int, int, int, int] = option((2, 2, 2, 2), takes=one_a_stage(DEPTH))
     bottleneck: bool = False
     temporal_shift: bool = False
-    motion_module: str = "none"
+    motion_module: str = option("none", takes=MotionModuleName())
     frozen_batch_norm: FrozenBatchNorm = "none"
-    stochastic_depth: float = option(0.0, effect="training")
-    dropout: float = option(0.0, effect="training")
-    batch_norm_groups: int = option(1, effect="training")
+    stochastic_depth: float = option(0.0, effect="training", takes=PROBABILITY)
+    dropout: float = option(0.0, effect="training", takes=PROBABILITY)
+    batch_norm_groups: int = option(1, effect="training", takes=BATCH_NORM_GROUPS)
     remat: Remat = option("none", effect="execution", recipe_field="remat")
 
     @nn.compact
@@ -136,19 +131,13 @@ class ResNet(Backbone):
         return f"stage4/block{self.depths[3] - 1}_output"
 
     def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options."""
-        problems = outside_choices(self, {"frozen_batch_norm": FrozenBatchNorm, "remat": Remat})
-        problems += unknown_motion_module(self.motion_module)
-        problems += not_one_a_stage(self, ("widths", "depths"))
+        """Finds which options do not go with each other."""
         takes_eighths = self.temporal_shift or self.motion_module in PUBLISHED_MODULES
-        if takes_eighths and any(width < 8 for width in self.widths):
-            problems.append(
-                f"widths is {self.widths}, but must be 8 or more: shifts and motion modules take eighths of the "
-                "channels"
-            )
-        problems += below_one(self, ("batch_norm_groups",))
-        problems += super().option_problems()
-        return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
+        if not takes_eighths or min(self.widths) >= 8:
+            return []
+        return [
+            f"widths is {self.widths}, but must be 8 or more: shifts and motion modules take eighths of the channels"
+        ]
 
     def mixes_frames(self, block: int) -> bool:
         """Tells if the block of a number in its stage (from 0) has the motion module and the shift of the model."""

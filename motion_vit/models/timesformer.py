@@ -17,17 +17,17 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.models.clip_check import check_clips
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.intermediates import name_output
-from motion_vit.models.option import LARGEST_DEPTH, option
-from motion_vit.models.option_checks import (
-    below_one,
-    check_clips,
-    no_probability_below_one,
-    not_above_zero,
-    outside_choices,
-    unknown_implementations,
-    unknown_motion_module,
+from motion_vit.models.option import option
+from motion_vit.models.option_ranges import (
+    BATCH_NORM_GROUPS,
+    DEPTH,
+    MLP_RATIO,
+    WIDTH,
+    MotionModuleName,
+    implementation,
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
@@ -41,6 +41,7 @@ from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.token_embedding import TokenEmbedding
 from motion_vit.ops import global_attention
+from motion_vit.ranges import IMAGE_SIDE, PROBABILITY
 
 AttentionScheme = Literal["divided_space_time", "joint_space_time", "space_only"]
 """Which tokens see each other: each patch the same patch in all frames and then its frame; all of a clip; or those of
@@ -78,21 +79,23 @@ class TimeSformer(CostVolumeBackbone):
       attention_implementation: see `motion_vit.ops.global_attention.global_attention`.
     """
 
-    patch_size: int = 16
-    width: int = 768
-    depth: int = option(12, largest=LARGEST_DEPTH)
-    heads: int = 12
-    mlp_ratio: float = 4.0
+    patch_size: int = option(16, takes=IMAGE_SIDE)
+    width: int = option(768, takes=WIDTH)
+    depth: int = option(12, takes=DEPTH)
+    heads: int = option(12, takes=WIDTH)
+    mlp_ratio: float = option(4.0, takes=MLP_RATIO)
     attention: AttentionScheme = "divided_space_time"
     temporal_attention: TemporalAttention = "global"
-    motion_module: str = "none"
-    batch_norm_groups: int = option(1, effect="training")
-    stochastic_depth: float = option(0.0, effect="training")
-    dropout: float = option(0.0, effect="training")
+    motion_module: str = option("none", takes=MotionModuleName())
+    batch_norm_groups: int = option(1, effect="training", takes=BATCH_NORM_GROUPS)
+    stochastic_depth: float = option(0.0, effect="training", takes=PROBABILITY)
+    dropout: float = option(0.0, effect="training", takes=PROBABILITY)
     initialization: Initialization = option("published", effect="training")
     remat: Remat = option("none", effect="execution", recipe_field="remat")
     scan_blocks: bool = option(False, effect="execution", recipe_field="scan_blocks")
-    attention_implementation: str | None = option(None, effect="implementation")
+    attention_implementation: str | None = option(
+        None, effect="implementation", takes=implementation(global_attention.IMPLEMENTATIONS)
+    )
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -150,29 +153,18 @@ class TimeSformer(CostVolumeBackbone):
         )
 
     def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options."""
-        choices = {
-            "attention": AttentionScheme,
-            "temporal_attention": TemporalAttention,
-            "initialization": Initialization,
-            "remat": Remat,
-        }
-        problems = outside_choices(self, choices)
-        problems += unknown_implementations(self, {"attention_implementation": global_attention.IMPLEMENTATIONS})
-        problems += unknown_motion_module(self.motion_module)
+        """Finds which options do not go with each other."""
+        problems = []
         if self.temporal_attention == "cost_volume" and self.attention != "divided_space_time":
             problems.append(
                 f"temporal_attention is 'cost_volume', but attention is {self.attention!r}, which has no attention "
                 "over time of its own: it must be 'divided_space_time'"
             )
-        problems += below_one(self, ("patch_size", "width", "depth", "heads", "batch_norm_groups"))
         if self.image_size < self.patch_size:
             problems.append(f"image_size is {self.image_size}, but must be at least patch_size, {self.patch_size}")
-        if self.heads < 1 or self.width % self.heads:
+        if self.width % self.heads:
             problems.append(f"heads is {self.heads}, but must divide the width, {self.width}")
-        problems += not_above_zero(self, ("mlp_ratio",))
-        problems += super().option_problems()
-        return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
+        return problems
 
     def _embedding(self, has_time: bool) -> TokenEmbedding:
         return TokenEmbedding(

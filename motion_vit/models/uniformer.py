@@ -14,19 +14,19 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.models.clip_check import check_clips
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
-from motion_vit.models.option import LARGEST_DEPTH, option
-from motion_vit.models.option_checks import (
-    below_one,
-    check_clips,
-    no_probability_below_one,
-    not_above_zero,
-    not_one_a_stage,
-    outside_choices,
-    unknown_implementations,
-    unknown_motion_module,
+from motion_vit.models.option import option
+from motion_vit.models.option_ranges import (
+    BATCH_NORM_GROUPS,
+    DEPTH,
+    MLP_RATIO,
+    WIDTH,
+    MotionModuleName,
+    implementation,
+    one_a_stage,
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
@@ -40,6 +40,7 @@ from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.ops import depthwise_conv3d, global_attention
+from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Either, Number, Text
 
 Placement = Literal["lg", "gl", "ll", "gg", "stage3", "stage4"]
 """Where EMIM stands among the attention blocks: "l" is EMIM, "g" global attention, alternating from the first block of
@@ -89,24 +90,29 @@ class UniFormer(CostVolumeBackbone):
     """
 
     frames: int = 16
-    widths: tuple[int, int, int, int] = (64, 128, 320, 512)
-    depths: tuple[int, int, int, int] = option((3, 4, 8, 3), largest=LARGEST_DEPTH)
-    patch_sizes: tuple[int, int, int, int] = (4, 2, 2, 2)
-    head_channels: int = 64
-    mlp_ratio: float = 4.0
+    widths: tuple[int, int, int, int] = option((64, 128, 320, 512), takes=one_a_stage(WIDTH))
+    depths: tuple[int, int, int, int] = option((3, 4, 8, 3), takes=one_a_stage(DEPTH))
+    patch_sizes: tuple[int, int, int, int] = option((4, 2, 2, 2), takes=one_a_stage(IMAGE_SIDE))
+    head_channels: int = option(64, takes=WIDTH)
+    mlp_ratio: float = option(4.0, takes=MLP_RATIO)
     placement: Placement = "lg"
-    motion_module: str = "none"
-    stem_temporal_stride: int = 1
-    layer_scale: float | None = option(None, effect="training")  # what it starts at; whether it is there, weights say
-    stochastic_depth: float = option(0.0, effect="training")
-    dropout: float = option(0.0, effect="training")
+    motion_module: str = option("none", takes=MotionModuleName())
+    stem_temporal_stride: int = option(1, takes=FRAMES)
+    # What it starts at; whether it is there, weights say.
+    layer_scale: float | None = option(None, effect="training", takes=Either(NONE, Number(0, 1000)))
+    stochastic_depth: float = option(0.0, effect="training", takes=PROBABILITY)
+    dropout: float = option(0.0, effect="training", takes=PROBABILITY)
     initialization: Initialization = option("published", effect="training")
-    batch_norm_groups: int = option(1, effect="training")
+    batch_norm_groups: int = option(1, effect="training", takes=BATCH_NORM_GROUPS)
     remat: Remat = option("none", effect="execution", recipe_field="remat")
     scan_blocks: bool = option(False, effect="execution", recipe_field="scan_blocks")
-    frame_axis: str | None = option(None, effect="execution", recipe_field="mesh.frames")
-    depthwise_implementation: str | None = option(None, effect="implementation")
-    attention_implementation: str | None = option(None, effect="implementation")
+    frame_axis: str | None = option(None, effect="execution", recipe_field="mesh.frames", takes=Either(NONE, Text(100)))
+    depthwise_implementation: str | None = option(
+        None, effect="implementation", takes=implementation(depthwise_conv3d.IMPLEMENTATIONS)
+    )
+    attention_implementation: str | None = option(
+        None, effect="implementation", takes=implementation(global_attention.IMPLEMENTATIONS)
+    )
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -182,24 +188,12 @@ class UniFormer(CostVolumeBackbone):
         return split
 
     def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options."""
-        choices = {"placement": Placement, "initialization": Initialization, "remat": Remat}
-        implementations = {
-            "depthwise_implementation": depthwise_conv3d.IMPLEMENTATIONS,
-            "attention_implementation": global_attention.IMPLEMENTATIONS,
-        }
-        problems = outside_choices(self, choices) + unknown_implementations(self, implementations)
-        problems += unknown_motion_module(self.motion_module)
-        problems += not_one_a_stage(self, ("widths", "depths", "patch_sizes"))
-        if self.head_channels < 1 or any(width % self.head_channels for width in self.widths[2:]):
-            problems.append(
-                f"head_channels is {self.head_channels}, but must divide the widths of stages 3 and 4, "
-                f"{self.widths[2:]}"
-            )
-        problems += below_one(self, ("stem_temporal_stride", "batch_norm_groups"))
-        problems += not_above_zero(self, ("mlp_ratio",))
-        problems += super().option_problems()
-        return problems + no_probability_below_one(self, ("stochastic_depth", "dropout"))
+        """Finds which options do not go with each other."""
+        if not any(width % self.head_channels for width in self.widths[2:]):
+            return []
+        return [
+            f"head_channels is {self.head_channels}, but must divide the widths of stages 3 and 4, {self.widths[2:]}"
+        ]
 
     def _stage(self, stage: int) -> Stage:
         rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()

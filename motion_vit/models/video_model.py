@@ -13,11 +13,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
-from motion_vit.models.option import option
-from motion_vit.models.option_checks import below_one, no_computation_dtype
+from motion_vit.models.option import option, option_ranges
+from motion_vit.models.option_ranges import ComputationDtype
 from motion_vit.models.token_layout import TokenLayout
-
-_LARGEST_SIDE = 16384
+from motion_vit.ranges import CLASSES, FRAMES, IMAGE_SIDE, problems
 
 
 class VideoModel(nn.Module):
@@ -34,10 +33,17 @@ class VideoModel(nn.Module):
     extra_frames: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        """Checks the options, so that a mistake is named before anything is built."""
+        """Checks the options, so that a mistake is named before anything is built.
+
+        Raises:
+          ValueError: an option is not in its range, or they do not go with each other.
+        """
         super().__post_init__()
-        if problems := self.option_problems():
-            raise ValueError("; ".join(problems))
+        ranges = option_ranges(self)
+        # What goes with what is asked only of values that are in their ranges.
+        found = problems({name: getattr(self, name) for name in ranges}, ranges) or self.option_problems()
+        if found:
+            raise ValueError("; ".join(found))
 
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
         """Classifies clips; every model defines it.
@@ -51,7 +57,7 @@ class VideoModel(nn.Module):
           Logits in float32. Intermediates go through `motion_vit.models.intermediates.name_output`.
 
         Raises:
-          ValueError: clips that the model cannot take; see `motion_vit.models.option_checks.check_clips`.
+          ValueError: clips that the model cannot take; see `motion_vit.models.clip_check.check_clips`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(clips, train=False)")
 
@@ -102,7 +108,7 @@ class VideoModel(nn.Module):
         return 1
 
     def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options, before anything is built; see `motion_vit.models.option_checks`.
+        """Finds which options do not go with each other; each of them is in its range, see `option`.
 
         Returns:
           For each mistake a sentence that says what was given and what was expected; [] by default.
@@ -194,11 +200,7 @@ class Backbone(VideoModel):
       dtype: dtype of the computation (float32, bfloat16 or float16); parameters, statistics and logits are float32.
     """
 
-    num_classes: int = option(400, effect="classes")
-    frames: int = option(8, recipe_field="data.frames", largest=_LARGEST_SIDE)
-    image_size: int = option(224, recipe_field="data.size", largest=_LARGEST_SIDE)
-    dtype: DTypeLike = option(jnp.float32, effect="precision")
-
-    def option_problems(self) -> list[str]:
-        """Finds what is wrong with the options that all backbones have; a backbone adds its own to them."""
-        return below_one(self, ("num_classes", "frames", "image_size")) + no_computation_dtype(self.dtype)
+    num_classes: int = option(400, effect="classes", takes=CLASSES)
+    frames: int = option(8, recipe_field="data.frames", takes=FRAMES)
+    image_size: int = option(224, recipe_field="data.size", takes=IMAGE_SIDE)
+    dtype: DTypeLike = option(jnp.float32, effect="precision", takes=ComputationDtype())

@@ -38,16 +38,16 @@ def test_an_argument_that_cannot_be_read_is_told_with_what_was_expected(name: st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "--clips", "two"], "--clips: given 'two', but expected a whole number of at least 1"),
-        (["evaluate", "--crops", "2"], "--crops: given '2', but expected 1 or 3"),
-        (["evaluate", "--batch-size", "0"], "--batch-size: given '0', but expected a whole number of at least 1"),
+        (["evaluate", "--clips", "two"], "--clips: given 'two', but expected a whole number from 1 to 1000"),
+        (["evaluate", "--crops", "2"], "--crops: given '2', but expected one of 1, 3"),
+        (["evaluate", "--batch-size", "0"], "--batch-size: given '0', but expected a whole number from 1 to"),
         (["visualize", "--temperature", "hot"], "--temperature: given 'hot', but expected a number above 0"),
         (["visualize", "--temperature", "0"], "--temperature: given '0', but expected a number above 0"),
         (["visualize", "--patch", "nan,3"], "--patch: given 'nan,3', but expected a place Y,X in pixels"),
         (["visualize", "--what", "cam,can"], "--what: given 'can', but expected one of motion, cost_volume"),
-        (["prepare", "--validation-share", "half"], "given 'half', but expected a share of at least 0 and below 1"),
-        (["export", "--batch", "-1"], "given '-1', but expected a number of clips of at least 1, or the word symbolic"),
-        (["import", "--seed", str(2**32)], "but expected a whole number of at least 0 and below 4294967296"),
+        (["prepare", "--validation-share", "half"], "given 'half', but expected a number from 0 to below 1"),
+        (["export", "--batch", "-1"], "given '-1', but expected a whole number from 1 to 65536, or the word symbolic"),
+        (["import", "--seed", str(2**32)], "but expected a whole number from 0 to 4294967295"),
     ],
 )
 def test_the_command_line_prints_it(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def test_the_named_intermediates_are_there():
     [
         ({"motion_module": "flow"}, "motion_module is 'flow', but must be one of none, m2a"),
         ({"frozen_batch_norm": "some"}, "must be one of none, all_but_first, all"),
-        ({"depths": (1, 2, 3)}, "depths is .*, but must be four positive numbers"),
+        ({"depths": (1, 2, 3)}, "depths is .*, but must be a tuple of 4 items, one a stage"),
         ({"widths": (4, 8, 8, 8), "temporal_shift": True}, "widths is .*, but must be 8 or more"),
         ({"dropout": 1.0, "num_classes": 0}, "num_classes is 0.*; dropout is 1.0"),
     ],

@@ -11,6 +11,8 @@ A batch is a dictionary of numpy arrays:
   "" for the others.
 """
 
+import math
+import os
 from typing import Any
 
 import cv2
@@ -18,9 +20,11 @@ import grain
 import numpy as np
 from absl import flags
 
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, THREADS, WORKERS
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.worker_process import settle_worker
 from motion_vit.errors import UserError
+from motion_vit.ranges import problems
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]
@@ -105,7 +109,9 @@ def process_options(workers: int) -> grain.MultiprocessingOptions:
     return grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READY_IN_WORKER)
 
 
-def check_sizes(batch_size: int, workers: int, threads: int, shard: tuple[int, int]) -> None:
+def check_sizes(
+    batch_size: int, workers: int, threads: int, shard: tuple[int, int], *, clips: int, shape: tuple[int, ...]
+) -> None:
     """Checks the sizes of a stream of batches.
 
     Args:
@@ -113,14 +119,20 @@ def check_sizes(batch_size: int, workers: int, threads: int, shard: tuple[int, i
       workers: number of worker processes.
       threads: number of reading threads.
       shard: this host's number and the number of hosts.
+      clips: clips that this host holds at once, at the least.
+      shape: shape of a clip.
 
     Raises:
-      UserError: one of them is out of range.
+      UserError: one of them is out of range, or the clips are larger than the memory of this machine.
     """
-    if batch_size < 1:
-        raise UserError(f"the batch size must be at least 1; given {batch_size}")
-    for name, count in (("workers", workers), ("threads", threads)):
-        if count < 0:
-            raise UserError(f"the number of data {name} must be at least 0; given {count}")
+    sizes = {"batch_size": batch_size, "workers": workers, "threads": threads}
+    if found := problems(sizes, {"batch_size": BATCH_SIZE, "workers": WORKERS, "threads": THREADS}):
+        raise UserError(f"{found[0]}.")
     if not 0 <= shard[0] < shard[1]:
         raise UserError(f"the shard must be a host's number and the number of hosts; given {shard}")
+    size, memory = clips * math.prod(shape), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise UserError(
+            f"{clips} clips of {shape[0]} frames of {shape[1]} x {shape[2]} pixels are {size:.2g} bytes, but this "
+            f"machine has {memory:.2g} bytes of memory. Choose a smaller batch, smaller clips or fewer of them."
+        )

@@ -1,16 +1,38 @@
 """Options for sampling, cropping and augmenting clips."""
 
 import dataclasses
-import math
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from motion_vit.data.augmentation.rand_augment import parse_rand_augment
+from motion_vit.data.batches.batch_ranges import STRIDE
 from motion_vit.errors import UserError
+from motion_vit.ranges import FRAMES, IMAGE_SIDE, Choice, Items, Number, Range, Text, Whole, problems
 
 Sampling = Literal["segment", "dense"]
 Crop = Literal["random_resized", "multi_scale"]
 Flip = Literal["off", "on", "label_aware"]
 RandAugmentOn = Literal["crop", "frame"]
+
+_SHARE = Number(0, 1, above=True)
+
+CLIP_RANGES: Mapping[str, Range] = {
+    "frames": FRAMES,
+    "extra_frames": Whole(0, 16),
+    "size": IMAGE_SIDE,
+    "sampling": Choice(get_args(Sampling)),
+    "stride": STRIDE,
+    "fps": Number(0, 1000),
+    "crop": Choice(get_args(Crop)),
+    "crop_scale": Items(_SHARE, 2, 2, purpose="the least and the greatest", order="not falling"),
+    "crop_ratio": Items(Number(0.001, 1000), 2, 2, purpose="the least and the greatest", order="not falling"),
+    "crop_sizes": Items(_SHARE, 1, 100),
+    "flip": Choice(get_args(Flip)),
+    "rand_augment": Text(200),
+    "rand_augment_on": Choice(get_args(RandAugmentOn)),
+    "repeats": Whole(1, 1000),
+}
+"""Option of clips -> what it may be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,32 +93,12 @@ class ClipOptions:
         Raises:
           UserError: a value is out of its range.
         """
-        for name, least in (("frames", 1), ("extra_frames", 0), ("size", 1), ("stride", 1), ("repeats", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"clips: {name} must be at least {least}; given {getattr(self, name)}")
-        if not 0 <= self.fps < math.inf:
-            raise UserError(f"clips: fps must be 0 or more; given {self.fps}")
-        for name, kind in (
-            ("sampling", Sampling),
-            ("crop", Crop),
-            ("flip", Flip),
-            ("rand_augment_on", RandAugmentOn),
-        ):
-            choices = get_args(kind)
-            if getattr(self, name) not in choices:
-                raise UserError(f"clips: {name} must be {' or '.join(choices)}; given {getattr(self, name)!r}")
+        if found := problems(dataclasses.asdict(self), CLIP_RANGES):
+            raise UserError(f"clips: {found[0]}.")
         if self.fps and self.sampling != "dense":
             raise UserError(
                 f"clips: fps={self.fps:g} is for dense sampling, and sampling is {self.sampling!r}, which spreads the "
                 "frames over the whole video whatever its frame rate; set sampling to 'dense', or fps to 0"
             )
-        for name in ("crop_scale", "crop_ratio"):
-            bounds = getattr(self, name)
-            if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
-                raise UserError(f"clips: {name} must be two numbers, 0 < least <= greatest; given {bounds}")
-        if self.crop_scale[1] > 1:
-            raise UserError(f"clips: crop_scale is a share of the picture, at most 1; given {self.crop_scale[1]}")
-        if not self.crop_sizes or not all(0 < share <= 1 for share in self.crop_sizes):
-            raise UserError(f"clips: crop_sizes must be one or more shares in (0, 1]; given {self.crop_sizes}")
         if self.rand_augment:
             parse_rand_augment(self.rand_augment)

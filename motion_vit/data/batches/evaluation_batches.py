@@ -21,6 +21,7 @@ from motion_vit.data.batches.batch import (
     read_options,
     settle_reader,
 )
+from motion_vit.data.batches.batch_ranges import CLIPS, CROPS
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.frame_clock import read_clock
@@ -28,6 +29,7 @@ from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
+from motion_vit.ranges import problems
 
 
 def view_ticks(ticks: int, options: ClipOptions, clip: int = 0, clips: int = 1) -> Int[np.ndarray, " t"]:
@@ -177,9 +179,10 @@ def evaluation_batches(
     Raises:
       UserError: a number is out of range.
     """
-    check_sizes(batch_size, workers, threads, shard)
-    if clips < 1 or crops not in (1, 3):
-        raise UserError(f"testing takes at least 1 clip and 1 or 3 crops; given {clips} clips and {crops} crops")
+    if found := problems({"clips": clips, "crops": crops}, {"clips": CLIPS, "crops": CROPS}):
+        raise UserError(f"testing: {found[0]}.")
+    # A video is decoded for all its views at once.
+    check_sizes(batch_size, workers, threads, shard, clips=max(batch_size, clips * crops), shape=options.shape)
     if frame_order not in clip_sampling.FRAME_ORDERS:
         raise UserError(f"frame_order must be one of {', '.join(clip_sampling.FRAME_ORDERS)}; given {frame_order!r}")
     rows = np.arange(len(source))

@@ -198,7 +198,8 @@ class TrainingBatches:
         shard: tuple[int, int] = (0, 1),
         parts: int = 1,
     ) -> None:
-        check_sizes(batch_size, workers, threads, shard)
+        clips = batch_size * options.repeats // max(shard[1], 1)
+        check_sizes(batch_size, workers, threads, shard, clips=clips, shape=options.shape)
         if batch_size % shard[1]:
             raise UserError(f"the batch of {batch_size} videos does not divide among {shard[1]} hosts")
         self._source, self._seed = source, seed

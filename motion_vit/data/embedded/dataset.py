@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from motion_vit.data.embedded.dataset_ranges import CLIP_FRAMES, PROCESSES, SCENE_SIZE, SPLIT_CLIPS
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, render_clip
 from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
+from motion_vit.ranges import Items, refusal
 
 DEFAULT_SPLITS: Mapping[str, int] = {"train": 8000, "validation": 600}
 """Clips in each split unless told otherwise."""
@@ -87,16 +89,17 @@ def _check_arguments(splits: Mapping[str, int], size: int, frames: tuple[int, in
     for name, clips in splits.items():
         if not name.isidentifier():
             raise UserError(f"a split is named by letters, digits and underscores, as in 'train'; given {name!r}")
-        if clips < 1:
-            raise UserError(f"the split {name!r} needs at least one clip; given {clips}")
+        if not SPLIT_CLIPS.holds(clips):
+            raise UserError(f"{refusal(f'the number of clips of the split {name!r}', clips, SPLIT_CLIPS)}.")
     if not splits:
         raise UserError("a dataset needs at least one split, as in splits={'train': 3000}; given none")
-    if size < 16 or size % 2:
-        raise UserError(f"videos of motion scenes need an even size of at least 16 pixels; given size={size}")
-    if not 2 <= frames[0] <= frames[1]:
-        raise UserError(f"frames is the least and the greatest length of a clip, at least 2; given {frames}")
-    if workers is not None and workers < 1:
-        raise UserError(f"workers is a number of processes, at least 1, or None for one on each core; given {workers}")
+    if not SCENE_SIZE.holds(size) or size % 2:
+        raise UserError(f"{refusal('size', size, SCENE_SIZE)} and even: videos of motion scenes have such sizes.")
+    lengths = Items(CLIP_FRAMES, 2, 2, purpose="the least and the greatest length of a clip", order="not falling")
+    if not lengths.holds(frames):
+        raise UserError(f"{refusal('frames', frames, lengths)}.")
+    if workers is not None and not PROCESSES.holds(workers):
+        raise UserError(f"{refusal('workers', workers, PROCESSES)}, or None for one on each core.")
 
 
 def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax.numpy as jnp
 
 from motion_vit.errors import UserError
-from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.formats import BATCH, FORMATS
 from motion_vit.interop.exporting.huggingface import export_huggingface
 from motion_vit.interop.exporting.litert import export_litert
 from motion_vit.interop.exporting.missing_package import missing_package
@@ -24,6 +24,7 @@ from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.interop.exporting.saved_model import export_saved_model
 from motion_vit.interop.exporting.self_check import make_self_check, write_self_check
 from motion_vit.interop.exporting.stablehlo import export_stablehlo
+from motion_vit.ranges import refusal
 from motion_vit.training.checkpoints.model_description import description_of
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
@@ -103,8 +104,8 @@ def check_request(
         raise UserError(f"the format {file_format} holds weights, which take any batch: leave out --batch.")
     if chosen.batches == "fixed" and batch == "symbolic":
         raise UserError(f"the format {file_format} needs a number of clips: give --batch 1.")
-    if isinstance(batch, int) and batch < 1:
-        raise UserError(f"batch is {batch}, but must be at least 1.")
+    if isinstance(batch, int) and not BATCH.holds(batch):
+        raise UserError(f"{refusal('batch', batch, BATCH)}.")
     check_packages(file_format)
     check_new_or_empty(out)
 

@@ -1,16 +1,28 @@
 """Cross entropy in which rare classes weigh more."""
 
-import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from motion_vit.ranges import Items, Number, check
+
+POWER = Number(0, 100)
+"""By how much rare classes weigh more: a class with `n` clips weighs `n ** -power`."""
+
+WEIGHTS = Items(Number(0, 1_000_000), 0, 1_000_000)
+"""A weight for each class, or none."""
+
 
 def class_weighted(
-    clips_of_class: Sequence[int], /, *, power: float = 1.0, weights: Sequence[float] = ()
+    clips_of_class: Sequence[int],
+    /,
+    *,
+    power: Annotated[float, POWER] = 1.0,
+    weights: Annotated[Sequence[float], WEIGHTS] = (),
 ) -> Callable[[Float[Array, "b classes"], Float[Array, "b classes"]], Float[Array, " b"]]:
     """Makes a cross entropy with a weight for each class.
 
@@ -27,8 +39,8 @@ def class_weighted(
       A function from logits and targets to the loss of each clip: `-sum_c weight_c target_c log p_c`.
 
     Raises:
-      ValueError: `power` is negative or not finite; there are not as many weights as classes; or they are not all
-        finite and 0 or more, with one above 0.
+      ValueError: `power` or `weights` is not in its range, there are not as many weights as classes, or none of them
+        is above 0.
     """
     scaled = jnp.asarray(class_weights(clips_of_class, power, weights), jnp.float32)
 
@@ -55,11 +67,11 @@ def class_weights(
       ValueError: as for `class_weighted`.
     """
     counts = np.maximum(np.asarray(clips_of_class, np.float64), 1)
-    if not 0 <= power < math.inf:
-        raise ValueError(f"power is {power}, but must be 0 or more")
+    check("power", power, POWER)
+    check("weights", weights, WEIGHTS)
     given = counts**-power if len(weights) == 0 else np.asarray(weights, np.float64)
     if given.shape != counts.shape:
         raise ValueError(f"there are {given.size} weights for {counts.size} classes")
-    if not (np.isfinite(given).all() and given.min() >= 0 and given.max() > 0):
-        raise ValueError(f"weights are {list(weights)}, but must be finite and 0 or more, and one of them above 0")
+    if given.max() <= 0:
+        raise ValueError("weights are all 0, but one of them must be above 0")
     return np.asarray(given * counts.sum() / (given * counts).sum())

@@ -1,17 +1,21 @@
 """Focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002): clips that are easy count less."""
 
-import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from motion_vit.training.losses.class_weighted import class_weights
+from motion_vit.ranges import Number, check
+from motion_vit.training.losses.class_weighted import POWER, class_weights
+
+GAMMA = Number(0, 100)
+"""How much less a clip counts the more probable its class is already."""
 
 
 def focal(
-    clips_of_class: Sequence[int], /, *, gamma: float = 2.0, power: float = 0.0
+    clips_of_class: Sequence[int], /, *, gamma: Annotated[float, GAMMA] = 2.0, power: Annotated[float, POWER] = 0.0
 ) -> Callable[[Float[Array, "b classes"], Float[Array, "b classes"]], Float[Array, " b"]]:
     """Makes the focal loss over softmax probabilities (equation 5 of the paper, with the alpha of each class).
 
@@ -25,10 +29,9 @@ def focal(
       `-sum_c alpha_c target_c (1 - p_c) ** gamma log p_c`.
 
     Raises:
-      ValueError: `gamma` or `power` is negative or not finite.
+      ValueError: `gamma` or `power` is not in its range.
     """
-    if not 0 <= gamma < math.inf:
-        raise ValueError(f"gamma is {gamma}, but must be 0 or more")
+    check("gamma", gamma, GAMMA)
     alpha = jnp.asarray(class_weights(clips_of_class, power), jnp.float32)
 
     def loss(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, " b"]:

@@ -6,13 +6,14 @@ point of the group `motion_vit.plugins`.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.plugins import GROUP, is_redefinition, load_plugins
+from motion_vit.ranges import Range, problems
 from motion_vit.training.losses.class_weighted import class_weighted
 from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.losses.focal import focal
@@ -25,7 +26,9 @@ LossFactory = Callable[..., Loss]
 """Makes a loss for a run: `factory(clips_of_class, **options)`.
 
 `clips_of_class` are the training clips of each class, in the order of the logits. The options are the recipe field
-`loss.options`; each is a keyword argument with a default. A value that it cannot have raises `ValueError`.
+`loss.options`; each is a keyword argument with a default. Annotated as
+`Annotated[float, Number(0, 100)]`, it states its range, see `motion_vit.ranges`. Other values that it cannot have raise
+`ValueError`.
 """
 
 _LOSSES: dict[str, LossFactory] = {"cross_entropy": cross_entropy, "class_weighted": class_weighted, "focal": focal}
@@ -75,15 +78,15 @@ def make_loss(name: str, options: Mapping[str, Any], clips_of_class: Sequence[in
         raise UserError(f"the loss {name!r} with loss.options {dict(options)} cannot be made: {error}.") from error
 
 
-def check_loss(name: str, options: Iterable[str]) -> None:
+def check_loss(name: str, options: Mapping[str, Any]) -> None:
     """Checks that there is a loss of a name with such options.
 
     Args:
       name: one of `list_losses()`.
-      options: names of options.
+      options: options of the loss that differ from their defaults.
 
     Raises:
-      UserError: there is no such loss or option.
+      UserError: there is no such loss or option, or an option is not in its range.
     """
     if name not in _LOSSES:
         load_plugins()
@@ -100,9 +103,33 @@ def check_loss(name: str, options: Iterable[str]) -> None:
             f"config field loss.options.{unknown[0]} is no option of the loss {name!r}."
             f"{did_you_mean(unknown[0], known)} Its options are: {', '.join(known) or 'none'}."
         )
+    ranges = {option: each for option, each in loss_option_ranges(name).items() if option in options}
+    if found := problems(options, ranges):
+        raise UserError(f"config field loss.options.{found[0]}.")
+
+
+def loss_option_ranges(name: str) -> dict[str, Range]:
+    """Lists the ranges of the options of a loss: those that the factory's parameters are annotated with.
+
+    Args:
+      name: one of `list_losses()`.
+
+    Returns:
+      Option -> range, of those that state one.
+    """
+    annotations = {option.name: option.annotation for option in _parameters_of(_LOSSES[name])}
+    return {
+        option: stated[0]
+        for option, annotation in annotations.items()
+        if (stated := getattr(annotation, "__metadata__", ()))
+    }
 
 
 def _options_of(factory: LossFactory) -> dict[str, Any]:
     """Lists the options of a loss with their defaults: all parameters but the first."""
-    _, *options = inspect.signature(factory).parameters.values()
-    return {option.name: option.default for option in options}
+    return {option.name: option.default for option in _parameters_of(factory)}
+
+
+def _parameters_of(factory: LossFactory) -> list[inspect.Parameter]:
+    """Lists the parameters of a loss that are options."""
+    return list(inspect.signature(factory).parameters.values())[1:]

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.ranges import shown
 
 OptimizerName: TypeAlias = Literal["adamw", "sgd", "muon"]
 
@@ -278,24 +279,26 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
         raise UserError(f"unknown config field {key!r}.{hint}")
     if key in _FREE_FIELDS:
         if not isinstance(value, Mapping):
-            raise UserError(f"config field {key} is {value!r}, but must be a mapping of option names to values.")
+            raise UserError(f"config field {key} is {shown(value)}, but must be a mapping of option names to values.")
         _merge_options(config, key, value)
         return
     expected = type(known[key])
-    # ConfigDict takes None for anything, and a bool for an int, because Python does.
-    if value is None or (isinstance(value, bool) and expected is not bool):
+    # ConfigDict takes None for anything, and a bool for an int, because Python does. It also writes a whole value of
+    # another type into its error, however long.
+    accepted = {float: (float, int), tuple: (tuple, list)}.get(expected, expected)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
         raise _wrong_type(key, value, expected)
     parent_name, _, name = key.rpartition(".")
     parent = config[parent_name] if parent_name else config
     try:
         parent[name] = value
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:  # the latter of a whole number beyond any float
         raise _wrong_type(key, value, expected) from error
 
 
 def _wrong_type(key: str, value: Any, expected: type) -> UserError:
     return UserError(
-        f"config field {key} is {value!r} ({type(value).__name__}), but must be of type {expected.__name__}."
+        f"config field {key} is {shown(value)} ({type(value).__name__}), but must be of type {expected.__name__}."
     )
 
 

@@ -76,11 +76,11 @@ def test_control_orders_change_only_the_order_of_the_frames(good, numbers_of):
 
 
 def test_impossible_evaluations_are_user_errors(good):
-    with pytest.raises(UserError, match="workers must be at least 0"):
+    with pytest.raises(UserError, match="workers is -1, but must be"):
         evaluation_batches(good, OPTIONS, batch_size=1, workers=-1)
     with pytest.raises(UserError, match="shard"):
         evaluation_batches(good, OPTIONS, batch_size=1, shard=(2, 2))
-    with pytest.raises(UserError, match="1 or 3 crops; given 1 clips and 2 crops"):
+    with pytest.raises(UserError, match="crops is 2, but must be one of 1, 3"):
         evaluation_batches(good, OPTIONS, batch_size=1, crops=2)
     with pytest.raises(UserError, match="frame_order must be one of normal, frozen"):
         evaluation_batches(good, OPTIONS, batch_size=1, frame_order="backwards")

@@ -274,9 +274,9 @@ def test_a_label_aware_flip_changes_the_label_with_the_picture(video_folder):
 def test_impossible_streams_are_user_errors(good):
     with pytest.raises(UserError, match="batch of 5 videos does not divide among 2 hosts"):
         TrainingBatches(good, OPTIONS, batch_size=5, seed=0, shard=(0, 2))
-    with pytest.raises(UserError, match="batch size must be at least 1"):
+    with pytest.raises(UserError, match="batch_size is 0, but must be a whole number from 1"):
         TrainingBatches(good, OPTIONS, batch_size=0, seed=0)
-    with pytest.raises(UserError, match="threads must be at least 0"):
+    with pytest.raises(UserError, match="threads is -1, but must be"):
         TrainingBatches(good, OPTIONS, batch_size=1, seed=0, threads=-1)
 
 

@@ -117,12 +117,13 @@ def test_a_damaged_note_of_the_parameters_is_reported(tmp_path):
     ("arguments", "complaint"),
     [
         ({"splits": {}}, "at least one split"),
-        ({"splits": {"train": 0}}, "'train' needs at least one clip; given 0"),
+        ({"splits": {"train": 0}}, "clips of the split 'train' is 0, but must be a whole number from 1"),
+        ({"splits": {"train": 10**9}}, "is 1000000000, but must be a whole number from 1 to 1000000"),
         ({"splits": {"../up": 3}}, "letters, digits and underscores"),
-        ({"size": 33}, "size=33"),
-        ({"size": 8}, "size=8"),
-        ({"frames": (9, 4)}, r"given \(9, 4\)"),
-        ({"workers": 0}, "given 0"),
+        ({"size": 33}, "size is 33"),
+        ({"size": 8}, "size is 8"),
+        ({"frames": (9, 4)}, r"frames is \(9, 4\)"),
+        ({"workers": 0}, "workers is 0"),
     ],
 )
 def test_arguments_out_of_range_are_reported(tmp_path, arguments, complaint):

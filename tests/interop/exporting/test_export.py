@@ -69,7 +69,7 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
         ({"file_format": "torch", "dtype": "int8-weights"}, "no weights of int8-weights"),
         ({"file_format": "tflite", "batch": "symbolic"}, "give --batch 1"),
         ({"file_format": "safetensors", "batch": 2}, "leave out --batch"),
-        ({"file_format": "stablehlo", "batch": 0}, "must be at least 1"),
+        ({"file_format": "stablehlo", "batch": 0}, "batch is 0, but must be a whole number from 1 to"),
     ],
 )
 def test_what_a_format_cannot_do_is_said_at_once(arguments, message, tmp_path):

@@ -163,19 +163,22 @@ def test_what_is_said_about_the_inputs_decides_over_the_recipe(copied: pathlib.P
         (lambda v: v.update(step=True), "step is a bool, but must be a int"),
         (
             lambda v: v["preprocessing"].update(frames=10**9) or v["model"]["options"].update(frames=10**9),
-            "the model's option frames is 1000000000, but must be at most 16384",
+            "frames is 1000000000, but must be a whole number from 1 to 16384",
         ),
-        (lambda v: become_uniformer(v, depths=[1, 10**9, 1, 1]), r"depths is \[1, 1000000000, 1, 1\], but"),
-        (lambda v: become_uniformer(v, window=10**5 + 1), "window is 100001, but must be at most 255"),
+        (lambda v: become_uniformer(v, depths=[1, 10**9, 1, 1]), r"depths is \(1, 1000000000, 1, 1\), but"),
+        (
+            lambda v: become_uniformer(v, window=10**5 + 1),
+            "window is 100001, but must be an odd whole .* 255",
+        ),
         (lambda v: v["model"]["options"].update(dtype=3), "dtype is a int, but must be a str"),
         (lambda v: become_uniformer(v, mlp_ratio=-1), "mlp_ratio is -1, but must be a number above 0"),
         (lambda v: become_uniformer(v, mlp_ratio=0), "mlp_ratio is 0, but must be a number above 0"),
-        (lambda v: become_uniformer(v, layer_scale="big"), "layer_scale is 'big', but must be of type float"),
+        (lambda v: become_uniformer(v, layer_scale="big"), "layer_scale is 'big', but must be None, or a number"),
         (
             lambda v: become_uniformer(v, placement="lg", frame_offset=4),
             "cannot take clips of 4 frames of 32 x 32 pixels: expected at least 5 frames",
         ),
-        (lambda v: become_uniformer(v, widths=["a", 1, 1, 1]), "widths is .*, but must be made of numbers"),
+        (lambda v: become_uniformer(v, widths=["a", 1, 1, 1]), "widths is .*, but must be a tuple of 4 items"),
     ],
 )
 def test_a_config_that_does_not_describe_the_model_is_answered_with_what_is_wrong(

@@ -1,0 +1,21 @@
+"""Ranges of the sizes of batches and of the views that testing makes."""
+
+from motion_vit.ranges import Choice, Whole
+
+BATCH_SIZE = Whole(1, 1_000_000)
+"""Clips, videos or views of a batch, over all hosts."""
+
+WORKERS = Whole(0, 1000)
+"""Processes that decode."""
+
+THREADS = Whole(0, 1000)
+"""Threads that decode, 0 for as many as cores."""
+
+STRIDE = Whole(1, 1_000_000)
+"""Frames of the video from one frame of a clip to the next."""
+
+CLIPS = Whole(1, 1000)
+"""Clips that testing spreads over a video."""
+
+CROPS = Choice((1, 3))
+"""Crops of each of them."""

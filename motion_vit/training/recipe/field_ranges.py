@@ -1,0 +1,121 @@
+"""The range of every field of a recipe, in one table.
+
+A field that decides an option of models has the option's range, and one that clips, batches or evaluation take has
+theirs: each is stated once, where the value is defined, and named here.
+"""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, THREADS, WORKERS
+from motion_vit.data.batches.clip_options import CLIP_RANGES
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.option import option_ranges
+from motion_vit.models.rematerialization import Remat
+from motion_vit.ranges import (
+    NONE,
+    PROBABILITY,
+    SEED,
+    SHARE,
+    Choice,
+    Either,
+    Flag,
+    Items,
+    Number,
+    Options,
+    Range,
+    Rules,
+    Text,
+    Whole,
+)
+from motion_vit.training.recipe.config import OptimizerName
+
+_NAME = Text(200)
+_PATH = Text(4096)  # Linux takes no longer one
+_EPOCHS = 1_000_000
+_STEPS = Whole(1, 10**12)
+_DEVICES = Either(Whole(1, 1_000_000), Choice((-1,)))
+_RATE = Number(0, 1000)
+_WEIGHT = Number(0, 1_000_000)
+_PROMPT = option_ranges(MotionPrompted)
+
+FIELD_RANGES: Mapping[str, Range] = {
+    "name": _NAME,
+    "seed": SEED,
+    "initial_weights": _PATH,
+    "model.name": _NAME,
+    "model.options": Options(),
+    "data.train": _PATH,
+    "data.validation": _PATH,
+    "data.frames": CLIP_RANGES["frames"],
+    "data.size": CLIP_RANGES["size"],
+    "data.sampling": CLIP_RANGES["sampling"],
+    "data.stride": CLIP_RANGES["stride"],
+    "data.fps": CLIP_RANGES["fps"],
+    "data.mean": _PROMPT["pixel_mean"],
+    "data.std": _PROMPT["pixel_std"],
+    "data.channel_order": _PROMPT["channel_order"],
+    "data.workers": WORKERS,
+    "data.threads": THREADS,
+    "data.max_undecodable": SHARE,
+    "augmentation.rand_augment": CLIP_RANGES["rand_augment"],
+    "augmentation.rand_augment_on": CLIP_RANGES["rand_augment_on"],
+    "augmentation.crop": CLIP_RANGES["crop"],
+    "augmentation.crop_scale": CLIP_RANGES["crop_scale"],
+    "augmentation.crop_ratio": CLIP_RANGES["crop_ratio"],
+    "augmentation.crop_sizes": CLIP_RANGES["crop_sizes"],
+    "augmentation.flip": CLIP_RANGES["flip"],
+    "augmentation.repeats": CLIP_RANGES["repeats"],
+    "augmentation.erasing": SHARE,
+    "augmentation.mixup": Number(0, 1000),
+    "augmentation.cutmix": Number(0, 1000),
+    "augmentation.mix_probability": SHARE,
+    "augmentation.mix_switch_probability": SHARE,
+    "batch_size": BATCH_SIZE,
+    "epochs": Number(0, _EPOCHS, above=True),
+    "accumulation": BATCH_SIZE,
+    "mesh.data": _DEVICES,
+    "mesh.fsdp": _DEVICES,
+    "mesh.frames": _DEVICES,
+    "sharding_rules": Rules(Either(Choice(("fsdp", "replicated")), Items(Either(NONE, Text(100)), 0, 32))),
+    "remat": Choice(get_args(Remat)),
+    "scan_blocks": Flag(),
+    "ema": Rules(PROBABILITY),
+    "optimizer.name": Choice(get_args(OptimizerName)),
+    "optimizer.learning_rate": Number(0, 1000, above=True),
+    "optimizer.schedule": Choice(("cosine", "step")),
+    "optimizer.warmup_epochs": Number(0, _EPOCHS),
+    "optimizer.warmup_start": _RATE,
+    "optimizer.final_learning_rate": _RATE,
+    "optimizer.decay_epochs": Items(Number(0, _EPOCHS, above=True), 0, 1000, order="rising"),
+    "optimizer.decay_factor": SHARE,
+    "optimizer.weight_decay": _WEIGHT,
+    "optimizer.decay_mask": Rules(Flag()),
+    "optimizer.betas": Items(PROBABILITY, 2, 2),
+    "optimizer.eps": Number(0, 1000, above=True),
+    "optimizer.momentum": PROBABILITY,
+    "optimizer.nesterov": Flag(),
+    "optimizer.muon.momentum": PROBABILITY,
+    "optimizer.muon.matrices": Rules(Whole(0, 1000)),
+    "optimizer.clip_norm": Number(0, 10**12),
+    "optimizer.layer_decay": Number(0, 1, above=True),
+    "optimizer.learning_rate_multipliers": Rules(_WEIGHT),
+    "optimizer.frozen": Rules(Flag()),
+    "loss.name": _NAME,
+    "loss.options": Options(),
+    "loss.label_smoothing": PROBABILITY,
+    "loss.classification": _WEIGHT,
+    "loss.correspondence.photometric": _WEIGHT,
+    "loss.correspondence.smoothness": _WEIGHT,
+    "loss.correspondence.walk": _WEIGHT,
+    "loss.correspondence.edge_dropout": PROBABILITY,
+    "evaluation.batch_size": BATCH_SIZE,
+    "evaluation.clips": CLIPS,
+    "evaluation.crops": CROPS,
+    "evaluation.every_epochs": Number(0, _EPOCHS, above=True),
+    "evaluation.ema": Flag(),
+    "checkpoint.every_steps": _STEPS,
+    "checkpoint.keep": Whole(1, 1_000_000),
+    "log.every_steps": _STEPS,
+}
+"""Dotted name of a field -> what it may be. What is checked beyond that is how fields go with each other."""
