@@ -16,6 +16,7 @@ from motion_vit.cli.arguments import (
     whole_number,
 )
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError
 from motion_vit.files.local_path import local_path
 
 if TYPE_CHECKING:
@@ -144,9 +145,9 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
             print(warning)
     try:
         files = write_report(result, folder)
-    except OSError as error:
+    except UnwritableError as error:
         raise UserError(
-            f"the report cannot be written to {folder}: {error.strerror or error}. Name another folder with --out."
+            f"the report cannot be written to {folder}: {error.reason}. Name another folder with --out."
         ) from error
     if not as_json:
         print("\n".join(f"{name}: {path}" for name, path in files.items()))

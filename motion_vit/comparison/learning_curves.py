@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from motion_vit.comparison.run_result import RunResult
+from motion_vit.files.figure_file import write_figure
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 
 LearningCurve = list[tuple[float, float]]
@@ -61,4 +62,4 @@ def draw_learning_curves(runs: Sequence[tuple[RunResult, LearningCurve]], target
     figure.supylabel("top-1 accuracy on training clips (%)", fontsize=8)
     handles, labels = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda found: len(found[1]))
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=8)
-    figure.savefig(target)
+    write_figure(figure, target)

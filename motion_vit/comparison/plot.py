@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.comparison.table import by_row
+from motion_vit.files.figure_file import write_figure
 
 # Of the Okabe-Ito palette, which colour-blind readers tell apart; the markers differ as well.
 _MEAN, _SEED, _FROZEN, _SHUFFLED = "#0072B2", "#000000", "#F0E442", "#D55E00"
@@ -41,7 +42,7 @@ def draw_comparison(results: Sequence[RunResult], target: pathlib.Path) -> None:
     axes.set_xlabel("top-1 accuracy on held-out videos (%)")
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
-    figure.savefig(target)
+    write_figure(figure, target)
 
 
 def _mean(accuracies: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from motion_vit.data.video.encoding import write_video
+from motion_vit.files.atomic_file import atomic_file
 from motion_vit.visualization.contact_sheets import Point
 from motion_vit.visualization.drawing import (
     color_scale,
@@ -86,7 +87,9 @@ def write_gif(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None
     frames = [
         Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures
     ]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0, optimize=True)
+    duration = round(1000 * seconds)
+    with atomic_file(path) as file:
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0, optimize=True)
 
 
 def write_mp4(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None:

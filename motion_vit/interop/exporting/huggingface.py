@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from motion_vit.files.atomic_file import write_text
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, description_of
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -34,7 +35,7 @@ def export_huggingface(trained: TrainedModel, folder: pathlib.Path, *, dtype: We
       UserError: the weights are not finite, or do not fit `dtype`.
     """
     entry = export_safetensors(trained, folder, dtype=dtype)
-    (folder / CARD_FILE).write_text(model_card(trained, dtype), encoding="utf-8")
+    write_text(folder / CARD_FILE, model_card(trained, dtype))
     return {**entry, "format": "huggingface", "card": CARD_FILE}
 
 

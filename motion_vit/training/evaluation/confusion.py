@@ -1,6 +1,5 @@
 """Writes the confusion matrix as a table and as a picture."""
 
-import csv
 import pathlib
 from collections.abc import Sequence
 
@@ -8,6 +7,9 @@ import numpy as np
 from jaxtyping import Int
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from motion_vit.files.csv_file import write_csv
+from motion_vit.files.figure_file import write_figure
 
 # With more classes than this neither counts nor names are legible in the picture.
 _MOST_COUNTS_SHOWN = 20
@@ -27,11 +29,9 @@ def write_confusion_csv(
       label_names: name of each class.
       target: CSV file to write.
     """
-    with target.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        confusion, columns = _columns(confusion, label_names)
-        rows.writerow(["true \\ predicted", *columns])
-        rows.writerows([name, *counts] for name, counts in zip(label_names, confusion.tolist(), strict=True))
+    confusion, columns = _columns(confusion, label_names)
+    counts = zip(label_names, confusion.tolist(), strict=True)
+    write_csv(target, [["true \\ predicted", *columns], *([name, *row] for name, row in counts)])
 
 
 def draw_confusion(
@@ -63,7 +63,7 @@ def draw_confusion(
             if count:
                 colour = "black" if shares[row, column] > 50 else "white"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    figure.savefig(target)
+    write_figure(figure, target)
 
 
 def _columns(

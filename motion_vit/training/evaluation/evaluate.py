@@ -22,6 +22,7 @@ from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
+from motion_vit.files.atomic_file import make_folder, write_text
 from motion_vit.training.evaluation import metrics
 from motion_vit.training.inference.ranking import finite_rows
 from motion_vit.training.parallel import mesh as meshes
@@ -220,17 +221,20 @@ def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, path
 
     Returns:
       The files: `report` (JSON), `table` (CSV) and `picture` (PNG) of the confusion matrix.
+
+    Raises:
+      UnwritableError: one of them cannot be written.
     """
     # Matplotlib takes half a second to import, which training need not wait for.
     from motion_vit.training.evaluation.confusion import draw_confusion, write_confusion_csv
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = {
         "report": folder / "evaluation.json",
         "table": folder / "confusion.csv",
         "picture": folder / "confusion.png",
     }
-    files["report"].write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_text(files["report"], json.dumps(evaluation.to_dict(), indent=2) + "\n")
     write_confusion_csv(evaluation.confusion, evaluation.label_names, files["table"])
     draw_confusion(evaluation.confusion, evaluation.label_names, files["picture"])
     return files
