@@ -15,6 +15,7 @@ from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.sources.video_list import read_video_list
+from motion_vit.outside_text import for_terminal
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_for_inference
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.evaluation.evaluate import Evaluation, write_report
@@ -126,7 +127,7 @@ def _predict_one(trained: TrainedModel, data: pathlib.Path) -> str:
     (prediction,) = trained.predict(videos.paths[:1])
     print(f"  {os.path.relpath(prediction.path)}, which shows {videos.label_names[videos.labels[0]]}:")
     for name, probability in prediction.classes:
-        print(f"  {100 * probability:5.1f} %  {name}")
+        print(f"  {100 * probability:5.1f} %  {for_terminal(name)}")
     return str(prediction.path)
 
 

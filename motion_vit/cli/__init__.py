@@ -1,7 +1,8 @@
 """The command line, `motion-vit COMMAND`.
 
 Commands import their modules when they run, so that `--help` answers at once. A `UserError` becomes its message on
-standard error and exit status 2. If the reader of the output closes the pipe, as `head` does, the command ends quietly.
+standard error and exit status 2. All that is printed passes `motion_vit.terminal`. If the reader of the output closes
+the pipe, as `head` does, the command ends quietly.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
+from motion_vit.terminal import safe_output
 from motion_vit.training.parallel.tpu_environment import quiet_absent_tpu
 
 _USER_ERROR_STATUS = 2
@@ -41,11 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
       it.
     """
     quiet_absent_tpu()
+    with safe_output():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser = _parser()
     try:
-        options, rest = parser.parse_known_args(
-            _with_joined_overrides(sys.argv[1:] if arguments is None else arguments)
-        )
+        options, rest = parser.parse_known_args(_with_joined_overrides(arguments))
         rest = _take_model_options(options, rest)
         options.overrides = _overrides(parser, options, rest)
         status: int = options.run(options)

@@ -44,8 +44,7 @@ class UnwritableError(UserError):
         super().__init__(path, reason, advice)
         self.path, self.reason, self.advice = path, reason, advice
 
-    def __str__(self) -> str:
-        """Writes the sentence."""
+    def _message(self) -> str:
         return f"{self.path} cannot be written: {self.reason}. {self.advice}"
 
 

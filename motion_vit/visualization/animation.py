@@ -13,6 +13,7 @@ from PIL import Image
 
 from motion_vit.data.video.encoding import write_video
 from motion_vit.files.atomic_file import atomic_file
+from motion_vit.files.figure_file import literal_text
 from motion_vit.visualization.contact_sheets import Point
 from motion_vit.visualization.drawing import (
     color_scale,
@@ -65,7 +66,8 @@ def overlay_pictures(
         draw_frame(axes, clip, frame, grey=layer_map.covers_colors)
         axes.set_title(clip.caption(frame), fontsize=8)
         _draw_over(layer_map, axes, channel, frame, point)
-        canvas.draw()
+        with literal_text(figure):
+            canvas.draw()
         if not frame:
             # The places are found once: a layout that moves from frame to frame would tremble.
             figure.set_layout_engine("none")

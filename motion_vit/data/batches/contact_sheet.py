@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import atomic_file, make_folder
+from motion_vit.outside_text import visible
 
 _BACKGROUND = (255, 255, 255)
 _INK = (0, 0, 0)
@@ -109,7 +110,8 @@ def _grid(rows: Sequence[Sequence[CaptionedClip]], time: int) -> Image.Image:
             left, top = _GAP + column * cell_width, line * cell_height
             is_last = not any(later.caption for later in row[column + 1 :])
             room = sheet.width - left if is_last else cell_width
-            pen.text((left, top + 2), _shortened(captioned.caption, font, room), fill=_INK, font=font)
+            caption = _shortened(visible(captioned.caption), font, room)
+            pen.text((left, top + 2), caption, fill=_INK, font=font)
             frame = captioned.clip[min(time, len(captioned.clip) - 1)]
             sheet.paste(Image.fromarray(frame), (left, top + _CAPTION_HEIGHT))
     return sheet

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from motion_vit.files.csv_file import write_csv
 from motion_vit.files.figure_file import write_figure
+from motion_vit.outside_text import for_plot
 
 # With more classes than this neither counts nor names are legible in the picture.
 _MOST_COUNTS_SHOWN = 20
@@ -56,8 +57,8 @@ def draw_confusion(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if classes <= _MOST_NAMES_SHOWN:
-        axes.set_xticks(range(len(columns)), columns, rotation=90)
-        axes.set_yticks(range(classes), label_names)
+        axes.set_xticks(range(len(columns)), list(map(for_plot, columns)), rotation=90)
+        axes.set_yticks(range(classes), list(map(for_plot, label_names)))
     if classes <= _MOST_COUNTS_SHOWN:
         for (row, column), count in np.ndenumerate(confusion):
             if count:

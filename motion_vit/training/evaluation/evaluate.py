@@ -17,12 +17,14 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
+from motion_vit.counts import counted
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.files.atomic_file import make_folder, write_text
+from motion_vit.outside_text import for_terminal
 from motion_vit.training.evaluation import metrics
 from motion_vit.training.inference.ranking import finite_rows
 from motion_vit.training.parallel import mesh as meshes
@@ -105,9 +107,9 @@ class Evaluation:
         """Returns a sentence about videos with NaN or infinite logits; "" if there are none."""
         if not self.not_finite:
             return ""
-        some = ", ".join(self.not_finite[:_NAMED_VIDEOS])
+        some = ", ".join(map(for_terminal, self.not_finite[:_NAMED_VIDEOS]))
         more = ", ..." if len(self.not_finite) > _NAMED_VIDEOS else ""
-        count = f"{len(self.not_finite)} of {self.videos} videos"
+        count = f"{len(self.not_finite)} of {counted(self.videos, 'video')}"
         return f"{count} have NaN or infinite logits and count as wrong: {some}{more}"
 
 
