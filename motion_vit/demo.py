@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from motion_vit.counts import counted
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import render_dataset
@@ -149,10 +150,10 @@ def _print_table(
     normal = evaluations["normal"]
     pace = "" if training.clips_per_second is None else f"{training.clips_per_second:.0f}"
     rows = [
-        ("top-1 on held-out videos", f"{100 * normal.top1:.1f} %", f"{normal.videos} videos"),
+        ("top-1 on held-out videos", f"{100 * normal.top1:.1f} %", f"{counted(normal.videos, 'video')}"),
         *((f"  {order}", f"{100 * evaluations[order].top1:.1f} %", why) for order, why in _CONTROLS.items()),
-        ("  chance", f"{100 / len(normal.label_names):.1f} %", f"{len(normal.label_names)} classes"),
-        ("clips/s, training", pace, f"{training.steps} steps"),
+        ("  chance", f"{100 / len(normal.label_names):.1f} %", f"{counted(len(normal.label_names), 'class')}"),
+        ("clips/s, training", pace, f"{counted(training.steps, 'step')}"),
         ("clips/s, evaluation", f"{normal.clips_per_second:.0f}", "decoding and compilation included"),
         ("checkpoint", "", f"{here}/{CHECKPOINTS_FOLDER}"),
         ("curves", "", f"{here}/{CURVES_FILE}"),

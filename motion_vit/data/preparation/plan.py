@@ -11,6 +11,7 @@ import stat
 from collections import Counter
 from collections.abc import Mapping
 
+from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.preparation.clip_encoding import CODECS, Codec
 from motion_vit.data.preparation.shard import ShardTask
@@ -77,7 +78,7 @@ def stamp_files(source: SourceDataset) -> Stamps:
         stamps = dict(zip(paths, pool.map(_stamp, paths), strict=True))
     if not any(stamps.values()):
         raise UserError(
-            f"not one of the {len(paths)} videos of {source.name} exists, the first of them {paths[0]}; "
+            f"not one of the {counted(len(paths), 'video')} of {source.name} exists, the first of them {paths[0]}; "
             "is the folder of the videos where the dataset's layout has it?"
         )
     return stamps

@@ -149,7 +149,7 @@ def evaluate(
     logits, labels, seen = _summed_logits(logits_of, variables, source, options, views, mesh, stopped)
     seconds = time.perf_counter() - start
     if not seen.any():
-        raise SharedError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
+        raise SharedError(f"none of the {counted(len(seen), 'video')} of {source.name} could be decoded.")
     classes = len(source.label_names)
     return Evaluation(
         label_names=source.label_names,
