@@ -6,6 +6,7 @@ the pipe, as `head` does, the command ends quietly.
 """
 
 import argparse
+import errno
 import importlib.metadata
 import os
 import sys
@@ -27,6 +28,8 @@ from motion_vit.terminal import safe_output
 from motion_vit.training.parallel.tpu_environment import quiet_absent_tpu
 
 _USER_ERROR_STATUS = 2
+# What is wrong with the disk or with permissions, and not with this program, wherever it shows.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _BROKEN_PIPE_STATUS = 141  # that of a program which the signal SIGPIPE ends
 
 
@@ -66,13 +69,19 @@ def _run(arguments: Sequence[str]) -> int:
         if not _nobody_reads():
             raise
         return _BROKEN_PIPE_STATUS
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        where = error.filename or ("the output" if _nobody_reads() else "a file")
+        print(f"motion-vit: {where}: {error.strerror}. Check the free space and the permissions.", file=sys.stderr)
+        return _USER_ERROR_STATUS
 
 
 def _nobody_reads() -> bool:
-    """Tells if standard output is the pipe that broke; if so, discards the rest of the output."""
+    """Tells if standard output takes nothing: it is the pipe that broke, or full. If so, discards the rest of it."""
     try:
         print(flush=True)
-    except BrokenPipeError:
+    except OSError:
         # The interpreter flushes once more when it ends, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True

@@ -17,7 +17,7 @@ from motion_vit.cli.arguments import (
 from motion_vit.cli.json_output import print_json
 from motion_vit.counts import counted
 from motion_vit.errors import UserError
-from motion_vit.files.atomic_file import UnwritableError
+from motion_vit.files.atomic_file import UnwritableError, writing
 from motion_vit.files.local_path import local_path
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal
 
@@ -117,7 +117,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _check_folder(folder: pathlib.Path) -> None:
     """Checks that the report's folder can be made, before the evaluation."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    with writing(folder):
+        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise UserError(f"--out {folder}: {existing} is a file; give a folder.")
     if not os.access(existing, os.W_OK):

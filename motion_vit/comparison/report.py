@@ -65,6 +65,10 @@ class Report:
                 (result, read_learning_curve(run_folder(self.workdir, result.row, result.seed))) for result in results
             ]
             draw_learning_curves(curves, self.workdir / CURVES_FILE)
+        except OSError as error:  # of the runs' metrics; what is written says so itself
+            raise UserError(
+                f"{error.filename} cannot be read: {error.strerror or error}. Check the permissions."
+            ) from error
         except UnwritableError as error:
             raise UserError(f"{error} The same command writes the table and the pictures again.") from error
 

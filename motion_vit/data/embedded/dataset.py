@@ -16,7 +16,7 @@ from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
-from motion_vit.files.atomic_file import make_folder, write_text
+from motion_vit.files.atomic_file import make_folder, write_text, writing
 from motion_vit.files.csv_file import write_csv
 from motion_vit.files.local_path import local_path
 
@@ -154,7 +154,7 @@ def render_dataset(
 
     Raises:
       UserError: an argument is out of range, or the folder holds something else: other files, or a dataset with other
-        parameters.
+        parameters; or it cannot be written.
     """
     folder = local_path(folder)
     _check_arguments(splits, size, frames, workers)
@@ -165,7 +165,8 @@ def render_dataset(
         "frames": list(frames),
         "seed": seed,
     }
-    _claim_folder(folder, parameters)
+    with writing(folder):
+        _claim_folder(folder, parameters)
     videos = {split: _videos_of_split(split, clips, frames, seed) for split, clips in splits.items()}
     for split in splits:
         make_folder(folder / "videos" / split)
