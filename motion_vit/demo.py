@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from motion_vit.counts import counted
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.sources.video_list import read_video_list
+from motion_vit.outside_text import for_terminal
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_for_inference
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.evaluation.evaluate import Evaluation, write_report
@@ -124,7 +126,7 @@ def _predict_one(trained: TrainedModel, data: pathlib.Path) -> str:
     (prediction,) = trained.predict(videos.paths[:1])
     print(f"  {os.path.relpath(prediction.path)}, which shows {videos.label_names[videos.labels[0]]}:")
     for name, probability in prediction.classes:
-        print(f"  {100 * probability:5.1f} %  {name}")
+        print(f"  {100 * probability:5.1f} %  {for_terminal(name)}")
     return str(prediction.path)
 
 
@@ -146,10 +148,10 @@ def _print_table(
     normal = evaluations["normal"]
     pace = "" if training.clips_per_second is None else f"{training.clips_per_second:.0f}"
     rows = [
-        ("top-1 on held-out videos", f"{100 * normal.top1:.1f} %", f"{normal.videos} videos"),
+        ("top-1 on held-out videos", f"{100 * normal.top1:.1f} %", f"{counted(normal.videos, 'video')}"),
         *((f"  {order}", f"{100 * evaluations[order].top1:.1f} %", why) for order, why in _CONTROLS.items()),
-        ("  chance", f"{100 / len(normal.label_names):.1f} %", f"{len(normal.label_names)} classes"),
-        ("clips/s, training", pace, f"{training.steps} steps"),
+        ("  chance", f"{100 / len(normal.label_names):.1f} %", f"{counted(len(normal.label_names), 'class')}"),
+        ("clips/s, training", pace, f"{counted(training.steps, 'step')}"),
         ("clips/s, evaluation", f"{normal.clips_per_second:.0f}", "decoding and compilation included"),
         ("checkpoint", "", f"{here}/{CHECKPOINTS_FOLDER}"),
         ("curves", "", f"{here}/{CURVES_FILE}"),

@@ -3,13 +3,27 @@
 import difflib
 from collections.abc import Iterable
 
+from motion_vit.outside_text import lines_for_terminal
+
+# Characters of a line of a message: it has a sentence or two, and names and paths, which may be of any length.
+_LONGEST_LINE = 2000
+
 
 class UserError(Exception):
     """A mistake in an input of the library: a config, a list file, a video, a checkpoint.
 
     Its message says what was given, what was expected and what to do next. The command line prints the message alone,
-    without a traceback, and exits with status 2.
+    without a traceback, and exits with status 2. Wherever it is printed, what names from outside hold for a terminal to
+    obey is written as escape sequences of Python, and the middle of very long lines is left out.
     """
+
+    def __str__(self) -> str:
+        """Writes the message."""
+        return lines_for_terminal(self._message(), _LONGEST_LINE)
+
+    def _message(self) -> str:
+        """Writes the message as it was given; classes with other arguments have their own."""
+        return super().__str__()
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:

@@ -1,10 +1,13 @@
+import errno
 import importlib.metadata
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -314,3 +317,55 @@ def test_impossible_arguments_are_answered_without_a_traceback(
     assert "is a file; give a folder" in message_of(evaluate, capsys)
     evaluate[-1] = str(tmp_path / "file" / "report")
     assert f"{tmp_path / 'file'} is a file; give a folder" in message_of(evaluate, capsys)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_a_sentence_wherever_it_shows(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number), "/disk/file")
+
+    monkeypatch.setattr("motion_vit.training.recipe.packaged.packaged_recipes", refuse)
+    assert message_of(["recipe", "list"], capsys).startswith(f"motion-vit: /disk/file: {os.strerror(number)}. Check")
+
+
+@pytest.mark.parametrize("place", ["file/deeper", "unreadable/deeper"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["render", "--train", "2", "--validation", "2", "--out"],
+        ["evaluate", "--checkpoint", "demo", "--data", "absent.csv", "--out"],
+        ["visualize", "absent.mp4", "--checkpoint", "demo", "--out"],
+        ["export", "demo", "--format", "safetensors", "--out"],
+        ["recipe", "copy", "my_videos"],
+        ["predict", "absent.mp4", "--checkpoint"],
+        ["evaluate", "--data", "absent.csv", "--checkpoint"],
+        ["visualize", "absent.mp4", "--list", "--checkpoint"],
+    ],
+)
+def test_a_file_or_an_unreadable_folder_in_place_of_a_folder_is_a_sentence(
+    command: list[str],
+    place: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "unreadable").mkdir()
+    for name in ("stat", "lstat", "open", "mkdir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), str(tmp_path / "unreadable") + os.sep))
+    path = tmp_path / (f"{place}.py" if command[0] == "recipe" else place)
+    said = message_of([*command, str(path)], capsys)
+    assert str(tmp_path) in said or "the VIDEO 'absent.mp4' does not exist" in said
+
+
+def refusing(function: Callable[..., Any], start: str) -> Callable[..., Any]:
+    """A function of the system for which paths of this start lie in a folder without permissions: root has them all."""
+
+    def checked(path: Any, *arguments: Any, **options: Any) -> Any:
+        if str(path).startswith(start):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return function(path, *arguments, **options)
+
+    return checked

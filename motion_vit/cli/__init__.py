@@ -1,10 +1,12 @@
 """The command line, `motion-vit COMMAND`.
 
 Commands import their modules when they run, so that `--help` answers at once. A `UserError` becomes its message on
-standard error and exit status 2. If the reader of the output closes the pipe, as `head` does, the command ends quietly.
+standard error and exit status 2. All that is printed passes `motion_vit.terminal`. If the reader of the output closes
+the pipe, as `head` does, the command ends quietly.
 """
 
 import argparse
+import errno
 import importlib.metadata
 import os
 import sys
@@ -22,9 +24,12 @@ from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.training import add_evaluate, add_predict, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
+from motion_vit.terminal import safe_output
 from motion_vit.training.parallel.tpu_environment import quiet_absent_tpu
 
 _USER_ERROR_STATUS = 2
+# What is wrong with the disk or with permissions, and not with this program, wherever it shows.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _BROKEN_PIPE_STATUS = 141  # that of a program which the signal SIGPIPE ends
 
 
@@ -41,11 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
       stopped after saving: the same command continues it.
     """
     quiet_absent_tpu()
+    with safe_output():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser = _parser()
     try:
-        options, rest = parser.parse_known_args(
-            _with_joined_overrides(sys.argv[1:] if arguments is None else arguments)
-        )
+        options, rest = parser.parse_known_args(_with_joined_overrides(arguments))
         rest = _take_model_options(options, rest)
         options.overrides = _overrides(parser, options, rest)
         status: int = options.run(options)
@@ -61,13 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _nobody_reads():
             raise
         return _BROKEN_PIPE_STATUS
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        where = error.filename or ("the output" if _nobody_reads() else "a file")
+        print(f"motion-vit: {where}: {error.strerror}. Check the free space and the permissions.", file=sys.stderr)
+        return _USER_ERROR_STATUS
 
 
 def _nobody_reads() -> bool:
-    """Tells if standard output is the pipe that broke; if so, discards the rest of the output."""
+    """Tells if standard output takes nothing: it is the pipe that broke, or full. If so, discards the rest of it."""
     try:
         print(flush=True)
-    except BrokenPipeError:
+    except OSError:
         # The interpreter flushes once more when it ends, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True

@@ -1,10 +1,10 @@
 """`motion-vit prepare | data check | data show | render`."""
 
 import argparse
-import json
 from typing import Any
 
 from motion_vit.cli.arguments import FAILED_STATUS, add_command, real_number, whole, whole_number
+from motion_vit.cli.json_output import print_json
 from motion_vit.data.embedded.dataset_ranges import SCENE_SIZE, SPLIT_CLIPS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
@@ -96,7 +96,7 @@ def _check(options: argparse.Namespace) -> int:
     sources = open_sources(options.data)
     results = [check_source(source, workers=options.workers) for source in sources]
     if options.json:
-        print(json.dumps([result.to_dict() for result in results], indent=2))
+        print_json([result.to_dict() for result in results])
     else:
         flips = [describe_flip("label_aware", source.label_names) for source in sources]
         notes = [f'\nwith the flip "label_aware" {flip}' if flip else "" for flip in flips]

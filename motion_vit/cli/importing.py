@@ -1,10 +1,10 @@
 """`motion-vit import`."""
 
 import argparse
-import json
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, model_options, whole_number
+from motion_vit.cli.json_output import print_json
 from motion_vit.data.batches.batch_ranges import STRIDE
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
@@ -113,7 +113,7 @@ def _import(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     if options.json:
-        print(json.dumps(imported.to_dict(), indent=2))
+        print_json(imported.to_dict())
     else:
         print(imported)
     return 0

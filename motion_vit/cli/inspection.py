@@ -1,12 +1,12 @@
 """`motion-vit inspect`."""
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, model_options, whole_number
+from motion_vit.cli.json_output import print_json
 from motion_vit.errors import UserError
 from motion_vit.ranges import CLASSES
 
@@ -86,7 +86,7 @@ def _inspect_recipe(options: argparse.Namespace) -> int:
         if not options.json:
             print(format_report(reports[-1]), end="\n\n" if name != names[-1] else "\n", flush=True)
     if options.json:
-        print(json.dumps([report.to_dict() for report in reports], indent=2))
+        print_json([report.to_dict() for report in reports])
     return 0 if all(report.fits for report in reports) else TOO_LARGE_STATUS
 
 

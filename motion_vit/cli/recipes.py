@@ -1,10 +1,12 @@
 """`motion-vit recipe`."""
 
 import argparse
+import os
 from typing import Any
 
 from motion_vit.cli.arguments import add_command
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import write_text
 from motion_vit.files.local_path import local_path
 
 
@@ -47,15 +49,9 @@ def _copy(options: argparse.Namespace) -> int:
         raise UserError(f"{options.file} is no name for a recipe: recipes are Python files, such as my_recipe.py.")
     if not options.file.parent.is_dir():
         raise UserError(f"the folder {options.file.parent} does not exist. Make it first, or give another file.")
-    try:
-        with options.file.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UserError(f"{options.file} exists already; it is left as it is. Give a new file.") from error
-    except OSError as error:
-        raise UserError(
-            f"{options.file} cannot be written: {error.strerror}. Give a file in a folder of yours."
-        ) from error
+    if os.path.lexists(options.file):
+        raise UserError(f"{options.file} exists already; it is left as it is. Give a new file.")
+    write_text(options.file, text)
     print(f"{options.file}: now change it, and give it to --config")
     return 0
 

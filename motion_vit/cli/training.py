@@ -1,7 +1,6 @@
 """`motion-vit train | evaluate | predict`."""
 
 import argparse
-import json
 import os
 import pathlib
 import sys
@@ -15,9 +14,13 @@ from motion_vit.cli.arguments import (
     whole,
     whole_number,
 )
+from motion_vit.cli.json_output import print_json
+from motion_vit.counts import counted
 from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, WORKERS
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, writing
 from motion_vit.files.local_path import local_path
+from motion_vit.outside_text import LONGEST_LABEL, for_terminal
 
 if TYPE_CHECKING:
     from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
@@ -51,9 +54,9 @@ def _train(options: argparse.Namespace) -> int:
     if not is_primary():
         return 0
     accuracy = "" if result.top1 is None else f", validation top-1 {100 * result.top1:.1f} %"
-    print(f"finished: {result.steps} steps{accuracy}; {options.workdir}")
+    print(f"finished: {counted(result.steps, 'step')}{accuracy}; {options.workdir}")
     if result.undecodable:
-        print(f"{len(result.undecodable)} training videos could not be decoded and did not count.")
+        print(f"{counted(len(result.undecodable), 'training video')} could not be decoded and did not count.")
     return 0
 
 
@@ -122,7 +125,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _check_folder(folder: pathlib.Path) -> None:
     """Checks that the report's folder can be made, before the evaluation."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    with writing(folder):
+        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise UserError(f"--out {folder}: {existing} is a file; give a folder.")
     if not os.access(existing, os.W_OK):
@@ -141,20 +145,21 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
 
     # First of all, because what was measured for an hour must not be lost to a folder that cannot be written.
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2))
+        print_json(result.to_dict())
     else:
         for name, value in result.to_dict()["per_class"].items():
-            print(f"  {name:<40} {'no videos' if value is None else f'{100 * value:5.1f} %'}")
-        print(f"{result.videos} videos  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
+            share = "no videos" if value is None else f"{100 * value:5.1f} %"
+            print(f"  {for_terminal(name, LONGEST_LABEL):<40} {share}")
+        print(f"{counted(result.videos, 'video')}  top-1 {100 * result.top1:.2f} %  top-5 {100 * result.top5:.2f} %")
         for path in result.skipped:
-            print(f"skipped, cannot be decoded: {path}")
+            print(f"skipped, cannot be decoded: {for_terminal(path)}")
     if warning := result.warning():
         print(f"motion-vit: {warning}", file=sys.stderr)
     try:
         files = write_report(result, folder)
-    except OSError as error:
+    except UnwritableError as error:
         raise UserError(
-            f"the report cannot be written to {folder}: {error.strerror or error}. Name another folder with --out."
+            f"the report cannot be written to {folder}: {error.reason}. Name another folder with --out."
         ) from error
     if not as_json:
         print("\n".join(f"{name}: {path}" for name, path in files.items()))
@@ -184,9 +189,10 @@ def _predict(options: argparse.Namespace) -> int:
         if not options.json:
             print(predictions[-1], flush=True)
     if options.json:
-        print(json.dumps([prediction.to_dict() for prediction in predictions], indent=2))
+        print_json([prediction.to_dict() for prediction in predictions])
     failed = [prediction for prediction in predictions if prediction.failure]
     if failed:
-        reasons = "\n".join(f"  {prediction.path}: {prediction.failure}" for prediction in failed)
-        print(f"motion-vit: {len(failed)} of {len(predictions)} videos not classified:\n{reasons}", file=sys.stderr)
+        reasons = "\n".join(f"  {for_terminal(prediction.path)}: {prediction.failure}" for prediction in failed)
+        count = f"{len(failed)} of {counted(len(predictions), 'video')}"
+        print(f"motion-vit: {count} not classified:\n{reasons}", file=sys.stderr)
     return FAILED_STATUS if failed else 0

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, model_options, real_number, refusal
+from motion_vit.counts import counted
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
+from motion_vit.outside_text import for_terminal
 from motion_vit.ranges import Number
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def _visualize(options: argparse.Namespace) -> int:
     from motion_vit.visualization.output_files import write_files
     from motion_vit.visualization.visualize import visualize
 
-    print(f"computing: {trained.config.model.name}, {options.video}", flush=True)
+    print(f"computing: {trained.config.model.name}, {for_terminal(options.video)}", flush=True)
     visualization = visualize(
         trained,
         options.video,
@@ -113,7 +115,7 @@ def _visualize(options: argparse.Namespace) -> int:
     )
     for line in visualization.notes:
         print(line)
-    print(f"drawing {len(visualization.maps)} maps", flush=True)
+    print(f"drawing {counted(len(visualization.maps), 'map')}", flush=True)
     with whole_folder(options.out) as folder:
         files = write_files(visualization, folder, options.format)
     print("\n".join(str(options.out / file.name) for file in files))

@@ -15,6 +15,7 @@ from motion_vit.comparison.parallel_runs import finish_runs
 from motion_vit.comparison.report import Report, run_folder
 from motion_vit.comparison.rows import check_comparable
 from motion_vit.comparison.run_result import RunResult
+from motion_vit.counts import counted
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
@@ -137,8 +138,8 @@ def _finish_all(runs: Sequence[ComparisonRun], jobs: int, report: Report) -> boo
     if failures:
         reasons = "\n".join(f"  {failure}" for failure in failures)
         raise UserError(
-            f"{len(failures)} of {len(runs)} runs failed:\n{reasons}\nThe others are finished. Once the reasons are "
-            "mended, the same command does what is left."
+            f"{len(failures)} of {counted(len(runs), 'run')} failed:\n{reasons}\nThe others are finished. Once the "
+            "reasons are mended, the same command does what is left."
         )
     return True
 

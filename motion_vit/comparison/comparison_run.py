@@ -11,6 +11,7 @@ from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_result import RunResult, read_result
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.errors import UserError
+from motion_vit.terminal import safe_stream
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.loop.loop import train
@@ -87,7 +88,7 @@ class ComparisonRun:
           an error that names the run; it is returned because other runs can go on.
         """
         try:
-            with self.open_log() as log, contextlib.redirect_stdout(log):
+            with self.open_log() as log, contextlib.redirect_stdout(safe_stream(log)):
                 training = train(self.config, self.folder)
             return self._evaluate(training.steps, training.clips_per_second) if training.completed else None
         except UserError as error:

@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from motion_vit.comparison.run_result import RunResult
+from motion_vit.files.figure_file import write_figure
+from motion_vit.outside_text import for_plot
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 
 LearningCurve = list[tuple[float, float]]
@@ -51,7 +53,7 @@ def draw_learning_curves(runs: Sequence[tuple[RunResult, LearningCurve]], target
             color = _SEEDS[result.seed % len(_SEEDS)]
             axes.plot(steps, [100 * share for share in shares], color=color, linewidth=1, label=f"seed {result.seed}")
         axes.axhline(100 / found[0][0].classes, color="grey", linestyle=":", linewidth=1)
-        axes.set_title(row, fontsize=8)
+        axes.set_title(for_plot(row), fontsize=8)
         axes.set_ylim(0, 100)
         axes.grid(alpha=0.3)
         axes.tick_params(labelsize=7)
@@ -61,4 +63,4 @@ def draw_learning_curves(runs: Sequence[tuple[RunResult, LearningCurve]], target
     figure.supylabel("top-1 accuracy on training clips (%)", fontsize=8)
     handles, labels = max((axes.get_legend_handles_labels() for axes in grid.flat), key=lambda found: len(found[1]))
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=8)
-    figure.savefig(target)
+    write_figure(figure, target)

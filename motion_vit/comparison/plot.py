@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.comparison.table import by_row
+from motion_vit.files.figure_file import write_figure
+from motion_vit.outside_text import for_plot
 
 # Of the Okabe-Ito palette, which colour-blind readers tell apart; the markers differ as well.
 _MEAN, _SEED, _FROZEN, _SHUFFLED = "#0072B2", "#000000", "#F0E442", "#D55E00"
@@ -35,13 +37,13 @@ def draw_comparison(results: Sequence[RunResult], target: pathlib.Path) -> None:
             label = f"{name} frames, mean" if not place else None
             axes.plot([value], [place], marker, color=color, markersize=5, fillstyle="none", label=label)
     axes.axvline(100 / results[0].classes, color="grey", linestyle=":", linewidth=1, label="chance")
-    axes.set_yticks(places, list(rows))
+    axes.set_yticks(places, list(map(for_plot, rows)))
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("top-1 accuracy on held-out videos (%)")
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
-    figure.savefig(target)
+    write_figure(figure, target)
 
 
 def _mean(accuracies: Sequence[float]) -> float:

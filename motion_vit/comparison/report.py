@@ -10,6 +10,7 @@ from motion_vit.comparison.plot import draw_comparison
 from motion_vit.comparison.run_result import RESULT_FILE, RunResult, read_result
 from motion_vit.comparison.table import comparison_table
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, write_text
 
 RUNS_FOLDER = "runs"
 TABLE_FILE = "comparison.md"
@@ -57,18 +58,19 @@ class Report:
             return
         records = [dataclasses.asdict(result) for result in results]
         try:
-            (self.workdir / RESULTS_FILE).write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-            (self.workdir / TABLE_FILE).write_text(comparison_table(results) + "\n", encoding="utf-8")
+            write_text(self.workdir / RESULTS_FILE, json.dumps(records, indent=2) + "\n")
+            write_text(self.workdir / TABLE_FILE, comparison_table(results) + "\n")
             draw_comparison(results, self.workdir / PLOT_FILE)
             curves = [
                 (result, read_learning_curve(run_folder(self.workdir, result.row, result.seed))) for result in results
             ]
             draw_learning_curves(curves, self.workdir / CURVES_FILE)
-        except OSError as error:
+        except OSError as error:  # of the runs' metrics; what is written says so itself
             raise UserError(
-                f"the table of {self.workdir} cannot be written: {error.strerror or error}. Check the free space and "
-                "the permissions; the same command writes it again."
+                f"{error.filename} cannot be read: {error.strerror or error}. Check the permissions."
             ) from error
+        except UnwritableError as error:
+            raise UserError(f"{error} The same command writes the table and the pictures again.") from error
 
     def show(self) -> None:
         """Prints the table, if there is a result.

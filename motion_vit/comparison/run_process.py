@@ -13,6 +13,7 @@ from types import FrameType
 from motion_vit.comparison.comparison_run import LOG_FILE, ComparisonRun
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.errors import UserError
+from motion_vit.terminal import safe_output
 from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -93,7 +94,8 @@ def _finish(run: ComparisonRun, connection: Connection, share: int, shares: int)
     except UserError as error:
         outcome = UserError(f"{run}: {error}")
     else:
-        outcome = run.finish()
+        with safe_output():
+            outcome = run.finish()
     with contextlib.suppress(BrokenPipeError):  # the comparison has died; the run's folder has everything
         connection.send(outcome)
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from motion_vit.comparison.conditions import Conditions
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, write_text
 from motion_vit.files.regular_file import read_regular_text
 
 RESULT_FILE = "result.json"
@@ -55,15 +55,10 @@ class RunResult:
         Raises:
           UserError: it cannot be written.
         """
-        unfinished = folder / f"{RESULT_FILE}.unfinished"
         try:
-            unfinished.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
-            os.replace(unfinished, folder / RESULT_FILE)
-        except OSError as error:
-            raise UserError(
-                f"{folder / RESULT_FILE} cannot be written: {error.strerror or error}. Check the free space and the "
-                "permissions; the same command evaluates the run again."
-            ) from error
+            write_text(folder / RESULT_FILE, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        except UnwritableError as error:
+            raise UserError(f"{error} The same command evaluates the run again.") from error
 
 
 def read_result(folder: pathlib.Path) -> RunResult | None:

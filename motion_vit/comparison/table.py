@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from motion_vit.comparison.run_result import RunResult
+from motion_vit.outside_text import for_markdown
 
 _HEADINGS = ("row", "parameters", "GMACs", "clips/s", "top-1 %", "each seed", "frozen %", "shuffled %")
 
@@ -40,7 +41,7 @@ def comparison_table(results: Sequence[RunResult]) -> str:
         lines.append(
             _line(
                 [
-                    row,
+                    for_markdown(row),
                     f"{first.parameters:,}",
                     f"{first.multiply_adds / 1e9:.3f}",
                     f"{statistics.median(paces):.0f}" if paces else "",

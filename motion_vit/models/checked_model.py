@@ -11,6 +11,7 @@ from flax import errors as flax_errors
 from jax.extend.core import jaxpr_as_fun
 from jaxtyping import PRNGKeyArray
 
+from motion_vit.counts import counted
 from motion_vit.errors import UserError
 from motion_vit.models.part_costs import CostRecorder, PartCost
 from motion_vit.models.registry import create_model
@@ -125,5 +126,5 @@ def refusals_told(clip_shape: tuple[int, ...], subject: str = "the model") -> It
     except _REFUSALS as error:
         frames, height, width, _ = clip_shape
         raise UserError(
-            f"{subject} cannot take clips of {frames} frames of {height} x {width} pixels: {error}"
+            f"{subject} cannot take clips of {counted(frames, 'frame')} of {height} x {width} pixels: {error}"
         ) from error

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from motion_vit.counts import counted
 from motion_vit.models.checked_model import checked_model, trace_model
 from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.models.part_costs import PartCost
@@ -51,8 +52,8 @@ def inspect_model(name: str, options: Mapping[str, Any]) -> str:
     rows.append(("total", "", *_numbers(*totals)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     frames, height, width, _ = model.clip_shape
-    clip = f"{frames} frames of {height} x {width}"
-    title = f"{name}: one clip of {clip}, {model.num_classes} classes"
+    clip = f"{counted(frames, 'frame')} of {height} x {width}"
+    title = f"{name}: one clip of {clip}, {counted(model.num_classes, 'class')}"
     lines = ["  ".join(_align(row, widths)).rstrip() for row in rows]
     blindness = describe_motion_blindness(model)
     return "\n".join([title, *lines, *([blindness] if blindness else [])])

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from motion_vit.data.video.encoding import write_video
+from motion_vit.files.atomic_file import atomic_file
+from motion_vit.files.figure_file import literal_text
 from motion_vit.visualization.contact_sheets import Point
 from motion_vit.visualization.drawing import (
     color_scale,
@@ -64,7 +66,8 @@ def overlay_pictures(
         draw_frame(axes, clip, frame, grey=layer_map.covers_colors)
         axes.set_title(clip.caption(frame), fontsize=8)
         _draw_over(layer_map, axes, channel, frame, point)
-        canvas.draw()
+        with literal_text(figure):
+            canvas.draw()
         if not frame:
             # The places are found once: a layout that moves from frame to frame would tremble.
             figure.set_layout_engine("none")
@@ -86,7 +89,9 @@ def write_gif(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None
     frames = [
         Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures
     ]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0, optimize=True)
+    duration = round(1000 * seconds)
+    with atomic_file(path) as file:
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0, optimize=True)
 
 
 def write_mp4(pictures: Pictures, path: pathlib.Path, *, seconds: float) -> None:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from motion_vit.outside_text import for_plot
 from motion_vit.visualization.color_maps import ColorMap
 from motion_vit.visualization.drawing import (
     color_scale,
@@ -103,6 +104,7 @@ def empty_sheet(title: str, labels: Sequence[str], columns: int, *, shape: tuple
     for row, label in zip(axes, labels, strict=True):
         for cell in row:
             cell.set_axis_off()
+        label = for_plot(label)
         words = label if "\n" in label else textwrap.fill(label, _CHARACTERS_OF_LABEL)
         row[0].text(0.95, 0.5, words, ha="right", va="center", fontsize=9, transform=row[0].transAxes, parse_math=False)
     return Sheet(figure, tuple(tuple(row[1:-1]) for row in axes), tuple(row[-1] for row in axes))

@@ -5,7 +5,6 @@ The page is plain JavaScript: the files in the folder `page`, assembled with the
 
 import base64
 import hashlib
-import html
 import importlib.resources
 import io
 import json
@@ -18,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from motion_vit.outside_text import for_html, visible
 from motion_vit.visualization.color_maps import DIVERGING, OVERLAY, SEQUENTIAL, color_table
 from motion_vit.visualization.flow_colors import color_wheel
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
@@ -66,10 +66,10 @@ def html_page(
     layers = [layer for layer in layers if layer]
     height, width = clip.view.video_size
     content: dict[str, Any] = {
-        "title": title,
-        "subtitle": subtitle,
-        "predictions": predictions,
-        "notes": [*notes, *omitted],
+        "title": visible(title),
+        "subtitle": visible(subtitle),
+        "predictions": visible(predictions),
+        "notes": [visible(note) for note in (*notes, *omitted)],
         "video": {
             "width": width,
             "height": height,
@@ -101,7 +101,7 @@ def _assemble(title: str, content: dict[str, Any]) -> str:
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts]
     parts = {
         "POLICY": " ".join(f"'sha256-{number}'" for number in hashes),
-        "TITLE": html.escape(title),
+        "TITLE": for_html(title),
         "STYLE": read["style.css"],
         "CONTENT": text,
         "SCRIPTS": "\n".join(f"<script>{script}</script>" for script in scripts),
@@ -122,12 +122,12 @@ def _map_list(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _layer(layer_map: LayerMap) -> dict[str, Any]:
     """Converts a layer for JSON."""
     common = {
-        "name": layer_map.layer,
+        "name": visible(layer_map.layer),
         "grid": _grid(layer_map.grid),
         "frames": list(layer_map.grid.clip_frames),
         "tokenFrames": list(layer_map.grid.token_frames),
         "entries": layer_map.grid.frames,
-        "channels": list(layer_map.channels) or [""],
+        "channels": [visible(channel) for channel in layer_map.channels] or [""],
         "channelName": "Head",
     }
     return {**common, **layer_map.page_entry()}

@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from motion_vit.files.atomic_file import atomic_file, write_text
+from motion_vit.files.figure_file import write_figure
 from motion_vit.visualization.animation import overlay_pictures, write_gif, write_mp4
 from motion_vit.visualization.html_page import html_page
 from motion_vit.visualization.map_sheets import map_sheets
@@ -42,16 +44,17 @@ def write_files(visualization: Visualization, folder: pathlib.Path, formats: Seq
         return folder / name
 
     if "html" in formats:
-        done(PAGE_FILE).write_text(_page(visualization), encoding="utf-8")
+        write_text(done(PAGE_FILE), _page(visualization))
     if "npz" in formats:
         arrays: dict[str, Any] = {**named_arrays(visualization)}
-        np.savez_compressed(done(ARRAYS_FILE), **arrays)
+        with atomic_file(done(ARRAYS_FILE)) as file:
+            np.savez_compressed(file, **arrays)
     for layer_map in visualization.maps:
         if "png" in formats:
             for title, figure in map_sheets(
                 layer_map, visualization.clip, visualization.what, visualization.heading, visualization.point
             ):
-                figure.savefig(done(f"{_file_name(title, layer_map.layer)}.png"))
+                write_figure(figure, done(f"{_file_name(title, layer_map.layer)}.png"))
         moving = {"gif", "mp4"}.intersection(formats)
         if moving and layer_map.covers_frames:
             pictures = list(

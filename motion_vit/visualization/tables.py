@@ -7,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from motion_vit.outside_text import for_plot
 from motion_vit.visualization.color_maps import SEQUENTIAL, colorize, value_limits
 from motion_vit.visualization.contact_sheets import Point, empty_sheet, spread
 from motion_vit.visualization.drawing import (
@@ -97,7 +98,7 @@ def frame_attention_sheet(attention: FrameAttention, *, heading: str, point: Poi
     ticks = spread(len(numbers), 8)
     for axes, head in zip(row_of_axes, heads, strict=True):
         axes.imshow(values[head], cmap=SEQUENTIAL, vmin=limits[0], vmax=limits[1])
-        axes.set_title(attention.channels[head] if len(attention.channels) > 1 else "", fontsize=9)
+        axes.set_title(for_plot(attention.channels[head]) if len(attention.channels) > 1 else "", fontsize=9)
         axes.set_xlabel("frame attended to", fontsize=8)
         axes.set_xticks(ticks, [numbers[tick] for tick in ticks], fontsize=7)
         axes.set_yticks(ticks, [numbers[tick] for tick in ticks], fontsize=7)

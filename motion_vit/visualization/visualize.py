@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
+from motion_vit.outside_text import for_plot
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inputs.normalization import normalization
@@ -57,8 +58,7 @@ class Visualization:
     @property
     def heading(self) -> str:
         """The first words of every picture: the name of the video, shortened in the middle if it is long."""
-        half = _LONGEST_HEADING // 2
-        name = self.video if len(self.video) <= _LONGEST_HEADING else f"{self.video[:half]}…{self.video[-half:]}"
+        name = for_plot(self.video, _LONGEST_HEADING)
         return f"{name} (random weights)" if self.has_random_weights else name
 
 

@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import atomic_file, make_folder
+from motion_vit.outside_text import visible
 
 _BACKGROUND = (255, 255, 255)
 _INK = (0, 0, 0)
@@ -50,13 +52,16 @@ def draw_sheet(rows: Sequence[Sequence[CaptionedClip]], path: pathlib.Path, *, h
         raise UserError(f"cannot draw {path}: the name of the picture must end in .png or .gif")
     scaled = [[dataclasses.replace(clip, clip=_scale(clip.clip, height)) for clip in row] for row in rows]
     pictures = [_still(scaled)] if path.suffix == ".png" else _animation(scaled)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    with atomic_file(path) as file:
         pictures[0].save(
-            path, save_all=len(pictures) > 1, append_images=pictures[1:], duration=_MILLISECONDS_A_FRAME, loop=0
+            file,
+            path.suffix.removeprefix("."),
+            save_all=len(pictures) > 1,
+            append_images=pictures[1:],
+            duration=_MILLISECONDS_A_FRAME,
+            loop=0,
         )
-    except OSError as error:
-        raise UserError(f"cannot write the picture {path}: {error.strerror or error}") from error
 
 
 def _scale(clip: UInt8[np.ndarray, "t h w 3"], height: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
@@ -105,7 +110,8 @@ def _grid(rows: Sequence[Sequence[CaptionedClip]], time: int) -> Image.Image:
             left, top = _GAP + column * cell_width, line * cell_height
             is_last = not any(later.caption for later in row[column + 1 :])
             room = sheet.width - left if is_last else cell_width
-            pen.text((left, top + 2), _shortened(captioned.caption, font, room), fill=_INK, font=font)
+            caption = _shortened(visible(captioned.caption), font, room)
+            pen.text((left, top + 2), caption, fill=_INK, font=font)
             frame = captioned.clip[min(time, len(captioned.clip) - 1)]
             sheet.paste(Image.fromarray(frame), (left, top + _CAPTION_HEIGHT))
     return sheet

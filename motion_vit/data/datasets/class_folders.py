@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.sources.video_list import is_video_or_frame_folder
 from motion_vit.errors import UserError
@@ -89,7 +90,9 @@ def _read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolder
         left_out.append(f"left out {len(links)} links that lead nowhere: {shown}{more}")
     if empty:
         more = ", ..." if len(empty) > _SHOWN_FOLDERS else ""
-        left_out.append(f"left out {len(empty)} folders without a video: {', '.join(empty[:_SHOWN_FOLDERS])}{more}")
+        left_out.append(
+            f"left out {counted(len(empty), 'folder')} without a video: {', '.join(empty[:_SHOWN_FOLDERS])}{more}"
+        )
     return ClassFolders(splits, tuple(left_out))
 
 

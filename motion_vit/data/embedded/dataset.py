@@ -1,9 +1,7 @@
 """Renders the embedded dataset: scenes of `motion_scenes` as video files with list files, reproducible from a seed."""
 
 import concurrent.futures
-import csv
 import dataclasses
-import io
 import json
 import multiprocessing
 import os
@@ -19,6 +17,8 @@ from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import make_folder, write_text, writing
+from motion_vit.files.csv_file import write_csv
 from motion_vit.files.local_path import local_path
 from motion_vit.ranges import Items, refusal
 
@@ -118,25 +118,12 @@ def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> Non
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not an empty folder and holds no dataset of motion scenes; choose another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_text(note, json.dumps(parameters, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"the folder {folder} cannot be made: {error.strerror}; choose another folder") from error
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    unfinished.replace(path)
+    make_folder(folder)
+    write_text(note, json.dumps(parameters, indent=2) + "\n")
 
 
 def _write_list(path: pathlib.Path, videos: Iterable[_Video]) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("path", "label"))
-    rows.writerows((video.name, video.label) for video in videos)
-    _write_text(path, text.getvalue())
+    write_csv(path, [("path", "label"), *((video.name, video.label) for video in videos)])
 
 
 def render_dataset(
@@ -170,7 +157,7 @@ def render_dataset(
 
     Raises:
       UserError: an argument is out of range, or the folder holds something else: other files, or a dataset with other
-        parameters.
+        parameters; or it cannot be written.
     """
     folder = local_path(folder)
     _check_arguments(splits, size, frames, workers)
@@ -181,10 +168,11 @@ def render_dataset(
         "frames": list(frames),
         "seed": seed,
     }
-    _claim_folder(folder, parameters)
+    with writing(folder):
+        _claim_folder(folder, parameters)
     videos = {split: _videos_of_split(split, clips, frames, seed) for split, clips in splits.items()}
     for split in splits:
-        (folder / "videos" / split).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / "videos" / split)
     missing = [video for split in splits for video in videos[split] if not (folder / video.name).exists()]
     tasks = [(folder, video, size) for video in missing]
     rendering = _render_videos(tasks, workers or available_cores())

@@ -58,10 +58,10 @@ def _encode(clip: SourceClip, label: int, codec: Codec, storage: Storage, verify
     if codec == "h264-fast":
         return _encode_anew(clip, label, verify)
     if os.path.isdir(clip.path) != (storage == "jpegs"):
-        kinds = ("video file", "folder of JPEG frames")
-        this, others = kinds if storage == "jpegs" else kinds[::-1]
+        file, folder = ("video file", "video files"), ("folder of JPEG frames", "folders of JPEG frames")
+        (this, _), (_, others) = (file, folder) if storage == "jpegs" else (folder, file)
         if os.path.exists(clip.path):
-            reason = f"it is a {this} in a dataset of {others}s; prepare these apart, or all of them as h264-fast"
+            reason = f"it is a {this} in a dataset of {others}; prepare these apart, or all of them as h264-fast"
             raise VideoDecodeError(clip.path, reason)
     return _copy_jpegs(clip, label, verify) if storage == "jpegs" else _copy_video(clip, label, verify)
 

@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import os
 import pathlib
-import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from motion_vit.data.sources.manifest import MANIFEST_FILE
 from motion_vit.errors import UserError
+from motion_vit.files import atomic_file
 from motion_vit.files.folder_lock import locked_folder
 
 PROGRESS_FOLDER = ".shards"
@@ -17,7 +16,6 @@ PROGRESS_FOLDER = ".shards"
 
 _SETTINGS_FILE = "settings.json"
 _LOCK_FILE = "lock"
-_UNFINISHED = ".unfinished"
 # What tensorflow_datasets reads besides the shards.
 _METADATA_FILES = ("dataset_info.json", "features.json", "label.labels.txt")
 
@@ -56,16 +54,11 @@ def written_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       OutputError: it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
     try:
-        yield unfinished
-        with open(unfinished, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise output_error(path, error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        with atomic_file.atomic_path(path) as unfinished:
+            yield unfinished
+    except atomic_file.UnwritableError as error:
+        raise output_error(path, error.reason) from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -78,8 +71,10 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Raises:
       OutputError: it cannot be written.
     """
-    with written_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    try:
+        atomic_file.write_text(path, text)
+    except atomic_file.UnwritableError as error:
+        raise output_error(path, error.reason) from error
 
 
 @contextlib.contextmanager
@@ -104,7 +99,7 @@ def locked_output(folder: pathlib.Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise output_error(folder, error) from error
-        for left_over in (*folder.glob(f".*{_UNFINISHED}"), *progress.glob(f".*{_UNFINISHED}")):
+        for left_over in (*folder.glob(f"{atomic_file.UNFINISHED}*"), *progress.glob(f"{atomic_file.UNFINISHED}*")):
             left_over.unlink(missing_ok=True)
         yield
 

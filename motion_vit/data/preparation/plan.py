@@ -11,6 +11,7 @@ import stat
 from collections import Counter
 from collections.abc import Mapping
 
+from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset
 from motion_vit.data.preparation.clip_encoding import CODECS, Codec
 from motion_vit.data.preparation.shard import ShardTask
@@ -79,7 +80,7 @@ def stamp_files(source: SourceDataset) -> Stamps:
     if not any(stamps.values()):
         nowhere = broken_link(paths[0])
         raise UserError(
-            f"not one of the {len(paths)} videos of {source.name} exists, the first of them {paths[0]}"
+            f"not one of the {counted(len(paths), 'video')} of {source.name} exists, the first of them {paths[0]}"
             f"{f', which is {nowhere}' if nowhere else ''}; "
             "is the folder of the videos where the dataset's layout has it?"
         )

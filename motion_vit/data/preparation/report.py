@@ -4,7 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator
 
+from motion_vit.counts import counted
 from motion_vit.data.sources.manifest import MANIFEST_FILE, BadClip, Manifest
+from motion_vit.outside_text import for_terminal, visible
 
 _SHOWN_BAD = 10
 _SHOWN_CLASSES = 5
@@ -50,24 +52,26 @@ class PreparationReport:
     def _lines(self) -> Iterator[str]:
         for name, split in self.manifest.splits.items():
             yield (
-                f"{name}: {split.clips:,} clips, {split.frames:,} frames, {_duration(split.seconds)}; "
+                f"{name}: {counted(split.clips, 'clip', ',')}, {counted(split.frames, 'frame', ',')}, "
+                f"{_duration(split.seconds)}; "
                 f"{'every frame decoded' if split.verified else 'first frames decoded'}; "
                 f"left out: {len(split.bad):,}; shards: {len(split.shards)}; fingerprint {split.fingerprint[:16]}"
             )
             empty = [label for label, count in split.clips_of_class.items() if not count]
             if empty:
                 more = ", ..." if len(empty) > _SHOWN_CLASSES else ""
-                yield f"  classes without a clip: {len(empty)}: {', '.join(empty[:_SHOWN_CLASSES])}{more}"
-        yield from (f"  note: {doubt}" for doubt in self.doubts[:_SHOWN_BAD])
+                shown = ", ".join(map(for_terminal, empty[:_SHOWN_CLASSES]))
+                yield f"  classes without a clip: {len(empty)}: {shown}{more}"
+        yield from (f"  note: {visible(doubt)}" for doubt in self.doubts[:_SHOWN_BAD])
         if len(self.doubts) > _SHOWN_BAD:
             yield f"  and {len(self.doubts) - _SHOWN_BAD} more such notes, in {self.folder / MANIFEST_FILE}"
-        yield from (f"  left out: {clip.path}: {clip.reason}" for clip in self.bad[:_SHOWN_BAD])
+        yield from (f"  left out: {for_terminal(clip.path)}: {visible(clip.reason)}" for clip in self.bad[:_SHOWN_BAD])
         if len(self.bad) > _SHOWN_BAD:
             yield f"  and {len(self.bad) - _SHOWN_BAD} more, named in {self.folder / MANIFEST_FILE}"
         yield (
-            f"{self.folder}: {self.clips:,} clips of {len(self.manifest.label_names)} classes, "
+            f"{self.folder}: {counted(self.clips, 'clip', ',')} of {counted(len(self.manifest.label_names), 'class')}, "
             f"{byte_size(self.bytes)}, codec {self.manifest.codec}; {self.elapsed:.1f} s, of an earlier run: "
-            f"{self.reused:,} clips"
+            f"{counted(self.reused, 'clip', ',')}"
         )
 
 
@@ -93,8 +97,8 @@ def bad_clips_message(report: PreparationReport) -> str:
       Their number, the first of them, and what to do.
     """
     bad = report.bad
-    lines = [f"{len(bad)} of {report.clips + len(bad)} clips cannot be used:"]
-    lines += [f"  {clip.path}: {clip.reason}" for clip in bad[:_SHOWN_BAD]]
+    lines = [f"{len(bad)} of {counted(report.clips + len(bad), 'clip')} cannot be used:"]
+    lines += [f"  {for_terminal(clip.path)}: {clip.reason}" for clip in bad[:_SHOWN_BAD]]
     if len(bad) > _SHOWN_BAD:
         lines.append(f"  and {len(bad) - _SHOWN_BAD} more")
     lines.append(

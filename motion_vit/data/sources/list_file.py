@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from motion_vit.counts import counted
 from motion_vit.errors import UserError
 from motion_vit.files.regular_file import read_regular_text
 
@@ -176,7 +177,7 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
     for line, cells in lines:
         if len(cells) != len(header):
             raise ListFileError(
-                f"{source}, line {line}: {len(cells)} cells where the header has {len(header)}; "
+                f"{source}, line {line}: {counted(len(cells), 'cell')} where the header has {len(header)}; "
                 "a path or label with a comma needs quotes"
             )
         rows.append(_parse_row(f"{source}, line {line}", line, dict(zip(header, cells, strict=True))))

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
+from motion_vit.counts import counted
 from motion_vit.data.sources.clip_source import ClipSource, clip_frames, clip_name
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import frame_doubts
@@ -17,6 +18,7 @@ from motion_vit.data.video.probing import VideoInfo, check_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
+from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
 
 # A worker process takes about a second to start: fewer clips are checked in this one.
 _CLIPS_A_WORKER = 200
@@ -88,17 +90,21 @@ class SourceCheck:
         """Returns the result as text: a few lines, and one for each class."""
         good = sum(self.clips_of_class.values())
         empty = [name for name, count in self.clips_of_class.items() if not count]
-        lines = [f"  {name:<40} {count:6d}" for name, count in self.clips_of_class.items()]
-        lines.append(f"{self.name}: {good} clips of {len(self.clips_of_class)} classes, {len(self.bad)} bad")
+        labels = {name: for_terminal(name, LONGEST_LABEL) for name in self.clips_of_class}
+        lines = [f"  {labels[name]:<40} {count:6d}" for name, count in self.clips_of_class.items()]
+        clips = f"{counted(good, 'clip')} of {counted(len(self.clips_of_class), 'class')}"
+        lines.append(f"{for_terminal(self.name)}: {clips}, {len(self.bad)} bad")
         if good:
             lines.append(f"frames of a clip: {self.frames[0]} to {self.frames[2]}, median {self.frames[1]:g}")
             for title, counts in (("sizes", self.sizes), ("frames a second", self.rates), ("codecs", self.codecs)):
                 lines.append(f"{title}: {_listed(counts)}")
         if empty:
-            shown = ", ".join(empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
+            shown = ", ".join(labels[name] for name in empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
             lines.append(f"classes without a clip: {len(empty)}: {shown}")
-        lines += [f"doubtful: {name}: {'; '.join(doubts)}" for name, doubts in self.doubtful.items()]
-        lines += [f"bad: {clip.id}: {clip.reason}" for clip in self.bad]
+        lines += [
+            f"doubtful: {for_terminal(name)}: {visible('; '.join(doubts))}" for name, doubts in self.doubtful.items()
+        ]
+        lines += [f"bad: {for_terminal(clip.id)}: {visible(clip.reason)}" for clip in self.bad]
         return "\n".join(lines)
 
 
@@ -126,7 +132,9 @@ def _check_clip(source: ClipSource, row: int) -> CheckedClip | BadClip:
     except UserError as error:
         return BadClip(clip_name(source, row), str(error))
     if first + frames > info.frames:
-        wanted = f"frames {first} to {first + frames - 1} make the clip, and the video has {info.frames} frames"
+        wanted = (
+            f"frames {first} to {first + frames - 1} make the clip, and the video has {counted(info.frames, 'frame')}"
+        )
         return BadClip(clip.id, wanted)
     return CheckedClip(clip.id, clip.label, frames, info, doubts)
 

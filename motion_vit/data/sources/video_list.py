@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from motion_vit.counts import counted
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.sources.label_likeness import lookalike, warn_of_lookalikes
 from motion_vit.data.sources.list_file import (
@@ -141,7 +142,7 @@ def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: b
     ]
     if missing:
         raise ListFileError(
-            f"{len(missing)} of the {len(rows)} videos of {source} do not exist, or are no files:\n"
+            f"{len(missing)} of the {counted(len(rows), 'video')} of {source} do not exist, or are no files:\n"
             + "\n".join(missing[:_SHOWN_ROWS])
             + (f"\n  and {len(missing) - _SHOWN_ROWS} more" if len(missing) > _SHOWN_ROWS else "")
             + f"\nrelative paths are relative to the list's folder, {folder}; a folder counts where it holds "

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import atomic_path
 
 # B-frames and loop filters cost decoding time and win little on short clips. x264's macroblock tree gives other bytes
 # on other processors, and with AVX-512 now and then from one run to the next.
@@ -55,16 +56,15 @@ def write_video(path: str | os.PathLike[str], clip: UInt8[np.ndarray, "t h w 3"]
             "crop or pad the frames by one pixel"
         )
     codec, options = _ENCODERS[target.suffix]
-    unfinished = target.with_name(f"{target.stem}.unfinished{target.suffix}")
-    try:
-        with av.open(os.fspath(unfinished), "w", options=BIT_EXACT) as container:
-            stream = container.add_stream(codec, rate=fps, options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.codec_context.gop_size = _KEYFRAME_INTERVAL
-            stream.codec_context.thread_count = 1
-            for picture in clip:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            container.mux(stream.encode(None))
-    except av.error.FFmpegError as error:
-        raise UserError(f"cannot write the video {target}: {error.strerror}") from error
-    unfinished.replace(target)
+    with atomic_path(target) as unfinished:
+        try:
+            with av.open(os.fspath(unfinished), "w", options=BIT_EXACT) as container:
+                stream = container.add_stream(codec, rate=fps, options=options)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.codec_context.gop_size = _KEYFRAME_INTERVAL
+                stream.codec_context.thread_count = 1
+                for picture in clip:
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                container.mux(stream.encode(None))
+        except av.error.FFmpegError as error:  # its name for what the system refuses
+            raise OSError(error.errno, error.strerror) from error

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from motion_vit.counts import counted
 from motion_vit.data.video.container import MAX_PIXELS
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
@@ -172,7 +173,9 @@ def decode_jpegs(
       VideoDecodeError: a frame is missing, damaged or cut off.
     """
     if indices[-1] >= len(sequence):
-        raise VideoDecodeError(sequence.name, f"frame {indices[-1]} was asked for and there are {len(sequence)} frames")
+        raise VideoDecodeError(
+            sequence.name, f"frame {indices[-1]} was asked for and there are {counted(len(sequence), 'frame')}"
+        )
     size: tuple[int, int] | None = None
     frames = []
     for index in indices:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import av.video.frame
 import av.video.stream
 
+from motion_vit.counts import counted
 from motion_vit.data.video.container import decode_packet, demux, open_video
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo
@@ -116,7 +117,9 @@ def frame_window(
     inside = [frame for frame, time in enumerate(times) if time >= start and (end is None or time < end)]
     if not inside:
         window = f"from {start:g} s" + ("" if end is None else f" to {end:g} s")
-        raise VideoDecodeError(video, f"it has no frame {window}: its {len(times)} frames end at {times[-1]:.3f} s")
+        raise VideoDecodeError(
+            video, f"it has no frame {window}: its {counted(len(times), 'frame')} end at {times[-1]:.3f} s"
+        )
     return inside[0], len(inside)
 
 
@@ -194,7 +197,7 @@ def check_video(video: EncodedVideo) -> VideoInfo:
             for packet in demux(container, stream):
                 decoded += len(decode_packet(packet))
     except VideoDecodeError as error:
-        raise VideoDecodeError(video, f"{error.reason}, after {decoded} of {info.frames} frames") from error
+        raise VideoDecodeError(video, f"{error.reason}, after {decoded} of {counted(info.frames, 'frame')}") from error
     if decoded < _LEAST_DECODED * info.frames:
-        raise VideoDecodeError(video, f"only {decoded} of its {info.frames} frames can be decoded")
+        raise VideoDecodeError(video, f"only {decoded} of its {counted(info.frames, 'frame')} can be decoded")
     return dataclasses.replace(info, frames=decoded)

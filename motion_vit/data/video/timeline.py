@@ -11,6 +11,7 @@ import av.container
 import av.packet
 import av.video.stream
 
+from motion_vit.counts import counted
 from motion_vit.data.video.container import decode_packet, demux, frame_rate, open_video, time_base
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo
@@ -97,7 +98,8 @@ def _check_number(video: EncodedVideo, stream: av.video.stream.VideoStream, tabl
     read = len(table.pts) + table.empty
     if read < stream.frames * (1 - _TOLERATED_MISSING):
         raise VideoDecodeError(
-            video, f"the file is cut off: it promises {stream.frames} frames and {read} are left; copy it again"
+            video,
+            f"the file is cut off: it promises {counted(stream.frames, 'frame')} and {read} are left; copy it again",
         )
     if table.frames == 0:
         raise VideoDecodeError(video, "the video has no frames")

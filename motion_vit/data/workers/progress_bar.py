@@ -1,8 +1,12 @@
 """Progress of long loops: a bar on a terminal, a line now and then in a log."""
 
+import math
 import sys
 
 from tqdm import tqdm
+
+from motion_vit.counts import plural
+from motion_vit.terminal import bare_stream
 
 _SECONDS_A_LINE = 10.0
 
@@ -14,6 +18,11 @@ class _Lines(tqdm):
         """Prints the state, but nothing for the empty message that clears a bar."""
         if msg != "":
             self.fp.write(f"{self if msg is None else msg}\n")
+
+    def close(self) -> None:
+        """Ends the lines, without the carriage return that clears a bar."""
+        self.delay = math.inf  # as if there had been none
+        super().close()
 
 
 def progress_bar(
@@ -34,15 +43,23 @@ def progress_bar(
       seconds.
     """
     if sys.stderr.isatty():
-        return tqdm(total=total, initial=initial, desc=description, unit=unit, leave=leave, disable=not shown)
+        return tqdm(
+            total=total,
+            initial=initial,
+            desc=description,
+            unit=unit,
+            leave=leave,
+            disable=not shown,
+            file=bare_stream(sys.stderr),
+        )
     return _Lines(
         total=total,
         initial=initial,
         desc=description,
-        unit=unit,
+        unit=plural(unit),
         leave=False,
         disable=not shown,
-        bar_format="{desc}: {n_fmt}/{total_fmt} {unit}s, {elapsed}, {remaining} left{postfix}",
+        bar_format="{desc}: {n_fmt}/{total_fmt} {unit}, {elapsed}, {remaining} left{postfix}",
         delay=_SECONDS_A_LINE,
         mininterval=_SECONDS_A_LINE,
         miniters=1,

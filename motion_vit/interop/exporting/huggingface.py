@@ -8,7 +8,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from motion_vit.counts import counted
+from motion_vit.files.atomic_file import write_text
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
+from motion_vit.outside_text import for_markdown, visible
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, description_of
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
@@ -34,7 +37,7 @@ def export_huggingface(trained: TrainedModel, folder: pathlib.Path, *, dtype: We
       UserError: the weights are not finite, or do not fit `dtype`.
     """
     entry = export_safetensors(trained, folder, dtype=dtype)
-    (folder / CARD_FILE).write_text(model_card(trained, dtype), encoding="utf-8")
+    write_text(folder / CARD_FILE, model_card(trained, dtype))
     return {**entry, "format": "huggingface", "card": CARD_FILE}
 
 
@@ -49,7 +52,12 @@ def model_card(trained: TrainedModel, dtype: WeightDtype = "float32") -> str:
       Markdown with YAML front matter.
     """
     description = description_of(trained, dtype)
-    parts = [_front_matter(trained), f"# {_title(trained)}", _summary(trained, dtype), _results(trained.evaluation)]
+    parts = [
+        _front_matter(trained),
+        f"# {for_markdown(_title(trained))}",
+        _summary(trained, dtype),
+        _results(trained.evaluation),
+    ]
     parts += [_inputs(description["preprocessing"]), _usage(), _labels(trained)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -69,7 +77,7 @@ def _front_matter(trained: TrainedModel) -> str:
         if name in trained.evaluation
     ]
     if metrics:
-        data = trained.evaluation.get("data") or "held-out videos"
+        data = visible(trained.evaluation.get("data") or "held-out videos")
         result = {
             "task": {"type": "video-classification"},
             "dataset": {"type": data, "name": data},
@@ -81,7 +89,7 @@ def _front_matter(trained: TrainedModel) -> str:
 
 
 def _title(trained: TrainedModel) -> str:
-    own = trained.config.name
+    own = visible(trained.config.name)
     return trained.config.model.name if own == "run" else f"{own} ({trained.config.model.name})"
 
 
@@ -89,7 +97,7 @@ def _summary(trained: TrainedModel, dtype: WeightDtype) -> str:
     kind = "averages of the parameters over the training steps" if trained.averaged else "parameters"
     steps = f" after {trained.step} training steps" if trained.step else ""
     return (
-        f"A video classifier of {len(trained.label_names)} classes, `{trained.config.model.name}` of "
+        f"A video classifier of {counted(len(trained.label_names), 'class')}, `{trained.config.model.name}` of "
         f"motion_vit, a JAX/Flax library for video transformers that see motion. The weights are the {kind}{steps}, "
         f"stored as {dtype}. `{CONFIG_FILE}` holds every option of the model, the label names, the preprocessing and "
         "the whole training recipe.\n\n"
@@ -101,8 +109,8 @@ def _results(evaluation: Mapping[str, Any]) -> str:
     rows = [f"| {title} | {100 * evaluation[name]:.2f} % |" for name, title in _METRICS.items() if name in evaluation]
     if not rows:
         return "## Evaluation\n\nNo accuracy has been reported for these weights."
-    facts = [f"{evaluation['videos']} videos" if "videos" in evaluation else ""]
-    facts += [f"of {evaluation['data']}" if evaluation.get("data") else ""]
+    facts = [counted(evaluation["videos"], "video") if "videos" in evaluation else ""]
+    facts += [f"of {for_markdown(evaluation['data'])}" if evaluation.get("data") else ""]
     if "clips" in evaluation and "crops" in evaluation:
         facts += [f"with {evaluation['clips']} clips x {evaluation['crops']} crops each"]
     measured = " ".join(fact for fact in facts if fact)
@@ -114,9 +122,9 @@ def _inputs(preprocessing: Mapping[str, Any]) -> str:
     order = "red, green, blue" if preprocessing["channel_order"] == "rgb" else "blue, green, red"
     frames = preprocessing["frames"] + preprocessing["extra_frames"]
     if preprocessing["sampling"] == "segment":
-        sampling = f"{frames} frames spread over the whole video"
+        sampling = f"{counted(frames, 'frame')} spread over the whole video"
     else:
-        sampling = f"{frames} frames with a stride of {preprocessing['stride']}"
+        sampling = f"{counted(frames, 'frame')} with a stride of {preprocessing['stride']}"
         sampling += f" at {preprocessing['fps']:g} frames a second" if preprocessing["fps"] else ""
     size = preprocessing["image_size"]
     return (
@@ -138,7 +146,7 @@ def _usage() -> str:
 
 
 def _labels(trained: TrainedModel) -> str:
-    shown = ", ".join(trained.label_names[:_SHOWN_LABELS])
+    shown = ", ".join(map(for_markdown, trained.label_names[:_SHOWN_LABELS]))
     more = len(trained.label_names) - _SHOWN_LABELS
     rest = f", and {more} more in `{CONFIG_FILE}`" if more > 0 else ""
     return f"## Classes\n\n{shown}{rest}."

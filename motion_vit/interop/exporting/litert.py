@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import (
     INPUT_NAME,
     OUTPUT_NAME,
@@ -85,7 +86,7 @@ def export_litert(
             converter.target_spec.supported_types = [tensorflow.float16]
         data = _convert(converter)
     path = folder / LITERT_FILE
-    path.write_bytes(data)
+    write_bytes(path, data)
     return {
         **graph_entry(trained, "tflite", path, batch, dtype),
         "signature": SIGNATURE,

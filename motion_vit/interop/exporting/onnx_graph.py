@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import (
     INPUT_NAME,
     OUTPUT_NAME,
@@ -69,7 +70,7 @@ def export_onnx(
     )
     onnx.checker.check_model(model)
     path = folder / ONNX_FILE
-    path.write_bytes(model.SerializeToString())
+    write_bytes(path, model.SerializeToString())
     return {**graph_entry(trained, "onnx", path, batch, dtype), "opset": OPSET, "onnx_version": onnx.__version__}
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import atomic_file
 from motion_vit.interop.exporting.missing_package import missing_package
 from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
 from motion_vit.interop.families.registry import torch_entries
@@ -53,7 +54,8 @@ def export_torch(trained: TrainedModel, folder: pathlib.Path, *, dtype: WeightDt
     state_dict = torch_state_dict(trained.model, compress(trained.variables, dtype), trained.step)
     tensors = {name: _tensor(array) for name, array in state_dict.items()}
     try:
-        torch.save({"model_state": tensors}, folder / TORCH_FILE)
+        with atomic_file(folder / TORCH_FILE) as file:
+            torch.save({"model_state": tensors}, file)
     except RuntimeError as error:  # what PyTorch's writer makes of a full disk
         raise OSError(f"{TORCH_FILE}: {str(error).splitlines()[0]}") from error
     return {"format": "torch", "dtype": dtype, "file": TORCH_FILE, "entry": "model_state"}

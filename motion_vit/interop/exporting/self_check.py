@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import write_text
 from motion_vit.files.regular_file import read_regular_text
 from motion_vit.interop.exporting.inference_function import clips_shape, inference_function
 from motion_vit.ops.platform import target_platform
@@ -100,7 +101,7 @@ def write_self_check(folder: pathlib.Path, check: SelfCheck) -> None:
         "logits": check.logits.tolist(),
         "tolerance": {"rtol": 0.0, "atol": check.tolerance},
     }
-    (folder / SELF_CHECK_FILE).write_text(json.dumps(values) + "\n", encoding="utf-8")
+    write_text(folder / SELF_CHECK_FILE, json.dumps(values) + "\n")
 
 
 def read_self_check(folder: pathlib.Path) -> SelfCheck:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
+from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import abstract_clips, graph_entry, inference_function
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -52,7 +53,7 @@ def export_stablehlo(
     with target_platform("any"):
         exported = export.export(classify, platforms=PLATFORMS)(abstract_clips(trained.model, batch))
     path = folder / STABLEHLO_FILE
-    path.write_bytes(exported.serialize())
+    write_bytes(path, exported.serialize())
     return {
         **graph_entry(trained, "stablehlo", path, batch, dtype),
         "platforms": PLATFORMS,

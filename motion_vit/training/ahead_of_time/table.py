@@ -1,5 +1,6 @@
 """Formats a scaling report as human-readable text."""
 
+from motion_vit.counts import counted
 from motion_vit.training.ahead_of_time.report import MemoryByKind, ScalingReport
 
 _MEMORY_NAMES = {
@@ -25,7 +26,7 @@ def format_report(report: ScalingReport) -> str:
     """
     axes = " x ".join(f"{axis} {size}" for axis, size in report.mesh.items() if size > 1) or "one device"
     lines = [
-        f"{report.topology}: {report.devices} x {report.device_kind} ({axes}), {report.clips} clips a step, "
+        f"{report.topology}: {report.devices} x {report.device_kind} ({axes}), {counted(report.clips, 'clip')} a step, "
         f"{report.clips_per_device:g} a device; compiled in {report.compile_seconds:.1f} s",
         "",
         *_memory_lines(report),

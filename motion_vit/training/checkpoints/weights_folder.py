@@ -22,6 +22,7 @@ import safetensors.numpy
 from jax.sharding import Mesh
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import atomic_path, write_text
 from motion_vit.training.checkpoints.checksums import Checksum, damage
 from motion_vit.training.checkpoints.errors import check_same_model
 from motion_vit.training.checkpoints.model_description import (
@@ -66,7 +67,7 @@ def write_weights_folder(
         write_weights(unfinished / WEIGHTS_FILE, trained, dtype)
         write_config(unfinished, description_of(trained, dtype))
         for name, text in (files or {}).items():
-            (unfinished / name).write_text(text, encoding="utf-8")
+            write_text(unfinished / name, text)
 
 
 def write_weights(path: pathlib.Path, trained: TrainedModel, dtype: WeightDtype) -> None:
@@ -83,13 +84,11 @@ def write_weights(path: pathlib.Path, trained: TrainedModel, dtype: WeightDtype)
     """
     # Not `ascontiguousarray`, which gives an array of one number an axis.
     arrays = {name: np.asarray(array, order="C") for name, array in compress(trained.variables, dtype).items()}
-    path.touch()
-    permissions = path.stat().st_mode
-    try:
-        safetensors.numpy.save_file(arrays, path, metadata={"format": "flax"})
-    except safetensors.SafetensorError as error:  # its name for what the system refuses
-        raise OSError(f"{path.name}: {error}") from error
-    path.chmod(permissions)  # its writer lets nobody but the owner read the file
+    with atomic_path(path) as unfinished:
+        try:
+            safetensors.numpy.save_file(arrays, unfinished, metadata={"format": "flax"})
+        except safetensors.SafetensorError as error:  # its name for what the system refuses
+            raise OSError(str(error)) from error
 
 
 def write_config(folder: pathlib.Path, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def write_config(folder: pathlib.Path, description: Mapping[str, Any]) -> dict[s
     weights = folder / WEIGHTS_FILE
     content = with_checksums(description, [weights] if weights.exists() else [])
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / CONFIG_FILE, text + "\n")
     return content
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, reason_of
 
 
 @contextlib.contextmanager
@@ -33,9 +34,9 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         unfinished.mkdir(parents=True)
         yield unfinished
         os.replace(unfinished, target)
-    except OSError as error:
+    except (OSError, UnwritableError) as error:
         raise UserError(
-            f"the folder {target} cannot be written: {error.strerror or error}. Check the free space and the "
+            f"the folder {target} cannot be written: {reason_of(error)}. Check the free space and the "
             "permissions. Nothing of it was kept."
         ) from error
     finally:

@@ -1,6 +1,5 @@
 """Writes the confusion matrix as a table and as a picture."""
 
-import csv
 import pathlib
 from collections.abc import Sequence
 
@@ -8,6 +7,10 @@ import numpy as np
 from jaxtyping import Int
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from motion_vit.files.csv_file import write_csv
+from motion_vit.files.figure_file import write_figure
+from motion_vit.outside_text import for_plot
 
 # With more classes than this neither counts nor names are legible in the picture.
 _MOST_COUNTS_SHOWN = 20
@@ -27,11 +30,9 @@ def write_confusion_csv(
       label_names: name of each class.
       target: CSV file to write.
     """
-    with target.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        confusion, columns = _columns(confusion, label_names)
-        rows.writerow(["true \\ predicted", *columns])
-        rows.writerows([name, *counts] for name, counts in zip(label_names, confusion.tolist(), strict=True))
+    confusion, columns = _columns(confusion, label_names)
+    counts = zip(label_names, confusion.tolist(), strict=True)
+    write_csv(target, [["true \\ predicted", *columns], *([name, *row] for name, row in counts)])
 
 
 def draw_confusion(
@@ -56,14 +57,14 @@ def draw_confusion(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if classes <= _MOST_NAMES_SHOWN:
-        axes.set_xticks(range(len(columns)), columns, rotation=90)
-        axes.set_yticks(range(classes), label_names)
+        axes.set_xticks(range(len(columns)), list(map(for_plot, columns)), rotation=90)
+        axes.set_yticks(range(classes), list(map(for_plot, label_names)))
     if classes <= _MOST_COUNTS_SHOWN:
         for (row, column), count in np.ndenumerate(confusion):
             if count:
                 colour = "black" if shares[row, column] > 50 else "white"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    figure.savefig(target)
+    write_figure(figure, target)
 
 
 def _columns(

@@ -17,11 +17,14 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
+from motion_vit.counts import counted
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
+from motion_vit.files.atomic_file import make_folder, write_text
+from motion_vit.outside_text import for_terminal
 from motion_vit.training.evaluation import metrics
 from motion_vit.training.inference.ranking import finite_rows
 from motion_vit.training.parallel import mesh as meshes
@@ -104,9 +107,9 @@ class Evaluation:
         """Returns a sentence about videos with NaN or infinite logits; "" if there are none."""
         if not self.not_finite:
             return ""
-        some = ", ".join(self.not_finite[:_NAMED_VIDEOS])
+        some = ", ".join(map(for_terminal, self.not_finite[:_NAMED_VIDEOS]))
         more = ", ..." if len(self.not_finite) > _NAMED_VIDEOS else ""
-        count = f"{len(self.not_finite)} of {self.videos} videos"
+        count = f"{len(self.not_finite)} of {counted(self.videos, 'video')}"
         return f"{count} have NaN or infinite logits and count as wrong: {some}{more}"
 
 
@@ -146,7 +149,7 @@ def evaluate(
     logits, labels, seen = _summed_logits(logits_of, variables, source, options, views, mesh, stopped)
     seconds = time.perf_counter() - start
     if not seen.any():
-        raise SharedError(f"none of the {len(seen)} videos of {source.name} could be decoded.")
+        raise SharedError(f"none of the {counted(len(seen), 'video')} of {source.name} could be decoded.")
     classes = len(source.label_names)
     return Evaluation(
         label_names=source.label_names,
@@ -220,17 +223,20 @@ def write_report(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, path
 
     Returns:
       The files: `report` (JSON), `table` (CSV) and `picture` (PNG) of the confusion matrix.
+
+    Raises:
+      UnwritableError: one of them cannot be written.
     """
     # Matplotlib takes half a second to import, which training need not wait for.
     from motion_vit.training.evaluation.confusion import draw_confusion, write_confusion_csv
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = {
         "report": folder / "evaluation.json",
         "table": folder / "confusion.csv",
         "picture": folder / "confusion.png",
     }
-    files["report"].write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_text(files["report"], json.dumps(evaluation.to_dict(), indent=2) + "\n")
     write_confusion_csv(evaluation.confusion, evaluation.label_names, files["table"])
     draw_confusion(evaluation.confusion, evaluation.label_names, files["picture"])
     return files

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from motion_vit.data.batches.evaluation_batches import clip_views
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.clips import clip_options
@@ -59,10 +60,11 @@ class Prediction:
 
     def __str__(self) -> str:
         """Writes the path, and a line for each class or one for the error."""
-        lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in self.classes]
+        classes = [(for_terminal(name, LONGEST_LABEL), probability) for name, probability in self.classes]
+        lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in classes]
         if self.failure:
-            lines = [f"  not classified: {self.failure}"]
-        return "\n".join([self.path, *lines])
+            lines = [f"  not classified: {visible(self.failure)}"]
+        return "\n".join([for_terminal(self.path), *lines])
 
 
 def predict_videos(

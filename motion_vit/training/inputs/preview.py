@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
+from motion_vit.counts import counted
 from motion_vit.data.batches.contact_sheet import CaptionedClip, draw_sheet
 from motion_vit.data.batches.training_batches import ClipAugmenter, decode_training_clip
 from motion_vit.data.sources.clip_source import ClipSource
@@ -55,7 +56,7 @@ def draw_samples(
         if len(rows) == samples:
             break
     if not rows:
-        raise UserError(f"not one of the {len(source)} clips of {source.name} can be decoded.")
+        raise UserError(f"not one of the {counted(len(source), 'clip')} of {source.name} can be decoded.")
     if augmented:
         _add_augmented(rows, cut, config, names, seed)
     draw_sheet(rows, path)

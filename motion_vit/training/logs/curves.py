@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from motion_vit.files.figure_file import write_figure
 from motion_vit.training.logs.writers import read_json_lines
 
 CURVES_FILE = "curves.png"
@@ -35,7 +36,7 @@ def draw_curves(metrics_file: pathlib.Path, target: pathlib.Path) -> None:
     loss_axes.set_ylabel("loss")
     accuracy_axes.set_ylabel("top-1 accuracy (%)")
     accuracy_axes.set_ylim(0, 100)
-    figure.savefig(target)
+    write_figure(figure, target)
 
 
 def _draw(axes: Axes, records: Sequence[dict[str, float | str]], name: str, scale: float) -> None:

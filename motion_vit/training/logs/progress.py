@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from tqdm import tqdm
 
+from motion_vit.terminal import bare_stream
+
 # The time left stands in the postfix: tqdm's own estimate would count compilation as training.
 _BAR_FORMAT = "{desc} {percentage:3.0f}% |{bar}| step {n_fmt}/{total_fmt}, {elapsed}{postfix}"
 
@@ -32,6 +34,7 @@ class Progress:
             bar_format=_BAR_FORMAT,
             disable=not (shown and sys.stderr.isatty()),
             dynamic_ncols=True,
+            file=bare_stream(sys.stderr),
         )
 
     def __enter__(self) -> "Progress":
@@ -61,8 +64,8 @@ class Progress:
           text: without a line break.
         """
         if self._shown:
-            tqdm.write(text)
-            sys.stdout.flush()
+            with tqdm.external_write_mode(file=bare_stream(sys.stderr)):
+                print(text, flush=True)
 
     def time_left(self) -> str | None:
         """Returns the time left at the present pace, such as `12 min`; None before there is a pace."""

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import pathlib
 import socket
 import time
@@ -15,6 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, reason_of, write_text
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -47,10 +47,7 @@ class JsonLinesWriter:
 
     def __init__(self, path: pathlib.Path, from_step: int) -> None:
         kept = [record for record in read_json_lines(path) if int(record["step"]) <= from_step]
-        # A run that is killed here keeps its old records.
-        renewed = path.with_suffix(".new")
-        renewed.write_text("".join(_json_line(record) for record in kept), encoding="utf-8")
-        os.replace(renewed, path)
+        write_text(path, "".join(_json_line(record) for record in kept))
         self._path = path
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
@@ -154,7 +151,7 @@ class Writers:
         try:
             self._writers.append(JsonLinesWriter(self._workdir / METRICS_FILE, from_step))
             self._writers.append(TensorBoardWriter(self._workdir / TENSORBOARD_FOLDER, from_step))
-        except OSError:
+        except (OSError, UnwritableError):
             self.close()
             raise
 
@@ -163,9 +160,9 @@ class Writers:
         """Turns errors of writing into a message."""
         try:
             yield
-        except OSError as error:
+        except (OSError, UnwritableError) as error:
             raise UserError(
-                f"the metrics of the run cannot be written to {self._workdir}: {error.strerror or error}. "
+                f"the metrics of the run cannot be written to {self._workdir}: {reason_of(error)}. "
                 "Check the free space and the permissions, then start the same command again; it continues."
             ) from error
 

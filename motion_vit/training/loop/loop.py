@@ -12,12 +12,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.models.motion_blindness import describe_motion_blindness
+from motion_vit.outside_text import for_terminal
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import Evaluation, EvaluationStopped, ViewOptions, evaluate
@@ -307,8 +309,8 @@ class Run:
 
     def _log_evaluation(self, step: int, result: Evaluation) -> None:
         for name in result.skipped:
-            self.log.line(f"skipped in validation, cannot be decoded: {name}")
-        skipped = f"  {len(result.skipped)} videos skipped" if result.skipped else ""
+            self.log.line(f"skipped in validation, cannot be decoded: {for_terminal(name)}")
+        skipped = f"  {counted(len(result.skipped), 'video')} skipped" if result.skipped else ""
         self.log.write_validation(step, result.top1, result.top5, skipped)
         if warning := result.warning():
             self.log.line(warning)
@@ -350,8 +352,8 @@ def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: 
     clips = config.batch_size * config.augmentation.repeats
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     opening = (
-        f"{config.name} {where}: {config.model.name}, {len(training)} videos, "
-        f"{len(training.label_names)} classes, {plan.total} steps of {clips} clips "
+        f"{config.name} {where}: {config.model.name}, {counted(len(training), 'video')}, "
+        f"{counted(len(training.label_names), 'class')}, {counted(plan.total, 'step')} of {counted(clips, 'clip')} "
         f"({config.epochs:g} epoch{'' if config.epochs == 1 else 's'}) on "
         f"{mesh.size} x {mesh.devices.flat[0].device_kind}{processes}"
     )

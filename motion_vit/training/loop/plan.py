@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from motion_vit.counts import counted
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 
@@ -52,7 +53,7 @@ class Plan:
         steps_per_epoch = len(source) // config.batch_size
         if steps_per_epoch == 0:
             raise UserError(
-                f"batch_size is {config.batch_size}, but {source.name} has only {len(source)} videos. "
+                f"batch_size is {config.batch_size}, but {source.name} has only {counted(len(source), 'video')}. "
                 "Choose a smaller batch_size."
             )
         return cls(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from motion_vit.counts import counted
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.training.parallel.processes import SharedError, gather
 
@@ -77,7 +78,8 @@ class Undecodable:
         lines = [f"  {name}: {reason}" for name, reason in self._reasons.values()]
         hidden = len(lines) - _SHOWN
         return (
-            f"{len(lines)} of the {len(self._source)} videos of {self._source.name} could not be decoded, {what}:\n"
+            f"{len(lines)} of the {counted(len(self._source), 'video')} of {self._source.name} could not be decoded, "
+            f"{what}:\n"
             + "\n".join(lines[:_SHOWN])
             + (f"\n  and {hidden} more, named above" if hidden > 0 else "")
             + "\nRepair or remove them (`motion-vit data check` finds all of them), prepare the data with --skip-bad, "

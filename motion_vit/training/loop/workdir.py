@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, reason_of, write_text
 from motion_vit.files.folder_lock import locked_folder
 from motion_vit.files.regular_file import read_regular_text
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, steps_on_disk
@@ -61,10 +61,10 @@ def _check_is_run(workdir: pathlib.Path) -> None:
         )
 
 
-def _cannot_write(workdir: pathlib.Path, error: OSError) -> UserError:
+def _cannot_write(workdir: pathlib.Path, error: OSError | UnwritableError) -> UserError:
     return UserError(
-        f"the workdir {workdir} cannot be written: {error.strerror}. Check the free space and the permissions, or give "
-        "another --workdir."
+        f"the workdir {workdir} cannot be written: {reason_of(error)}. Check the free space and the permissions, or "
+        "give another --workdir."
     )
 
 
@@ -82,11 +82,8 @@ def prepare_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
     try:
         if path.exists() and steps_on_disk(workdir / CHECKPOINTS_FOLDER):
             check_continues(workdir, config)
-        # A run that is killed here keeps its old recipe.
-        renewed = path.with_suffix(".new")
-        renewed.write_text(to_json(config) + "\n", encoding="utf-8")
-        os.replace(renewed, path)
-    except OSError as error:
+        write_text(path, to_json(config) + "\n")
+    except (OSError, UnwritableError) as error:
         raise _cannot_write(workdir, error) from error
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from motion_vit.counts import counted
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import TracedModel, checked_model
 from motion_vit.models.option import option_traits
@@ -95,8 +96,8 @@ def build_model(config: ConfigDict, num_classes: int) -> TracedModel:
     given = options.pop("num_classes", num_classes)
     if given != num_classes:
         raise UserError(
-            f"config field model.options.num_classes is {given}, but the list file has {num_classes} classes. "
-            "Leave the option out: the number is taken from the list."
+            f"config field model.options.num_classes is {given}, but the list file has "
+            f"{counted(num_classes, 'class')}. Leave the option out: the number is taken from the list."
         )
     for name, field in fields_that_set_options(config.model.name).items():
         if name in options:

@@ -24,6 +24,7 @@ from motion_vit.data.preparation.workers import write_shards
 from motion_vit.data.sources.prepared_dataset import open_prepared
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UNFINISHED
 
 # Prepares the pickled source argv[1] into argv[2], with argv[3] workers and no file larger than argv[4] bytes.
 PREPARE = """
@@ -93,7 +94,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(many, undisturbed,
     assert process.returncode == -signal.SIGKILL
     wait_until(lambda: not any(os.path.exists(f"/proc/{helper}") for helper in helpers), seconds=10)
     assert not (out / "manifest.json").exists()
-    (out / ".list-train.array_record-00000-of-00024.dead.unfinished").write_bytes(b"half a shard")
+    (out / f"{UNFINISHED}dead.array_record-00000-of-00024").write_bytes(b"half a shard")
     finished = notes(out)
     report = prepare_dataset(many, out, codec="h264-fast", clips_per_shard=1, workers=1, progress=False)
     assert report.reused == len(finished) >= 5
@@ -109,7 +110,7 @@ def test_a_file_system_that_takes_no_more_is_said_and_nothing_is_lost(many, undi
     assert said.startswith("OutputError: cannot write ")
     assert "File too large" in said
     assert "run the same command again, and it goes on from there" in said
-    assert not list(out.glob(".*unfinished"))
+    assert not list(out.glob(f"{UNFINISHED}*"))
     finished = len(notes(out))
     report = prepare_dataset(many, out, codec="h264-fast", clips_per_shard=1, progress=False)
     assert report.reused == finished == 23
