@@ -18,6 +18,7 @@ from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.data.workers.cores import available_cores
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
+from motion_vit.files.json_file import read_json
 from motion_vit.files.local_path import local_path
 
 DEFAULT_SPLITS: Mapping[str, int] = {"train": 8000, "validation": 600}
@@ -104,8 +105,8 @@ def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> Non
     note = folder / _PARAMETERS_FILE
     if note.exists():
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
-        except ValueError as error:
+            found = read_json(note)
+        except (OSError, ValueError) as error:
             raise UserError(f"{note} is damaged; delete the folder {folder} and render it again") from error
         if found != parameters:
             raise UserError(
