@@ -3,8 +3,8 @@
 Command:  make fuzz, or with another seed and number of inputs make fuzz SEED=7 INPUTS=500
 
 Prints a table of what became of the inputs of each kind, and each failure with what makes it again. Exit status 1
-after a failure: an exception that is no message for people, more than 20 s of the processor, more than 2 GiB, or damage that went
-unnoticed.
+after a failure: an exception that is no message for people, more than 20 s of the processor, more than 2 GiB, or damage
+that went unnoticed.
 """
 
 import argparse
@@ -100,14 +100,13 @@ class Reader:
           RuntimeError: it does not start.
         """
         if self._process is None:
-            path = os.pathsep.join([str(HERE.parent), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
             self._process = subprocess.Popen(
                 [sys.executable, HERE / "hostile_reader.py", self._good],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                env=os.environ | {"PYTHONPATH": path},
+                env=child_environment(),
             )
             assert self._process.stdout is not None
             if self._process.stdout.readline() != "ready\n":
@@ -179,6 +178,14 @@ def fuzz(seed: int, inputs: int, good: pathlib.Path) -> Iterator[Finding]:
                 yield Finding(kind, of_input, *answer, time.monotonic() - started)
 
 
+def child_environment() -> dict[str, str]:
+    """Gives the environment of the processes that read hostile inputs: one CPU device, and the tests' modules."""
+    folders = [HERE, HERE.parent, HERE.parents[1], os.environ.get("PYTHONPATH", "")]
+    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
+    path = os.pathsep.join(map(str, folders))
+    return os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path, "XLA_FLAGS": flags}
+
+
 @contextlib.contextmanager
 def good_folder() -> Iterator[pathlib.Path]:
     """Writes the good inputs; a process of its own does, so that this one stays small.
@@ -188,10 +195,8 @@ def good_folder() -> Iterator[pathlib.Path]:
     """
     with tempfile.TemporaryDirectory(prefix="motion_vit_fuzz_") as folder:
         code = "import pathlib, sys, good_inputs; good_inputs.write_good_inputs(pathlib.Path(sys.argv[1]))"
-        path = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
-        variables = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
         subprocess.run(
-            [sys.executable, "-c", code, folder], check=True, stdout=subprocess.DEVNULL, env=os.environ | variables
+            [sys.executable, "-c", code, folder], check=True, stdout=subprocess.DEVNULL, env=child_environment()
         )
         yield pathlib.Path(folder)
 
