@@ -11,11 +11,12 @@ BIN    := $(VENV)/bin
 DEMO   ?= build/demo
 SEED   ?= 0
 INPUTS ?= 2000
+KILLS  ?= 20
 # Compiled programs are kept between runs, which halves the time of a second `make test`.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test quick check-types fuzz lint format docs notebooks lock clean
+.PHONY: demo test quick check-types fuzz kills lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +66,11 @@ quick: $(VENV)/.installed-dev
 # Feeds hostile and damaged inputs to the library, of a new seed each time; SEED=7 INPUTS=500 for others.
 fuzz: $(VENV)/.installed-dev
 	PYTHONPATH=tests:tests/robustness $(BIN)/python tests/robustness/fuzz.py $(if $(filter-out 0,$(SEED)),--seed $(SEED)) --inputs $(INPUTS)
+
+# Kills training and preparation again and again, and compares where they end with undisturbed ones; KILLS=50 for more.
+kills: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/preparation_kills.py --kills $(KILLS) --seed $(SEED)
+	PYTHONPATH=tests $(BIN)/python tests/chaos.py --kills $(KILLS) --seed $(SEED)
 
 # The annotations of arrays and options against what the numerics are called with; tests of wrong arguments are left out.
 check-types: $(VENV)/.installed-dev

@@ -138,6 +138,6 @@ def model_options(texts: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"the option {name!r} of the model is given twice.")
         try:
             options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of brackets within brackets
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last three of nested brackets
             options[name] = value
     return options

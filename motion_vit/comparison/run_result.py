@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from motion_vit.comparison.conditions import Conditions
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import UnwritableError, write_text
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.files.json_file import read_json
 
 RESULT_FILE = "result.json"
 
@@ -75,7 +75,7 @@ def read_result(folder: pathlib.Path) -> RunResult | None:
     """
     path = folder / RESULT_FILE
     try:
-        values = json.loads(read_regular_text(path))
+        values = read_json(path)
         _check_fields(RunResult, values)
         _check_fields(Conditions, values["conditions"])
         return RunResult(**{**values, "conditions": Conditions(**values["conditions"])})

@@ -19,6 +19,7 @@ from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import make_folder, write_text, writing
 from motion_vit.files.csv_file import write_csv
+from motion_vit.files.json_file import read_json
 from motion_vit.files.local_path import local_path
 from motion_vit.ranges import Items, refusal
 
@@ -107,8 +108,8 @@ def _claim_folder(folder: pathlib.Path, parameters: Mapping[str, object]) -> Non
     note = folder / _PARAMETERS_FILE
     if note.exists():
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
-        except ValueError as error:
+            found = read_json(note)
+        except (OSError, ValueError) as error:
             raise UserError(f"{note} is damaged; delete the folder {folder} and render it again") from error
         if found != parameters:
             raise UserError(

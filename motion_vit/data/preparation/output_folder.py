@@ -10,6 +10,7 @@ from motion_vit.data.sources.manifest import MANIFEST_FILE
 from motion_vit.errors import UserError
 from motion_vit.files import atomic_file
 from motion_vit.files.folder_lock import locked_folder
+from motion_vit.files.json_file import read_json
 
 PROGRESS_FOLDER = ".shards"
 """What is known of the finished shards, from which an interrupted preparation goes on; nobody needs it to read them."""
@@ -118,7 +119,7 @@ def check_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
     file = folder / PROGRESS_FOLDER / _SETTINGS_FILE
     advice = "Give another folder, or delete this one to prepare it anew"
     try:
-        begun = json.loads(file.read_text(encoding="utf-8"))
+        begun = read_json(file)
     except FileNotFoundError:
         present = [name for name in (MANIFEST_FILE, *_METADATA_FILES) if (folder / name).exists()]
         if present:
@@ -130,6 +131,8 @@ def check_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
         return
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is damaged ({error}). {advice}") from error
+    if not isinstance(begun, dict):
+        raise UserError(f"{file} is damaged (it holds a {type(begun).__name__} in place of settings). {advice}")
     for name, value in settings.items():
         if begun.get(name) != value:
             was, is_now = (json.dumps(one) if isinstance(one, str | int) else "" for one in (begun.get(name), value))

@@ -20,6 +20,7 @@ from motion_vit.data.sources.manifest import BadClip
 from motion_vit.data.sources.record import ClipRecord, Storage, record_serializer
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import frame_doubts
+from motion_vit.files.json_file import read_json
 
 # One record a group and no compression: grouped records are read many times slower at random, and to compress what is
 # compressed already halves the speed of reading for nothing.
@@ -102,7 +103,7 @@ def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
       The shard, or None where it must be written: it is missing, or was made from other inputs.
     """
     try:
-        values = json.loads(task.note.read_text(encoding="utf-8"))
+        values = read_json(task.note)
         bad = tuple(BadClip(**clip) for clip in values["bad"])
         shard = Shard(**{**values, "bad": bad, "records": tuple(values["records"])})
         size = task.path.stat().st_size

@@ -8,7 +8,7 @@ from typing import Any
 
 from motion_vit.data.sources.record import Storage
 from motion_vit.errors import UserError
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.files.json_file import read_json
 
 FORMAT_VERSION = 3
 """Goes up when older versions of the library cannot read what is prepared any more, or a clip gives other bytes."""
@@ -121,7 +121,7 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     """
     file = folder / MANIFEST_FILE
     try:
-        values = json.loads(read_regular_text(file))
+        values = read_json(file)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(_not_prepared_message(folder)) from None
     except OSError as error:

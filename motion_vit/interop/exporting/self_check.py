@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import write_text
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.files.json_file import read_json
 from motion_vit.interop.exporting.inference_function import clips_shape, inference_function
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -118,7 +118,7 @@ def read_self_check(folder: pathlib.Path) -> SelfCheck:
     """
     path = folder / SELF_CHECK_FILE
     try:
-        values: dict[str, Any] = json.loads(read_regular_text(path))
+        values: dict[str, Any] = read_json(path)
         logits = np.asarray(values["logits"], np.float32)
         return SelfCheck(
             int(values["seed"]), tuple(map(int, values["shape"])), logits, float(values["tolerance"]["atol"])

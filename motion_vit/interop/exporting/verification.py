@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from motion_vit.errors import UserError
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.files.json_file import read_json
 from motion_vit.interop.exporting.export import check_packages
 from motion_vit.interop.exporting.formats import FORMATS
 from motion_vit.interop.exporting.self_check import read_self_check
@@ -93,7 +93,7 @@ def verify(folder: str | os.PathLike[str]) -> Verification:
 def _format_of(folder: pathlib.Path) -> str:
     path = folder / CONFIG_FILE
     try:
-        file_format = json.loads(read_regular_text(path))["export"]["format"]
+        file_format = read_json(path)["export"]["format"]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}. Give a folder of `motion-vit export`.") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -21,7 +21,7 @@ from typing import Any, get_args
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.files.json_file import read_json
 from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import extra_frames, model_options, model_traits
 from motion_vit.models.video_model import VideoModel
@@ -193,7 +193,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise UserError(f"{path} has {path.stat().st_size} bytes, which is no {CONFIG_FILE} of a model.")
-        values = json.loads(read_regular_text(path))
+        values = read_json(path)
     except FileNotFoundError as error:
         raise UserError(
             f"{path} is missing, without which the weights beside it cannot be used. Copy the whole folder."

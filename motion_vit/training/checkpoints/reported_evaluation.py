@@ -1,12 +1,15 @@
 """The accuracy of a trained model, as last reported by `motion-vit evaluate` or by its training run."""
 
-import json
+import logging
 import pathlib
 from typing import Any
 
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.errors import UserError
+from motion_vit.files.json_file import read_json
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
+
+_logger = logging.getLogger(__name__)
 
 EVALUATION_FOLDER = "evaluation"
 REPORT_FILE = "evaluation.json"
@@ -32,7 +35,7 @@ def reported_evaluation(folder: pathlib.Path, trained: TrainedModel) -> dict[str
         expected = {"step": trained.step, "ema": trained.averaged, "frame_order": "normal"}
         if expected.items() <= report.items():
             found = {name: report[name] for name in _REPORTED if name in report}
-            return found | {"data": pathlib.PurePath(report.get("data", "")).name}
+            return found | {"data": pathlib.PurePath(str(report.get("data", ""))).name}
     if trained.averaged != trained.config.evaluation.ema:
         return {}  # the run has measured the other ones
     settings = trained.config.evaluation
@@ -41,15 +44,26 @@ def reported_evaluation(folder: pathlib.Path, trained: TrainedModel) -> dict[str
         "clips": settings.clips,
         "crops": settings.crops,
     }
-    for record in reversed(read_json_lines(folder / METRICS_FILE)):
-        if record.get("split") == "validation" and record.get("step") == trained.step:
+    for record in reversed(_records(folder / METRICS_FILE)):
+        if record["split"] == "validation" and record["step"] == trained.step and {"top1", "top5"} <= record.keys():
             return {"top1": record["top1"], "top5": record["top5"], **views}
     return {}
 
 
+def _records(path: pathlib.Path) -> list[dict[str, float | str]]:
+    try:
+        return read_json_lines(path)
+    except UserError as error:  # weights are no worse for a damaged log
+        _logger.warning("the accuracy of the run is not known: %s", error)
+        return []
+
+
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
-        values = json.loads(read_regular_text(path))
+        values = read_json(path)
     except (OSError, ValueError):  # half written: an evaluation that was stopped has reported nothing
         return {}
-    return values if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        return {}
+    accuracies = (values.get(name, 0.0) for name in ("top1", "top5"))
+    return values if all(type(share) in (int, float) and 0 <= share <= 1 for share in accuracies) else {}

@@ -8,7 +8,6 @@ functions.
 """
 
 import contextlib
-import json
 import math
 import os
 import pathlib
@@ -25,6 +24,7 @@ from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from motion_vit.errors import UserError
+from motion_vit.files.json_file import read_json
 from motion_vit.models.options import options_by_effect, with_options
 from motion_vit.training.checkpoints.checksums import write_checksums
 from motion_vit.training.checkpoints.errors import (
@@ -350,7 +350,7 @@ def _check_metrics(folder: pathlib.Path) -> None:
         check_intact(folder, step, steps, within=f"{_METRICS}/")
         metrics = folder / str(step) / _METRICS / _METRICS
         with errors_together(), read_errors(folder, step, steps):
-            if metrics.exists() and not isinstance(json.loads(metrics.read_text()), dict):
+            if metrics.exists() and not isinstance(read_json(metrics), dict):
                 raise ValueError(f"{_METRICS}/{_METRICS} holds no metrics")
 
 

@@ -15,6 +15,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import UnwritableError, reason_of, write_text
+from motion_vit.files.regular_file import read_regular_text
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -179,8 +180,35 @@ def read_json_lines(path: pathlib.Path) -> list[dict[str, float | str]]:
 
     Returns:
       One mapping per line; none without a file. A last line that a killed run left incomplete is dropped.
+
+    Raises:
+      UserError: the file cannot be read, or a line is damaged.
     """
-    if not path.exists():
+    try:
+        text = read_regular_text(path)
+    except FileNotFoundError:
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Repair or remove it.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged: {error}. Repair or remove it.") from error
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(text.split("\n")[:-1], start=1)]
+
+
+def _record(line: str, where: str) -> dict[str, float | str]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is damaged: {error}. Remove this line.") from error
+    if not isinstance(record, dict) or type(record.get("step")) is not int or not isinstance(record.get("split"), str):
+        raise UserError(f"{where} is damaged: it is no record of a step and a split. Remove this line.")
+    if not all(_is_finite(value) for name, value in record.items() if name != "split"):
+        raise UserError(f"{where} is damaged: it holds something else than finite numbers. Remove this line.")
+    return record
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # of a whole number with hundreds of digits
+        return False

@@ -12,7 +12,7 @@ from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import UnwritableError, reason_of, write_text
 from motion_vit.files.folder_lock import locked_folder
-from motion_vit.files.regular_file import read_regular_text
+from motion_vit.files.json_file import read_json
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, steps_on_disk
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
 from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
@@ -121,7 +121,7 @@ def check_continues(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 def _read_recipe(workdir: pathlib.Path) -> ConfigDict:
     try:
-        values = json.loads(read_regular_text(workdir / RECIPE_FILE))
+        values = read_json(workdir / RECIPE_FILE)
         if not isinstance(values, dict):
             raise ValueError(f"it holds a {type(values).__name__} in place of the recipe's fields")
     except ValueError as error:

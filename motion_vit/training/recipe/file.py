@@ -141,5 +141,5 @@ def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of brackets within brackets
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last three of nested brackets
         return text

@@ -42,6 +42,34 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: pathlib.Path) -> None:
     assert [record["step"] for record in read_json_lines(path)] == [1, 2, 2, 3, 3]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"step": 1, "split": "train", "loss": ',
+        b"[" * 100_000,
+        b"\xff",
+        b"null",
+        b'{"split": "train"}',
+        b'{"step": 1}',
+        b'{"step": "1", "split": "train"}',
+        b'{"step": 1, "split": "train", "loss": "low"}',
+        b'{"step": 1, "split": "train", "loss": NaN}',
+        b'{"step": 1, "split": "train", "loss": ' + b"9" * 400 + b"}",
+    ],
+)
+def test_a_damaged_line_is_named(line: bytes, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1, "split": "train", "loss": 2.0}\n' + line + b"\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl.*(line 2)? is damaged: .*[Rr]emove"):
+        read_json_lines(path)
+
+
+def test_records_that_lead_to_a_device_are_refused_before_they_are_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="a device, not a regular file"):
+        read_json_lines(tmp_path / "metrics.jsonl")
+
+
 def test_tensorboard_shows_the_same_numbers(tmp_path: pathlib.Path) -> None:
     write_steps(tmp_path, 0, [1, 2])
     events = EventAccumulator(str(tmp_path / "tensorboard"))

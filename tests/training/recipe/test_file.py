@@ -43,3 +43,12 @@ def test_recipes_are_called_as_folders_can_be(several: str, name: str) -> None:
     path.write_text(SEVERAL.replace("slow-90", name), encoding="utf-8")
     with pytest.raises(UserError, match="but names are made of letters"):
         load_configs(several)
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 10_000, "[" * 300 + "]" * 300, "-" * 10_000 + "1", "{[]: 1}", "9" * 5000, "f'{1}'"]
+)
+def test_whatever_is_no_literal_is_taken_as_text_and_refused_by_a_number(text: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "recipe.py").write_text(SEVERAL)
+    with pytest.raises(UserError, match="batch_size is"):
+        load_configs(str(tmp_path / "recipe.py"), [f"--config.batch_size={text}"])
