@@ -376,6 +376,9 @@ IMAGE_SIDE = Whole(1, 16384)
 CLASSES = Whole(1, 1_000_000)
 """Classes that a model tells apart."""
 
+STEP = Whole(0, 10**12)
+"""A step of training, 0 before the first."""
+
 SEED = Whole(0, 2**32 - 1)
 """What random numbers are drawn from."""
 

@@ -11,8 +11,11 @@ from motion_vit.ranges import NONE, Choice, Either, Items, Number, Range, Whole
 WIDTH = Whole(1, 16384)
 """Channels."""
 
-DEPTH = Whole(1, 200)
-"""Blocks of a network or of a stage."""
+DEPTH = Whole(1, 100)
+"""Blocks of a network. Tracing one block takes some 50 ms."""
+
+STAGE_DEPTH = Whole(1, 50)
+"""Blocks of a stage, of four."""
 
 MLP_RATIO = Number(0, 64, above=True)
 """Hidden features of a perceptron over its channels."""

@@ -16,6 +16,7 @@ import av
 import numpy as np
 import safetensors.numpy
 import torch
+from hostile_sizes import sized_recipe, sized_weights
 from small_trained_model import small_trained_model
 from text_mutations import mutated
 from video_mutations import mutants
@@ -188,4 +189,6 @@ KINDS: dict[str, Callable[[random.Random, pathlib.Path], pathlib.Path]] = {
     "foreign weights": _foreign_weights,
     "weights folder": _weights_folder,
     "description": _description,
+    "sized recipe": sized_recipe,
+    "sized weights": sized_weights,
 }

@@ -74,6 +74,8 @@ _READERS: dict[str, Callable[[pathlib.Path], str]] = {
     "foreign weights": _read_foreign_weights,
     "weights folder": _read_weights_folder,
     "description": _read_description,
+    "sized recipe": _read_recipe,
+    "sized weights": _read_foreign_weights,
 }
 
 
