@@ -60,7 +60,7 @@ def shown(value: Any) -> str:
     """Writes a value for a message, abbreviated where it is long.
 
     Args:
-      value: any value.
+      value: whatever a file or a command line gave.
     """
     return _SHOWN.repr(value)
 
@@ -70,7 +70,7 @@ def refusal(name: str, value: Any, expected: Range) -> str:
 
     Args:
       name: what the value is called.
-      value: the value.
+      value: what was given.
       expected: the range that does not hold it.
     """
     return f"{name} is {shown(value)}, but must be {expected.expectation}"
@@ -94,8 +94,8 @@ def check(name: str, value: Any, expected: Range) -> None:
 
     Args:
       name: what the value is called.
-      value: the value.
-      expected: its range.
+      value: what was given.
+      expected: what it must be.
 
     Raises:
       ValueError: the range does not hold it.
@@ -332,7 +332,7 @@ class LikeDefault:
     """Values of the kind of a default, for options whose class states no range.
 
     Attributes:
-      default: the default.
+      default: what the option is where it is not given.
       kind: its class or, for None, that of the values beside it.
     """
 
@@ -375,6 +375,9 @@ IMAGE_SIDE = Whole(1, 16384)
 
 CLASSES = Whole(1, 1_000_000)
 """Classes that a model tells apart."""
+
+STEP = Whole(0, 10**12)
+"""A step of training, 0 before the first."""
 
 SEED = Whole(0, 2**32 - 1)
 """What random numbers are drawn from."""

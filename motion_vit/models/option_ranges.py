@@ -11,8 +11,11 @@ from motion_vit.ranges import NONE, Choice, Either, Items, Number, Range, Whole
 WIDTH = Whole(1, 16384)
 """Channels."""
 
-DEPTH = Whole(1, 200)
-"""Blocks of a network or of a stage."""
+DEPTH = Whole(1, 100)
+"""Blocks of a network. Tracing one block takes some 50 ms."""
+
+STAGE_DEPTH = Whole(1, 50)
+"""Blocks of a stage, of four."""
 
 MLP_RATIO = Number(0, 64, above=True)
 """Hidden features of a perceptron over its channels."""
@@ -34,7 +37,7 @@ def one_a_stage(size: Range) -> Items:
     """Makes the range of an option that holds a size for each of four stages.
 
     Args:
-      size: range of the sizes.
+      size: what each of them may be.
     """
     return Items(size, 4, 4, purpose="one a stage")
 

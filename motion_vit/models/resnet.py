@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from motion_vit.models.clip_check import check_clips
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import option
-from motion_vit.models.option_ranges import BATCH_NORM_GROUPS, DEPTH, WIDTH, MotionModuleName, one_a_stage
+from motion_vit.models.option_ranges import BATCH_NORM_GROUPS, STAGE_DEPTH, WIDTH, MotionModuleName, one_a_stage
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.models.token_layout import TokenLayout, stage_of
@@ -57,7 +57,7 @@ class ResNet(Backbone):
     """
 
     widths: tuple[int, int, int, int] = option((64, 128, 256, 512), takes=one_a_stage(WIDTH))
-    depths: tuple[int, int, int, int] = option((2, 2, 2, 2), takes=one_a_stage(DEPTH))
+    depths: tuple[int, int, int, int] = option((2, 2, 2, 2), takes=one_a_stage(STAGE_DEPTH))
     bottleneck: bool = False
     temporal_shift: bool = False
     motion_module: str = option("none", takes=MotionModuleName())

@@ -21,8 +21,8 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import option
 from motion_vit.models.option_ranges import (
     BATCH_NORM_GROUPS,
-    DEPTH,
     MLP_RATIO,
+    STAGE_DEPTH,
     WIDTH,
     MotionModuleName,
     implementation,
@@ -91,7 +91,7 @@ class UniFormer(CostVolumeBackbone):
 
     frames: int = 16
     widths: tuple[int, int, int, int] = option((64, 128, 320, 512), takes=one_a_stage(WIDTH))
-    depths: tuple[int, int, int, int] = option((3, 4, 8, 3), takes=one_a_stage(DEPTH))
+    depths: tuple[int, int, int, int] = option((3, 4, 8, 3), takes=one_a_stage(STAGE_DEPTH))
     patch_sizes: tuple[int, int, int, int] = option((4, 2, 2, 2), takes=one_a_stage(IMAGE_SIDE))
     head_channels: int = option(64, takes=WIDTH)
     mlp_ratio: float = option(4.0, takes=MLP_RATIO)

@@ -21,6 +21,9 @@ from motion_vit.visualization import recording
 
 Maps = Float[Array, "b frames rows columns"]
 
+# Digits of the number of a class.
+_LONGEST_NUMBER = 9
+
 
 def class_number(label_names: Sequence[str], name: str) -> int:
     """Finds a class by its name.
@@ -37,7 +40,7 @@ def class_number(label_names: Sequence[str], name: str) -> int:
     """
     if name in label_names:
         return label_names.index(name)
-    if name.isdecimal() and int(name) < len(label_names):
+    if name.isdecimal() and len(name) <= _LONGEST_NUMBER and int(name) < len(label_names):
         return int(name)
     close = difflib.get_close_matches(name, label_names, n=3)
     suggestion = (

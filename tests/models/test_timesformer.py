@@ -261,7 +261,7 @@ def test_every_parameter_belongs_to_one_layer(clips):
         ({"heads": 5}, "heads is 5, but must divide the width, 16"),
         ({"heads": 0}, "heads is 0, but must be a whole number from 1"),
         ({"image_size": 7}, "image_size is 7, but must be at least patch_size, 8"),
-        ({"depth": 0}, "depth is 0, but must be a whole number from 1 to 200"),
+        ({"depth": 0}, "depth is 0, but must be a whole number from 1 to 100"),
         ({"dropout": 1.0}, "dropout is 1.0, but must be a number from 0 to below 1"),
         ({"remat": "dots"}, "must be one of none, matmuls, blocks"),
     ],

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from hostile_lists import hostile_labels, hostile_list
 from hostile_runs import damaged_prepared, damaged_run, hostile_overrides, hostile_recipe, hostile_recipe_file
+from hostile_sizes import sized_recipe, sized_weights
 from hostile_videos import hostile_list_of_videos, hostile_video
 from hostile_weights import hostile_description, hostile_foreign_weights, hostile_weights_folder
 
@@ -40,6 +41,8 @@ KINDS: dict[str, WritesInput] = {
     "description": hostile_description,
     "run": damaged_run,
     "prepared folder": damaged_prepared,
+    "sized recipe": sized_recipe,
+    "sized weights": sized_weights,
 }
 """What inputs there are, and what writes them."""
 

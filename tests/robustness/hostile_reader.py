@@ -127,7 +127,8 @@ class Reader:
             inputs = {
                 **{"list": "list.csv", "videos of a list": "list.csv", "class names": "names.txt", "run": "run"},
                 **{"recipe": "fields.json", "override": "overrides.json", "recipe file": "run"},
-                **{"video": GOOD_CLIP, "foreign weights": self._good / FOREIGN / "weights.pth"},
+                **{"sized recipe": "fields.json", "video": GOOD_CLIP},
+                **dict.fromkeys(("foreign weights", "sized weights"), self._good / FOREIGN / "weights.pth"),
                 **{"weights folder": self._good / WEIGHTS, "description": self._good / WEIGHTS},
                 "prepared folder": self._good / PREPARED,
             }
@@ -150,6 +151,8 @@ class Reader:
             "description": self._description,
             "run": self._run,
             "prepared folder": self._prepared,
+            "sized recipe": self._recipe,
+            "sized weights": self._foreign_weights,
         }
 
     def _video(self, path: pathlib.Path) -> str:

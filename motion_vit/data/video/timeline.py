@@ -26,7 +26,7 @@ _TOLERATED_RATE = 0.05
 _UNEVEN_SHARE = 0.05
 _UNEVEN_GAP = 0.5
 # How Matroska and WebM files note the end of a stream, in its tag DURATION.
-_DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_DURATION_TAG = re.compile(r"(\d{1,9}):(\d\d):(\d\d(?:\.\d{1,18})?)")
 _MKVMERGE_TAGS = ("_STATISTICS_TAGS", "_STATISTICS_TAGS-eng")
 
 

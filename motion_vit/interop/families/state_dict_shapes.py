@@ -7,6 +7,8 @@ from typing import Any
 from motion_vit.interop.files.stored_tensor import Shape
 
 _COLLECTIONS = ("params/", "batch_stats/")
+# Digits of the number of a block.
+_LONGEST_NUMBER = 9
 """What names begin with in files of this library, where they are paths joined by "/"."""
 
 _OWN_HEAD = re.compile(r"params/(backbone/)?head/bias")
@@ -74,7 +76,8 @@ def blocks(shapes: Mapping[str, Shape], pattern: str) -> int | None:
       pattern: matches the beginning of the names of blocks; its group is the number of the block, from 0.
     """
     found = (re.match(pattern, name) for name in shapes)
-    return max((int(block[1]) + 1 for block in found if block), default=None)
+    # A longer number is of no block, and takes long to read.
+    return max((int(block[1]) + 1 for block in found if block and len(block[1]) <= _LONGEST_NUMBER), default=None)
 
 
 def of_all_stages(values: Sequence[int | None]) -> tuple[int | None, ...] | None:

@@ -25,6 +25,7 @@ from motion_vit.files.json_file import read_json
 from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import extra_frames, model_options, model_traits
 from motion_vit.models.video_model import VideoModel
+from motion_vit.ranges import SHARE, STEP, refusal
 from motion_vit.training.checkpoints.checksums import Checksum, checksum_of, crc32_of, read_checksum
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
@@ -227,10 +228,10 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
         raise UserError(f"the model has {model.num_classes} classes, but there are {len(label_names)} label_names.")
     evaluation = _field(values, "evaluation", dict)
     for name in ("top1", "top5"):
-        if not isinstance(evaluation.get(name, 0.0), int | float):
-            raise UserError(f"evaluation.{name} is {evaluation[name]!r}, but must be a number.")
-    if _field(values, "step", int) < 0:
-        raise UserError(f"step is {values['step']}, but must be 0 or more.")
+        if not SHARE.holds(evaluation.get(name, 0.0)):
+            raise UserError(f"{refusal(f'evaluation.{name}', evaluation[name], SHARE)}.")
+    if not STEP.holds(_field(values, "step", int)):
+        raise UserError(f"{refusal('step', values['step'], STEP)}.")
     trained = TrainedModel(
         model,
         {},

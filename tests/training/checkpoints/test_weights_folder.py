@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import random
@@ -161,6 +162,10 @@ def test_what_is_said_about_the_inputs_decides_over_the_recipe(copied: pathlib.P
         (lambda v: v["preprocessing"].update(std=[0, 1, 1]), "data.std"),
         (lambda v: v.update(weights_dtype="int4"), "weights_dtype is 'int4', but must be one of float32, bfloat16"),
         (lambda v: v.update(step=True), "step is a bool, but must be a int"),
+        (lambda v: v.update(step=10**400), "step is a whole number of 1329 bits, but must be a whole number from 0"),
+        (lambda v: v["evaluation"].update(top1=math.nan), "evaluation.top1 is nan, but must be a number from 0 to 1"),
+        (lambda v: v["model"]["options"].update(num_classes=10**9), "num_classes is 1000000000, but must be a whole"),
+        (lambda v: v["preprocessing"].update(mean=None), "data.mean is None"),
         (
             lambda v: v["preprocessing"].update(frames=10**9) or v["model"]["options"].update(frames=10**9),
             "frames is 1000000000, but must be a whole number from 1 to 16384",
