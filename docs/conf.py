@@ -16,6 +16,7 @@ extensions = [
     "docstrings",
     "mathml",
     "package_reference",
+    "range_tables",
     "repository_files",
 ]
 exclude_patterns = ["extensions", "figures"]

@@ -22,11 +22,11 @@ _MOST_OPTIONS = 100
 
 
 class Range(Protocol):
-    """What a value may be."""
+    """A range of values."""
 
     @property
     def expectation(self) -> str:
-        """What must hold, in words that follow "must be"."""
+        """Words that follow "must be" in a message."""
         ...
 
     def holds(self, value: Any) -> bool:
@@ -57,11 +57,7 @@ _SHOWN = _Shown()
 
 
 def shown(value: Any) -> str:
-    """Writes a value for a message, abbreviated where it is long.
-
-    Args:
-      value: whatever a file or a command line gave.
-    """
+    """Writes a value for a message, abbreviated where it is long."""
     return _SHOWN.repr(value)
 
 
@@ -70,7 +66,7 @@ def refusal(name: str, value: Any, expected: Range) -> str:
 
     Args:
       name: what the value is called.
-      value: what was given.
+      value: of any kind.
       expected: the range that does not hold it.
     """
     return f"{name} is {shown(value)}, but must be {expected.expectation}"
@@ -94,8 +90,8 @@ def check(name: str, value: Any, expected: Range) -> None:
 
     Args:
       name: what the value is called.
-      value: what was given.
-      expected: what it must be.
+      value: of any kind.
+      expected: what it may be.
 
     Raises:
       ValueError: the range does not hold it.
@@ -120,7 +116,7 @@ class Whole:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         if self.odd:
             return f"an odd whole number from {self.least} to {self.most}: {self.odd}"
         return f"a whole number from {self.least} to {self.most}"
@@ -150,7 +146,7 @@ class Number:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         lower = f"above {self.least:g}" if self.above else f"from {self.least:g}"
         upper = f"{'below ' if self.below else ''}{self.most:.10g}"
         return f"a number {lower} {'and at most' if self.above and not self.below else 'to'} {upper}"
@@ -170,7 +166,7 @@ class Flag:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return "True or False"
 
     def holds(self, value: Any) -> bool:
@@ -190,7 +186,7 @@ class Choice:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         if len(self.values) == 1:
             return repr(self.values[0])
         return f"one of {', '.join(map(str, self.values))}"
@@ -216,7 +212,7 @@ class Text:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return f"a text of at most {self.longest} letters"
 
     def holds(self, value: Any) -> bool:
@@ -244,7 +240,7 @@ class Items:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         count = str(self.most) if self.least == self.most else f"{self.least} to {self.most}"
         order = "" if self.order == "any" else f" in {self.order} order"
         purpose = f", {self.purpose}" if self.purpose else ""
@@ -277,7 +273,7 @@ class Either:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return f"{self.first.expectation}, or {self.second.expectation}"
 
     def holds(self, value: Any) -> bool:
@@ -297,7 +293,7 @@ class Rules:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return (
             f"a tuple of at most {_MOST_RULES} pairs, each of a regular expression of at most {_LONGEST_PATTERN} "
             f"letters and {self.value.expectation}"
@@ -319,7 +315,7 @@ class Options:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return f"a mapping of at most {_MOST_OPTIONS} option names to values"
 
     def holds(self, value: Any) -> bool:
@@ -332,7 +328,7 @@ class LikeDefault:
     """Values of the kind of a default, for options whose class states no range.
 
     Attributes:
-      default: what the option is where it is not given.
+      default: of the option; its items stand for those of other tuples.
       kind: its class or, for None, that of the values beside it.
     """
 
@@ -341,7 +337,7 @@ class LikeDefault:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         example = "or None" if self.default is None else f"such as {shown(self.default)}"
         finite = " and finite" if self.kind in (int, float, tuple) else ""
         return f"of type {self.kind.__name__}{finite}, {example}"

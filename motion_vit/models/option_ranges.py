@@ -37,7 +37,7 @@ def one_a_stage(size: Range) -> Items:
     """Makes the range of an option that holds a size for each of four stages.
 
     Args:
-      size: what each of them may be.
+      size: range of each of the four.
     """
     return Items(size, 4, 4, purpose="one a stage")
 
@@ -57,7 +57,7 @@ class ComputationDtype:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return f"one of {', '.join(COMPUTATION_DTYPES)}"
 
     def holds(self, value: Any) -> bool:
@@ -75,7 +75,7 @@ class MotionModuleName:
 
     @property
     def expectation(self) -> str:
-        """What must hold."""
+        """Words that follow "must be"."""
         return f"one of {', '.join(motion_module_names())}"
 
     def holds(self, value: Any) -> bool:

@@ -1,0 +1,59 @@
+"""The directives `field-ranges` and `option-ranges`, tables of what recipe fields and options of models may be.
+
+They are made from the ranges that the library checks, so that no page repeats a limit by hand.
+"""
+
+from collections.abc import Mapping
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.option import option_ranges
+from motion_vit.models.resnet import ResNet
+from motion_vit.models.timesformer import TimeSformer
+from motion_vit.models.uniformer import UniFormer
+from motion_vit.ranges import Range
+from motion_vit.training.recipe.field_ranges import FIELD_RANGES
+
+
+class FieldRanges(SphinxDirective):
+    """`.. field-ranges::`: what each field of a recipe may be."""
+
+    def run(self) -> list[nodes.Node]:
+        """Makes the table."""
+        return self.parse_text_to_nodes(_table("field", FIELD_RANGES))
+
+
+class OptionRanges(SphinxDirective):
+    """`.. option-ranges::`: what each option of the library's models and input adapters may be."""
+
+    def run(self) -> list[nodes.Node]:
+        """Makes a table for each class."""
+        tables = (
+            f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
+            for each in (UniFormer, TimeSformer, ResNet, MotionPrompted)
+        )
+        return self.parse_text_to_nodes("\n\n".join(tables))
+
+
+def _table(kind: str, ranges: Mapping[str, Range]) -> str:
+    """Writes a table in reStructuredText."""
+    rows = "\n".join(f"   * - ``{name}``\n     - {each.expectation}" for name, each in ranges.items())
+    return f".. list-table::\n   :header-rows: 1\n\n   * - {kind}\n     - must be\n{rows}\n"
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Registers the directives.
+
+    Args:
+      app: the build.
+
+    Returns:
+      Metadata for Sphinx.
+    """
+    app.add_directive("field-ranges", FieldRanges)
+    app.add_directive("option-ranges", OptionRanges)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
