@@ -196,9 +196,11 @@ def _frame_doubts(tasks: Sequence[ShardTask], shards: Mapping[str, Shard]) -> It
 def _split_manifest(label_names: Sequence[str], shards: Sequence[tuple[str, Shard]]) -> SplitManifest:
     digest = hashlib.sha256("\n".join(label_names).encode())
     counts: Counter[str] = Counter()
+    rates: Counter[str] = Counter()
     for _, shard in shards:
         digest.update("".join(shard.records).encode())
         counts.update(shard.clips_of_class)
+        rates.update(shard.rates)
     return SplitManifest(
         clips=sum(len(shard.records) for _, shard in shards),
         verified=all(shard.verified for _, shard in shards),
@@ -208,6 +210,7 @@ def _split_manifest(label_names: Sequence[str], shards: Sequence[tuple[str, Shar
         clips_of_class={name: counts[name] for name in label_names},
         shards=tuple(ShardEntry(name, len(shard.records), shard.bytes) for name, shard in shards),
         bad=tuple(clip for _, shard in shards for clip in shard.bad),
+        rates=dict(sorted(rates.items())),
     )
 
 

@@ -78,6 +78,7 @@ class Shard:
       records: SHA-256 of each record.
       bad: the clips that were left out.
       doubtful: name of a clip -> what the names of its frames say is missing or doubtful, as clauses.
+      rates: frames per second -> clips, as in the manifest.
     """
 
     inputs: str
@@ -89,6 +90,7 @@ class Shard:
     records: tuple[str, ...]
     bad: tuple[BadClip, ...]
     doubtful: Mapping[str, Sequence[str]]
+    rates: Mapping[str, int]
 
 
 def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
@@ -190,12 +192,15 @@ class _Content:
         self._frames = 0
         self._seconds = 0.0
         self._doubtful: dict[str, tuple[str, ...]] = {}
+        self._rates: Counter[str] = Counter()
 
     def add(self, record: ClipRecord, label: str, data: bytes, doubts: tuple[str, ...]) -> None:
         self._records.append(hashlib.sha256(data).hexdigest())
         self._labels[label] += 1
         self._frames += record.frames
         self._seconds += record.frames / record.fps if record.fps else 0.0
+        if record.fps and isinstance(record.data, bytes):  # JPEG files have an assumed rate
+            self._rates[f"{record.fps:.2f}"] += 1
         if doubts:
             self._doubtful[record.id] = doubts
 
@@ -210,4 +215,5 @@ class _Content:
             records=tuple(self._records),
             bad=tuple(self.bad),
             doubtful=self._doubtful,
+            rates=dict(sorted(self._rates.items())),
         )

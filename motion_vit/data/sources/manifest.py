@@ -59,6 +59,7 @@ class SplitManifest:
       clips_of_class: label -> clips, in the order of the labels; 0 for an empty class.
       shards: the shards in order.
       bad: the clips that were left out, in the order of the source.
+      rates: frames per second, rounded to a hundredth -> clips; without clips that do not say, such as JPEG frames.
     """
 
     clips: int
@@ -69,6 +70,7 @@ class SplitManifest:
     clips_of_class: Mapping[str, int]
     shards: tuple[ShardEntry, ...]
     bad: tuple[BadClip, ...]
+    rates: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from motion_vit.counts import counted
 from motion_vit.data.sources.clip_source import ClipSource, clip_frames, clip_name
+from motion_vit.data.sources.frame_rates import FAR, is_far, median_rate
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import frame_doubts
 from motion_vit.data.video.probing import VideoInfo, check_video
@@ -71,6 +72,7 @@ class SourceCheck:
       codecs: codec -> clips, the most frequent first.
       bad: the clips that cannot be decoded.
       doubtful: name of a clip -> what the names of its frames say is missing or doubtful, as clauses.
+      far_rates: name of a clip -> its frames per second, where these are far from the median, see `frame_rates.FAR`.
     """
 
     name: str
@@ -81,6 +83,7 @@ class SourceCheck:
     codecs: dict[str, int]
     bad: tuple[BadClip, ...]
     doubtful: dict[str, tuple[str, ...]]
+    far_rates: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON."""
@@ -98,6 +101,12 @@ class SourceCheck:
             lines.append(f"frames of a clip: {self.frames[0]} to {self.frames[2]}, median {self.frames[1]:g}")
             for title, counts in (("sizes", self.sizes), ("frames a second", self.rates), ("codecs", self.codecs)):
                 lines.append(f"{title}: {_listed(counts)}")
+        if self.far_rates:
+            some = _listed({f"{name}: {rate:.4g}": 1 for name, rate in self.far_rates.items()}).replace(" (1)", "")
+            lines.append(
+                f"{len(self.far_rates)} clips have a frame rate more than {FAR:g} times above or below the median, and "
+                f"dense sampling counts frames unless data.fps is set: {some}"
+            )
         if empty:
             shown = ", ".join(labels[name] for name in empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
             lines.append(f"classes without a clip: {len(empty)}: {shown}")
@@ -193,6 +202,7 @@ def check_source(source: ClipSource, *, workers: int | None = None, progress: bo
 def _sum_up(source: ClipSource, good: list[CheckedClip], bad: list[BadClip]) -> SourceCheck:
     counts = collections.Counter(clip.label for clip in good)
     frames = sorted(clip.frames for clip in good) or [0]
+    usual = median_rate(clip.video.fps for clip in good)
     return SourceCheck(
         name=source.name,
         clips_of_class={name: counts[number] for number, name in enumerate(source.label_names)},
@@ -202,6 +212,7 @@ def _sum_up(source: ClipSource, good: list[CheckedClip], bad: list[BadClip]) -> 
         codecs=_frequencies(clip.video.codec for clip in good),
         bad=tuple(bad),
         doubtful={clip.id: clip.doubts for clip in good if clip.doubts},
+        far_rates={clip.id: clip.video.fps for clip in good if is_far(clip.video.fps, usual)},
     )
 
 

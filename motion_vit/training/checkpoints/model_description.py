@@ -94,6 +94,7 @@ def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dic
         "preprocessing": {**fields, **shape, "pixel_range": [0, 1], "layout": "b t h w c"},
         "step": trained.step,
         "averaged": trained.averaged,
+        "frame_rate": trained.frame_rate,
         "weights_dtype": dtype,
         "evaluation": dict(trained.evaluation),
         "recipe": _recipe_without_folders(trained.config),
@@ -240,6 +241,7 @@ def _build(values: Mapping[str, Any]) -> ModelDescription:
         step=values["step"],
         averaged=_field(values, "averaged", bool),
         evaluation=evaluation,
+        frame_rate=_field(values, "frame_rate", float) if "frame_rate" in values else 0.0,
     )
     return ModelDescription(trained, weights_dtype, traced.shapes, _files(values))
 

@@ -321,7 +321,9 @@ def load_for_inference(
     variables = {**found["variables"], **(found["averages"] if ema else {})}
     arrays = traverse_util.flatten_dict(variables, sep="/")
     check_finite({name: np.asarray(array) for name, array in arrays.items()}, str(root / str(step)))
-    return TrainedModel(model, variables, label_names, config, step, averaged=ema)
+    # Runs of earlier versions do not say it.
+    rate = float(description.get("frame_rate", 0.0))
+    return TrainedModel(model, variables, label_names, config, step, averaged=ema, frame_rate=rate)
 
 
 def steps_on_disk(folder: pathlib.Path) -> list[int]:

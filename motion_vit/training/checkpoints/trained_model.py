@@ -37,6 +37,7 @@ class TrainedModel:
       averaged: whether the parameters are averages over the steps (the recipe's `ema`).
       evaluation: the accuracy that was last reported for these weights (`top1`, `top5` and, where known, `videos`,
         `data`, `clips`, `crops`); {} if none was.
+      frame_rate: median frames per second of the training videos; 0.0 if unknown.
     """
 
     model: VideoModel
@@ -46,6 +47,7 @@ class TrainedModel:
     step: int
     averaged: bool = False
     evaluation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    frame_rate: float = 0.0
     _compiled: dict[Mesh, LogitsFunction] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def logits_function(self, mesh: Mesh) -> LogitsFunction:
@@ -86,7 +88,16 @@ class TrainedModel:
         paths = _paths(videos)
         mesh = data_mesh() if mesh is None else mesh
         logits_of = self.logits_function(mesh)
-        found = predict_videos(logits_of, self.variables, self.config, self.label_names, paths, top=top, mesh=mesh)
+        found = predict_videos(
+            logits_of,
+            self.variables,
+            self.config,
+            self.label_names,
+            paths,
+            top=top,
+            mesh=mesh,
+            frame_rate=self.frame_rate,
+        )
         predictions = list(found)
         if isinstance(videos, str | os.PathLike):
             predictions[0].check()
