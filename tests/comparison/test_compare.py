@@ -88,7 +88,7 @@ def test_a_finished_run_of_other_training_videos_is_refused(workdir: pathlib.Pat
     changed = row()
     changed.data.train = f"{workdir / 'prepared'}:validation"
     changed.data.validation = str(workdir / "prepared")
-    with pytest.raises(UserError, match=r"(?s)1 of 1 runs failed:\n  row 'small', seed 0 .*has changed since the run"):
+    with pytest.raises(UserError, match=r"(?s)1 of 1 run failed:\n  row 'small', seed 0 .*has changed since the run"):
         compare({"small": changed}, workdir)
 
 

@@ -87,7 +87,7 @@ def test_any_dtype_is_taken_or_told(name: str, dtype: str) -> None:
     ("name", "options", "message"),
     [
         ("uniformer_tiny", {"image_size": 16}, "clips of 16 frames of 16 x 16 pixels: expected clips of at least 32"),
-        ("uniformer_emim_tiny", {"frames": 1}, "clips of 1 frames of 64 x 64 pixels: expected at least 2 frames"),
+        ("uniformer_emim_tiny", {"frames": 1}, "clips of 1 frame of 64 x 64 pixels: expected at least 2 frames"),
         ("uniformer_emim_tiny", {"frames": 4, "frame_offset": 4}, "expected at least 5 frames"),
         ("uniformer_emim_tiny", {"frames": 4, "stem_temporal_stride": 4}, "expected at least 5 frames"),
         ("uniformer_tiny", {"image_size": 16, **ADAPTER}, "clips of 17 frames of 16 x 16 pixels: expected clips of at"),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.errors import UserError
 from motion_vit.files.regular_file import read_regular_bytes
@@ -235,7 +236,7 @@ def read_table(path: pathlib.Path, columns: Sequence[str], *, delimiter: str = "
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             if cells and len(cells) != len(header):
-                raise AnnotationError(f"{where}: {len(cells)} cells where the header has {len(header)}")
+                raise AnnotationError(f"{where}: {counted(len(cells), 'cell')} where the header has {len(header)}")
             if cells:
                 rows.append(Row(where, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     except csv.Error as error:

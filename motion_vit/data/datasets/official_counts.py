@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip
 
 
@@ -35,5 +36,5 @@ class OfficialCounts:
             if split not in splits:
                 found.append(f"{split}: no such split, the official list has {official:,} clips")
             elif len(splits[split]) != official:
-                found.append(f"{split}: {len(splits[split]):,} clips, the official list has {official:,}")
+                found.append(f"{split}: {counted(len(splits[split]), 'clip', ',')}, the official list has {official:,}")
         return tuple(found)

@@ -41,7 +41,7 @@ def test_a_table_is_read_whatever_its_line_ends_and_byte_order_mark(tmp_path):
         ("", "line 1: expected a header"),
         ("label,time\nrun,3\n", "line 1: expected a header with the columns label,youtube_id, found 'label,time'"),
         ("label,youtube_id\n", "a header and no rows"),
-        ("label,youtube_id\nrun\n", "line 2: 1 cells where the header has 2"),
+        ("label,youtube_id\nrun\n", "line 2: 1 cell where the header has 2"),
         ('label,youtube_id\nrun,"never closed\n', "not a CSV table"),
         ("label,youtube_id\nrun," + "x" * 200_000 + "\n", "not a CSV table"),
         ("label,youtube_id\nrun,\0\n", "NUL"),

@@ -42,7 +42,7 @@ def test_labels_number_the_vocabulary_and_the_test_list_is_the_validation_split(
         "validation": (SourceClip("_8Vy3dlHg2w_00001", str(tmp_path / videos / "_8Vy3dlHg2w_00001.mp4"), names[1]),),
     }
     assert "train: 2 clips, the official list has 15,027" in dataset.mismatches
-    assert "validation: 1 clips, the official list has 1,970" in dataset.mismatches
+    assert "validation: 1 clip, the official list has 1,970" in dataset.mismatches
 
 
 def test_labels_of_version_1_are_read_with_a_warning(tmp_path):

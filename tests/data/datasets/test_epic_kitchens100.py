@@ -57,7 +57,7 @@ def test_actions_are_cut_at_their_timestamps_in_the_layouts_of_real_downloads(tm
     assert dataset.mismatches == (
         "classes: 2, the official list has 97",
         "train: 2 clips, the official list has 67,217",
-        "validation: 1 clips, the official list has 9,668",
+        "validation: 1 clip, the official list has 9,668",
     )
 
 

@@ -85,7 +85,7 @@ def test_an_element_is_cut_from_its_first_to_its_last_stage_counted_from_its_eve
     assert dataset.mismatches == (
         "classes: 3, the official list has 99",
         "train: 2 clips, the official list has 26,320",
-        "validation: 1 clips, the official list has 8,521",
+        "validation: 1 clip, the official list has 8,521",
     )
 
 

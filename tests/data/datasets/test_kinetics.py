@@ -174,7 +174,7 @@ def test_the_counts_of_any_official_release_are_no_mismatch(tmp_path, monkeypatc
     assert dataset.mismatches == (
         "classes: 3, the official list has 700",
         "train: 2 clips, the official list has 534,073",
-        "validation: 1 clips, the official list has 33,914",
+        "validation: 1 clip, the official list has 33,914",
     )
     deepmind = kinetics.OfficialCounts(3, {"train": 2, "validation": 1})
     monkeypatch.setitem(kinetics._OFFICIAL, 700, (*kinetics._OFFICIAL[700], deepmind))

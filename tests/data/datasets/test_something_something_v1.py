@@ -56,7 +56,7 @@ def test_the_official_counts_are_compared(tmp_path):
     assert something_something_v1.read(_official(tmp_path)).mismatches == (
         "classes: 3, the official list has 174",
         "train: 3 clips, the official list has 86,017",
-        "validation: 1 clips, the official list has 11,522",
+        "validation: 1 clip, the official list has 11,522",
     )
 
 

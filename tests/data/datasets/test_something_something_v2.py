@@ -58,7 +58,7 @@ def test_the_official_counts_are_compared(tmp_path):
     assert something_something_v2.read(_download(tmp_path)).mismatches == (
         "classes: 3, the official list has 174",
         "train: 2 clips, the official list has 168,913",
-        "validation: 1 clips, the official list has 24,777",
+        "validation: 1 clip, the official list has 24,777",
     )
 
 

@@ -58,14 +58,14 @@ def test_the_lists_of_division_1_are_read_in_the_layouts_of_real_downloads(tmp_p
     assert dataset.mismatches == (
         "classes: 3, the official list has 101",
         "train: 2 clips, the official list has 9,537",
-        "validation: 1 clips, the official list has 3,783",
+        "validation: 1 clip, the official list has 3,783",
     )
 
 
 def test_the_division_is_chosen_by_its_number(tmp_path):
     dataset = ucf101.read(_download(tmp_path), split_number=2)
     assert [clip.label for clip in dataset.splits["train"]] == ["Archery"]
-    assert "train: 1 clips, the official list has 9,586" in dataset.mismatches
+    assert "train: 1 clip, the official list has 9,586" in dataset.mismatches
 
 
 @pytest.mark.parametrize("number", [0, 4])

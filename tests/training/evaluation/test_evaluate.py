@@ -81,7 +81,7 @@ def test_a_list_of_nothing_but_broken_videos_is_an_error(
     source, broken = list_with_a_broken_video
     label = source.read_text().splitlines()[-1].rsplit(",", 1)[1]
     (tmp_path / "bad.csv").write_text(f"path,label\n{broken},{label}\n")
-    with pytest.raises(UserError, match=r"none of the 1 videos of .* could be decoded"):
+    with pytest.raises(UserError, match=r"none of the 1 video of .* could be decoded"):
         evaluate_checkpoint(finished_run, tmp_path / "bad.csv")
 
 

@@ -69,7 +69,7 @@ def test_options_of_the_model_are_checked_before_anything_is_built(
 
 def test_clips_that_the_model_cannot_take_are_refused(tiny_config: ConfigDict) -> None:
     tiny_config.data.frames = 1
-    with pytest.raises(UserError, match=r"cannot take clips of 1 frames.*neighbour"):
+    with pytest.raises(UserError, match=r"cannot take clips of 1 frame.*neighbour"):
         validate(tiny_config)
 
 
