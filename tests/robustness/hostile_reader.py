@@ -56,6 +56,11 @@ def _read_foreign_weights(path: pathlib.Path) -> str:
     return "taken"
 
 
+def _read_sized_weights(path: pathlib.Path) -> str:
+    load_torch(motion_vit.create_model("uniformer_emim_tiny"), path)
+    return "taken"
+
+
 def _read_weights_folder(path: pathlib.Path) -> str:
     trained, good = read_weights_folder(path), small_trained_model()
     same = jax.tree.map(lambda one, other: np.array_equal(one, other), trained.variables, good.variables)
@@ -75,7 +80,7 @@ _READERS: dict[str, Callable[[pathlib.Path], str]] = {
     "weights folder": _read_weights_folder,
     "description": _read_description,
     "sized recipe": _read_recipe,
-    "sized weights": _read_foreign_weights,
+    "sized weights": _read_sized_weights,
 }
 
 
