@@ -107,7 +107,7 @@ def test_a_model_is_inspected_with_options(capsys: pytest.CaptureFixture[str]) -
     [
         ("image_size=16", "cannot take clips of 16 frames of 16 x 16 pixels: expected clips of at least 32 x 32"),
         ("frames=1", "cannot take clips of 1 frame of 64 x 64 pixels: expected at least 2 frames"),
-        ("layer_scale=big", "layer_scale is 'big', but must be of type float, or None"),
+        ("layer_scale=big", "layer_scale is 'big', but must be None, or a number"),
         ("attention_implementation=foo", "attention_implementation is 'foo', but must be None"),
     ],
 )

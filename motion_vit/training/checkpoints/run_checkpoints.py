@@ -39,7 +39,7 @@ from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.checkpoints.weight_dtypes import check_finite
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, errors_together, gather, is_primary
-from motion_vit.training.recipe.checks import build_model
+from motion_vit.training.recipe.checks import build_model, validate_fields
 from motion_vit.training.recipe.config import config_from_dict
 from motion_vit.training.step.state import TrainState
 
@@ -302,6 +302,7 @@ def load_for_inference(
             description = manager.restore(step, args=ocp.args.Composite(**items))["description"]
             label_names = tuple(description["label_names"])
             config = config_from_dict(description["config"])
+        validate_fields(config)  # what a file of a checkpoint holds is not trusted to be what was trained with
         ema = config.evaluation.ema if ema is None else ema
         # What was fast where it was trained may be slow here, or not run at all.
         traced = build_model(config, len(label_names))

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError, did_you_mean
-from motion_vit.ranges import shown
+from motion_vit.ranges import Options, refusal, shown
 
 OptimizerName: TypeAlias = Literal["adamw", "sgd", "muon"]
 
@@ -278,8 +278,8 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
         hint = did_you_mean(key, known) or f" The fields are: {', '.join(sorted(known))}."
         raise UserError(f"unknown config field {key!r}.{hint}")
     if key in _FREE_FIELDS:
-        if not isinstance(value, Mapping):
-            raise UserError(f"config field {key} is {shown(value)}, but must be a mapping of option names to values.")
+        if not Options().holds(value):
+            raise UserError(f"config field {refusal(key, value, Options())}.")
         _merge_options(config, key, value)
         return
     expected = type(known[key])

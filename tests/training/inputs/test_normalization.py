@@ -32,5 +32,5 @@ def test_the_recipe_chooses_the_order(tiny_config: ConfigDict) -> None:
     tiny_config.data.channel_order = "bgr"
     assert normalization(tiny_config).channel_order == "bgr"
     tiny_config.data.channel_order = "grb"
-    with pytest.raises(UserError, match=r"data\.channel_order is 'grb', but must be 'rgb' or 'bgr'"):
+    with pytest.raises(UserError, match=r"data\.channel_order is 'grb', but must be one of rgb, bgr"):
         validate_fields(tiny_config)

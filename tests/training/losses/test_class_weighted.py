@@ -45,7 +45,7 @@ def test_weights_of_ones_own_are_pytorchs_up_to_their_scale() -> None:
         ({"power": float("nan")}, "power is nan"),
         ({"weights": (1.0, 2.0)}, "2 weights for 3 classes"),
         ({"weights": (1.0, 2.0, -1.0)}, "weights is .*, each a number from 0"),
-        ({"weights": (0.0, 0.0, 0.0)}, "one of them above 0"),
+        ({"weights": (0.0, 0.0, 0.0)}, "one of them must be above 0"),
     ],
 )
 def test_weights_that_weigh_nothing_are_refused(options: dict, message: str) -> None:

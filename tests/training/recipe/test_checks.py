@@ -52,7 +52,7 @@ def test_a_value_out_of_range_is_named(tiny_config: ConfigDict, parent: str, fie
     ("option", "value", "message"),
     [
         ("windw", 5, "Did you mean 'window'"),
-        ("window", 4, "must be odd"),
+        ("window", 4, "must be an odd whole number"),
         ("frames", 16, r"is set by data\.frames"),
         ("remat", "blocks", "is set by remat"),
         ("frame_axis", "frames", r"is set by mesh\.frames"),
