@@ -4,7 +4,7 @@ Command:  make fuzz, or with another seed and number of inputs make fuzz SEED=7 
 
 Prints a table of what became of the inputs of each kind, and each failure with what makes it again. Exit status 1
 after a failure: an exception that is no message for people, more than 20 s of the processor, more than 2 GiB, or damage
-that went unnoticed.
+that went unnoticed. Ctrl-C ends it with the table of what was tried.
 """
 
 import argparse
@@ -227,7 +227,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     findings = []
-    with good_folder() as good:
+    with contextlib.suppress(KeyboardInterrupt), good_folder() as good:
         for finding in fuzz(options.seed, options.inputs, good):
             findings.append(finding)
             if finding.outcome in FAILURES:
