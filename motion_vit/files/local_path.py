@@ -1,4 +1,4 @@
-"""Local paths, told from the addresses of buckets and web servers."""
+"""Local paths, told from the addresses of buckets and web servers, and from what is no path."""
 
 import os
 import pathlib
@@ -18,6 +18,25 @@ _MOUNTED_BY = {
 }
 
 
+def path_text(path: str | os.PathLike[str], what: str) -> str:
+    """Checks that a path is one, and no object in its place.
+
+    Args:
+      path: name of a file or folder.
+      what: what a message says it names, such as "the video".
+
+    Returns:
+      The path as text.
+
+    Raises:
+      UserError: it is of another kind.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str):
+        raise UserError(f"{what} is given as {type(path).__name__}, but must be a path: a text or a pathlib.Path.")
+    return text
+
+
 def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
     """Checks that a path names something on a file system of this machine.
 
@@ -28,9 +47,9 @@ def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
       The path.
 
     Raises:
-      UserError: it is empty, has a NUL character, or is an address such as `gs://bucket/folder`.
+      UserError: it is no path, is empty, has a NUL character, or is an address such as `gs://bucket/folder`.
     """
-    text = os.fspath(path)
+    text = path_text(path, "a file or folder")
     if not text or "\0" in text:
         raise UserError(f"{text!r} is no path; give the name of a file or folder.")
     found = _ADDRESS.match(text)

@@ -74,14 +74,15 @@ def trace_model(
       The model and what tracing it has told.
 
     Raises:
-      UserError: the model's options do not go with each other, or with such clips.
+      UserError: the model's options do not go with each other, or with such clips, or what it returns are no logits.
     """
     clip_shape = model.clip_shape if clip_shape is None else clip_shape
     recorder = CostRecorder()
 
     def init(key: PRNGKeyArray) -> dict[str, Any]:
         with recorder.recording():
-            variables = model.init(key, jnp.zeros((1, *clip_shape), jnp.float32))
+            logits, variables = model.init_with_output(key, jnp.zeros((1, *clip_shape), jnp.float32))
+        _check_logits(logits, model, subject)
         return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
 
     with refusals_told(clip_shape, subject):
@@ -92,6 +93,18 @@ def trace_model(
         shapes,
         recorder.costs(shapes["params"], model.inner_prefix),
         lambda key: jax.tree.unflatten(structure, leaves_of(key)),
+    )
+
+
+def _check_logits(logits: Any, model: VideoModel, subject: str) -> None:
+    """Refuses what a model returns for one clip, unless it is a floating point number for each class."""
+    expected = (1, model.num_classes)
+    if isinstance(logits, jax.Array) and logits.shape == expected and jnp.issubdtype(logits.dtype, jnp.floating):
+        return
+    found = f"{logits.dtype}{list(logits.shape)}" if isinstance(logits, jax.Array) else type(logits).__name__
+    raise UserError(
+        f"{subject} returns {found} for one clip, but must return logits of the shape {list(expected)}, a floating "
+        f"point number for each of {model.num_classes} classes. Mend __call__ of {type(model.inner).__name__}."
     )
 
 

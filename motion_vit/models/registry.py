@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
-import re
+import inspect
 from collections.abc import Mapping
 from typing import Any
+
+import jax
+import numpy as np
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.models.option import option_defaults
@@ -14,7 +17,7 @@ from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
 from motion_vit.modules.computation_dtype import computation_dtype
-from motion_vit.plugins import GROUP, is_redefinition, load_plugins
+from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,19 +110,17 @@ def register_model(
       description: a line for `list_models`.
 
     Raises:
-      UserError: the name is taken or no such name, the class is no `Backbone` or lacks what one must have, or it
-        refuses the options.
+      UserError: the name is taken or no such name, the class is no `Backbone`, lacks what one must have or cannot be
+        called as one is, or it refuses the options.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]*", name) or name.endswith(".py"):
-        raise UserError(
-            f"a model is registered as {name!r}, but names are made of letters, digits and _ . + -, and do not end in "
-            "'.py' as recipes do."
-        )
-    known = _PRESETS.get(name)
-    if name in _OWN_MODELS or (known is not None and not is_redefinition(known.model_class, model_class)):
-        raise UserError(f"there is a model {name!r} already. Register yours under another name.")
+    known = {each: preset.model_class for each, preset in _PRESETS.items()}
+    check_registration("model", name, model_class, known=known, own=_OWN_MODELS)
     if problem := _breach_of_contract(model_class):
         raise UserError(f"{model_class!r} cannot be registered as model {name!r}: {problem}.")
+    if not isinstance(options, Mapping | None):
+        raise UserError(f"the options of model {name!r} are {options!r}, but must be a mapping of names to values.")
+    if not isinstance(description, str):
+        raise UserError(f"the description of model {name!r} is {description!r}, but must be a text.")
     preset = Preset(model_class, dict(options or {}), description)
     _build(name, preset, {})
     _PRESETS[name] = preset
@@ -160,6 +161,8 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
 
 
 def _preset(name: str) -> Preset:
+    if not isinstance(name, str):
+        raise UserError(f"the model is named {name!r}, but a name is a text, such as 'uniformer_emim_s'.")
     if name not in _PRESETS:
         load_plugins()
     if name not in _PRESETS:
@@ -177,6 +180,11 @@ def _breach_of_contract(model_class: Any) -> str:
         return "it must be a class that derives from motion_vit.models.video_model.Backbone"
     if model_class.__call__ is Backbone.__call__:
         return "it must define __call__(self, clips, train=False)"
+    if not takes(model_class.__call__, None, None) or not takes(model_class.__call__, None, None, train=False):
+        return (
+            f"its __call__ has the parameters {inspect.signature(model_class.__call__)}, but the library calls "
+            "__call__(self, clips, train=False), also without train"
+        )
     defaults = option_defaults(model_class)
     fields = [field.name for field in dataclasses.fields(model_class) if field.name not in ("parent", "name")]
     if missing := [field for field in fields if field not in defaults]:
@@ -196,7 +204,7 @@ def _build(name: str, preset: Preset, options: Mapping[str, Any]) -> VideoModel:
     for option in (*preset.options, *given):
         if option not in known:
             raise UserError(_unknown_option(name, option, [*known, ADAPTER_OPTION]))
-    values = {option: _value(option, value) for option, value in {**preset.options, **given}.items()}
+    values = {option: _value(option, _as_python(value)) for option, value in {**preset.options, **given}.items()}
     try:
         model = preset.model_class(**{option: value for option, value in values.items() if option in defaults})
         if adapter is None:
@@ -212,6 +220,13 @@ def _unknown_option(name: str, option: str, known: list[str]) -> str:
         return f"the option {option!r} of model {name!r} needs the option {ADAPTER_OPTION}={adapter!r} beside it."
     hint = did_you_mean(option, known)
     return f"unknown option {option!r} of model {name!r}.{hint} The options are: {', '.join(known)}."
+
+
+def _as_python(value: Any) -> Any:
+    """Makes Python's own numbers of those of NumPy and JAX, which are no `int` and cannot be written as JSON."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_as_python, value))
+    return value.tolist() if isinstance(value, np.generic | np.ndarray | jax.Array) else value
 
 
 def _value(option: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ from motion_vit.modules import initializers
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.mlp import Mlp
-from motion_vit.modules.motion_module import make_motion_module
+from motion_vit.modules.motion_module import apply_motion_module, make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
 Clips = Float[Array, "b t h w c"]
@@ -59,7 +59,7 @@ class AttentionBlock(nn.Module):
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
-        y = motion(y, train=train)
+        y = apply_motion_module(motion, y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
         y = LayerNorm(output_dtype=self.dtype, name="norm2")(x)

@@ -12,7 +12,7 @@ from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.mlp import Mlp
-from motion_vit.modules.motion_module import make_motion_module
+from motion_vit.modules.motion_module import apply_motion_module, make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
 
@@ -60,7 +60,7 @@ class ConvolutionBlock(nn.Module):
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
-        y = motion(y, train=train)
+        y = apply_motion_module(motion, y, train=train)
         y = pointwise(name="conv1")(y)
         y = depthwise(5, name="depthwise")(y)
         x = x + skip(pointwise(name="conv2")(y), stochastic_depth, train=train)

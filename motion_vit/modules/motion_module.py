@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
 from motion_vit.modules.m2a import PUBLISHED_MODULES, published_module
-from motion_vit.plugins import is_redefinition, load_plugins
+from motion_vit.plugins import check_registration, load_plugins, takes
 
 NO_MOTION = "none"
 """The name of the module that leaves features as they are."""
@@ -51,18 +51,15 @@ def register_motion_module(name: str, factory: MotionModuleFactory) -> None:
       factory: makes the module, of any parameters.
 
     Raises:
-      UserError: the name is taken or no text, or the factory cannot be called.
+      UserError: the name is taken or no name, or the factory cannot be called as one is.
     """
-    if not isinstance(name, str) or not name:
-        raise UserError(f"a motion module is registered as {name!r}, but its name must be a text, such as 'mine'.")
-    if not callable(factory):
+    check_registration("motion module", name, factory, known=_REGISTERED, own=(NO_MOTION, *PUBLISHED_MODULES))
+    # A module in place of its class could be called, too, but with features.
+    if isinstance(factory, nn.Module) or not takes(factory, dtype=None, batch_norm_groups=1, name=None, parent=None):
         raise UserError(
             f"the motion module {name!r} is {factory!r}, but must be a function or a class, called with the keywords "
             "dtype, batch_norm_groups, name and parent, that makes a Flax module."
         )
-    known = _REGISTERED.get(name)
-    if name in (NO_MOTION, *PUBLISHED_MODULES) or (known is not None and not is_redefinition(known, factory)):
-        raise UserError(f"there is a motion module {name!r} already. Register yours under another name.")
     _REGISTERED[name] = factory
 
 
@@ -96,7 +93,7 @@ def make_motion_module(
       A module that is called as `module(x, train=train)` with features `[b, t, h, w, c]` and keeps their shape.
 
     Raises:
-      ValueError: an unknown name.
+      ValueError: an unknown name, or what was registered under it makes no module.
     """
     if kind == NO_MOTION:
         return _NoMotion(**binding)
@@ -105,4 +102,31 @@ def make_motion_module(
     make = _REGISTERED.get(kind)
     if make is None:
         return published_module(kind, dtype=dtype, batch_norm_groups=batch_norm_groups, **binding)
-    return make(dtype=dtype, batch_norm_groups=batch_norm_groups, **binding)
+    module = make(dtype=dtype, batch_norm_groups=batch_norm_groups, **binding)
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"the factory of the motion module {kind!r} returns {module!r}, but must return a Flax module")
+    return module
+
+
+def apply_motion_module(module: nn.Module, x: Float[Array, "b t h w c"], *, train: bool) -> Float[Array, "b t h w c"]:
+    """Applies a motion module inside a block.
+
+    Args:
+      module: of `make_motion_module`.
+      x: features.
+      train: whether layers behave as in training.
+
+    Returns:
+      Features of the shape of `x`.
+
+    Raises:
+      ValueError: the module returns something else; broadcast, other shapes could go on unnoticed.
+    """
+    features: Array = module(x, train=train)
+    if (found := getattr(features, "shape", None)) != x.shape:
+        raise ValueError(
+            f"the motion module {type(module).__name__} makes "
+            f"{type(features).__name__ if found is None else f'features of the shape {found}'} of {x.shape}, but must "
+            "keep the shape"
+        )
+    return features

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.frame_convolution import FrameConvolution
-from motion_vit.modules.motion_module import make_motion_module
+from motion_vit.modules.motion_module import apply_motion_module, make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 from motion_vit.ops.max_pool import max_pool_frames
 from motion_vit.ops.temporal_shift import temporal_shift
@@ -64,7 +64,7 @@ class ResidualBlock(nn.Module):
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
-        y = motion(x, train=train)
+        y = apply_motion_module(motion, x, train=train)
         if self.shift:
             y = temporal_shift(y)
         # Kernel size, stride and features of each convolution.

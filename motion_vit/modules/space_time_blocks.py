@@ -16,6 +16,7 @@ from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.mlp import Mlp
+from motion_vit.modules.motion_module import apply_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
 
 Tokens = Float[Array, "b n c"]
@@ -66,7 +67,7 @@ class JointAttentionBlock(nn.Module):
         y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
         if self.motion is not None:
             class_token, patches = _split(y)
-            moved = self.motion(_clips(patches, self.grid), train=train)
+            moved = apply_motion_module(self.motion, _clips(patches, self.grid), train=train)
             y = jnp.concatenate([class_token, moved.reshape(patches.shape)], axis=1)
         x = x + StochasticDepth()(_attend(self.attention, y, train), stochastic_depth, train=train)
         return x + _perceptron(self, x, stochastic_depth, train)
@@ -129,7 +130,7 @@ class DividedAttentionBlock(nn.Module):
         batch, frames, height, width, channels = clips.shape
         y = LayerNorm(output_dtype=self.dtype, name="temporal_norm")(clips)
         if self.motion is not None:
-            y = self.motion(y, train=train)
+            y = apply_motion_module(self.motion, y, train=train)
         if isinstance(self.temporal_attention, Emim):
             y = StochasticDepth()(self.temporal_attention(y, train=train), rate, train=train)
         else:

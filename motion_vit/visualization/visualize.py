@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
+from motion_vit.files.local_path import path_text
 from motion_vit.outside_text import for_plot
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
@@ -16,10 +17,11 @@ from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.visualization.attention_layers import attention_layers
 from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
-from motion_vit.visualization.clip_recording import DEFAULT, Subject, What, record_clip
+from motion_vit.visualization.clip_recording import ALL, DEFAULT, Subject, What, record_clip
 from motion_vit.visualization.clip_view import ClipView, read_view
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
 from motion_vit.visualization.motion_maps import motion_maps, point_of_most_motion
+from motion_vit.visualization.requests import check_class_names, check_temperature, choices, place, texts
 
 # The shorter side in pixels that frames are drawn with at most.
 _DRAWN_SIDE = 480
@@ -66,8 +68,8 @@ def visualize(
     trained: TrainedModel,
     video: str | os.PathLike[str],
     *,
-    what: Sequence[What] = (),
-    layers: Sequence[str] = (),
+    what: What | Sequence[What] = (),
+    layers: str | Sequence[str] = (),
     point: tuple[float, float] | None = None,
     classes: str = "",
     temperature: float = 1.0,
@@ -78,7 +80,7 @@ def visualize(
     Args:
       trained: weights, labels and recipe.
       video: a video file.
-      what: kinds of maps; () for all that the model has and that only need a forward pass.
+      what: kinds of maps, or one; () for all that the model has and that only need a forward pass.
       layers: names of layers, or patterns such as `stage3/*`; () for all.
       point: (y, x) of the patch to look at, in pixels of the video; None for a place with motion.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
@@ -92,11 +94,14 @@ def visualize(
 
     Raises:
       VideoDecodeError: the video cannot be decoded.
-      UserError: the video is too short to show motion, the model lacks a requested kind of map, or there is no such
-        layer, class or place.
+      UserError: an argument is not what it must be, the video is too short to show motion, the model lacks a requested
+        kind of map, or there is no such layer, class or place.
     """
+    path = path_text(video, "the video")
+    what, layers, point = choices(what, "what", ALL), texts(layers, "layers"), place(point)
+    check_class_names(classes)
+    check_temperature(temperature)
     shown = asked_classes(trained.label_names, classes)
-    path = os.fspath(video)
     view, pixels = read_view(StoredClip(id=path, label=0, video=path), clip_options(trained.config))
     if point is not None:
         view.check_seen(*point)
@@ -116,7 +121,7 @@ def visualize(
         video=pathlib.Path(path).name,
         clip=ClipFrames(decode_frames(path, view.frame_numbers, short_side=_DRAWN_SIDE), view),
         maps=tuple(maps),
-        what=tuple(what) or tuple(one for one in DEFAULT if one not in recorded.missing),
+        what=what or tuple(one for one in DEFAULT if one not in recorded.missing),
         point=chosen,
         predictions=predictions,
         model=f"{trained.config.model.name}, step {trained.step}",

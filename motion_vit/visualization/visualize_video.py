@@ -4,11 +4,13 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from motion_vit.errors import UserError
 from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
 from motion_vit.visualization.clip_recording import What
-from motion_vit.visualization.output_files import Format, write_files
+from motion_vit.visualization.output_files import FORMATS, Format, write_files
+from motion_vit.visualization.requests import choices
 from motion_vit.visualization.visualize import Visualization, visualize
 
 DEFAULT_FORMATS: tuple[Format, ...] = ("png", "npz", "html")
@@ -20,12 +22,12 @@ def visualize_video(
     model: TrainedModel | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
-    what: Sequence[What] = (),
-    layers: Sequence[str] = (),
+    what: What | Sequence[What] = (),
+    layers: str | Sequence[str] = (),
     point: tuple[float, float] | None = None,
     classes: str = "",
     temperature: float = 1.0,
-    formats: Sequence[Format] = DEFAULT_FORMATS,
+    formats: Format | Sequence[Format] = DEFAULT_FORMATS,
 ) -> Visualization:
     """Looks at a video through a model, and writes what it sees.
 
@@ -35,25 +37,28 @@ def visualize_video(
       video: a video file.
       model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
       out: a new or empty folder for the pictures; None writes nothing.
-      what: what to see, of "motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"; () for all
-        that the model has and that takes a forward pass only.
-      layers: names of layers, or patterns such as `stage3/*`; () for all.
+      what: what to see, one or several of "motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"; ()
+        for all that the model has and that takes a forward pass only.
+      layers: a name of layers or a pattern such as `stage3/*`, or several; () for all.
       point: (y, x) of the patch to look at, in pixels of the video; None for the place where something moves.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
         ones.
       temperature: what affinities are divided by before the softmax of displacement fields.
-      formats: what to write, of "png", "gif", "mp4", "npz", "html".
+      formats: what to write, one or several of "png", "gif", "mp4", "npz", "html".
 
     Returns:
       The maps as arrays in the places of the video, and the most probable classes of the clip.
 
     Raises:
       VideoDecodeError: the video cannot be decoded.
-      UserError: the folder holds something, there is no such model, the video is too short to show motion, or the model
-        does not have what was asked for, or there is no such layer, class or place.
+      UserError: an argument is not what it must be, the folder holds something, or there is no such model. Also where
+        the video is too short to show motion, or the model lacks what was asked for, or such a layer, class or place.
     """
+    formats = choices(formats, "formats", FORMATS)
     if out is not None:
         check_new_or_empty(out)
+        if not formats:
+            raise UserError(f"formats is empty, so that nothing would be written; it takes {', '.join(FORMATS)}.")
     seen = visualize(
         as_trained(model), video, what=what, layers=layers, point=point, classes=classes, temperature=temperature
     )

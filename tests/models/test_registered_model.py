@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from exported import COMMAND
@@ -20,6 +21,7 @@ from ml_collections import ConfigDict
 from motion_vit import UserError
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.interop.exporting.export import export_model
+from motion_vit.models.checked_model import checked_model
 from motion_vit.models.inspection import inspect_model
 from motion_vit.models.registry import create_model, list_models, register_model
 from motion_vit.models.video_model import Backbone
@@ -206,6 +208,21 @@ class NoCall(Backbone):
     """A model that classifies nothing."""
 
 
+class NoTrain(Backbone):
+    """A model that does not take `train`."""
+
+    @nn.compact
+    def __call__(self, clips: jax.Array) -> jax.Array:
+        return nn.Dense(self.num_classes, name="head")(clips.mean(axis=(1, 2, 3)))
+
+
+class NeedsTrain(Backbone):
+    """A model whose `train` has no default."""
+
+    def __call__(self, clips: jax.Array, train: bool) -> jax.Array:
+        return clips.mean(axis=(1, 2, 3))
+
+
 class NoDefault(Minimal):
     """A model with a field that is no option."""
 
@@ -224,22 +241,59 @@ class Prompted(Minimal):
     [
         ("uniformer_s", Minimal, {}, "there is a model 'uniformer_s' already"),
         ("minimal", NoCall, {}, "there is a model 'minimal' already"),
-        ("recipe.py", Minimal, {}, "names are made of letters"),
-        (3, Minimal, {}, "names are made of letters"),
         ("own", nn.Dense, {}, "must be a class that derives from motion_vit.models.video_model.Backbone"),
         ("own", Minimal(), {}, "must be a class that derives from motion_vit.models.video_model.Backbone"),
         ("own", NoCall, {}, "it must define __call__"),
+        ("own", NoTrain, {}, r"__call__ has the parameters \(self, clips.*, but the library calls"),
+        ("own", NeedsTrain, {}, "also without train"),
+        ("own", Minimal, ["num_classes"], "options of model 'own' are \\['num_classes'\\], but must be a mapping"),
+        ("own", Minimal, 3, "options of model 'own' are 3, but must be a mapping"),
         ("own", NoDefault, {}, "its field 'width' must have a default"),
         ("own", Prompted, {}, "its field 'pixel_mean' has the name of an option of input adapters"),
         ("own", Minimal, {"widht": 3}, "unknown option 'widht' of model 'own'"),
         ("own", Minimal, {"num_classes": 0}, "model 'own' cannot be built: num_classes is 0"),
     ],
 )
-def test_what_is_no_model_is_refused_with_the_reason(
-    name: Any, model_class: Any, options: dict[str, Any], message: str
-) -> None:
+def test_what_is_no_model_is_refused_with_the_reason(name: Any, model_class: Any, options: Any, message: str) -> None:
     register_model("minimal", Minimal)
     before = list_models()
     with pytest.raises(UserError, match=message):
         register_model(name, model_class, options)
     assert list_models() == before
+
+
+class Wrong(Minimal):
+    """A model that returns something else than logits: what the option says."""
+
+    returned: str = "one class too many"
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+        logits = nn.Dense(self.num_classes, name="head")(clips.mean(axis=(1, 2, 3)))
+        made: dict[str, Any] = {
+            "one class too many": jnp.pad(logits, ((0, 0), (0, 1))),
+            "no batch": logits[0],
+            "an axis more": logits[..., None],
+            "whole numbers": logits.astype(jnp.int32),
+            "a tuple": (logits, logits),
+            "nothing": None,
+        }
+        return made[self.returned]
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [
+        ("one class too many", r"float32\[1, 4\]"),
+        ("no batch", r"float32\[3\]"),
+        ("an axis more", r"float32\[1, 3, 1\]"),
+        ("whole numbers", r"int32\[1, 3\]"),
+        ("a tuple", "tuple"),
+        ("nothing", "NoneType"),
+    ],
+)
+def test_what_a_model_returns_is_checked_before_a_run(returned: str, found: str) -> None:
+    register_model("wrong", Wrong)
+    with pytest.raises(UserError, match=rf"returns {found} for one clip, .* shape \[1, 3\].* Mend __call__ of Wrong"):
+        checked_model("wrong", {"num_classes": 3, "returned": returned, "image_size": 16})

@@ -1,3 +1,4 @@
+import json
 import re
 
 import jax
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 
 import motion_vit
+from motion_vit.models.checked_model import checked_model
+from motion_vit.models.options import model_options
 
 
 @pytest.mark.parametrize("name", motion_vit.list_models())
@@ -87,3 +90,28 @@ def test_normalised_clips_may_have_any_floating_point_dtype(name, dtype):
     clips = jax.ShapeDtypeStruct((1, *model.clip_shape), dtype)
     logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), clips)
     assert logits.shape == (1, model.num_classes)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("name", [None, 3, ["uniformer_tiny"], {}, b"uniformer_tiny", motion_vit])
+def test_a_name_that_is_no_text_is_told(name):
+    with pytest.raises(motion_vit.UserError, match=r"the model is named .*, but a name is a text"):
+        motion_vit.create_model(name)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("number", [np.int64(10), np.uint8(10), np.array(10), jnp.array(10), jnp.int32(10)])
+def test_numbers_of_other_libraries_are_taken_as_pythons_own(number):
+    depths = np.array([1, 1, 1, 1])
+    model = motion_vit.create_model("uniformer_tiny", num_classes=number, depths=depths, dropout=np.float32(0.5))
+    assert json.loads(json.dumps(model_options(model)))["num_classes"] == 10
+    assert (model.depths, model.dropout) == ((1, 1, 1, 1), 0.5)
+    same = motion_vit.create_model("uniformer_tiny", num_classes=10, depths=[number // 10] * 4, dropout=0.5)
+    assert model == same
+    with pytest.raises(motion_vit.UserError, match=r"num_classes is 10\.0, but must be of type int"):
+        motion_vit.create_model("uniformer_tiny", num_classes=np.float64(number))
+
+
+def test_the_limits_of_options_hold_for_numbers_of_numpy():
+    with pytest.raises(motion_vit.UserError, match="must be at most 200"):
+        checked_model("uniformer_tiny", {"depths": (np.int64(10**6), 1, 1, 1)})

@@ -15,6 +15,7 @@ from jax.sharding import AxisType
 
 import motion_vit
 from motion_vit import UserError
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.modules.motion_module import motion_module_names, register_motion_module
 
 SMALLEST = {
@@ -96,13 +97,48 @@ def test_a_class_is_a_factory_and_is_listed() -> None:
         ("m2a", nn.Dense, "there is a motion module 'm2a' already"),
         ("none", nn.Dense, "there is a motion module 'none' already"),
         ("acceleration", nn.Dense, "there is a motion module 'acceleration' already"),
-        ("", nn.Dense, "its name must be a text"),
         ("own", 3, "must be a function or a class"),
+        ("own", None, "must be a function or a class"),
+        ("own", Doubling(), "must be a function or a class"),
+        ("own", nn.Dense, "must be a function or a class"),
+        ("own", lambda: 1, "called with the keywords dtype, batch_norm_groups, name and parent"),
     ],
 )
 def test_what_is_no_motion_module_is_refused_with_the_reason(name: str, factory: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         register_motion_module(name, factory)
+
+
+class Resizing(nn.Module):
+    """A module that returns what `change` makes of its input."""
+
+    change: Any
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        return self.change(x)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda x: x.mean(axis=-1, keepdims=True), "features of the shape"),  # would be broadcast
+        (lambda x: x[:, :1], "features of the shape"),
+        (lambda x: x.mean(), r"features of the shape \(\)"),
+        (lambda x: None, "makes NoneType of"),
+    ],
+)
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_module_that_changes_the_shape_is_told(name: str, change: Any, found: str) -> None:
+    register_motion_module("resizing", lambda *, dtype, batch_norm_groups, **binding: Resizing(change, **binding))
+    with pytest.raises(UserError, match=rf"the motion module Resizing makes .*{found}.* must keep the shape"):
+        variable_shapes(small(name, motion_module="resizing"))
+
+
+@pytest.mark.mistyped
+def test_a_factory_that_makes_no_module_is_told() -> None:
+    register_motion_module("nothing", lambda **fields: 1)
+    with pytest.raises(UserError, match="the factory of the motion module 'nothing' returns 1, but must return a Flax"):
+        variable_shapes(small("resnet18_tiny", motion_module="nothing"))
 
 
 def test_an_unknown_motion_module_is_told_with_those_that_are_known() -> None:

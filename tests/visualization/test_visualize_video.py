@@ -6,6 +6,7 @@ import pytest
 import motion_vit
 from motion_vit.data.video.encoding import write_video
 from motion_vit.training.recipe.config import default_config
+from motion_vit.visualization import visualize
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,54 @@ def test_nothing_is_computed_for_a_folder_that_holds_something(trained, tmp_path
 def test_a_folder_without_a_model_is_named(video, tmp_path):
     with pytest.raises(motion_vit.UserError, match=r"there is no checkpoint in .*absent"):
         motion_vit.visualize(video, tmp_path / "absent")
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"formats": ["jpeg"]}, r"formats has 'jpeg', but each entry must be one of png, gif, mp4, npz, html"),
+        ({"formats": "jpeg"}, "formats has 'jpeg'"),
+        ({"formats": ()}, "formats is empty"),
+        ({"formats": None}, "formats is None, but must be a text or a list of texts"),
+        ({"what": ["cams"]}, r"what has 'cams', but each .* Did you mean 'cam'\?"),
+        ({"what": "cams"}, "what has 'cams'"),
+        ({"what": 3}, "what is 3, but must be a text"),
+        ({"what": [["cam"]]}, "what is .*, but must be a text"),
+        ({"layers": [3]}, r"layers is \[3\], but must be a text"),
+        ({"layers": None}, "layers is None, but must be a text"),
+        *[
+            ({"point": point}, r"point is .*, but must be two numbers \(y, x\)")
+            for point in (3, (1,), (1, 2, 3), "12", ("1", "2"), (float("nan"), 1), {}, (None, 1))
+        ],
+        ({"classes": ("ape", "bee")}, "classes is .*, but must be a text: a class, or two to compare as 'one,other'"),
+        ({"classes": None}, "classes is None"),
+        *[({"temperature": value}, "temperature is .*, but must be a number above 0") for value in (0, -1, "1", None)],
+        *[
+            ({"video": video}, "the video is given as .*, but must be a path")
+            for video in (None, 3, ["a.mp4"], np.zeros((8, 4, 4, 3), np.uint8), b"a.mp4")
+        ],
+        ({"out": 3}, "is given as int, but must be a path"),
+    ],
+)
+def test_a_wrong_argument_is_told_before_anything_is_computed(asked, message, trained, tmp_path, monkeypatch):
+    def compute(*args, **kwargs):
+        raise AssertionError("something is computed")
+
+    monkeypatch.setattr(visualize, "record_clip", compute)
+    arguments = {"video": "absent.mp4", "out": tmp_path / "seen", **asked}
+    with pytest.raises(motion_vit.UserError, match=message):
+        motion_vit.visualize(arguments.pop("video"), trained, arguments.pop("out"), **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_text_is_one_entry(trained, video, tmp_path):
+    alone = motion_vit.visualize(
+        video, trained, tmp_path / "alone", what="motion", layers="stage3", point=np.array([9, 20]), formats="npz"
+    )
+    listed = motion_vit.visualize(
+        video, trained, tmp_path / "listed", what=["motion"], layers=["stage3"], point=(9, 20), formats=["npz"]
+    )
+    assert (alone.what, alone.point) == (listed.what, listed.point) == (("motion",), (9, 20))
+    assert [one.layer for one in alone.maps] == [one.layer for one in listed.maps] != []
+    assert [file.name for file in (tmp_path / "alone").iterdir()] == ["maps.npz"]

@@ -26,8 +26,18 @@ def register_family(model_class: type[VideoModel], family: ModelFamily) -> None:
       family: names, and what else is known.
 
     Raises:
-      UserError: the class has a family already.
+      UserError: what is given are no class of models and no family, or the class has a family already.
     """
+    if not (isinstance(model_class, type) and issubclass(model_class, VideoModel)):
+        raise UserError(
+            f"register_family is given {model_class!r}, but takes a class of models first, which derives from "
+            "motion_vit.models.video_model.Backbone."
+        )
+    if not isinstance(family, ModelFamily):
+        raise UserError(
+            f"the family of {model_class.__name__} is {family!r}, but must be a ModelFamily of "
+            "motion_vit.interop.families.family."
+        )
     if model_class in _FAMILIES:
         raise UserError(
             f"{model_class.__name__} has a model family already. Register another class, such as a subclass of it."

@@ -7,7 +7,7 @@ import pathlib
 from jax.sharding import Mesh
 
 from motion_vit.errors import UserError, did_you_mean
-from motion_vit.files.local_path import local_path
+from motion_vit.files.local_path import local_path, path_text
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, is_description
 from motion_vit.training.checkpoints.packaged import packaged_checkpoints
 from motion_vit.training.checkpoints.reported_evaluation import reported_evaluation
@@ -37,7 +37,9 @@ def load_trained(
       UserError: the folder is neither a run nor a weights folder, lacks the requested weights, cannot be read, or is
         damaged.
     """
-    path = local_path(folder)
+    if isinstance(folder, TrainedModel):
+        raise UserError("the model is loaded already: take it as it is. A folder is loaded, or the name of one.")
+    path = local_path(path_text(folder, "the folder of a trained model"))
     try:
         return _load(path, which, ema, mesh)
     except OSError as error:
@@ -82,7 +84,15 @@ def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
     Raises:
       UserError: as `load_trained`.
     """
-    return model if isinstance(model, TrainedModel) else load_trained(model)
+    if isinstance(model, TrainedModel):
+        return model
+    if not isinstance(model, str | os.PathLike):
+        raise UserError(
+            f"the model is given as {type(model).__name__}, but must be a TrainedModel, as motion_vit.load returns, "
+            "or where one is: the workdir of a run, a weights folder, or the name of an installed model. A network of "
+            "motion_vit.create_model has no weights; motion_vit.TrainedModel joins it with some."
+        )
+    return load_trained(model)
 
 
 def _is_checkpoint(path: pathlib.Path) -> bool:

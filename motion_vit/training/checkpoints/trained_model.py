@@ -1,8 +1,9 @@
 """A trained model: a network, its weights, and what one must know to use them."""
 
 import dataclasses
+import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import path_text
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inference.prediction import Prediction, predict_videos
 from motion_vit.training.inputs.normalization import check_pixels, normalization
@@ -83,9 +85,10 @@ class TrainedModel:
 
         Raises:
           VideoDecodeError: a single file is given, not in a list, and cannot be decoded.
-          UserError: what is given are no files.
+          UserError: no video file is given, or `top` is no whole number of 1 or more.
         """
         paths = _paths(videos)
+        top = _whole_number_above_zero(top)
         mesh = data_mesh() if mesh is None else mesh
         logits_of = self.logits_function(mesh)
         found = predict_videos(
@@ -115,17 +118,32 @@ class TrainedModel:
           Normalised clips in float32, with the mean, the standard deviation and the order of channels of the recipe.
 
         Raises:
-          UserError: clips of another rank, or that are not uint8.
+          UserError: what is no array, clips of another rank, or that are not uint8.
         """
         return normalization(self.config)(check_pixels(clips))
 
 
-def _paths(videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+def _paths(videos: Any) -> list[str]:
     """Lists the paths of one or several videos."""
-    chosen = [videos] if isinstance(videos, str | os.PathLike) else list(videos)
-    if wrong := [video for video in chosen if not isinstance(video, str | os.PathLike)]:
-        raise UserError(
-            f"predict takes the path of a video file, or a list of them; given {type(wrong[0]).__name__}. Of clips in "
-            "memory, trained.model.apply(trained.variables, trained.preprocess(clips)) gives the logits."
-        )
-    return [os.fspath(video) for video in chosen]
+    one = isinstance(videos, str | os.PathLike) or not isinstance(videos, Iterable) or getattr(videos, "ndim", 1) != 1
+    chosen = [videos] if one else list(videos)
+    if not chosen:
+        raise UserError("no video is given to classify: give the path of a video file, or a list of them.")
+    for video in chosen:
+        if not isinstance(video, str | os.PathLike):
+            raise UserError(
+                f"predict takes the path of a video file, or a list of them; given {type(video).__name__}. Of clips in "
+                "memory, trained.model.apply(trained.variables, trained.preprocess(clips)) gives the logits."
+            )
+    return [path_text(video, "a video") for video in chosen]
+
+
+def _whole_number_above_zero(top: int) -> int:
+    """Checks how many classes are to be named."""
+    try:
+        number = operator.index(top)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise UserError(f"top is {top!r}, but must be a whole number of 1 or more: that many classes are named.")
+    return number

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import UnwritableError, reason_of
+from motion_vit.files.local_path import local_path
 
 
 @contextlib.contextmanager
@@ -50,9 +51,9 @@ def check_new_or_empty(folder: str | os.PathLike[str]) -> None:
       folder: destination of a write.
 
     Raises:
-      UserError: it is a file or not empty.
+      UserError: it is no local path, a file, or not empty.
     """
-    path = pathlib.Path(folder)
+    path = local_path(folder)
     try:
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file; give a new or an empty folder.")

@@ -29,6 +29,6 @@ def predict(
 
     Raises:
       VideoDecodeError: a single file is given, not in a list, and cannot be decoded.
-      UserError: there is no model in the folder, or no video file was given.
+      UserError: there is no model in the folder, no video file is given, or `top` is no whole number of 1 or more.
     """
     return as_trained(model).predict(videos, top=top)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -83,8 +84,14 @@ def check_pixels(clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> UInt8[Array, 
       The clips on the device.
 
     Raises:
-      UserError: clips of another rank, or that are not uint8.
+      UserError: what is no array, clips of another rank, or that are not uint8.
     """
+    if not isinstance(clips, np.ndarray | jax.Array):
+        raise UserError(
+            f"clips are given as {type(clips).__name__}, but must be an array of NumPy or JAX "
+            "[batch, frames, height, width, 3] of uint8. Files are classified by predict; of lists and of tensors of "
+            "PyTorch, numpy.asarray makes arrays."
+        )
     if clips.ndim != 5 or clips.shape[-1] != 3:
         advice = " clips[None] makes a batch of a single clip." if clips.ndim == 4 else ""
         raise UserError(

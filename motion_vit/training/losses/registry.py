@@ -9,10 +9,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError, did_you_mean
-from motion_vit.plugins import GROUP, is_redefinition, load_plugins
+from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
 from motion_vit.ranges import Range, problems
 from motion_vit.training.losses.class_weighted import class_weighted
 from motion_vit.training.losses.cross_entropy import cross_entropy
@@ -42,13 +44,21 @@ def register_loss(name: str, factory: LossFactory) -> None:
       factory: makes the loss.
 
     Raises:
-      ValueError: another loss has the name, or an option of the factory has no default.
+      UserError: the name is taken or no name, or the factory cannot be called as one is: an option has no default, or
+        there is no place for `clips_of_class`.
     """
-    if name in _LOSSES and not is_redefinition(_LOSSES[name], factory):
-        raise ValueError(f"there is another loss called {name!r}: choose another name.")
-    without = [option for option, default in _options_of(factory).items() if default is inspect.Parameter.empty]
-    if without:
-        raise ValueError(f"the option {without[0]!r} of the loss {name!r} has no default: give it one.")
+    check_registration("loss", name, factory, known=_LOSSES)
+    if not takes(factory, (1, 1)):
+        without = _options_without_default(factory) if inspect.isfunction(factory) else []
+        problem = (
+            f"its option {without[0]!r} has no default"
+            if without
+            else f"{factory!r} cannot be called with clips_of_class alone"
+        )
+        raise UserError(
+            f"the loss {name!r} cannot be registered: {problem}. Give a function of the training clips of each class, "
+            "whose other parameters are options with defaults, and which returns loss(logits, targets)."
+        )
     _LOSSES[name] = factory
 
 
@@ -69,13 +79,36 @@ def make_loss(name: str, options: Mapping[str, Any], clips_of_class: Sequence[in
       The loss.
 
     Raises:
-      UserError: there is no such loss or option, or an option has a value that it cannot have.
+      UserError: there is no such loss or option, an option has a value that it cannot have, or what the loss returns is
+        not a number for each clip.
     """
     check_loss(name, options)
     try:
-        return _LOSSES[name](clips_of_class, **options)
+        loss = _LOSSES[name](clips_of_class, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"the loss {name!r} with loss.options {dict(options)} cannot be made: {error}.") from error
+    _check_result(name, loss, classes=len(clips_of_class))
+    return loss
+
+
+def _check_result(name: str, loss: Any, *, classes: int) -> None:
+    """Traces a loss, and refuses what it returns unless that is a floating point number for each clip."""
+    clips = classes + 1  # which a loss of each class is not mistaken for
+    logits = jax.ShapeDtypeStruct((clips, classes), jnp.float32)
+    expected = f"must return an array [b] of floating point numbers, the loss of each of the b clips (here {clips})"
+    if not takes(loss, logits, logits):
+        raise UserError(f"the loss {name!r} is made as {loss!r}, but must be loss(logits, targets), which {expected}.")
+    try:
+        result = jax.eval_shape(loss, logits, logits)
+    except Exception as error:  # whatever a person's own function raises
+        raise UserError(
+            f"the loss {name!r} fails for logits and targets [{clips}, {classes}], of which it {expected}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(result, jax.ShapeDtypeStruct):
+        raise UserError(f"the loss {name!r} returns {type(result).__name__}, but {expected}.")
+    if result.shape != (clips,) or not jnp.issubdtype(result.dtype, jnp.floating):
+        raise UserError(f"the loss {name!r} returns {result.dtype}{list(result.shape)}, but {expected}.")
 
 
 def check_loss(name: str, options: Mapping[str, Any]) -> None:
@@ -98,7 +131,8 @@ def check_loss(name: str, options: Mapping[str, Any]) -> None:
             f"entry point of the group {GROUP}."
         )
     known = _options_of(_LOSSES[name])
-    if unknown := [option for option in options if option not in known]:
+    unknown = [option for option in options if option not in known]
+    if unknown and not _takes_any_option(_LOSSES[name]):
         raise UserError(
             f"config field loss.options.{unknown[0]} is no option of the loss {name!r}."
             f"{did_you_mean(unknown[0], known)} Its options are: {', '.join(known) or 'none'}."
@@ -126,10 +160,22 @@ def loss_option_ranges(name: str) -> dict[str, Range]:
 
 
 def _options_of(factory: LossFactory) -> dict[str, Any]:
-    """Lists the options of a loss with their defaults: all parameters but the first."""
+    """Lists the options of a loss with their defaults: all parameters but the first that have names."""
     return {option.name: option.default for option in _parameters_of(factory)}
 
 
 def _parameters_of(factory: LossFactory) -> list[inspect.Parameter]:
     """Lists the parameters of a loss that are options."""
-    return list(inspect.signature(factory).parameters.values())[1:]
+    options = list(inspect.signature(factory).parameters.values())[1:]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [option for option in options if option.kind in named]
+
+
+def _options_without_default(factory: LossFactory) -> list[str]:
+    return [option for option, default in _options_of(factory).items() if default is inspect.Parameter.empty]
+
+
+def _takes_any_option(factory: LossFactory) -> bool:
+    """Tells if a loss hands on whatever options it is given."""
+    kinds = [parameter.kind for parameter in inspect.signature(factory).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds

@@ -2,14 +2,17 @@
 
 A recipe file has a function `get_config()` that takes `config.default_config()`, changes what differs and returns it,
 or a function `get_configs()` that returns several such recipes by name. `--config.optimizer.learning_rate=1e-3` on the
-command line changes single fields after that.
+command line changes single fields after that. While a recipe file runs, it can import what lies in its folder.
 """
 
 import ast
+import contextlib
+import importlib
 import pathlib
 import re
 import runpy
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -90,14 +93,27 @@ def _run_recipe(path: str, function: str) -> Any:
             "installed, which --config takes by name."
         )
     try:
-        functions = runpy.run_path(path)
-        if function not in functions:
-            raise UserError(f"{path} defines no function {function}(){_instead(path, functions)}.")
-        return functions[function]()
+        with _importable(pathlib.Path(path).resolve().parent):
+            functions = runpy.run_path(path)
+            if function not in functions:
+                raise UserError(f"{path} defines no function {function}(){_instead(path, functions)}.")
+            return functions[function]()
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+
+
+@contextlib.contextmanager
+def _importable(folder: pathlib.Path) -> Iterator[None]:
+    """Lets a recipe import what lies beside it while it runs, as Python lets a script."""
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()  # of files that were written a moment ago
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the recipe may have changed the list itself
+            sys.path.remove(str(folder))
 
 
 def _instead(path: str, functions: Mapping[str, Any]) -> str:

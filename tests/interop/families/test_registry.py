@@ -114,6 +114,20 @@ def test_a_second_family_of_a_class_is_refused():
         register_family(UniFormer, family())
 
 
+@pytest.mark.mistyped
+@pytest.mark.parametrize("model_class", [None, "uniformer_s", 3, object, UniFormer()])
+def test_what_is_no_class_of_models_has_no_family(model_class):
+    with pytest.raises(motion_vit.UserError, match="takes a class of models first"):
+        register_family(model_class, family())
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("given", [None, ModelFamily, [], "names"])
+def test_what_is_no_family_is_refused(given):
+    with pytest.raises(motion_vit.UserError, match=r"the family of Patches is .*, but must be a ModelFamily"):
+        register_family(Patches, given)
+
+
 def test_names_alone_make_a_family():
     bare = family()
     assert bare.options({"classifier.bias": (3,)}) == {}

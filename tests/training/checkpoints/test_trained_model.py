@@ -54,3 +54,41 @@ def test_a_video_is_classified_as_its_clip_in_memory_is(trained, tmp_path):
 def test_what_are_no_pixels_is_refused_with_what_to_do(trained, clips, message):
     with pytest.raises(motion_vit.UserError, match=message):
         trained.preprocess(clips)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("clips", [None, [1, 2], "a.mp4", 3.0, object()])
+def test_what_is_no_array_is_refused_with_what_to_do(trained, clips):
+    with pytest.raises(motion_vit.UserError, match=r"clips are given as \w+, but must be an array.* numpy\.asarray"):
+        trained.preprocess(clips)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("top", ["3", 1.5, 0, -1, None, [2]])
+def test_the_number_of_classes_is_a_whole_number_of_1_or_more(trained, top):
+    with pytest.raises(motion_vit.UserError, match=r"top is .*, but must be a whole number of 1 or more"):
+        motion_vit.predict("absent.mp4", trained, top=top)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("videos", [None, 3, [None], [["a.mp4"]], b"a.mp4", pixels(), pixels()[0], np.array(3)])
+def test_what_is_no_video_file_is_refused_with_what_to_do(trained, videos):
+    with pytest.raises(motion_vit.UserError, match=r"predict takes the path of a video file, or a list .*preprocess"):
+        motion_vit.predict(videos, trained)
+
+
+def test_no_video_at_all_is_a_mistake(trained):
+    with pytest.raises(motion_vit.UserError, match="no video is given to classify"):
+        motion_vit.predict([], trained)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("model", [None, 3, ["demo"], b"demo", {}])
+def test_what_is_no_model_is_refused_with_what_to_do(trained, model):
+    for other in (model, trained.model, trained.variables):
+        with pytest.raises(motion_vit.UserError, match=r"the model is given as \w+, but must be a TrainedModel"):
+            motion_vit.predict("absent.mp4", other)
+    with pytest.raises(motion_vit.UserError, match=r"the folder of a trained model is given as \w+, but"):
+        motion_vit.load(model)
+    with pytest.raises(motion_vit.UserError, match="the model is loaded already"):
+        motion_vit.load(trained)

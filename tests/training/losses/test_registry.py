@@ -1,5 +1,6 @@
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,7 @@ def test_a_value_that_a_loss_cannot_have_is_told(options: dict) -> None:
 @pytest.mark.usefixtures("registered")
 def test_a_name_is_taken_once() -> None:
     register_loss("squared_error", squared_error)
-    with pytest.raises(ValueError, match="there is another loss called 'focal'"):
+    with pytest.raises(UserError, match="there is a loss 'focal' already"):
         register_loss("focal", squared_error)
 
 
@@ -82,5 +83,53 @@ def test_an_option_without_a_default_is_refused() -> None:
     def needs(clips_of_class: Sequence[int], /, margin: float) -> Callable[..., jax.Array]:
         return lambda logits, targets: logits[:, 0] * margin
 
-    with pytest.raises(ValueError, match="the option 'margin' of the loss 'needs' has no default"):
+    with pytest.raises(UserError, match="the loss 'needs' cannot be registered: its option 'margin' has no default"):
         register_loss("needs", needs)
+
+
+@pytest.mark.mistyped
+@pytest.mark.parametrize("factory", [None, 3, "brier", lambda: 1, lambda a, b: 1, max, object()])
+def test_what_is_no_factory_is_refused(factory: Any) -> None:
+    with pytest.raises(UserError, match=r"the loss 'own' cannot be registered: .* Give a function of the"):
+        register_loss("own", factory)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_factory_may_hand_on_whatever_options_it_is_given() -> None:
+    def handing_on(clips_of_class: Sequence[int], **options: float) -> Callable[..., jax.Array]:
+        return squared_error(clips_of_class, **options)
+
+    register_loss("handing_on", handing_on)
+    logits = jnp.zeros((1, 2))
+    assert make_loss("handing_on", {"scale": 3.0}, (1, 1))(logits, jnp.array([[1.0, 0.0]])) == 1.5
+    with pytest.raises(UserError, match=r"cannot be made: .*'scole'"):
+        make_loss("handing_on", {"scole": 3.0}, (1, 1))
+
+
+CLIPS, CLASSES = 4, 3
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda logits, targets: jnp.mean(logits - targets), r"returns float32\[\], but must return an array \[b\]"),
+        (lambda logits, targets: logits - targets, rf"returns float32\[{CLIPS}, {CLASSES}\]"),
+        (lambda logits, targets: jnp.mean(logits - targets, axis=0), rf"returns float32\[{CLASSES}\]"),
+        (lambda logits, targets: jnp.mean(logits, axis=1, keepdims=True), rf"returns float32\[{CLIPS}, 1\]"),
+        (lambda logits, targets: jnp.argmax(logits, axis=1), rf"returns int32\[{CLIPS}\]"),
+        (lambda logits, targets: None, "returns NoneType"),
+        (lambda logits, targets: (logits[:, 0], targets[:, 0]), "returns tuple"),
+        (lambda logits: logits[:, 0], r"must be loss\(logits, targets\)"),
+        (None, r"is made as None, but must be loss\(logits, targets\)"),
+        (
+            lambda logits, targets: logits @ targets,
+            "the loss 'own' fails for logits .* TypeError: dot_general",
+        ),
+        (lambda logits, targets: {}["scale"], "the loss 'own' fails .* KeyError: 'scale'"),
+    ],
+)
+def test_a_loss_that_gives_no_number_for_each_clip_is_told(loss: Any, message: str) -> None:
+    register_loss("own", lambda clips_of_class: loss)
+    with pytest.raises(UserError, match=message):
+        make_loss("own", {}, (5,) * CLASSES)

@@ -1,4 +1,5 @@
 import pathlib
+import sys
 
 import pytest
 
@@ -52,3 +53,42 @@ def test_whatever_is_no_literal_is_taken_as_text_and_refused_by_a_number(text: s
     (tmp_path / "recipe.py").write_text(SEVERAL)
     with pytest.raises(UserError, match="batch_size is"):
         load_configs(str(tmp_path / "recipe.py"), [f"--config.batch_size={text}"])
+
+
+IMPORTING = """
+from motion_vit.training.recipe.config import default_config
+import {module} as beside
+
+def get_config():
+    from {module} import BATCH
+    config = default_config()
+    config.batch_size = beside.BATCH + BATCH
+    return config
+
+def get_configs():
+    return {{"one": get_config()}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "module"), [("file_beside.py", "file_beside"), ("package_beside/inner.py", "package_beside.inner")]
+)
+def test_a_recipe_imports_what_lies_beside_it(
+    file: str, module: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder" / file).parent.mkdir(parents=True)
+    (tmp_path / "folder" / "recipe.py").write_text(IMPORTING.format(module=module), encoding="utf-8")
+    (tmp_path / "folder" / file).write_text("BATCH = 3", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    assert load_config("folder/recipe.py").batch_size == 6
+    assert load_config("folder/recipe.py:one").batch_size == 6
+    assert sys.path == before
+
+
+def test_what_a_recipe_that_fails_could_import_is_forgotten(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "recipe.py").write_text(IMPORTING.format(module="nowhere_beside"), encoding="utf-8")
+    before = list(sys.path)
+    with pytest.raises(UserError, match="No module named 'nowhere_beside'"):
+        load_config(str(tmp_path / "recipe.py"))
+    assert sys.path == before
