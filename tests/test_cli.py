@@ -228,7 +228,7 @@ def test_a_video_whose_logits_are_not_finite_is_a_failure(
     monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
     assert cli.main(["predict", "x.mp4", "--checkpoint", "run", *["--json"][: int(json_output)]]) == 1
     printed = capsys.readouterr()
-    assert "1 of 1 videos not classified:\n  x.mp4: the logits are NaN or infinite" in printed.err
+    assert "1 of 1 video not classified:\n  x.mp4: the logits are NaN or infinite" in printed.err
     if json_output:
         (entry,) = json.loads(printed.out)
         assert entry["predictions"] == []

@@ -56,7 +56,7 @@ def test_the_version_is_that_of_the_installed_package() -> None:
 
 def test_importing_the_library_imports_hardly_anything() -> None:
     own = {name for name in imported_by("import motion_vit") if name.startswith("motion_vit")}
-    assert own == {"motion_vit", "motion_vit.errors"}
+    assert own == {"motion_vit", "motion_vit.errors", "motion_vit.outside_text"}
     assert not packages(imported_by("import motion_vit")) & {"jax", "flax", "numpy"}
 
 
@@ -69,7 +69,7 @@ def test_the_operator_needs_jax_and_no_flax(code: str) -> None:
     assert "jax" in modules
     assert not packages(modules) & {"flax", "optax", "orbax", "grain", "ml_collections", "cv2", "av"}
     own = {name for name in modules if name.startswith("motion_vit") and not name.startswith("motion_vit.ops")}
-    assert own == {"motion_vit", "motion_vit.errors"}
+    assert own == {"motion_vit", "motion_vit.errors", "motion_vit.outside_text"}
 
 
 def test_models_and_layers_need_no_code_of_training_or_data() -> None:

@@ -56,7 +56,8 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
 @pytest.mark.parametrize("name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny"])
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize(
-    "dtype", ["int32", "uint8", "bool", bool, int, "complex64", "float8_e4m3fn", "float64", float, ">f4", "", None, [1]]
+    "dtype",
+    ["int32", "uint8", "bool", bool, int, "complex64", "float8_e4m3fn", "float64", float, ">f4", "", None, (1,)],
 )
 def test_models_compute_in_no_dtype_that_loses_the_weights(name, adapter, dtype):
     message = re.escape(f"dtype is {dtype!r}, but must be one of float32, bfloat16, float16")
@@ -108,10 +109,10 @@ def test_numbers_of_other_libraries_are_taken_as_pythons_own(number):
     assert (model.depths, model.dropout) == ((1, 1, 1, 1), 0.5)
     same = motion_vit.create_model("uniformer_tiny", num_classes=10, depths=[number // 10] * 4, dropout=0.5)
     assert model == same
-    with pytest.raises(motion_vit.UserError, match=r"num_classes is 10\.0, but must be of type int"):
+    with pytest.raises(motion_vit.UserError, match=r"num_classes is 10\.0, but must be a whole number"):
         motion_vit.create_model("uniformer_tiny", num_classes=np.float64(number))
 
 
 def test_the_limits_of_options_hold_for_numbers_of_numpy():
-    with pytest.raises(motion_vit.UserError, match="must be at most 200"):
+    with pytest.raises(motion_vit.UserError, match="each a whole number from 1 to 50"):
         checked_model("uniformer_tiny", {"depths": (np.int64(10**6), 1, 1, 1)})

@@ -12,8 +12,8 @@ from flax import traverse_util
 import motion_vit
 from motion_vit.interop.families.registry import torch_entries
 
-# Of 32 x 32 pixels a single token would be left in stage 4, and the rounding of a pixel's last bit would move gradients
-# behind its normalisations by as much as the comparison below allows.
+# Of 32 x 32 pixels a single token would be left in stage 4, and gradients behind its normalisations would depend on the
+# last bits of pixels.
 CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 64, 64, 3)), jnp.float32)
 
 
@@ -31,12 +31,19 @@ def build(**options):
     return motion_vit.create_model("uniformer_emim_tiny", **smallest | options)
 
 
+def draw(rng, path, leaf):
+    """Draws weights of the size that they have at the start, of which gradients do not hang on the last bits."""
+    scales = path[-1].key in ("scale", "var")
+    fan_in = leaf.size // leaf.shape[-1]
+    return jnp.asarray(scales + rng.normal(0.0, 0.1 if scales else fan_in**-0.5, leaf.shape), jnp.float32)
+
+
 @functools.cache
 def gradients(**options):
     model = build(**options)
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    variables = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0.1, 0.3, leaf.shape), jnp.float32), shapes)
+    variables = jax.tree_util.tree_map_with_path(functools.partial(draw, rng), shapes)
 
     @jax.jit
     def step(params):

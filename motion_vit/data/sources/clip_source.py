@@ -61,6 +61,11 @@ class ClipSource(Protocol):
         """The number of clips of each class, in the order of `label_names`."""
         ...
 
+    @property
+    def frame_rate(self) -> float:
+        """The median of the videos' frames per second; 0.0 where it is not known without opening the videos."""
+        ...
+
     def __len__(self) -> int:
         """Returns the number of clips."""
         ...

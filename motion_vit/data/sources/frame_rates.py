@@ -3,9 +3,6 @@
 import statistics
 from collections.abc import Iterable
 
-from motion_vit.data.sources.clip_source import ClipSource
-from motion_vit.data.sources.prepared_dataset import PreparedSplit
-
 FAR = 1.5
 """Factor from which on two frame rates are far from each other: motion looks that much faster or slower."""
 
@@ -19,20 +16,6 @@ def median_rate(rates: Iterable[float]) -> float:
     """Returns the median of frame rates, without those that are 0.0, unknown; 0.0 where none is known."""
     known = [rate for rate in rates if rate]
     return statistics.median_low(known) if known else 0.0
-
-
-def source_rate(source: ClipSource) -> float:
-    """Returns the median frame rate of the videos of a source.
-
-    Args:
-      source: list or prepared split.
-
-    Returns:
-      Frames per second; 0.0 where it is not known without opening the videos, as of lists, and of JPEG frames.
-    """
-    if not isinstance(source, PreparedSplit):
-        return 0.0
-    return median_rate(float(rate) for rate, clips in source.manifest.rates.items() for _ in range(clips))
 
 
 def rate_note(rate: float, *, fps: float, trained: float) -> str:

@@ -43,6 +43,10 @@ class _Relabelled:
         counts = dict(zip(self.numbers.tolist(), self.source.clips_of_class, strict=True))
         return tuple(counts.get(number, 0) for number in range(len(self.label_names)))
 
+    @property
+    def frame_rate(self) -> float:
+        return self.source.frame_rate
+
     def __len__(self) -> int:
         return len(self.source)
 

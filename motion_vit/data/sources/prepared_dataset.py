@@ -15,6 +15,7 @@ from typing import Any
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.data.sources.frame_rates import median_rate
 from motion_vit.data.sources.label_likeness import warn_of_lookalikes
 from motion_vit.data.sources.manifest import Manifest, ShardEntry, SplitManifest, read_manifest
 from motion_vit.data.sources.record_parser import parse_record
@@ -65,6 +66,11 @@ class PreparedSplit:
     def clips_of_class(self) -> tuple[int, ...]:
         """The number of clips of each class, in the order of `label_names`."""
         return tuple(self.manifest.clips_of_class.get(name, 0) for name in self.label_names)
+
+    @property
+    def frame_rate(self) -> float:
+        """The median of the videos' frames per second; 0.0 of JPEG frames and of older prepared folders."""
+        return median_rate(float(rate) for rate, clips in self.manifest.rates.items() for _ in range(clips))
 
     def __len__(self) -> int:
         """Returns the number of clips."""

@@ -102,10 +102,12 @@ class SourceCheck:
             for title, counts in (("sizes", self.sizes), ("frames a second", self.rates), ("codecs", self.codecs)):
                 lines.append(f"{title}: {_listed(counts)}")
         if self.far_rates:
-            some = _listed({f"{name}: {rate:.4g}": 1 for name, rate in self.far_rates.items()}).replace(" (1)", "")
+            some = _listed({f"{for_terminal(name)}: {rate:.4g}": 1 for name, rate in self.far_rates.items()}).replace(
+                " (1)", ""
+            )
             lines.append(
-                f"{len(self.far_rates)} clips have a frame rate more than {FAR:g} times above or below the median, and "
-                f"dense sampling counts frames unless data.fps is set: {some}"
+                f"{counted(len(self.far_rates), 'clip')} with a frame rate more than {FAR:g} times above or below the "
+                f"median; dense sampling counts frames unless data.fps is set: {some}"
             )
         if empty:
             shown = ", ".join(labels[name] for name in empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")

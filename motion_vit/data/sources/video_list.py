@@ -90,6 +90,11 @@ class VideoList:
         """The number of clips of each class, in the order of `label_names`."""
         return tuple(np.bincount(self.labels, minlength=len(self.label_names)).tolist())
 
+    @property
+    def frame_rate(self) -> float:
+        """0.0: a list does not say it."""
+        return 0.0
+
     def __len__(self) -> int:
         """Returns the number of clips."""
         return len(self.paths)

@@ -7,7 +7,6 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from motion_vit.data.sources.clip_source import ClipSource
-from motion_vit.data.sources.frame_rates import source_rate
 from motion_vit.training.recipe.config import to_json
 
 
@@ -24,7 +23,7 @@ def describe(config: ConfigDict, source: ClipSource) -> dict[str, Any]:
     return {
         "label_names": list(source.label_names),
         "videos": len(source),
-        "frame_rate": source_rate(source),
+        "frame_rate": source.frame_rate,
         "config": json.loads(to_json(config)),
         "library_version": importlib.metadata.version("motion_vit"),
     }

@@ -303,8 +303,6 @@ def _wrong_type(key: str, value: Any, expected: type) -> UserError:
 
 
 def _merge_options(config: ConfigDict, field: str, options: Mapping[str, Any]) -> None:
-    if wrong := [option for option in options if not isinstance(option, str)]:
-        raise UserError(f"config field {field} has an option {wrong[0]!r}, but the names of options are texts.")
     parent, _, name = field.rpartition(".")
     free = config[parent][name]
     with free.ignore_type():

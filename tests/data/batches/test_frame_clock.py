@@ -184,5 +184,5 @@ def test_a_listed_number_of_frames_beyond_the_file_is_named(folder):
 def test_a_rate_goes_with_dense_sampling_alone():
     with pytest.raises(UserError, match="fps=25 is for dense sampling, and sampling is 'segment'"):
         ClipOptions(fps=25)
-    with pytest.raises(UserError, match="fps must be 0 or more"):
+    with pytest.raises(UserError, match="fps is nan, but must be a number from 0 to 1000"):
         ClipOptions(fps=float("nan"), sampling="dense")

@@ -5,7 +5,7 @@ import pytest
 
 from motion_vit.data.datasets.own_videos import read
 from motion_vit.data.preparation.prepare import prepare_dataset
-from motion_vit.data.sources.frame_rates import is_far, median_rate, rate_note, source_rate
+from motion_vit.data.sources.frame_rates import is_far, median_rate, rate_note
 from motion_vit.data.sources.prepared_dataset import open_prepared
 from motion_vit.data.sources.source_check import check_source
 from motion_vit.data.sources.video_list import read_video_list
@@ -53,7 +53,7 @@ def test_rates_are_far_beyond_a_factor_of_a_half_more_and_never_where_unknown():
 def test_a_checked_source_names_the_clips_that_are_far_from_its_median(rates):
     result = check_source(read_video_list(rates / "list.csv"), workers=1, progress=False)
     assert result.far_rates == {"slow.mp4": pytest.approx(10)}
-    assert "1 clips have a frame rate more than 1.5 times above or below the median" in result.summary()
+    assert "1 clip with a frame rate more than 1.5 times above or below the median" in result.summary()
     assert "slow.mp4: 10" in result.summary()
 
 
@@ -62,9 +62,9 @@ def test_a_run_on_prepared_videos_knows_their_median_and_one_on_a_list_does_not(
     prepare_dataset(read(rates / "list.csv", 0), tmp_path, codec=codec, workers=1, progress=False)
     prepared = open_prepared(tmp_path, "train")
     assert prepared.manifest.rates == {"25.00": 2, "30.00": 1, "10.00": 1}
-    assert source_rate(prepared) == 25
+    assert prepared.frame_rate == 25
     assert describe(default_config(), prepared)["frame_rate"] == 25
-    assert source_rate(read_video_list(rates / "list.csv")) == 0
+    assert read_video_list(rates / "list.csv").frame_rate == 0
 
 
 def test_a_prediction_says_how_its_frame_rate_differs_from_trainings(rates):

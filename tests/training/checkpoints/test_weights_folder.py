@@ -118,6 +118,7 @@ def test_the_description_spells_out_every_option_and_the_preprocessing() -> None
             "image_size": 32,
             "sampling": "segment",
             "stride": 4,
+            "fps": 0.0,
             "channel_order": "rgb",
         },
         **{"mean": [0.45] * 3, "std": [0.225] * 3, "pixel_range": [0, 1], "layout": "b t h w c"},

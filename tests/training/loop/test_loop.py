@@ -94,7 +94,8 @@ def test_a_run_refuses_a_list_that_has_changed(
 def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(
     small_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:
-    small_config.optimizer.learning_rate = 1e38
+    small_config.optimizer.learning_rate = 1000.0
+    small_config.optimizer.weight_decay = 1e6  # each step multiplies the weights by a thousand million
     small_config.optimizer.clip_norm = 0.0
     small_config.checkpoint.every_steps = 1
     small_config.data.validation = ""

@@ -133,7 +133,12 @@ def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
 def test_a_loss_that_is_not_finite_ends_all_and_the_save_under_way(
     data: dict[str, object], tmp_path: pathlib.Path
 ) -> None:
-    fields = data | {"optimizer.learning_rate": 1e38, "optimizer.clip_norm": 0.0, "checkpoint.every_steps": 1}
+    fields = data | {
+        "optimizer.learning_rate": 1000.0,
+        "optimizer.weight_decay": 1e6,
+        "optimizer.clip_norm": 0.0,
+        "checkpoint.every_steps": 1,
+    }
     assert training_processes.end(training_processes.start(2, tmp_path / "run", fields), seconds=90) == [2, 2]
     assert "last good checkpoint is that of step" in training_processes.text_of(tmp_path / "run", "errors0")
     assert "Traceback" not in training_processes.text_of(tmp_path / "run", "errors0")

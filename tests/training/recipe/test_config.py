@@ -65,8 +65,8 @@ def test_an_unknown_field_names_the_nearest_one(recipe: str) -> None:
         ("--config.data.mean=3", r"data.mean is 3 \(int\), but must be of type tuple"),
         ("--config.optimizer=3", "unknown config field 'optimizer'"),
         ("--config.model.options=3", "must be a mapping"),
-        ("--config.model.options={1: 2}", "has an option 1, but the names of options are texts"),
-        ("--config.loss.options={None: 2}", "has an option None, but the names of options are texts"),
+        ("--config.model.options={1: 2}", "is {1: 2}, but must be a mapping of at most 100 option names"),
+        ("--config.loss.options={None: 2}", "is {None: 2}, but must be a mapping of at most 100 option names"),
         ("--config.epochs", "a field is changed as --config.key=value"),
     ],
 )
