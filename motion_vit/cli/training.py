@@ -81,7 +81,10 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="views at once; default: the recipe's")
     parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help="processes that decode; default: 0")
     parser.add_argument(
-        "--out", type=local_path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]"
+        "--out",
+        type=local_path,
+        metavar="DIR",
+        help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]; of an installed model evaluation/NAME/...",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -123,9 +126,13 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
     """Names the default folder of a report, different for each recipe and each choice of options."""
+    from motion_vit.training.checkpoints.load_trained import is_checkpoint
+
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
     name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
-    return pathlib.Path(options.checkpoint) / "evaluation" / name
+    checkpoint = pathlib.Path(options.checkpoint)
+    # An installed model is given by its name, and has no folder that reports could lie in.
+    return (checkpoint / "evaluation" if is_checkpoint(checkpoint) else "evaluation" / checkpoint) / name
 
 
 def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bool) -> None:

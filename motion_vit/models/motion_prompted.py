@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.models.option import option
-from motion_vit.models.option_checks import check_clips, outside_choices
+from motion_vit.models.option_checks import outside_choices
 from motion_vit.models.token_layout import TokenLayout
 from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.motion_prompt import ChannelOrder, GreyWeights, MotionPrompt
@@ -57,7 +57,6 @@ class MotionPrompted(VideoModel):
         Raises:
           ValueError: clips of another rank, of whole numbers or of fewer than two frames, or what the backbone refuses.
         """
-        check_clips(clips)
         prompt = MotionPrompt(
             mean=self.pixel_mean,
             std=self.pixel_std,

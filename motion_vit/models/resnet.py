@@ -16,7 +16,6 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import LARGEST_DEPTH, option
 from motion_vit.models.option_checks import (
     below_one,
-    check_clips,
     no_probability_below_one,
     not_one_a_stage,
     outside_choices,
@@ -26,6 +25,7 @@ from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.models.token_layout import TokenLayout, stage_of
 from motion_vit.models.video_model import Backbone
+from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import PUBLISHED_MODULES
 from motion_vit.modules.residual_block import ResidualBlock, ResidualStem

@@ -22,7 +22,6 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import LARGEST_DEPTH, option
 from motion_vit.models.option_checks import (
     below_one,
-    check_clips,
     no_probability_below_one,
     not_above_zero,
     outside_choices,
@@ -35,6 +34,7 @@ from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
+from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.motion_module import make_motion_module

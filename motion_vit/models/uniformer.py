@@ -20,7 +20,6 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import LARGEST_DEPTH, option
 from motion_vit.models.option_checks import (
     below_one,
-    check_clips,
     no_probability_below_one,
     not_above_zero,
     not_one_a_stage,
@@ -37,6 +36,7 @@ from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
+from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.ops import depthwise_conv3d, global_attention

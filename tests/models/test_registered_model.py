@@ -23,6 +23,7 @@ from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.models.checked_model import checked_model
 from motion_vit.models.inspection import inspect_model
+from motion_vit.models.intermediates import apply_with_intermediates
 from motion_vit.models.registry import create_model, list_models, register_model
 from motion_vit.models.video_model import Backbone
 from motion_vit.training.checkpoints.load_trained import load_trained
@@ -31,6 +32,7 @@ from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.config import default_config
+from motion_vit.visualization import recording
 from motion_vit.visualization.visualize import visualize
 
 Lists = dict[str, pathlib.Path]
@@ -297,3 +299,27 @@ def test_what_a_model_returns_is_checked_before_a_run(returned: str, found: str)
     register_model("wrong", Wrong)
     with pytest.raises(UserError, match=rf"returns {found} for one clip, .* shape \[1, 3\].* Mend __call__ of Wrong"):
         checked_model("wrong", {"num_classes": 3, "returned": returned, "image_size": 16})
+
+
+def test_a_model_that_names_no_intermediate_runs_and_says_what_drawing_needs() -> None:
+    register_model("minimal", Minimal)
+    model = create_model("minimal", num_classes=3, frames=2, image_size=16)
+    clips = jnp.zeros((1, *model.clip_shape))
+    variables = model.init(jax.random.key(0), clips)
+    logits, intermediates = apply_with_intermediates(model, variables, clips)
+    assert (logits.shape, intermediates) == ((1, 3), {})
+    assert recording.names(model) == {}
+    with pytest.raises(UserError, match=r"names no intermediate, .* motion_vit\.models\.intermediates\.name_output"):
+        recording.record(model, variables, clips, ["*"])
+
+
+def test_drawing_a_model_that_names_no_intermediate_says_what_it_needs(lists: Lists) -> None:
+    register_model("minimal", Minimal)
+    model = create_model("minimal", num_classes=3, frames=2, image_size=16)
+    config = default_config()
+    config.model.name, config.data.frames, config.data.size = "minimal", 2, 16
+    variables = model.init(jax.random.key(0), jnp.zeros((1, *model.clip_shape)))
+    trained = TrainedModel(model, variables, ("a", "b", "c"), config, step=0)
+    video = next(lists["validation"].parent.rglob("*.mp4"))
+    with pytest.raises(UserError, match="the model names no intermediate"):
+        visualize(trained, video)
