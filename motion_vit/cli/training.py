@@ -127,12 +127,14 @@ def _check_folder(folder: pathlib.Path) -> None:
 def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
     """Names the default folder of a report, different for each recipe and each choice of options."""
     from motion_vit.training.checkpoints.load_trained import is_checkpoint
+    from motion_vit.training.checkpoints.packaged import packaged_checkpoints
 
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
     name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
     checkpoint = pathlib.Path(options.checkpoint)
     # An installed model is given by its name, and has no folder that reports could lie in.
-    return (checkpoint / "evaluation" if is_checkpoint(checkpoint) else "evaluation" / checkpoint) / name
+    is_installed = str(checkpoint) in packaged_checkpoints() and not is_checkpoint(checkpoint)
+    return ("evaluation" / checkpoint if is_installed else checkpoint / "evaluation") / name
 
 
 def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bool) -> None:
