@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
+from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.interop.exporting.formats import BATCH, FORMATS, WEIGHT_DTYPES
 
@@ -21,7 +22,8 @@ def add_export(commands: Any) -> None:
         "Exit status 1 if --verify finds others."
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="workdir of a training run, weights folder, or demo")
+    parser.add_argument("folder", nargs="?", metavar="CHECKPOINT", help="the same as --checkpoint")
+    parser.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, weights folder, or demo")
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
@@ -55,9 +57,11 @@ def _export(options: argparse.Namespace) -> int:
     from motion_vit.interop.exporting.verification import verify
     from motion_vit.training.checkpoints.load_trained import load_trained
 
+    if (options.folder is None) == (options.checkpoint is None):
+        raise UserError("export takes one checkpoint: give --checkpoint DIR, once.")
     request = {"batch": options.batch, "dtype": options.dtype}
     check_request(options.format, options.out, **request)
-    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema)
+    trained = load_trained(options.checkpoint or options.folder, which=options.which, ema=options.ema)
     description = export_model(trained, options.format, options.out, **request)
     name = description["export"]["file"]
     print(

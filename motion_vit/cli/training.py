@@ -92,7 +92,10 @@ def add_evaluate(commands: Any) -> None:
         "--workers", type=whole_number(WORKERS), default=0, metavar="N", help="processes that decode; default: 0"
     )
     parser.add_argument(
-        "--out", type=local_path, metavar="DIR", help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]"
+        "--out",
+        type=local_path,
+        metavar="DIR",
+        help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]; of an installed model evaluation/NAME/...",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -135,9 +138,15 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
     """Names the default folder of a report, different for each recipe and each choice of options."""
+    from motion_vit.training.checkpoints.load_trained import is_checkpoint
+    from motion_vit.training.checkpoints.packaged import packaged_checkpoints
+
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
     name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
-    return pathlib.Path(options.checkpoint) / "evaluation" / name
+    checkpoint = pathlib.Path(options.checkpoint)
+    # An installed model is given by its name, and has no folder that reports could lie in.
+    is_installed = str(checkpoint) in packaged_checkpoints() and not is_checkpoint(checkpoint)
+    return ("evaluation" / checkpoint if is_installed else checkpoint / "evaluation") / name
 
 
 def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bool) -> None:

@@ -55,6 +55,12 @@ def inspect_model(name: str, options: Mapping[str, Any]) -> str:
     clip = f"{counted(frames, 'frame')} of {height} x {width}"
     title = f"{name}: one clip of {clip}, {counted(model.num_classes, 'class')}"
     lines = ["  ".join(_align(row, widths)).rstrip() for row in rows]
+    unknown = sorted({name for cost in costs.values() for name in cost.uncounted})
+    if unknown:
+        lines.append(
+            f"Not counted in GMACs: what {', '.join(unknown)} multiply beside the layers in them. A method "
+            "multiply_adds(inputs) says it."
+        )
     blindness = describe_motion_blindness(model)
     return "\n".join([title, *lines, *([blindness] if blindness else [])])
 

@@ -92,9 +92,10 @@ def apply_with_intermediates(
       clips: normalised clips.
 
     Returns:
-      Logits, and a flat mapping from the names above to arrays. Attention weights of long clips are large: the square
-      of the number of tokens, times the heads.
+      Logits, and a flat mapping from the names above to arrays, {} of a model that names nothing. Attention weights of
+      long clips are large: the square of the number of tokens, times the heads.
     """
     logits, state = model.apply(variables, clips, train=False, mutable=["intermediates"])
-    flat = traverse_util.flatten_dict(state["intermediates"], sep="/")
+    # A model that names nothing has no such collection.
+    flat = traverse_util.flatten_dict(state.get("intermediates", {}), sep="/")
     return logits, {name: values[0] for name, values in flat.items()}

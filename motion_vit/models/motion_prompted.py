@@ -8,7 +8,6 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from motion_vit.models.clip_check import check_clips
 from motion_vit.models.option import option
 from motion_vit.models.option_ranges import PIXEL_MEAN, PIXEL_STD
 from motion_vit.models.token_layout import TokenLayout
@@ -63,7 +62,6 @@ class MotionPrompted(VideoModel):
         Raises:
           ValueError: clips of another rank, of whole numbers or of fewer than two frames, or what the backbone refuses.
         """
-        check_clips(clips)
         prompt = MotionPrompt(
             mean=self.pixel_mean,
             std=self.pixel_std,

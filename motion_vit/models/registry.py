@@ -189,6 +189,12 @@ def _breach_of_contract(model_class: Any) -> str:
     fields = [field.name for field in dataclasses.fields(model_class) if field.name not in ("parent", "name")]
     if missing := [field for field in fields if field not in defaults]:
         return f"its field {missing[0]!r} must have a default, because fields are options"
+    if functions := [field for field in fields if callable(defaults[field]) and field != "dtype"]:
+        return (
+            f"its field {functions[0]!r} has the default {defaults[functions[0]]!r}, but options are numbers, texts, "
+            "truth values, None and tuples of them, which recipes and checkpoints can hold. Name it by a text, such as "
+            "'gelu'"
+        )
     if taken := [field for field in fields if field == ADAPTER_OPTION or adapter_of_option(field) is not None]:
         return f"its field {taken[0]!r} has the name of an option of input adapters and must be called otherwise"
     return ""

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from motion_vit.models.clip_check import check_clips
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import option
 from motion_vit.models.option_ranges import BATCH_NORM_GROUPS, STAGE_DEPTH, WIDTH, MotionModuleName, one_a_stage
@@ -20,6 +19,7 @@ from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.models.token_layout import TokenLayout, stage_of
 from motion_vit.models.video_model import Backbone
+from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import PUBLISHED_MODULES
 from motion_vit.modules.residual_block import ResidualBlock, ResidualStem

@@ -17,7 +17,6 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
-from motion_vit.models.clip_check import check_clips
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import option
@@ -35,6 +34,7 @@ from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
+from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.motion_module import make_motion_module

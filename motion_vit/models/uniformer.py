@@ -14,7 +14,6 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from motion_vit.models.clip_check import check_clips
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
@@ -37,6 +36,7 @@ from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization
+from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.patch_embedding import PatchEmbedding
 from motion_vit.ops import depthwise_conv3d, global_attention

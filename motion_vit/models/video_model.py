@@ -57,7 +57,7 @@ class VideoModel(nn.Module):
           Logits in float32. Intermediates go through `motion_vit.models.intermediates.name_output`.
 
         Raises:
-          ValueError: clips that the model cannot take; see `motion_vit.models.clip_check.check_clips`.
+          ValueError: clips that the model cannot take; see `motion_vit.modules.layer_checks.check_clips`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(clips, train=False)")
 

@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.attention_heads import channels_of_head
+from motion_vit.modules.computation_dtype import computation_dtype
+from motion_vit.modules.layer_checks import check_choices, check_counts, check_features
 from motion_vit.modules.linear import Linear, LinearWeights
 from motion_vit.ops import cost_volume, frame_pairs
 from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
@@ -94,13 +96,24 @@ class Emim(nn.Module):
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_choices(self, {"motion_input": cost_volume.MotionInput, "neighbours": Neighbours})
+        check_counts(self, "heads", "frame_offset")
+        cost_volume.check_window(self.window)
+        cost_volume.check_implementation(self.implementation)
+        computation_dtype(self.dtype)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, train: bool = False) -> Float[Array, "b t h w c"]:
         """Attends; includes the output projection, not the residual.
 
         Raises:
-          ValueError: the heads do not divide the channels, or the clip has fewer than `frame_offset + 1` frames.
+          ValueError: `x` is not of the shape of clips or not of floating point numbers, the heads do not divide the
+            channels, or the clip has fewer than `frame_offset + 1` frames.
         """
+        check_features(x)
         batch, frames, height, width, channels = x.shape
         head_channels = channels_of_head(channels, self.heads)
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
@@ -145,9 +158,10 @@ class Emim(nn.Module):
             repeat = frame_pairs.repeat_nearest_pair if self.keep_frames else frame_pairs.repeat_last_pair
             return repeat(output, offset=offset)
 
-        x = attend(self.frame_offset, "cost_volume")
+        offset = int(self.frame_offset)  # of an unsigned number of NumPy there is no negative
+        x = attend(offset, "cost_volume")
         if self.neighbours == "both":
-            x = (x + attend(-self.frame_offset, "cost_volume_backward")) / 2
+            x = (x + attend(-offset, "cost_volume_backward")) / 2
         x = x.reshape(batch, frames, height, width, channels)
         return nn.Dropout(self.dropout)(x, deterministic=not train)
 

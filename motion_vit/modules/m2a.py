@@ -6,7 +6,7 @@ its authors compare.
 """
 
 import functools
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -14,6 +14,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
+from motion_vit.modules.computation_dtype import computation_dtype
+from motion_vit.modules.layer_checks import check_choices, check_counts, check_features
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.motion_excitation import MotionExcitation, TemporalDifference
 from motion_vit.modules.patch_attention import PatchAttention
@@ -79,10 +81,9 @@ class M2A(nn.Module):
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        for name, choice in (("motion", MotionPart), ("attention", AttentionPart)):
-            if getattr(self, name) not in get_args(choice):
-                allowed = ", ".join(get_args(choice))
-                raise ValueError(f"{name} of M2A is {getattr(self, name)!r}, but must be one of {allowed}")
+        check_choices(self, {"motion": MotionPart, "attention": AttentionPart})
+        check_counts(self, "reduction", "patch_size", "batch_norm_groups")
+        computation_dtype(self.dtype)
         super().__post_init__()
 
     @nn.compact
@@ -97,8 +98,10 @@ class M2A(nn.Module):
           Features of the same shape.
 
         Raises:
-          ValueError: there are fewer channels than `reduction`, or a part raises it.
+          ValueError: `x` is not of the shape of clips or not of floating point numbers, there are fewer channels than
+            `reduction`, or a part raises it.
         """
+        check_features(x)
         channels = x.shape[-1]
         if channels < self.reduction:
             raise ValueError(f"M2A reduces channels {self.reduction} times, got only {channels} of them")

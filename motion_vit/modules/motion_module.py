@@ -42,9 +42,10 @@ class _NoMotion(nn.Module):
 
 
 def register_motion_module(name: str, factory: MotionModuleFactory) -> None:
-    """Adds a motion module, which every backbone's option `motion_module` then takes by its name.
+    """Adds a motion module, which the option `motion_module` of the library's backbones then takes by its name.
 
-    The same definition may be registered again, as a notebook's cell that runs twice does.
+    So does that of another backbone that makes its module with `make_motion_module` and calls it with
+    `apply_motion_module`. The same definition may be registered again, as a notebook's cell that runs twice does.
 
     Args:
       name: a value of the option.

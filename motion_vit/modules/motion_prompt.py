@@ -8,9 +8,12 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
+
+from motion_vit.modules.layer_checks import check_choices, check_clips
 
 GreyWeights = Literal["rgb", "bgr"]
 """In which order the weights of ITU-R BT.601 (0.299, 0.587, 0.114) go to red, green and blue: "rgb" is right, "bgr"
@@ -49,6 +52,14 @@ class MotionPrompt(nn.Module):
     grey_weights: GreyWeights = "rgb"
     regularization: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_choices(self, {"channel_order": ChannelOrder, "grey_weights": GreyWeights})
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if np.shape(values) != (3,) or not np.isfinite(np.asarray(values, np.float64)).all():
+                raise ValueError(f"{name} of MotionPrompt is {values!r}, but must be three numbers: red, green, blue")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, clips: Float[Array, "b t1 h w 3"]) -> Float[Array, "b t h w 3"]:
         """Makes the prompts, in float32.
@@ -57,8 +68,9 @@ class MotionPrompt(nn.Module):
           clips: normalised clips with one frame more than prompts.
 
         Raises:
-          ValueError: there are fewer than two frames.
+          ValueError: they are no normalised clips, or there are fewer than two frames.
         """
+        check_clips(clips)
         if clips.shape[1] < 2:
             raise ValueError(f"expected at least 2 frames, so that they differ, got {clips.shape[1]}")
         slope, shift = slope_and_shift(*(self.param(name, _initial_value) for name in ("m", "n")))

@@ -16,6 +16,7 @@ implementation except the reference uses that scalar instead of a padded grid of
 Frames are paired by the caller: see `motion_vit.ops.frame_pairs`.
 """
 
+import operator
 from typing import Literal
 
 import jax
@@ -56,7 +57,8 @@ def cost_volume(
       column `j + v - K // 2`.
 
     Raises:
-      ValueError: shapes do not agree, the window is even, or the implementation is unknown.
+      ValueError: what is given are no arrays of floating point numbers, shapes do not agree, the window is even, or the
+        implementation is unknown.
     """
     _check(query, key, position_bias, window)
     # The kernel holds the affinities on the chip: to see them, another form writes them out.
@@ -100,10 +102,12 @@ def cost_volume_attention(
       The sum of both branches, in the dtype of `value`.
 
     Raises:
-      ValueError: shapes do not agree, the window is even, or the implementation or the motion input is unknown.
+      ValueError: what is given are no arrays of floating point numbers, shapes do not agree, the window is even, or the
+        implementation or the motion input is unknown.
     """
     _check(query, key, position_bias, window)
     _check_motion(motion, window, query.shape[5])
+    _check_arrays(value=value)
     if value.shape != key.shape:
         raise ValueError(f"key and value must have one shape, but are {key.shape} and {value.shape}")
     if motion_input not in ("affinity", "softmax"):
@@ -125,10 +129,41 @@ def cost_volume_attention(
     return jnp.moveaxis(output, 2, 4)
 
 
-def _choose_form(implementation: str | None, query: Array) -> neighbourhood.Form:
+def check_implementation(implementation: str | None) -> None:
+    """Refuses a name that no implementation has.
+
+    Args:
+      implementation: see `cost_volume_attention`.
+
+    Raises:
+      ValueError: there is none of that name.
+    """
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"unknown implementation {implementation!r} of cost-volume attention: choose from {known}")
+
+
+def check_window(window: int) -> None:
+    """Refuses a window that has no place for the query.
+
+    Args:
+      window: side `K` of the neighbourhood.
+
+    Raises:
+      ValueError: it is no odd number of 1 or more.
+    """
+    try:
+        side = operator.index(window)
+    except TypeError:
+        side = 0
+    if side < 1 or side % 2 == 0:
+        raise ValueError(
+            f"window is {window!r}, but must be a positive odd number: the neighbourhood is centred on the query"
+        )
+
+
+def _choose_form(implementation: str | None, query: Array) -> neighbourhood.Form:
+    check_implementation(implementation)
     return neighbourhood.choose_form(implementation, query.shape[2], query.shape[3])
 
 
@@ -137,10 +172,10 @@ def _heads_first(x: Float[Array, "b n h w heads d"]) -> Heads:
 
 
 def _check(query: Array, key: Array, position_bias: Array | None, window: int) -> None:
-    if window < 1 or window % 2 == 0:
-        raise ValueError(
-            f"window is {window}, but must be a positive odd number: the neighbourhood is centred on the query"
-        )
+    check_window(window)
+    _check_arrays(query=query, key=key)
+    if position_bias is not None:
+        _check_arrays(position_bias=position_bias)
     if query.ndim != 6 or query.shape != key.shape:
         raise ValueError(
             "query and key must both be [batch, pairs, height, width, heads, channels], "
@@ -153,10 +188,24 @@ def _check(query: Array, key: Array, position_bias: Array | None, window: int) -
         )
 
 
+def _check_arrays(**arrays: Array) -> None:
+    """Refuses what is no array of floating point numbers: of whole ones, weights below 1 would become 0."""
+    for name, array in arrays.items():
+        dtype = getattr(array, "dtype", None)
+        if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+            found = type(array).__name__ if dtype is None else dtype
+            raise ValueError(f"{name} is {found}, but must be an array of floating point numbers")
+
+
 def _check_motion(motion: MotionBranch | None, window: int, channels: int) -> None:
     """Checks window and channels of the weights, because arrays of length 1 would be broadcast."""
     if motion is None:
         return
+    if not isinstance(motion, MotionBranch):
+        raise ValueError(
+            f"motion is {type(motion).__name__}, but must be a MotionBranch of motion_vit.ops.motion_branch"
+        )
+    _check_arrays(**motion._asdict())
     hidden = motion.hidden_kernel.shape[-1]
     expected = ((window * window, hidden), (hidden,), (hidden, channels), (channels,))
     if (found := tuple(weight.shape for weight in motion)) != expected:

@@ -88,9 +88,11 @@ def record_clip(
       The recording.
 
     Raises:
-      UserError: a pattern matches nothing, or the model lacks a requested kind.
+      UserError: a pattern matches nothing, or the model lacks a requested kind, or names nothing at all.
     """
     known = list(recording.names(subject.model, subject.inputs.shape[1:]))
+    if not known:
+        raise UserError(recording.NOTHING_NAMED)
     chosen: list[str] = []
     missing: dict[What, str] = {}
     for one in what:

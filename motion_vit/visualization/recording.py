@@ -30,6 +30,13 @@ Transform = Callable[[dict[str, Array]], dict[str, Any]]
 """What is made of the chosen intermediates inside the compiled program, by name."""
 
 
+NOTHING_NAMED = (
+    "the model names no intermediate, of which maps are made. In its __call__, pass what shall be drawn through "
+    "motion_vit.models.intermediates.name_output, such as x = name_output(self, 'features_output', x)."
+)
+"""The message for a model that nothing can be drawn of."""
+
+
 class Recording(NamedTuple):
     """The results of one forward pass.
 
@@ -85,8 +92,10 @@ def choose(known: Sequence[str], patterns: Sequence[str]) -> list[str]:
       The names in the order of `known`.
 
     Raises:
-      UserError: a pattern matches no name.
+      UserError: a pattern matches no name, or there are none.
     """
+    if not known:
+        raise UserError(NOTHING_NAMED)
     chosen: set[str] = set()
     for pattern in patterns:
         found = fnmatch.filter(known, pattern)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from motion_vit.errors import UserError, did_you_mean
 
-Choice = TypeVar("Choice", bound=str)
+_Choice = TypeVar("_Choice", bound=str)
 
 
 def texts(given: str | Iterable[str], name: str) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def texts(given: str | Iterable[str], name: str) -> tuple[str, ...]:
     return entries
 
 
-def choices(given: Choice | Iterable[Choice], name: str, known: Sequence[Choice]) -> tuple[Choice, ...]:
+def choices(given: _Choice | Iterable[_Choice], name: str, known: Sequence[_Choice]) -> tuple[_Choice, ...]:
     """Lists the entries of an argument that takes some of several words.
 
     Args:

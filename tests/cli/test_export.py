@@ -73,3 +73,15 @@ def test_a_batch_is_a_number_or_symbolic(batch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["export", "somewhere", "--format", "stablehlo", "--out", str(tmp_path / "out"), "--batch", batch])
     assert "--batch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["--checkpoint"]], ids=["by position", "by option"])
+def test_the_checkpoint_is_given_as_to_the_other_commands(weights, tmp_path, option):
+    assert cli.main(["export", *option, str(weights), "--format", "safetensors", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("given", [[], ["one", "--checkpoint", "other"]], ids=["none", "two"])
+def test_one_checkpoint_is_exported(tmp_path, capsys, given):
+    assert cli.main(["export", *given, "--format", "safetensors", "--out", str(tmp_path / "out")]) == 2
+    assert "export takes one checkpoint: give --checkpoint DIR, once." in capsys.readouterr().err

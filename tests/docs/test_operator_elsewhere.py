@@ -11,7 +11,7 @@ PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "operator_elsewher
 
 def test_the_programs_of_the_page_run(tmp_path: pathlib.Path) -> None:
     programs = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(programs) == 5
+    assert len(programs) == 6
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(PAGE.parents[1])}
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", "\n".join(programs)],

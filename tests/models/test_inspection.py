@@ -2,10 +2,16 @@
 classes).
 """
 
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import linen as nn
 
+from motion_vit.models.checked_model import trace_model
 from motion_vit.models.inspection import inspect_model, measure_costs
-from motion_vit.models.registry import create_model
+from motion_vit.models.part_costs import OTHER
+from motion_vit.models.registry import create_model, list_models, register_model
+from motion_vit.models.video_model import Backbone
 
 # name: parameters, GMACs
 PUBLISHED = {
@@ -40,3 +46,41 @@ def test_activation_memory_of_convolutions_halves_in_bfloat16():
         for dtype in ("float32", "bfloat16")
     )
     assert bfloat16 * 2 == float32
+
+
+class Recurrent(Backbone):
+    """A convolution, a cell that returns two things, and parameters of the model itself."""
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+        features = nn.Conv(8, (4, 4), (4, 4), name="convolution")(clips).mean(axis=(2, 3))
+        features = features + self.param("position", nn.initializers.zeros, (1000,))[None, None, :8]
+        cell = nn.GRUCell(16, name="cell")
+        carry = jnp.zeros((len(clips), 16))
+        carry, _ = cell(carry, features[:, 0])
+        return nn.DenseGeneral(self.num_classes, name="head")(carry)
+
+
+def test_an_outside_model_is_counted_as_a_whole() -> None:
+    register_model("recurrent", Recurrent)
+    model = create_model("recurrent", num_classes=3, frames=2, image_size=16)
+    traced = trace_model(model)
+    costs = traced.costs
+    total = sum(leaf.size for leaf in jax.tree.leaves(traced.shapes["params"]))
+    assert sum(cost.parameters for cost in costs.values()) == total
+    assert (list(costs), costs[OTHER].parameters) == (["convolution", "cell", "head", OTHER], 1000)
+    assert costs["convolution"].multiply_adds == (2 * 4 * 4 * 8) * (4 * 4 * 3)
+    assert costs["cell"].multiply_adds == 3 * 16 * 8 + 3 * 16 * 16
+    assert costs["head"].multiply_adds == 3 * 16
+    table = inspect_model("recurrent", {"num_classes": 3, "frames": 2, "image_size": 16})
+    assert f"{total:,}" in next(line for line in table.splitlines() if line.startswith("total"))
+    assert "Not counted in GMACs: what GRUCell multiply" in table
+
+
+@pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
+@pytest.mark.parametrize("name", [name for name in list_models() if name.endswith("_tiny")])
+def test_every_parameter_of_a_model_is_counted(name: str, adapter: str) -> None:
+    traced = trace_model(create_model(name, frames=2, image_size=32, input_adapter=adapter))
+    total = sum(leaf.size for leaf in jax.tree.leaves(traced.shapes["params"]))
+    assert sum(cost.parameters for cost in traced.costs.values()) == total
+    assert not any(cost.uncounted for cost in traced.costs.values())

@@ -23,14 +23,18 @@ from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.models.checked_model import checked_model
 from motion_vit.models.inspection import inspect_model
+from motion_vit.models.intermediates import apply_with_intermediates
 from motion_vit.models.registry import create_model, list_models, register_model
 from motion_vit.models.video_model import Backbone
+from motion_vit.modules.motion_module import apply_motion_module, make_motion_module
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from motion_vit.training.loop.loop import train
+from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.recipe.config import default_config
+from motion_vit.visualization import recording
 from motion_vit.visualization.visualize import visualize
 
 Lists = dict[str, pathlib.Path]
@@ -147,8 +151,9 @@ def test_it_is_drawn(trained: TrainedModel, lists: Lists) -> None:
     }
 
 
-def test_it_is_exported_as_a_program(trained: TrainedModel, tmp_path: pathlib.Path) -> None:
-    export_model(trained, "stablehlo", tmp_path / "program")
+@pytest.mark.parametrize("name", ["stablehlo", "onnx"])
+def test_it_is_exported_as_a_program(name: str, trained: TrainedModel, tmp_path: pathlib.Path) -> None:
+    export_model(trained, name, tmp_path / "program")
     assert (tmp_path / "program" / "config.json").is_file()
 
 
@@ -229,6 +234,12 @@ class NoDefault(Minimal):
     width: list[int] = dataclasses.field(default_factory=list)
 
 
+class Activated(Minimal):
+    """A model with an option that no recipe can hold."""
+
+    activation: Any = nn.gelu
+
+
 class Prompted(Minimal):
     """A model with an option of input adapters."""
 
@@ -249,6 +260,7 @@ class Prompted(Minimal):
         ("own", Minimal, ["num_classes"], "options of model 'own' are \\['num_classes'\\], but must be a mapping"),
         ("own", Minimal, 3, "options of model 'own' are 3, but must be a mapping"),
         ("own", NoDefault, {}, "its field 'width' must have a default"),
+        ("own", Activated, {}, "its field 'activation' has the default .*, but options are numbers, texts"),
         ("own", Prompted, {}, "its field 'pixel_mean' has the name of an option of input adapters"),
         ("own", Minimal, {"widht": 3}, "unknown option 'widht' of model 'own'"),
         ("own", Minimal, {"num_classes": 0}, "model 'own' cannot be built: num_classes is 0"),
@@ -297,3 +309,63 @@ def test_what_a_model_returns_is_checked_before_a_run(returned: str, found: str)
     register_model("wrong", Wrong)
     with pytest.raises(UserError, match=rf"returns {found} for one clip, .* shape \[1, 3\].* Mend __call__ of Wrong"):
         checked_model("wrong", {"num_classes": 3, "returned": returned, "image_size": 16})
+
+
+def test_a_model_that_names_no_intermediate_runs_and_says_what_drawing_needs() -> None:
+    register_model("minimal", Minimal)
+    model = create_model("minimal", num_classes=3, frames=2, image_size=16)
+    clips = jnp.zeros((1, *model.clip_shape))
+    variables = model.init(jax.random.key(0), clips)
+    logits, intermediates = apply_with_intermediates(model, variables, clips)
+    assert (logits.shape, intermediates) == ((1, 3), {})
+    assert recording.names(model) == {}
+    with pytest.raises(UserError, match=r"names no intermediate, .* motion_vit\.models\.intermediates\.name_output"):
+        recording.record(model, variables, clips, ["*"])
+
+
+def test_drawing_a_model_that_names_no_intermediate_says_what_it_needs(lists: Lists) -> None:
+    register_model("minimal", Minimal)
+    model = create_model("minimal", num_classes=3, frames=2, image_size=16)
+    config = default_config()
+    config.model.name, config.data.frames, config.data.size = "minimal", 2, 16
+    variables = model.init(jax.random.key(0), jnp.zeros((1, *model.clip_shape)))
+    trained = TrainedModel(model, variables, ("a", "b", "c"), config, step=0)
+    video = next(lists["validation"].parent.rglob("*.mp4"))
+    with pytest.raises(UserError, match="the model names no intermediate"):
+        visualize(trained, video)
+
+
+class WithMotion(Minimal):
+    """A backbone of another package with motion modules, as docs/extending/model.md says."""
+
+    motion_module: str = "none"
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+        features = nn.Conv(16, (4, 4), (4, 4), name="patches")(clips)
+        module = make_motion_module(self.motion_module, batch_norm_groups=1, dtype=self.dtype, name="motion")
+        features = apply_motion_module(module, features, train=train)
+        return nn.Dense(self.num_classes, name="head")(features.mean(axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["none", "m2a", "tea"])
+def test_a_backbone_of_ones_own_takes_motion_modules(kind: str) -> None:
+    register_model("with_motion", WithMotion)
+    traced = checked_model("with_motion", {"frames": 4, "image_size": 32, "motion_module": kind})
+    assert ("motion" in traced.shapes["params"]) == (kind != "none")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("remat", "blocks", r"config field remat .* cannot do.* has a field remat"),
+        ("scan_blocks", True, r"config field scan_blocks .* cannot do.* has a field scan_blocks"),
+    ],
+)
+def test_what_a_model_has_no_field_for_is_told_with_the_field(field: str, value: Any, message: str) -> None:
+    register_model("minimal", Minimal)
+    config = default_config()
+    config.model.name, config.data.frames, config.data.size = "minimal", 2, 16
+    config[field] = value
+    with pytest.raises(UserError, match=message):
+        build_model(config, 3)

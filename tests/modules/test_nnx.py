@@ -34,3 +34,15 @@ def test_every_parameter_of_a_layer_is_trained_in_nnx():
 def test_motion_prompts_work_in_nnx():
     clips = jax.random.normal(jax.random.key(0), (1, 5, 8, 8, 3))
     assert nnx.bridge.ToNNX(MotionPrompt(), rngs=nnx.Rngs(0)).lazy_init(clips)(clips).shape == (1, 4, 8, 8, 3)
+
+
+@pytest.mark.parametrize("layer", [Emim(heads=2, window=3, dropout=0.5), M2A("tea"), M2A()], ids=["emim", "tea", "m2a"])
+def test_one_call_trains_every_layer_in_nnx(layer):
+    x = jax.random.normal(jax.random.key(0), (2, 4, 8, 8, 16))
+    rngs = nnx.Rngs(0, dropout=1)
+    bridged = nnx.bridge.ToNNX(layer, rngs=rngs).lazy_init(x)
+    before = jax.tree.leaves(nnx.to_pure_dict(nnx.state(bridged, nnx.BatchStat)))
+    assert bridged(x, train=True, mutable=["batch_stats"], rngs=rngs).shape == x.shape
+    after = jax.tree.leaves(nnx.to_pure_dict(nnx.state(bridged, nnx.BatchStat)))
+    assert bool(before) == (getattr(layer, "motion", None) == "tea")
+    assert all((old != new).any() for old, new in zip(before, after, strict=True))

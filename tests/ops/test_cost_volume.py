@@ -198,7 +198,20 @@ def motion_weights(displacements, channels):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"window": 4}, "odd"),
+        *[
+            ({"window": window}, f"window is {window!r}, but must be a positive odd")
+            for window in (4, 0, -1, 3.0, "3", None)
+        ],
+        *[
+            ({name: jnp.zeros((2, 3, 5, 7, 2, 4), dtype)}, rf"{name} is {dtype}, but must be an array of floating")
+            for name in ("query", "key", "value")
+            for dtype in ("uint8", "int32", "bool")
+        ],
+        ({"query": [[1.0]]}, "query is list, but must be an array"),
+        ({"value": None}, "value is None"),
+        ({"position_bias": 3}, "position_bias is int, but must be an array"),
+        ({"motion": tuple(motion_weights(9, 4))}, "motion is tuple, but must be a MotionBranch"),
+        ({"motion": motion_weights(9, 4)._replace(output_bias=jnp.zeros(4, int))}, "output_bias is int32, but must be"),
         ({"implementation": "cuda"}, "choose from xla_window"),
         ({"motion_input": "logits"}, "'affinity' or 'softmax'"),
         ({"position_bias": jnp.zeros((1, 3, 3))}, r"\(2, 3, 3\)"),

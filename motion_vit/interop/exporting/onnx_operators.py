@@ -23,10 +23,13 @@ _SAME_NAMED = {
     "abs": "Abs",
     "add": "Add",
     "and": "And",
+    "ceil": "Ceil",
+    "cos": "Cos",
     "div": "Div",
     "eq": "Equal",
     "erf": "Erf",
     "exp": "Exp",
+    "floor": "Floor",
     "ge": "GreaterOrEqual",
     "gt": "Greater",
     "le": "LessOrEqual",
@@ -39,11 +42,19 @@ _SAME_NAMED = {
     "neg": "Neg",
     "not": "Not",
     "or": "Or",
+    "pow": "Pow",
+    "sign": "Sign",
+    "sin": "Sin",
     "sqrt": "Sqrt",
     "sub": "Sub",
     "tanh": "Tanh",
 }
-_REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_sum": "ReduceSum"}
+_REDUCTIONS = {
+    "reduce_max": "ReduceMax",
+    "reduce_min": "ReduceMin",
+    "reduce_prod": "ReduceProd",
+    "reduce_sum": "ReduceSum",
+}
 _ONE = np.ones((), np.float32)
 _BATCH_SIZE = "dim_as_value"
 _IDENTITIES = ("copy", "copy_p", "name", "stop_gradient", "optimization_barrier")
@@ -219,22 +230,40 @@ def _convolution(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence
 
 
 def _max_pool(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
-    """Translates a window maximum. MaxPool takes the first two axes whole, and its windows pad with minus infinity."""
+    """Translates a window maximum; MaxPool pads with minus infinity."""
+    return _pool(builder, "MaxPool", equation, inputs[0], dilations=equation.params["window_dilation"])
+
+
+def _sum_pool(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
+    """Translates a window sum: averages over whole windows, whose padding is 0, times the size of the window."""
+    params = equation.params
+    if any(step != 1 for step in params["window_dilation"]):
+        raise _unsupported("reduce_window_sum with dilation")
+    mean = _pool(builder, "AveragePool", equation, inputs[0], count_include_pad=1)
+    size = np.asarray(np.prod(params["window_dimensions"]), _dtype(equation.invars[0]))
+    return builder.add("Mul", mean, size)
+
+
+def _pool(builder: OnnxBuilder, operator: str, equation: core.JaxprEqn, x: Value, **attributes: Any) -> Value:
+    """Adds a pooling operator, which takes the first two axes whole."""
     params = equation.params
     window, strides, padding = params["window_dimensions"], params["window_strides"], params["padding"]
     whole = [axis for axis, parts in enumerate(zip(window, strides, padding, strict=True)) if parts == (1, 1, (0, 0))]
     if len(whole) < 2 or any(step != 1 for step in params["base_dilation"]):
-        raise _unsupported("reduce_window_max over nearly all axes, or between elements")
+        raise _unsupported(f"{equation.primitive.name} over nearly all axes, or between elements")
     order = [whole[0], whole[-1]]
     order += _others(window, order)
     pooled = order[2:]
     output = builder.add(
-        "MaxPool",
-        _transpose(builder, inputs[0], order),
+        operator,
+        _transpose(builder, x, order),
         kernel_shape=[window[axis] for axis in pooled],
         strides=[strides[axis] for axis in pooled],
-        dilations=[params["window_dilation"][axis] for axis in pooled],
         pads=[padding[axis][side] for side in (0, 1) for axis in pooled],
+        **{
+            name: [value[axis] for axis in pooled] if name == "dilations" else value
+            for name, value in attributes.items()
+        },
     )
     return _transpose(builder, output, np.argsort(order).tolist())
 
@@ -249,8 +278,36 @@ def _dtype(atom: core.Var | core.Literal) -> np.dtype:
     return np.dtype(array.dtype)
 
 
+def _integer_power(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
+    exponent = equation.params["y"]
+    if exponent == 0:
+        return builder.add("Add", builder.add("Mul", inputs[0], _number(equation, 0)), _number(equation, 1))
+    power = inputs[0]
+    for _ in range(abs(exponent) - 1):
+        power = builder.add("Mul", power, inputs[0])
+    return power if exponent > 0 else builder.add("Reciprocal", power)
+
+
+def _clamp(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
+    low, x, high = inputs
+    return builder.add("Min", builder.add("Max", x, low), high)
+
+
+def _cumulative_sum(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
+    axis = np.asarray(equation.params["axis"], np.int64)
+    return builder.add("CumSum", inputs[0], axis, reverse=int(equation.params["reverse"]))
+
+
+def _number(equation: core.JaxprEqn, number: float) -> np.ndarray:
+    """Returns a number in the dtype of an equation's first input."""
+    return np.asarray(number, _dtype(equation.invars[0]))
+
+
 def _unsupported(what: str) -> UserError:
-    return UserError(f"the model holds an operation that cannot be exported to ONNX: {what}.")
+    return UserError(
+        f"the model holds an operation that cannot be exported to ONNX: {what}. The formats stablehlo and savedmodel "
+        "take every operation; or compute the same from others."
+    )
 
 
 RULES: Mapping[str, Rule] = {
@@ -258,14 +315,22 @@ RULES: Mapping[str, Rule] = {
     **{primitive: _reduction(operator) for primitive, operator in _REDUCTIONS.items()},
     **dict.fromkeys(_IDENTITIES, lambda builder, equation, inputs: inputs[0]),
     "broadcast_in_dim": _broadcast,
+    "clamp": _clamp,
     "concatenate": _concatenate,
     "conv_general_dilated": _convolution,
     "convert_element_type": _convert,
+    "cumsum": _cumulative_sum,
     "dot_general": _product,
     "erfc": lambda builder, equation, inputs: builder.add("Sub", _ONE, builder.add("Erf", inputs[0])),
+    "exp2": lambda builder, equation, inputs: builder.add("Pow", _number(equation, 2), inputs[0]),
+    "expm1": lambda builder, equation, inputs: builder.add("Sub", builder.add("Exp", inputs[0]), _number(equation, 1)),
     "gather": _gather,
+    "integer_pow": _integer_power,
+    "log1p": lambda builder, equation, inputs: builder.add("Log", builder.add("Add", inputs[0], _number(equation, 1))),
+    "ne": lambda builder, _, inputs: builder.add("Not", builder.add("Equal", *inputs)),
     "pad": _pad,
     "reduce_window_max": _max_pool,
+    "reduce_window_sum": _sum_pool,
     "reshape": _reshape,
     "rsqrt": lambda builder, equation, inputs: builder.add("Reciprocal", builder.add("Sqrt", inputs[0])),
     "select_n": _select,
@@ -277,7 +342,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def apply_rules(
-    builder: OnnxBuilder, jaxpr: core.Jaxpr, constants: Sequence[Value], inputs: Sequence[Value]
+    builder: OnnxBuilder, jaxpr: core.Jaxpr, constants: Sequence[Value], inputs: Sequence[Value], *, place: str = ""
 ) -> list[Value]:
     """Adds the nodes of a jaxpr to a graph.
 
@@ -286,6 +351,7 @@ def apply_rules(
       jaxpr: the program.
       constants: values for the jaxpr's constvars.
       inputs: names or values for its invars.
+      place: what a message calls the layer that the program is part of.
 
     Returns:
       Names or values of its outputs.
@@ -300,20 +366,21 @@ def apply_rules(
 
     for equation in jaxpr.eqns:
         arguments = [value(atom) for atom in equation.invars]
-        known.update(zip(equation.outvars, _apply(builder, equation, arguments), strict=True))
+        known.update(zip(equation.outvars, _apply(builder, equation, arguments, place), strict=True))
     return [value(atom) for atom in jaxpr.outvars]
 
 
-def _apply(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Sequence[Value]:
+def _apply(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value], place: str) -> Sequence[Value]:
+    place = "/".join(filter(None, (place, str(equation.source_info.name_stack))))
     inner = next((equation.params[name] for name in ("jaxpr", "call_jaxpr") if name in equation.params), None)
     if inner is not None and equation.primitive.name not in ("scan", "while", "cond"):
         closed = inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
-        return apply_rules(builder, closed.jaxpr, [np.asarray(array) for array in closed.consts], inputs)
+        return apply_rules(builder, closed.jaxpr, [np.asarray(array) for array in closed.consts], inputs, place=place)
     sizes = [size for output in equation.outvars for size in _shape(output)]
     constant = all(isinstance(given, np.ndarray) for given in inputs) and equation.primitive.name != _BATCH_SIZE
     if constant and all(isinstance(size, int) for size in sizes):
         outputs = equation.primitive.bind(*inputs, **equation.params)
         return [np.asarray(output) for output in (outputs if equation.primitive.multiple_results else [outputs])]
     if equation.primitive.name not in RULES:
-        raise _unsupported(equation.primitive.name)
+        raise _unsupported(f"{equation.primitive.name}{f' in {place}' if place else ''}")
     return [RULES[equation.primitive.name](builder, equation, inputs)]

@@ -50,12 +50,12 @@ def load_trained(
 
 
 def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None) -> TrainedModel:
-    if not _is_checkpoint(path):
+    if not is_checkpoint(path):
         path = packaged_checkpoints().get(str(path), path)
     if (path / CHECKPOINTS_FOLDER).is_dir():
         trained = load_for_inference(path, which=which, ema=ema, mesh=mesh)
         return _with_evaluation(trained, path)
-    if not _is_checkpoint(path):
+    if not is_checkpoint(path):
         raise UserError(_not_found(path))
     if which != "last":
         raise UserError(
@@ -95,8 +95,12 @@ def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
     return load_trained(model)
 
 
-def _is_checkpoint(path: pathlib.Path) -> bool:
-    """Tells if a folder holds a run or weights, complete or not."""
+def is_checkpoint(path: pathlib.Path) -> bool:
+    """Tells if a folder holds a run or weights, complete or not.
+
+    Args:
+      path: a folder; a name that no folder here has may be that of an installed model.
+    """
     return (path / CHECKPOINTS_FOLDER).is_dir() or is_description(path / CONFIG_FILE) or (path / WEIGHTS_FILE).exists()
 
 

@@ -121,7 +121,7 @@ def _compilation_options(config: ConfigDict, model: VideoModel) -> dict[str, Any
         if name not in own:
             raise UserError(
                 f"config field {name} is {config[name]!r}, which the model {config.model.name!r} cannot do. "
-                f"Set it to {usual!r}."
+                f"Set it to {usual!r}; a class of models that can do it has a field {name}, which is given the value."
             )
         asked[name] = config[name]
     return asked

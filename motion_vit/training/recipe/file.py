@@ -122,7 +122,10 @@ def _instead(path: str, functions: Mapping[str, Any]) -> str:
         names = ", ".join(map(str, functions["get_configs"]()))
         return f", but several recipes. Give one of them as {path}:NAME, with a NAME of {names}"
     if "get_config" in functions:
-        return ", but a single recipe. Give the file without a name, or a file with several recipes"
+        return (
+            f", but a single recipe. Give it as {path}, without a :NAME, where one recipe is taken, as `motion-vit "
+            "train` does; to compare recipes, write get_configs(), which returns several by name"
+        )
     return ", which a recipe must"
 
 

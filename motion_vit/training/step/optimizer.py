@@ -113,7 +113,7 @@ def learning_rate_factors(config: ConfigDict, params: Tree, layer_patterns: Sequ
     if not layer_patterns:
         raise UserError(
             f"config field optimizer.layer_decay is {settings.layer_decay}, but the model {config.model.name!r} does "
-            "not say what its layers are. Set it to 1."
+            "not say what its layers are. Set it to 1, or define the method layer_patterns of the model's class."
         )
     last = len(layer_patterns) - 1
     decays = [(pattern, settings.layer_decay ** (last - number)) for number, pattern in enumerate(layer_patterns)]

@@ -1,5 +1,6 @@
 """ONNX: onnxruntime gives JAX's logits for any batch, from a graph whose weights have their names."""
 
+import functools
 import json
 
 import jax
@@ -9,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 from exported import emim_model
+from flax import linen as nn
 from jax import export, lax
 from small_trained_model import small_trained_model
 
@@ -191,3 +193,51 @@ def test_every_rule_computes_what_jax_computes(name):
 def test_an_operation_without_a_rule_is_named(function, name):
     with pytest.raises(UserError, match=f"cannot be exported to ONNX: {name}"):
         converted(function, X)
+
+
+ACTIVATIONS = (
+    *("celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid", "log_softmax"),
+    *("relu", "relu6", "selu", "sigmoid", "silu", "soft_sign", "softmax", "softplus", "standardize", "tanh"),
+)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_of_flax_are_exported(activation):
+    function = getattr(nn, activation)
+    np.testing.assert_allclose(converted(function, 3 * X), function(3 * X), rtol=1e-5, atol=1e-5)
+
+
+LAYERS = {
+    "average pooling": lambda: lambda x: nn.avg_pool(x, (2, 2), (2, 2)),
+    "padded average pooling": lambda: lambda x: nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False),
+    "batch norm": lambda: nn.BatchNorm(use_running_average=True),
+    "group norm": lambda: nn.GroupNorm(2),
+    "instance norm": nn.InstanceNorm,
+    "layer norm": nn.LayerNorm,
+    "rms norm": nn.RMSNorm,
+    "attention": lambda: nn.MultiHeadDotProductAttention(2),
+    "dense over two axes": lambda: nn.DenseGeneral(3, axis=(-2, -1)),
+    "depthwise convolution": lambda: nn.Conv(8, (3, 3), feature_group_count=4),
+    "prelu": nn.PReLU,
+    "powers": lambda: lambda x: x**3 + x**2 + 1 / (1 + x**4) + x**0 + (1 + x**2) ** -2,
+    "sums so far": lambda: lambda x: jnp.cumsum(x, axis=1) + jax.lax.cumsum(x, axis=2, reverse=True),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_flax_are_exported(name):
+    x = np.random.default_rng(3).standard_normal((3, 6, 6, 4), dtype=np.float32)
+    layer = LAYERS[name]()
+    if isinstance(layer, nn.Module):
+        layer = functools.partial(layer.apply, layer.init(jax.random.key(0), x))
+    with jax.numpy_dtype_promotion("standard"):  # as in use
+        np.testing.assert_allclose(converted(layer, x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_an_operation_without_a_rule_is_named_with_its_layer_and_a_way_out():
+    class Sorting(nn.Module):
+        def __call__(self, x):
+            return jnp.sort(x, axis=-1)
+
+    with pytest.raises(UserError, match=r"cannot be exported to ONNX: sort in .*Sorting.*The formats stablehlo"):
+        converted(lambda x: Sorting().apply({}, x), X)

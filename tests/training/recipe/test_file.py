@@ -92,3 +92,12 @@ def test_what_a_recipe_that_fails_could_import_is_forgotten(tmp_path: pathlib.Pa
     with pytest.raises(UserError, match="No module named 'nowhere_beside'"):
         load_config(str(tmp_path / "recipe.py"))
     assert sys.path == before
+
+
+def test_a_single_recipe_where_several_are_asked_for_is_told_what_takes_it(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "single.py"
+    path.write_text("def get_config(): pass", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"but a single recipe\. Give it .* `motion-vit train` .* write get_configs\(\)"
+    ):
+        load_configs(str(path))
