@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Iterator
 
 import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -35,11 +37,19 @@ def literal_text(figure: Figure) -> Iterator[None]:
       figure: has its texts. The labels of ticks, which Matplotlib writes anew whenever it draws, are made safe by
         `motion_vit.outside_text.for_plot` where they are given.
     """
-    for text in figure.findobj(Text):
-        if isinstance(text, Text):
-            text.set_parse_math(False)
-            if (seen := visible(text.get_text(), kept="\n")) != text.get_text():
-                text.set_text(seen)
+    for text in _texts(figure):
+        text.set_parse_math(False)
+        if (seen := visible(text.get_text(), kept="\n")) != text.get_text():
+            text.set_text(seen)
     # Of those that drawing makes.
     with matplotlib.rc_context({"text.parse_math": False}):
         yield
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """Finds the texts of a picture but for the labels of ticks: to ask for these makes them, in as long as it draws."""
+    for child in [artist.label] if isinstance(artist, Axis) else artist.get_children():
+        if isinstance(child, Text):
+            yield child
+        else:
+            yield from _texts(child)
