@@ -97,8 +97,8 @@ def make_train_step(
     each other also depends on the number of devices, because a clip's partner is on its own device.
 
     Parameters that are split over devices are gathered where a layer reads them, so that no activation travels
-    instead, and their gradients are summed and split again there: of blocks that are computed again in the backward
-    pass, no more than those at work are whole.
+    instead. Their gradients are summed and split again there. Of blocks in a loop that are computed again in the
+    backward pass, no more than one is whole.
 
     Args:
       model: a model with the fields of `motion_vit.create_model`.
