@@ -32,7 +32,8 @@ class Stage(nn.Module):
     """Blocks of one resolution. Each stores its output as the intermediate `block{i}_output`.
 
     Variables lie under the names of the blocks, whether the blocks are scanned or not. Scanned, blocks of the same kind
-    are compiled once: the program stacks their variables and runs a loop over them. The loop serves training and
+    are compiled once: the program stacks their variables and runs a loop over them. Parameters that are split over
+    devices are stacked split, and gathered block by block in the loop. The loop serves training and
     evaluation; initialisation, a look at the intermediates and losses on cost volumes apply one block after the other.
 
     The random draws of dropout and stochastic depth depend on the key in both cases, but differ between the two.

@@ -48,6 +48,9 @@ class VideoModel(nn.Module):
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
         """Classifies clips; every model defines it.
 
+        Parameters are read by `self.param`, which gathers those that are split over devices
+        (`motion_vit.training.step.split_parameters`).
+
         Args:
           clips: normalised clips.
           train: whether layers behave as in training. The collection `batch_stats` must then be mutable, and the RNG

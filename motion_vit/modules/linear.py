@@ -1,5 +1,6 @@
 """The linear layer, and its bare weights for operators that apply them."""
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
@@ -49,10 +50,12 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch features"]:
         """Applies the layer to every token."""
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        boxed_kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), unbox=False)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         dtype = computation_dtype(self.dtype)
-        output = linear(x.astype(dtype), kernel.astype(dtype), bias.astype(dtype))
+        # One that is split over devices is gathered when its box is opened: in bfloat16, half of the bytes travel.
+        kernel = nn.meta.unbox(jax.tree.map(lambda leaf: leaf.astype(dtype), boxed_kernel))
+        output = linear(x.astype(dtype), kernel, bias.astype(dtype))
         return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:

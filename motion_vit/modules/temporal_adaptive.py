@@ -59,7 +59,7 @@ class TemporalAdaptive(nn.Module):
         frames = means.shape[1]
         shape = (frames, 2 * frames)
         if self.has_variable("params", "kernel_fc1"):
-            known = jnp.shape(self.get_variable("params", "kernel_fc1"))
+            known = jnp.shape(nn.meta.unbox(self.get_variable("params", "kernel_fc1")))
             if known != shape:
                 raise ValueError(
                     f"the parameters of TAM are for clips of {known[0]} frames, got {frames}: its perceptron over time "

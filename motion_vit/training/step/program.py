@@ -184,7 +184,7 @@ def build_program(
         state_sharding=sharding,
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh),
-        logits=make_logits_function(model, settings.normalization, mesh),
+        logits=make_logits_function(model, settings.normalization, mesh, sharding.params),
     )
 
 

@@ -21,6 +21,7 @@ from motion_vit.training.losses.registry import Loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
+from motion_vit.training.step.split_parameters import gathered_where_read
 from motion_vit.training.step.state import Leaf, TrainState
 
 Batch = dict[str, jax.Array]
@@ -95,8 +96,9 @@ def make_train_step(
     is the old one. The random draws of a step depend on the state's key and number alone. Which clips are mixed with
     each other also depends on the number of devices, because a clip's partner is on its own device.
 
-    Parameters that are split over devices are gathered where the model needs them, so that no activation travels
-    instead; their gradients are summed and split again.
+    Parameters that are split over devices are gathered where a layer reads them, so that no activation travels
+    instead. Their gradients are summed and split again there. Of blocks in a loop that are computed again in the
+    backward pass, no more than one is whole.
 
     Args:
       model: a model with the fields of `motion_vit.create_model`.
@@ -189,7 +191,10 @@ def _make_outcome(
         key: PRNGKeyArray,
     ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
         logits, updates = model.apply(
-            {"params": _gathered(_without_gradient(params, settings.frozen), mesh), "batch_stats": batch_stats},
+            {
+                "params": gathered_where_read(_without_gradient(params, settings.frozen), sharding.params),
+                "batch_stats": batch_stats,
+            },
             clips,
             train=True,
             rngs={"dropout": key},
@@ -271,27 +276,29 @@ def _splitting_frames(model: VideoModel, mesh: Mesh) -> VideoModel:
     return model if mesh.shape["frames"] == 1 else model.with_frames_split("frames")
 
 
-def _gathered(variables: Tree, mesh: Mesh) -> Tree:
-    """Variables whole on every device, wherever they are kept."""
-    return jax.lax.with_sharding_constraint(variables, meshes.replicated(mesh))
-
-
-def make_logits_function(model: VideoModel, normalization: Normalization, mesh: Mesh) -> LogitsFunction:
+def make_logits_function(
+    model: VideoModel, normalization: Normalization, mesh: Mesh, params_sharding: Tree | None = None
+) -> LogitsFunction:
     """Compiles the evaluation of a model, when it is first called.
 
     Args:
       model: of `motion_vit.create_model`.
       normalization: pixels to inputs.
       mesh: devices that the batch is split over.
+      params_sharding: `NamedSharding` of every parameter, which are gathered where a layer reads them. By default all
+        are whole on every device.
 
     Returns:
-      A function of the variables, split over the mesh or whole, and of uint8 clips that returns float32 logits, whole
-      on every device.
+      A function of the variables and of uint8 clips that returns float32 logits, whole on every device.
     """
     split = _splitting_frames(model, mesh)
 
     def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
+        if params_sharding is None:
+            read = jax.lax.with_sharding_constraint(variables, meshes.replicated(mesh))
+        else:
+            read = {**variables, "params": gathered_where_read(variables["params"], params_sharding)}
         with meshes.in_context(mesh):
-            return jnp.asarray(split.apply(_gathered(variables, mesh), normalization(clips), train=False), jnp.float32)
+            return jnp.asarray(split.apply(read, normalization(clips), train=False), jnp.float32)
 
     return jax.jit(logits, out_shardings=meshes.replicated(mesh))
