@@ -27,6 +27,10 @@ if jax.__version_info__ < (0, 12):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 
+# Threads of XLA, by default no more than devices or cores. On CPU a collective keeps a thread of each device waiting, and
+# one beside a loop may run while one in the loop does: with too few threads both would wait for ever.
+os.environ.setdefault("NPROC", "32")
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
