@@ -7,6 +7,9 @@ import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# XLA's threads, by default as many as devices. On CPU a collective keeps one of each device waiting, and one beside a
+# loop may run while one in the loop does: both would wait for ever. Read when JAX is imported.
+os.environ.setdefault("NPROC", "32")
 
 import jax
 import pytest
@@ -26,10 +29,6 @@ if jax.__version_info__ < (0, 12):
     # The older emitters of fused loops, which later versions have not, take half the time of the newer ones.
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
-
-# Threads of XLA, by default no more than devices or cores. On CPU a collective keeps a thread of each device waiting, and
-# one beside a loop may run while one in the loop does: with too few threads both would wait for ever.
-os.environ.setdefault("NPROC", "32")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
