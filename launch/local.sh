@@ -68,6 +68,8 @@ if [[ -n ${CPU_DEVICES:-} ]]; then
   [[ $CPU_DEVICES =~ ^[1-9][0-9]*$ ]] || fail "CPU_DEVICES is '$CPU_DEVICES', but must be a positive number."
   export JAX_PLATFORMS=cpu
   export XLA_FLAGS="${XLA_FLAGS:-} --xla_force_host_platform_device_count=$CPU_DEVICES"
+  # XLA's threads: a collective on CPU keeps one of each device waiting, and several may be under way.
+  export NPROC=${NPROC:-$((4 * CPU_DEVICES))}
 else
   gpus=$(count_gpus)
   ((gpus > 0)) || fail "there is no GPU here. Set CPU_DEVICES to the number of virtual CPU devices of each process."

@@ -7,6 +7,9 @@ import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# XLA's threads, by default as many as devices. On CPU a collective keeps one of each device waiting, and one beside a
+# loop may run while one in the loop does: both would wait for ever. Read when JAX is imported.
+os.environ.setdefault("NPROC", "32")
 
 import jax
 import pytest

@@ -15,11 +15,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from motion_vit.training.step.regex_rules import Tree
 
-Content = TypeVar("Content")
-Other = TypeVar("Other")
+_Content = TypeVar("_Content")
+_Other = TypeVar("_Other")
 
 
-class SplitParameter(struct.PyTreeNode, nn.meta.AxisMetadata[Content]):
+class SplitParameter(struct.PyTreeNode, nn.meta.AxisMetadata[_Content]):
     """A parameter that is whole on every device where it is read, and whose gradient is split there again.
 
     Attributes:
@@ -27,31 +27,31 @@ class SplitParameter(struct.PyTreeNode, nn.meta.AxisMetadata[Content]):
       sharding: how it lies on the devices.
     """
 
-    value: Content
+    value: _Content
     sharding: NamedSharding = struct.field(pytree_node=False)
 
-    def unbox(self) -> Content:
+    def unbox(self) -> _Content:
         """Returns the parameter whole. Its gradient passes the same two layouts the other way."""
         whole = NamedSharding(self.sharding.mesh, PartitionSpec())
         split = lax.with_sharding_constraint(self.value, self.sharding)
-        gathered: Content = lax.with_sharding_constraint(split, whole)
+        gathered: _Content = lax.with_sharding_constraint(split, whole)
         return gathered
 
-    def replace_boxed(self, val: Other) -> "SplitParameter[Other]":
+    def replace_boxed(self, val: _Other) -> "SplitParameter[_Other]":
         """Returns the box with another content."""
         return SplitParameter(val, self.sharding)
 
-    def add_axis(self, index: int, params: dict[Any, Any]) -> "SplitParameter[Content]":
+    def add_axis(self, index: int, params: dict[Any, Any]) -> "SplitParameter[_Content]":
         """Returns the box of a parameter that a lifted transformation has stacked along a new axis."""
         spec = [*self.sharding.spec, *(None,) * index]
         return self._split_by([*spec[:index], None, *spec[index:]])
 
-    def remove_axis(self, index: int, params: dict[Any, Any]) -> "SplitParameter[Content]":
+    def remove_axis(self, index: int, params: dict[Any, Any]) -> "SplitParameter[_Content]":
         """Returns the box of the parts along an axis, such as those that `flax.linen.scan` loops over."""
         spec = self.sharding.spec
         return self._split_by([*spec[:index], *spec[index + 1 :]])
 
-    def _split_by(self, spec: list[Any]) -> "SplitParameter[Content]":
+    def _split_by(self, spec: list[Any]) -> "SplitParameter[_Content]":
         return SplitParameter(self.value, NamedSharding(self.sharding.mesh, PartitionSpec(*spec)))
 
 
