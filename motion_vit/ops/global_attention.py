@@ -100,7 +100,7 @@ def attention_weights(query: Queries, key: Keys) -> Float[Array, "b heads n m"]:
 
 
 def _choose(query: Queries, key: Keys, platform: str) -> str:
-    if platform == "gpu" and query.dtype in (jnp.bfloat16, jnp.float16):
+    if platform == "gpu" and _suits_cudnn(query, key):
         return "cudnn"
     if platform in ("onnx", "litert"):
         return "stacked"
@@ -111,6 +111,16 @@ def _choose(query: Queries, key: Keys, platform: str) -> str:
     if platform == "tpu" and weights >= _CLIPWISE_FROM_WEIGHTS:
         return "clipwise"
     return "xla"
+
+
+def _suits_cudnn(query: Queries, key: Keys) -> bool:
+    """Tells if cuDNN's attention takes such arrays on every GPU that has it, forwards and backwards.
+
+    JAX refuses others when a program is lowered, such as the 197 tokens of a frame and its class token.
+    """
+    channels = query.shape[3]
+    is_even = query.shape[1] % 2 == 0 and key.shape[1] % 2 == 0
+    return query.dtype in (jnp.bfloat16, jnp.float16) and is_even and channels % 8 == 0 and channels <= 128
 
 
 def _stacked(query: Queries, key: Keys, value: Keys) -> Queries:

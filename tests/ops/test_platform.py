@@ -202,6 +202,14 @@ def test_attention_in_half_precision_is_that_of_cudnn_in_a_program_for_gpus(monk
 
 
 @pytest.mark.usefixtures("gpu_beside_cpu")
+@pytest.mark.parametrize("shape", [(2, 197, 2, 8), (2, 4, 2, 12), (2, 4, 2, 136)])
+def test_what_cudnn_does_not_take_is_computed_without_it_on_gpus(shape):
+    x = jnp.zeros(shape, jnp.bfloat16)
+    exported = export.export(jax.jit(global_attention.global_attention), platforms=["cuda"])(x, x, x)
+    assert "custom_call" not in exported.mlir_module()
+
+
+@pytest.mark.usefixtures("gpu_beside_cpu")
 def test_a_program_for_any_platform_depends_on_no_vendor():
     x = jnp.zeros((2, 4, 2, 8), jnp.bfloat16)
     with target_platform("any"):
