@@ -47,9 +47,9 @@ def literal_text(figure: Figure) -> Iterator[None]:
 
 
 def _texts(artist: Artist) -> Iterator[Text]:
-    """Finds the texts of a picture but for the labels of ticks: to ask for these makes them, in as long as it draws."""
-    for child in [artist.label] if isinstance(artist, Axis) else artist.get_children():
+    """Finds the texts of a picture, but for those of axes that are off: asking for these would make their ticks."""
+    for child in artist.get_children():
         if isinstance(child, Text):
             yield child
-        else:
+        elif not isinstance(child, Axis) or child.axes.axison:
             yield from _texts(child)

@@ -65,5 +65,5 @@ def test_an_unknown_row_is_answered_with_the_known_ones(comparison: pathlib.Path
 
 def test_a_recipe_of_one_model_is_no_comparison(comparison: pathlib.Path) -> None:
     comparison.write_text("def get_config(): ...", encoding="utf-8")
-    with pytest.raises(UserError, match=r"defines no function get_configs\(\), but a single recipe\. Give the file"):
+    with pytest.raises(UserError, match=r"defines no function get_configs\(\), but a single recipe\. Give it as"):
         load_rows(str(comparison))

@@ -57,7 +57,6 @@ LAYERS = [
 def test_a_layer_computes_in_no_dtype_that_loses_its_weights(
     layer: type[nn.Module], arguments: tuple[object, ...], shape: tuple[int, ...], dtype: object
 ) -> None:
-    module = layer(*arguments, dtype=dtype)
     mode = {} if layer in WITHOUT_MODE else {"train": False}
     with pytest.raises(ValueError, match=r"dtype is .*, but must be one of float32, bfloat16, float16"):
-        jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape), **mode))
+        jax.eval_shape(lambda: layer(*arguments, dtype=dtype).init(jax.random.key(0), jnp.zeros(shape), **mode))
