@@ -88,17 +88,17 @@ def stamp_files(source: SourceDataset) -> Stamps:
 
 
 def choose_storage(codec: Codec, stamps: Stamps) -> Storage:
-    """Chooses the kind of data in the records of a dataset: that of the first clip that exists.
+    """Chooses the kind of data in the records of a dataset: that of most clips, so that a stray one costs no others.
 
     Args:
       codec: how clips are encoded.
-      stamps: the stamps of the files, in the order of the clips.
+      stamps: the stamps of the files.
 
     Returns:
       The storage.
     """
-    first = next((found for found in stamps.values() if found is not None), None)
-    return "jpegs" if codec == "copy" and first is not None and first.is_folder else "video"
+    kinds = Counter(found.is_folder for found in stamps.values() if found is not None)
+    return "jpegs" if codec == "copy" and kinds[True] > kinds[False] else "video"
 
 
 def check_source(source: SourceDataset, codec: str) -> None:

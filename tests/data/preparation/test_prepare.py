@@ -175,6 +175,16 @@ def test_what_was_not_verified_is_not_taken_for_verified(videos, video_source, t
     assert prepare_dataset(video_source(videos), tmp_path / "out", progress=False).reused == 11
 
 
+def test_a_folder_before_all_files_costs_none_of_these(videos, video_source, tmp_path):
+    (tmp_path / "stray.mp4").mkdir()
+    whole = video_source(videos)
+    splits = dict(whole.splits)
+    splits["train"] = (SourceClip("stray", str(tmp_path / "stray.mp4"), "nod"), *splits["train"])
+    report = prepare_dataset(dataclasses.replace(whole, splits=splits), tmp_path / "out", skip_bad=True, progress=False)
+    assert [bad.id for bad in report.bad] == ["stray"]
+    assert report.manifest.splits["train"].clips == len(whole.splits["train"])
+
+
 def test_folders_among_files_are_named(videos, video_source, jpeg_source, tmp_path):
     source = video_source(videos, SourceClip("frames", jpeg_source.splits["train"][0].path, "nod"))
     with pytest.raises(UserError, match="it is a folder of JPEG frames in a dataset of video files"):

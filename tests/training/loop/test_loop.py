@@ -46,17 +46,15 @@ def test_a_run_leaves_recipe_logs_curves_and_checkpoints(finished_run: pathlib.P
 
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    tiny_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    small_config: ConfigDict, finished_run: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "interrupted"
-    assert run(tiny_config, undisturbed).completed
-    half = run(tiny_config, folder, max_steps=2)
+    half = run(small_config, tmp_path, max_steps=2)
     assert (half.steps, half.completed) == (2, False)
-    whole = run(tiny_config, folder)
+    whole = run(small_config, tmp_path)
     assert (whole.steps, whole.completed) == (6, True)
     assert "continues after step 2" in capsys.readouterr().out
-    expected = variables_of(undisturbed)
-    for name, value in variables_of(folder).items():
+    expected = variables_of(finished_run)
+    for name, value in variables_of(tmp_path).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
