@@ -20,6 +20,7 @@ from motion_vit.data.sources.manifest import BadClip
 from motion_vit.data.sources.record import ClipRecord, Storage, record_serializer
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import frame_doubts
+from motion_vit.files.field_types import check_field_types
 from motion_vit.files.json_file import read_json
 
 # One record a group and no compression: grouped records are read many times slower at random, and to compress what is
@@ -108,6 +109,7 @@ def find_shard(task: ShardTask, *, retry_bad: bool) -> Shard | None:
         values = read_json(task.note)
         bad = tuple(BadClip(**clip) for clip in values["bad"])
         shard = Shard(**{**values, "bad": bad, "records": tuple(values["records"])})
+        check_field_types(shard)
         size = task.path.stat().st_size
     except (OSError, ValueError, KeyError, TypeError):
         return None  # whatever is wrong with a note, its shard can be made again

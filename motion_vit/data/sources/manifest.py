@@ -8,6 +8,7 @@ from typing import Any
 
 from motion_vit.data.sources.record import Storage
 from motion_vit.errors import UserError
+from motion_vit.files.field_types import check_field_types
 from motion_vit.files.json_file import read_json
 
 FORMAT_VERSION = 3
@@ -138,13 +139,15 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         )
     try:
         splits = {split: _split_from_json(entry) for split, entry in values["splits"].items()}
-        names = {name: tuple(values[name]) for name in ("label_names", "mismatches")}
-        return Manifest(**{**values, **names, "splits": splits})
-    except (AttributeError, KeyError, TypeError) as error:
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        manifest = Manifest(**{**values, **lists, "splits": splits})
+        check_field_types(manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{file} is not the manifest of a prepared dataset, or is damaged ({type(error).__name__}: {error}); "
             "the command that prepared the folder writes it anew"
         ) from error
+    return manifest
 
 
 def _not_prepared_message(folder: pathlib.Path) -> str:

@@ -14,6 +14,7 @@ CRC-32 of the other fields: of their JSON with sorted keys, no blanks, and every
 import dataclasses
 import importlib.metadata
 import json
+import math
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
@@ -312,4 +313,6 @@ def _field(values: Mapping[str, Any], name: str, kind: type) -> Any:
     value = values[name]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise UserError(f"{name} is a {type(value).__name__}, but must be a {kind.__name__}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} is {value}, but must be a number.")
     return value

@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import json
+import math
 import multiprocessing
 import pickle
 import shutil
@@ -240,6 +241,15 @@ def test_a_newer_format_is_refused(copied):
 )
 def test_a_damaged_manifest_is_said(copied, text):
     (copied / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest\.json is (damaged|not the manifest of a prepared dataset)"):
+        read_manifest(copied)
+
+
+@pytest.mark.parametrize("name", ["dataset", "complete", "label_names", "mismatches", "format_version", "splits"])
+@pytest.mark.parametrize("value", [1.5, -math.inf, None, [1], [None], {"train": 3}, {"train": {"clips": "x"}}])
+def test_a_manifest_of_other_types_is_said(copied, name, value):
+    values = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps(values | {name: value}))
     with pytest.raises(UserError, match=r"manifest\.json is (damaged|not the manifest of a prepared dataset)"):
         read_manifest(copied)
 
