@@ -10,7 +10,7 @@ import itertools
 import math
 import reprlib
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 _SHOWN_ITEMS = 8
 _SHOWN_LETTERS = 80
@@ -21,6 +21,7 @@ _MOST_RULES = 1000
 _MOST_OPTIONS = 100
 
 
+@runtime_checkable
 class Range(Protocol):
     """A range of values."""
 

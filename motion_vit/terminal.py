@@ -22,7 +22,7 @@ class SafeStream:
       stream: the same.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
@@ -52,23 +52,23 @@ class SafeStream:
         return getattr(self.stream, name)
 
 
-def safe_stream(stream: TextIO) -> TextIO:
+def safe_stream(stream: Any) -> TextIO:
     """Makes a stream safe, once.
 
     Args:
-      stream: of a process, or a log that will be read on a terminal.
+      stream: of text: of a process, or a log that will be read on a terminal.
 
     Returns:
       A `SafeStream`.
     """
-    return stream if isinstance(stream, SafeStream) else cast(TextIO, SafeStream(stream))
+    return cast(TextIO, stream if isinstance(stream, SafeStream) else SafeStream(stream))
 
 
-def bare_stream(stream: TextIO) -> TextIO:
+def bare_stream(stream: Any) -> Any:
     """Returns the stream behind a safe one, for bars: they move the cursor, and have no text from outside.
 
     Args:
-      stream: safe or not.
+      stream: a stream of text, safe or not. Few have all that `TextIO` asks for, such as those of notebooks.
     """
     return stream.stream if isinstance(stream, SafeStream) else stream
 

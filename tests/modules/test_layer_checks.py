@@ -82,12 +82,14 @@ def test_motion_prompts_are_made_of_red_green_and_blue(channels):
         MotionPrompt().init(jax.random.key(0), jnp.zeros((1, 4, 8, 8, channels)))
 
 
+@pytest.mark.mistyped
 def test_whole_numbers_of_numpy_are_taken():
     layer = Emim(heads=np.int64(2), window=np.int32(3), frame_offset=np.uint8(1), neighbours="both")
     x = jnp.zeros((1, 4, 8, 8, 16))
     jax.eval_shape(layer.init, jax.random.key(0), x)
 
 
+@pytest.mark.mistyped
 def test_a_prompted_model_still_refuses_what_are_no_clips():
     model = create_model("resnet18_tiny", input_adapter="motion_prompt")
     with pytest.raises(ValueError, match="expected clips"):

@@ -10,7 +10,10 @@ import unicodedata
 
 # Words, numbers, and what stands between them; letters include those of every script, without their combining marks.
 _RUN = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
-_SIDE = re.compile(r"left|right|clockwise", re.IGNORECASE)
+_SIDE = re.compile(r"left|right|clockwise|(?:anti|counter|a|c)?cw\Z", re.IGNORECASE)
+# However it is written: "ClockWise", "clock-wise".
+_CLOCKWISE = re.compile(r"(clock)[\W_]*(wise)", re.IGNORECASE)
+_CCW = re.compile(r"(?:anti|counter|a|c)cw", re.IGNORECASE)
 # English words that begin with or hold "left" or "right" and name no side. Others, such as "turnleft" and "lefthand",
 # are taken for glued words: a class that is wrongly taken to name a side is not mirrored, which harms no label.
 _NO_SIDE = re.compile(
@@ -68,7 +71,7 @@ def take_apart(name: str) -> SidedName:
       Its key and its mirror image.
     """
     pieces: list[str] = []
-    for run in _RUN.findall(normal_form(name)):
+    for run in _RUN.findall(_CLOCKWISE.sub(lambda found: found[1] + found[2].lower(), normal_form(name))):
         pieces += _divided(run) if run[0].isalpha() else [run]
     pieces = _with_whole_counterclockwise(pieces)
     images = [_mirror_image(piece) for piece in pieces]
@@ -82,6 +85,8 @@ def normal_form(name: str) -> str:
 
 def _divided(letters: str) -> list[str]:
     """Divides a run of letters where its case changes, and round left and right."""
+    if _SIDE.fullmatch(letters):  # in whatever case: "lEFT"
+        return [letters]
     camel, capitals = _case_changes(letters)
     no_sides = [
         match.span()
@@ -132,8 +137,10 @@ def _with_whole_counterclockwise(pieces: list[str]) -> list[str]:
 
 
 def _word(piece: str) -> str:
-    """Returns a piece in lower case, and "counterclockwise" in one spelling."""
+    """Returns a piece in lower case, and "counterclockwise" and "ccw" in one spelling each."""
     folded = piece.casefold()
+    if _CCW.fullmatch(folded):
+        return "ccw"
     return "counterclockwise" if folded != "clockwise" and folded.endswith("clockwise") else folded
 
 

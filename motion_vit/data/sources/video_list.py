@@ -235,7 +235,15 @@ def number_labels(
     names = _sorted_names(found) if label_names is None else tuple(label_names)
     _check_unique("label_names", names)
     if all(map(is_integer, found)) and not all(map(is_integer, names)):
-        return names, [_numbered_index(source, row, names) for row in rows]
+        known = found & set(names)
+        if not known:
+            return names, [_numbered_index(source, row, names) for row in rows]
+        if known != found:
+            raise ListFileError(
+                f"{source}: the labels are numbers, of which {sorted(known)[0]!r} is the name of a class and "
+                f"{sorted(found - known)[0]!r} is not. Write the names of all classes, so that no number is taken for "
+                "the place of a class in the list of names"
+            )
     lookup = {name: index for index, name in enumerate(names)}
     return names, [_label_index(source, row, names, lookup) for row in rows]
 

@@ -160,7 +160,7 @@ def _pad(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value])
     starts = [max(-low, 0) for low, _, _ in edges]
     limits = [size if high >= 0 else size + high for size, (_, high, _) in zip(shape, edges, strict=True)]
     x = _slice(builder, x, shape, starts, limits)
-    added = [max(low, 0) for low, _, _ in edges] + [max(high, 0) for _, high, _ in edges]
+    added = [max(int(low), 0) for low, _, _ in edges] + [max(int(high), 0) for _, high, _ in edges]
     return builder.add("Pad", x, builder.integers(added), inputs[1]) if any(added) else x
 
 

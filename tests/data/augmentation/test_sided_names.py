@@ -104,12 +104,23 @@ def test_other_words_and_other_languages_name_no_side(name: str) -> None:
         ("Turn Counter-Clockwise", "Turn Clockwise"),
         ("turnAntiClockwise", "turnClockwise"),
         ("rotate_cw", "rotate_ccw"),
+        ("rotatecw", "rotateccw"),
     ],
 )
 def test_the_mirror_image_keeps_separators_and_case(name: str, image: str) -> None:
     assert take_apart(name).mirrored == image
 
 
-@pytest.mark.parametrize("spelling", ["anti_clockwise", "CounterClockwise", "COUNTER-CLOCKWISE", "anticlockwise"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "anti_clockwise",
+        "CounterClockwise",
+        "COUNTER-CLOCKWISE",
+        "anticlockwise",
+        "CounterClockWise",
+        "counter-clock-wise",
+    ],
+)
 def test_every_spelling_of_counterclockwise_is_the_mirror_image_of_clockwise(spelling: str) -> None:
     assert mirrored_labels([f"turn_{spelling}", "TurnClockwise"]).tolist() == [1, 0]

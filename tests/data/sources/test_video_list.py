@@ -35,6 +35,13 @@ def test_names_are_numbered_in_sorted_order(write_list, tmp_path):
     assert len(videos) == 3
 
 
+def test_numbers_that_are_names_of_classes_are_names(write_list):
+    path = write_list("path,label\na.mp4,2\nb.mp4,1\n")
+    np.testing.assert_array_equal(read_video_list(path, label_names=["1", "2", "none"]).labels, [1, 0])
+    with pytest.raises(ListFileError, match="'1' is the name of a class and '2' is not"):
+        read_video_list(path, label_names=["1", "3", "none"])
+
+
 def test_numbers_are_sorted_as_numbers(write_list):
     videos = read_video_list(write_list("path,label\na.mp4,10\nb.mp4,9\nc.mp4,9\n"))
     assert videos.label_names == ("9", "10")
