@@ -20,7 +20,9 @@ import av.video.stream
 from motion_vit.data.video.accepted_formats import ACCEPTED_FORMATS, HEAD_BYTES, describe_content
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
+from motion_vit.errors import UserError
 from motion_vit.files.broken_link import broken_link
+from motion_vit.files.local_path import local_path
 from motion_vit.files.regular_file import open_regular_file
 
 MAX_PIXELS = 8192 * 8192
@@ -86,9 +88,17 @@ def _open_source(video: EncodedVideo) -> BinaryIO:
     try:
         return open_regular_file(video)
     except FileNotFoundError:
-        raise VideoDecodeError(video, "the file does not exist") from None
+        raise VideoDecodeError(video, _why_missing(video)) from None
     except OSError as error:
         raise VideoDecodeError(video, f"the file cannot be read ({error.strerror or type(error).__name__})") from error
+
+
+def _why_missing(path: str | os.PathLike[str]) -> str:
+    try:
+        local_path(path)
+    except UserError as error:  # it is the address of a bucket or a server
+        return str(error).rstrip(".")
+    return "the file does not exist"
 
 
 def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:

@@ -12,16 +12,20 @@ import pathlib
 import re
 import runpy
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
+from motion_vit.files.regular_file import open_regular_file
 from motion_vit.training.recipe.config import config_from_dict, flatten, set_field
 from motion_vit.training.recipe.packaged import recipe_file
 
 OVERRIDE_PREFIX = "--config."
+_LONGEST_ERROR = 200  # letters of an error of a recipe's own code
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -87,11 +91,15 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 def _run_recipe(path: str, function: str) -> Any:
     """Returns the result of a function of a recipe file."""
-    if not pathlib.Path(path).is_file():
+    try:
+        open_regular_file(local_path(path)).close()
+    except FileNotFoundError:
         raise UserError(
             f"there is no config file {path}. Recipes are Python files; `motion-vit recipe list` names those that are "
             "installed, which --config takes by name."
-        )
+        ) from None
+    except OSError as error:
+        raise UserError(f"the config file {path} cannot be read: {error.strerror or error}.") from error
     try:
         with _importable(pathlib.Path(path).resolve().parent):
             functions = runpy.run_path(path)
@@ -100,6 +108,10 @@ def _run_recipe(path: str, function: str) -> Any:
             return functions[function]()
     except UserError:
         raise
+    except SystemExit as error:
+        raise UserError(
+            f"the config file {path} calls sys.exit({error.code!r}) in place of making a recipe."
+        ) from error
     except Exception as error:
         raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
 
@@ -140,9 +152,10 @@ def _checked_recipe(path: str, source: str, config: Any) -> ConfigDict:
 
 
 def _sentence(error: Exception) -> str:
-    """Returns the first line of a recipe's error: ConfigDict adds a dump of all its fields."""
+    """Returns the beginning of a recipe's error: ConfigDict adds a dump of all its fields."""
     text = str(error.args[0]) if error.args else ""
-    return f"{type(error).__name__}: {text.strip().splitlines()[0] if text.strip() else 'no message'}"
+    first = text.strip().splitlines()[0] if text.strip() else "no message"
+    return f"{type(error).__name__}: {textwrap.shorten(first, _LONGEST_ERROR, placeholder=' ...')}"
 
 
 def _split_override(override: str) -> tuple[str, str]:

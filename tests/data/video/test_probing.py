@@ -199,3 +199,8 @@ def test_damage_in_the_middle_is_found_by_the_full_check(shared_clips):
 def test_real_files_pass_the_full_check(shared_clips, name, frames, width, height):
     info = check_video(shared_clips / name)
     assert (info.frames, info.width, info.height) == (frames, width, height)
+
+
+def test_the_address_of_a_video_is_named_as_one():
+    with pytest.raises(VideoDecodeError, match="is an address, and only local paths"):
+        probe_video("gs://bucket/clip.mp4")

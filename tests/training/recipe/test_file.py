@@ -1,3 +1,4 @@
+import os
 import pathlib
 import sys
 
@@ -101,3 +102,28 @@ def test_a_single_recipe_where_several_are_asked_for_is_told_what_takes_it(tmp_p
         UserError, match=r"but a single recipe\. Give it .* `motion-vit train` .* write get_configs\(\)"
     ):
         load_configs(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import sys\nsys.exit(3)", r"calls sys\.exit\(3\) in place of making a recipe"),
+        ("def get_config():\n    raise SystemExit", r"calls sys\.exit\(None\)"),
+        ("def get_config():\n    raise ValueError('x ' * 5000)", r"ValueError: x x .*x \.\.\."),
+    ],
+)
+def test_a_recipe_that_fails_is_told_in_a_line(text: str, message: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "recipe.py").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message) as raised:
+        load_config(str(tmp_path / "recipe.py"))
+    assert len(str(raised.value)) < len(str(tmp_path)) + 300
+
+
+def test_a_recipe_that_is_no_regular_file_is_told_and_not_read(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "zero.py").symlink_to("/dev/zero")
+    for name, what in (("pipe.py", "named pipe"), ("zero.py", "device")):
+        with pytest.raises(UserError, match=rf"{name} cannot be read: .*{what}"):
+            load_config(str(tmp_path / name))
+    with pytest.raises(UserError, match=r"gs://bucket/recipe\.py is an address"):
+        load_config("gs://bucket/recipe.py")
