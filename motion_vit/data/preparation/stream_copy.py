@@ -22,7 +22,7 @@ from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoded_video import VideoBytes
 from motion_vit.data.video.encoding import BIT_EXACT
 from motion_vit.data.video.packets import codec_name, read_packets
-from motion_vit.data.video.probing import check_video, frame_window
+from motion_vit.data.video.probing import check_video, frame_window, probe_video
 from motion_vit.data.video.timeline import read_timeline
 
 # How far before the start to look for a keyframe: indexes lead to one at or before a time, but not in every container.
@@ -35,6 +35,9 @@ _MUXERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "avi": "avi"}
 # A file that ends this share of the part, or this many frames, before the part does is taken for whole.
 _TOLERATED_MISSING = 0.05
 _TOLERATED_FRAMES = 2
+# Codecs whose packets hold all that decoding takes, so that a copy need not be tried. Raw pictures, for one, are
+# described by their container.
+_COPIED_WHOLE = frozenset({"h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "mjpeg", "mpeg1video", "mpeg2video"})
 # Of what is encoded anew: x264's quality at which pictures look the same.
 _CRF = 18
 
@@ -139,18 +142,25 @@ def _copy_part(path: str, start: float, end: float | None) -> VideoCut:
     zero, unit = _first_timestamp(path)
     window = _Window(zero, unit, start, math.inf if end is None else end)
     with open_video(path) as (container, stream):
-        packets = _read_window(path, container, stream, window)
+        packets, goes_on = _read_window(path, container, stream, window)
         shown = sorted((packet for packet in packets if window.holds(packet.pts)), key=operator.attrgetter("pts"))
         rate = frame_rate(stream)
         fps = float(rate) if rate else 0.0
         reached = window.seconds(shown[-1].pts) + (1 / fps if fps else 0.0)
-        _check_reach(path, container, stream, window, reached)
+        if not goes_on:
+            _check_reach(path, container, stream, window, reached)
+        codec = codec_name(stream)
         if container.format.name == "avi":
             _number_packets(packets)
         seconds = [float((packet.pts - packets[0].pts) * unit) for packet in (shown[0], shown[-1])]
         data = _mux(container, stream, packets)
     video = VideoBytes(path, data)
-    first, last = _find_frames(video, seconds)
+    try:
+        first, last = _find_frames(video, seconds)
+        if codec not in _COPIED_WHOLE:
+            probe_video(video)
+    except VideoDecodeError as error:
+        raise _NotCopiedError(f"a copy of its {codec} packets cannot be read: {error.reason}") from error
     if last - first + 1 != len(shown):
         raise _NotCopiedError(f"its packets do not tell which frames are shown {window}")
     return VideoCut(video, first, len(shown), fps, reached if end is None else end)
@@ -170,13 +180,19 @@ def _first_timestamp(path: str) -> tuple[int, fractions.Fraction]:
 
 def _read_window(
     path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
-) -> list[_TimedPacket]:
-    """Reads the packets needed to decode the window, in decoding order, from a keyframe on."""
+) -> tuple[list[_TimedPacket], bool]:
+    """Reads the packets needed to decode the window, in decoding order, from a keyframe on.
+
+    Returns them, and whether the file goes on after the window.
+    """
     found = False
     for preroll in (*_PREROLL_SECONDS, window.start + _PREROLL_SECONDS[-1]):
         timestamp = window.zero + math.floor((window.start - preroll) / window.unit)
-        container.seek(max(timestamp, min(window.zero, 0)), stream=stream)
-        packets = _read_until_end(path, container, stream, window)
+        try:
+            container.seek(max(timestamp, min(window.zero, 0)), stream=stream)
+        except av.error.FFmpegError as error:
+            raise _NotCopiedError(f"FFmpeg finds no place in it by time: {error.strerror}") from error
+        packets, goes_on = _read_until_end(path, container, stream, window)
         inside = [number for number, packet in enumerate(packets) if window.holds(packet.pts)]
         found = found or bool(inside)
         # The frames that follow a keyframe in the file and are shown before it need the keyframe before it.
@@ -187,7 +203,7 @@ def _read_window(
         ]
         if starts:
             first = packets[starts[-1]].pts
-            return [packet for packet in packets[starts[-1] :] if packet.pts >= first]
+            return [packet for packet in packets[starts[-1] :] if packet.pts >= first], goes_on
     if not found:
         raise VideoDecodeError(path, f"it has no frame {window}{_length(stream)}")
     raise VideoDecodeError(path, f"it has no keyframe to decode it from {window}; convert it to H.264 mp4")
@@ -202,8 +218,8 @@ def _length(stream: av.video.stream.VideoStream) -> str:
 
 def _read_until_end(
     path: str, container: av.container.InputContainer, stream: av.video.stream.VideoStream, window: _Window
-) -> list[_TimedPacket]:
-    """Reads the packets up to the last one shown before the window's end."""
+) -> tuple[list[_TimedPacket], bool]:
+    """Reads the packets up to the last one shown before the window's end, and tells if others follow."""
     packets: list[_TimedPacket] = []
     needed = 0
     margin = _REORDERED_PACKETS if container.format.name == "avi" else 0
@@ -221,7 +237,7 @@ def _read_until_end(
         decoded = packet.pts if packet.dts is None else packet.dts
         if window.seconds(decoded) >= window.end and len(packets) >= needed + margin:
             break
-    return packets[: needed + margin]
+    return packets[: needed + margin], any(window.seconds(packet.pts) >= window.end for packet in packets)
 
 
 def _check_reach(

@@ -1,5 +1,6 @@
 """Parts of long videos: cut without encoding, frame for frame those of the whole video."""
 
+import fractions
 import itertools
 
 import av
@@ -69,6 +70,36 @@ def test_parts_that_follow_each_other_share_no_frame_and_lose_none(long_videos):
     edges = [0.0, 0.33, 1.5, 2.08, 4.0]
     cuts = [cut_video(str(long_videos / "b_frames.mp4"), *part).frames for part in itertools.pairwise(edges)]
     assert sum(cuts) == 100
+
+
+def write_frames(path, codec, times):
+    """Frames of a flat grey each, shown at these frame times."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 6, 0
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, fractions.Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("codec", ["rawvideo", "utvideo", "ffv1"])
+def test_what_a_copy_of_the_packets_loses_is_encoded_anew(codec, tmp_path):
+    path = write_frames(tmp_path / "whole.avi", codec, range(40))
+    cut = cut_video(str(path), 0.5, 1.1)
+    first, frames = frame_window(path, 0.5, 1.1)
+    assert cut.frames == frames
+    expected = decode_frames(path, range(first, first + frames)).astype(int)
+    found = decode_frames(cut.video, np.arange(frames) + cut.first_frame).astype(int)
+    assert np.abs(found - expected).max() <= 3
+
+
+def test_a_gap_in_the_times_is_no_end_of_the_file(tmp_path):
+    path = write_frames(tmp_path / "gap.mkv", "libx264", [*range(20), *range(90_000, 90_020)])
+    assert cut_video(str(path), 0.4, 1.5).frames == 10
 
 
 def test_a_turned_video_stays_turned(tmp_path, write_video, numbered):
