@@ -10,7 +10,7 @@ from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.data.sources.record import ClipRecord, Storage
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
-from motion_vit.data.video.jpeg_frames import find_jpegs
+from motion_vit.data.video.jpeg_frames import find_jpegs, picture_size
 from motion_vit.data.video.probing import VideoInfo, check_video, frame_window, probe_video
 from motion_vit.files.broken_link import broken_link
 from motion_vit.files.regular_file import open_regular_file
@@ -80,6 +80,8 @@ def _copy_jpegs(clip: SourceClip, label: int, verify: bool) -> ClipRecord:
     if jpegs is None:
         raise VideoDecodeError(clip.path, "the folder does not exist")
     data = tuple(jpegs.read(frame) for frame in range(frames))
+    for frame, file in enumerate(data):
+        picture_size(jpegs, frame, file)  # which is quick, unlike decoding
     info = _describe(JpegFrames(clip.path, data), verify)
     return _record(clip, label, data, 0, frames, JPEG_FPS, info, frames / JPEG_FPS)
 

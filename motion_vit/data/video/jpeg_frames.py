@@ -180,7 +180,7 @@ def decode_jpegs(
     frames = []
     for index in indices:
         data = sequence.read(index)
-        width, height = _checked_size(sequence, index, data)
+        width, height = picture_size(sequence, index, data)
         if size is None:
             size = scaled_size(width, height, short_side)
         frames.append(_decode(sequence, index, data, (width, height), size))
@@ -207,8 +207,20 @@ def _decode(
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def _checked_size(sequence: JpegSequence, index: int, data: bytes) -> tuple[int, int]:
-    """Reads (width, height) from a picture's header and checks its end: OpenCV fills a file that was cut off."""
+def picture_size(sequence: JpegSequence, index: int, data: bytes) -> tuple[int, int]:
+    """Reads the size of a picture from its header and checks its end: OpenCV fills a file that was cut off.
+
+    Args:
+      sequence: the frames.
+      index: of the frame.
+      data: its file.
+
+    Returns:
+      Width and height.
+
+    Raises:
+      VideoDecodeError: it is neither a JPEG nor a PNG file, or is cut off.
+    """
     name = f"its {sequence.frame_name(index)}"
     is_png = data.startswith(_PNG_SIGNATURE)
     size = _png_size(data) if is_png else _header_size(data)

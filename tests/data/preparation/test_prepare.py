@@ -259,6 +259,28 @@ def test_a_gap_in_the_numbers_of_frames_is_noted_and_two_equal_numbers_are_bad(j
     assert again.doubts == report.doubts
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: b"", "is damaged or is neither a JPEG nor a PNG file"),
+        (lambda data: b"hello", "is damaged or is neither a JPEG nor a PNG file"),
+        (lambda data: data[: len(data) // 2], "is cut off; copy it again"),
+    ],
+    ids=["empty", "text", "cut off"],
+)
+def test_a_damaged_frame_is_named_without_decoding_all(jpeg_source, tmp_path, change, reason):
+    clips = jpeg_source.splits["train"]
+    damaged = tmp_path / "damaged"
+    shutil.copytree(clips[0].path, damaged)
+    last = sorted(damaged.iterdir())[-1]
+    last.write_bytes(change(last.read_bytes()))
+    splits = {"train": (dataclasses.replace(clips[0], id="damaged", path=str(damaged)), *clips)}
+    source = dataclasses.replace(jpeg_source, splits=splits)
+    (bad,) = prepare_dataset(source, tmp_path / "out", skip_bad=True, progress=False).bad
+    assert bad.id == "damaged"
+    assert bad.reason.endswith(reason)
+
+
 def test_a_frame_folder_that_cannot_be_listed_is_a_bad_clip(jpeg_source, tmp_path, monkeypatch):
     locked = pathlib.Path(jpeg_source.splits["train"][1].path)
     listing = pathlib.Path.iterdir
