@@ -230,7 +230,7 @@ def picture_size(sequence: JpegSequence, index: int, data: bytes) -> tuple[int, 
         is_whole = any(kind == _PNG_LAST for kind, _, _ in _png_chunks(data))
     else:
         # Coded data never contains a marker, so that an end before the last scan is that of a thumbnail.
-        is_whole = data.rfind(_END_OF_IMAGE) >= data.rfind(bytes([0xFF, _START_OF_SCAN]))
+        is_whole = 0 <= data.rfind(bytes([0xFF, _START_OF_SCAN])) <= data.rfind(_END_OF_IMAGE)
     if not is_whole:
         raise VideoDecodeError(sequence.name, f"{name} is cut off; copy it again")
     width, height = size
