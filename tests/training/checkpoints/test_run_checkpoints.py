@@ -24,6 +24,12 @@ from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
 
+# Orbax closes its event loop when an array cannot be read, and TensorStore may still be reading others, whose answers
+# come too late. Python tells of such an exception, which nothing can catch, at any time after it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s)Exception ignored in.*Event loop is closed:pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture
 def small_config(small_config: ConfigDict) -> ConfigDict:
