@@ -25,9 +25,9 @@ from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
 
 # Orbax closes its event loop when an array cannot be read, and TensorStore may still be reading others, whose answers
-# come too late. Python tells of such an exception, which nothing can catch, at any time after it.
+# come too late. Python tells of such exceptions, which nothing can catch, at any time after that.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:(?s)Exception ignored in.*Event loop is closed:pytest.PytestUnraisableExceptionWarning"
+    "ignore:(?s)Exception ignored in.*(Event loop is closed|orbax.checkpoint):pytest.PytestUnraisableExceptionWarning"
 )
 
 
