@@ -1,7 +1,6 @@
 """Files that were cut off: preparation, training, evaluation, `data check` and pictures say the same of each."""
 
 import os
-import pathlib
 
 import av
 import numpy as np
@@ -20,7 +19,6 @@ from motion_vit.data.video.probing import check_video
 from motion_vit.errors import UserError
 from motion_vit.visualization.clip_view import read_view
 
-AWKWARD = pathlib.Path("/work/shared/clips/awkward")
 CUTS = 16
 _FAST = {"preset": "ultrafast", "threads": "1"}
 KINDS = {
@@ -93,9 +91,8 @@ def test_a_whole_file_is_never_called_cut_off(tmp_path):
             assert not check_video(path).notes or "cut" not in str(check_video(path).notes)
 
 
-@pytest.mark.skipif(not AWKWARD.is_dir(), reason=f"{AWKWARD} with unusual video files is not on this machine")
-def test_no_whole_file_of_an_unusual_kind_is_called_cut_off():
-    files = [os.path.join(folder, name) for folder, _, names in os.walk(AWKWARD) for name in names]
+def test_no_whole_file_of_an_unusual_kind_is_called_cut_off(shared_clips):
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(shared_clips / "awkward") for name in names]
     videos = [file for file in files if not file.lower().endswith((".jpg", ".jpeg", ".png", ".csv", ".txt", ".md"))]
     said = {file: {name: reason for name, reason in reasons(file).items() if "cut off" in reason} for file in videos}
     assert videos
