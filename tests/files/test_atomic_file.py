@@ -5,12 +5,12 @@ import errno
 import os
 import pathlib
 import pickle
-import resource
 import stat
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from full_disk import files_of_at_most
 from matplotlib.figure import Figure
 
 from motion_vit.data.batches.contact_sheet import CaptionedClip, draw_sheet
@@ -59,17 +59,6 @@ WRITERS: dict[str, Callable[[pathlib.Path], object]] = {
     "metrics.jsonl": lambda path: JsonLinesWriter(path, 10),
 }
 OLD = b'{"step": 1, "split": "train"}\n' * 20
-
-
-@contextlib.contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to write more, in the middle of a file, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 import collections
 import csv
 import pathlib
-import resource
 
 import pytest
+from full_disk import files_of_at_most
 
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES
@@ -135,13 +135,9 @@ def test_arguments_out_of_range_are_reported(tmp_path, arguments, complaint):
 
 def test_a_disk_that_fills_up_is_a_sentence_and_the_next_call_completes_the_dataset(tmp_path: pathlib.Path) -> None:
     splits = {"train": 3}
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(UserError, match=r"0000\d\.\w+ cannot be written: File too large"):
-            render_dataset(tmp_path, splits=splits, size=32, progress=False, workers=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = pytest.raises(UserError, match=r"0000\d\.\w+ cannot be written: File too large")
+    with files_of_at_most(1000), told:
+        render_dataset(tmp_path, splits=splits, size=32, progress=False, workers=1)
     assert not [path for path in (tmp_path / "videos").rglob("*") if path.is_file()]
     render_dataset(tmp_path, splits=splits, size=32, progress=False, workers=1)
     assert len(list((tmp_path / "videos" / "train").iterdir())) == 3

@@ -6,7 +6,6 @@ import math
 import os
 import pathlib
 import random
-import resource
 import shutil
 import struct
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from full_disk import files_of_at_most
 from small_trained_model import small_trained_model
 
 import motion_vit
@@ -386,14 +386,10 @@ def test_weights_that_are_not_finite_are_not_written(trained: TrainedModel, tmp_
 def test_a_full_disk_leaves_nothing_that_has_the_name_of_the_folder(
     trained: TrainedModel, tmp_path: pathlib.Path
 ) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told = pytest.raises(UserError, match=r"the folder .*folder cannot be written: .*Check the free space")
     # Room for the description, and for a part of the weights.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        with pytest.raises(UserError, match=r"the folder .*folder cannot be written: .*Check the free space"):
-            write_weights_folder(tmp_path / "folder", trained)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with files_of_at_most(20_000), told:
+        write_weights_folder(tmp_path / "folder", trained)
     assert os.listdir(tmp_path) == []
 
 

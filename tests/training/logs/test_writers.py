@@ -1,10 +1,8 @@
-import contextlib
 import json
 import pathlib
-import resource
-from collections.abc import Iterator
 
 import pytest
+from full_disk import files_of_at_most
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from motion_vit import UserError
@@ -107,17 +105,6 @@ def test_the_other_processes_of_a_run_write_nothing(tmp_path: pathlib.Path) -> N
     with Writers(tmp_path, 0, active=False) as writers:
         writers.write(1, "train", {"loss": 1.0})
     assert list(tmp_path.iterdir()) == []
-
-
-@contextlib.contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to write more, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write_until_it_fails(writers: Writers) -> None:
