@@ -58,8 +58,8 @@ def _encode(clip: SourceClip, label: int, codec: Codec, storage: Storage, verify
     if codec == "h264-fast":
         return _encode_anew(clip, label, verify)
     if os.path.isdir(clip.path) != (storage == "jpegs"):
-        file, folder = ("video file", "video files"), ("folder of JPEG frames", "folders of JPEG frames")
-        (this, _), (_, others) = (file, folder) if storage == "jpegs" else (folder, file)
+        kinds = {"jpegs": ("video file", "folders of JPEG frames"), "video": ("folder of JPEG frames", "video files")}
+        this, others = kinds[storage]
         if os.path.exists(clip.path):
             reason = f"it is a {this} in a dataset of {others}; prepare these apart, or all of them as h264-fast"
             raise VideoDecodeError(clip.path, reason)

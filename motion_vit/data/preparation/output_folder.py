@@ -55,11 +55,8 @@ def written_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       OutputError: it cannot be written.
     """
-    try:
-        with atomic_file.atomic_path(path) as unfinished:
-            yield unfinished
-    except atomic_file.UnwritableError as error:
-        raise output_error(path, error.reason) from error
+    with _told_as_output_error(path), atomic_file.atomic_path(path) as unfinished:
+        yield unfinished
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -72,8 +69,14 @@ def write_text(path: pathlib.Path, text: str) -> None:
     Raises:
       OutputError: it cannot be written.
     """
-    try:
+    with _told_as_output_error(path):
         atomic_file.write_text(path, text)
+
+
+@contextlib.contextmanager
+def _told_as_output_error(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except atomic_file.UnwritableError as error:
         raise output_error(path, error.reason) from error
 

@@ -67,7 +67,7 @@ class PreparedSplit:
         """The number of clips of each class, in the order of `label_names`."""
         return tuple(self.manifest.clips_of_class.get(name, 0) for name in self.label_names)
 
-    @property
+    @functools.cached_property
     def frame_rate(self) -> float:
         """The median of the videos' frames per second; 0.0 of JPEG frames and of older prepared folders."""
         return median_rate(float(rate) for rate, clips in self.manifest.rates.items() for _ in range(clips))

@@ -7,7 +7,7 @@ import functools
 import math
 import multiprocessing
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from motion_vit.counts import counted
@@ -100,11 +100,9 @@ class SourceCheck:
         if good:
             lines.append(f"frames of a clip: {self.frames[0]} to {self.frames[2]}, median {self.frames[1]:g}")
             for title, counts in (("sizes", self.sizes), ("frames a second", self.rates), ("codecs", self.codecs)):
-                lines.append(f"{title}: {_listed(counts)}")
+                lines.append(f"{title}: {_listed([f'{what} ({count})' for what, count in counts.items()])}")
         if self.far_rates:
-            some = _listed({f"{for_terminal(name)}: {rate:.4g}": 1 for name, rate in self.far_rates.items()}).replace(
-                " (1)", ""
-            )
+            some = _listed([f"{for_terminal(name)}: {rate:.4g}" for name, rate in self.far_rates.items()])
             lines.append(
                 f"{counted(len(self.far_rates), 'clip')} with a frame rate more than {FAR:g} times above or below the "
                 f"median; dense sampling counts frames unless data.fps is set: {some}"
@@ -119,9 +117,9 @@ class SourceCheck:
         return "\n".join(lines)
 
 
-def _listed(counts: dict[str, int]) -> str:
-    shown = ", ".join(f"{what} ({count})" for what, count in list(counts.items())[:_SHOWN])
-    return shown + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
+def _listed(entries: Sequence[str]) -> str:
+    shown = ", ".join(entries[:_SHOWN])
+    return shown + (f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else "")
 
 
 @functools.lru_cache(maxsize=1)

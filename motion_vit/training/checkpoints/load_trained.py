@@ -72,14 +72,23 @@ def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None)
     return _with_evaluation(trained, path)
 
 
-def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
+def as_trained(
+    model: TrainedModel | str | os.PathLike[str],
+    *,
+    which: Which = "last",
+    ema: bool | None = None,
+    mesh: Mesh | None = None,
+) -> TrainedModel:
     """Takes a trained model as it is, or reads it from where it is.
 
     Args:
       model: a trained model, or a folder or name as `load_trained` takes it.
+      which: as for `load_trained`, where the model is read.
+      ema: likewise.
+      mesh: likewise.
 
     Returns:
-      The model, with the last checkpoint of a run.
+      The model.
 
     Raises:
       UserError: as `load_trained`.
@@ -92,7 +101,7 @@ def as_trained(model: TrainedModel | str | os.PathLike[str]) -> TrainedModel:
             "or where one is: the workdir of a run, a weights folder, or the name of an installed model. A network of "
             "motion_vit.create_model has no weights; motion_vit.TrainedModel joins it with some."
         )
-    return load_trained(model)
+    return load_trained(model, which=which, ema=ema, mesh=mesh)
 
 
 def is_checkpoint(path: pathlib.Path) -> bool:

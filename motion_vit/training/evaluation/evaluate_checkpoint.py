@@ -6,7 +6,7 @@ from typing import Any
 
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.sources.open_source import open_source
-from motion_vit.training.checkpoints.load_trained import load_trained
+from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, evaluate
 from motion_vit.training.parallel import mesh as meshes
@@ -76,10 +76,7 @@ def evaluate_checkpoint(
       UserError: there is no such checkpoint, or the data cannot be used with it.
     """
     mesh = meshes.data_mesh()
-    if isinstance(checkpoint, TrainedModel):
-        trained = checkpoint
-    else:
-        trained = load_trained(checkpoint, which=which, ema=ema, mesh=mesh)
+    trained = as_trained(checkpoint, which=which, ema=ema, mesh=mesh)
     with errors_together():
         source = open_source(data, default_split="validation", label_names=trained.label_names)
     settings = trained.config.evaluation
