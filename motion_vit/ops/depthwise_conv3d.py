@@ -125,19 +125,18 @@ def _framewise_convolution(x: Video, kernel: Kernel) -> Video:
 @jax.custom_vjp
 def _shifted(x: Video, kernel: Kernel) -> Video:
     dtype = accumulation_dtype(x.dtype)
-    frames = x.shape[1]
     padded = _pad(x, kernel.shape[:3])
     kernel = kernel.astype(dtype)
     start = jnp.zeros(x.shape, dtype)
     if kernel[..., 0].size <= _UNROLLED_TAPS:
         total = start
         for tap, weights in enumerate(kernel):
-            total = _add_spatial_taps(total, lax.slice_in_dim(padded, tap, tap + frames, axis=1), weights)
+            total = _add_spatial_taps(total, padded, weights, tap)
         return total.astype(x.dtype)
 
     def add_temporal_tap(total: Video, tap_and_weights: tuple[Array, Array]) -> tuple[Video, None]:
         tap, weights = tap_and_weights
-        return _add_spatial_taps(total, lax.dynamic_slice_in_dim(padded, tap, frames, axis=1), weights), None
+        return _add_spatial_taps(total, padded, weights, tap), None
 
     total, _ = lax.scan(add_temporal_tap, start, (jnp.arange(kernel.shape[0]), kernel))
     return total.astype(x.dtype)
@@ -182,12 +181,13 @@ def _pad(x: Video, kernel_size: tuple[int, ...]) -> Padded:
     return jnp.pad(x, [(0, 0), *((size // 2, size // 2) for size in kernel_size), (0, 0)])
 
 
-def _add_spatial_taps(total: Video, padded: Float[Array, "b t h2 w2 c"], weights: Float[Array, "kh kw c"]) -> Video:
-    height, width = total.shape[2:4]
+def _add_spatial_taps(
+    total: Video, padded: Padded, weights: Float[Array, "kh kw c"], temporal_tap: int | Array
+) -> Video:
     for row, column in itertools.product(range(weights.shape[0]), range(weights.shape[1])):
+        # Cut out at once: XLA on CPU would write the frames of a temporal tap to memory before it cuts them further.
         # Slices of `jnp` become gathers where the batch is symbolic.
-        rows = lax.slice_in_dim(padded, row, row + height, axis=2)
-        shifted = lax.slice_in_dim(rows, column, column + width, axis=3)
+        shifted = lax.dynamic_slice(padded, (0, temporal_tap, row, column, 0), total.shape)
         total = total + shifted.astype(total.dtype) * weights[row, column].reshape(1, 1, 1, 1, -1)
     return total
 

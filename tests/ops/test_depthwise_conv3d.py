@@ -91,6 +91,13 @@ def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
         np.testing.assert_allclose(kernel_gradient(x), whole, rtol=1e-5, atol=1e-5)
 
 
+def test_no_temporal_tap_copies_its_frames():
+    x, kernel = jnp.zeros((1, 8, 16, 16, 16)), jnp.zeros((5, 5, 5, 16))
+    memory = convolution("shifted").lower(x, kernel).compile().memory_analysis()
+    padded_bytes = 12 * 20 * 20 * 16 * 4
+    assert memory.temp_size_in_bytes < 1.1 * padded_bytes
+
+
 def test_clips_stay_on_their_devices():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     rng = np.random.default_rng(0)
