@@ -1,8 +1,9 @@
 """Global attention in chunks of queries, for CPUs: the weights of a chunk stay in the cache.
 
-Weights are stored as keys by queries: one product of the backward pass then reads a transposed array instead of two.
-The gradient is written by hand, as in FlashAttention-2 (arXiv 2307.08691, algorithm 2): it recomputes the weights from
-the logarithm of their sums, without another maximum and sum.
+In the forward pass weights are queries by keys: XLA then computes logits, their maxima and the exponentials in one
+fused operation, in rows. In the backward pass they are keys by queries: one product there reads a transposed array
+instead of two. The gradient is written by hand, as in FlashAttention-2 (arXiv 2307.08691, algorithm 2): it recomputes
+the weights from the logarithm of their sums, without another maximum and sum.
 """
 
 import jax
@@ -45,12 +46,12 @@ def _forward(query: Tokens, key: Keys, value: Keys) -> tuple[Tokens, Residuals]:
         queries, keys, values = head
 
         def one_chunk(queries: Array) -> tuple[Array, Array]:
-            logits = _product(keys, queries.T, dtype)
-            largest = logits.max(axis=0, keepdims=True)
+            logits = _product(queries, keys.T, dtype)
+            largest = logits.max(axis=1, keepdims=True)
             weights = jnp.exp(logits - largest)
-            sums = weights.sum(axis=0, keepdims=True)
-            output = _product(weights.astype(values.dtype).T, values, dtype) / sums.T
-            return output.astype(values.dtype), (largest + jnp.log(sums)).T
+            sums = weights.sum(axis=1, keepdims=True)
+            output = _product(weights.astype(values.dtype), values, dtype) / sums
+            return output.astype(values.dtype), largest + jnp.log(sums)
 
         return lax.map(one_chunk, queries)
 
