@@ -12,6 +12,9 @@ the rise of the process's resident memory during a call (Linux), results include
 memory alone. Outputs are compared in the run. A form that needs more temporary memory than `--memory-limit` is compiled
 but not run, and the table says so.
 
+With `--clock processor`, the time that the process's threads compute counts instead of the time that passes. On one
+core (`taskset -c 0` before the command) that compares the work of both frameworks while the machine does other things.
+
 Both frameworks share a process, and with it the allocator. `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` before the command
 makes glibc's use huge pages, as `benchmarks/model.py` does by itself.
 """
@@ -19,7 +22,6 @@ makes glibc's use huge pages, as `benchmarks/model.py` does by itself.
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import statistics
 import time
@@ -32,9 +34,10 @@ import numpy as np
 import torch
 from operator_cases import OperatorCase, cases
 from resident_memory import reset_resident_peak, resident_peak_megabytes
-from run_conditions import conditions, conditions_line
+from run_conditions import conditions, conditions_line, usable_cores
 
 PASSES = ("forward", "f+b")
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @dataclasses.dataclass
@@ -164,13 +167,14 @@ def _peak_megabytes(call: Callable[[], Any], form: str) -> float | None:
 
 def _take_turns(calls: Mapping[str, Callable[[], Any]], rows: Mapping[str, Row], options: argparse.Namespace) -> None:
     """Times the calls in turns; slow ones stop when their time is used up."""
+    clock = CLOCKS[options.clock]
     for repeat in range(options.repeats):
         # Whoever goes second may find the processor warmer, so they take turns in that too.
         for form, call in calls.items() if repeat % 2 == 0 else reversed(calls.items()):
             if sum(rows[form].seconds) < options.seconds:
-                start = time.perf_counter()
+                start = clock()
                 call()
-                rows[form].seconds.append(time.perf_counter() - start)
+                rows[form].seconds.append(clock() - start)
 
 
 def table(case: OperatorCase, found: Mapping[str, Mapping[str, Row]], dtype: str) -> str:
@@ -230,17 +234,18 @@ def main() -> None:
     parser.add_argument("--forms", default="default", help="names separated by commas, or all")
     parser.add_argument("--batch", type=int, default=1, help="clips")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what the times are of")
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each form")
     parser.add_argument("--seconds", type=float, default=20.0, help="a form is not called again after so long")
     parser.add_argument("--memory-limit", type=float, default=8.0, help="GB of temporary memory that a form may take")
     parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
     options = parser.parse_args()
     # PyTorch's own choice is half the cores where it takes them for hyperthreads; XLA uses all.
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_cores())
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
     under = conditions()
     versions = f"jax {jax.__version__} on {jax.devices()[0].device_kind}, torch {torch.__version__}"
-    print(f"{options.dtype}, batches of {options.batch}, {versions}\n{conditions_line(under)}\n")
+    print(f"{options.dtype}, batches of {options.batch}, {options.clock} time, {versions}\n{conditions_line(under)}\n")
     report: list[dict[str, Any]] = []
     for case in cases(options.batch):
         if not case.name.replace(" ", "-").startswith(options.operator) or options.shape not in case.shape:
@@ -254,7 +259,13 @@ def main() -> None:
     if not report:
         raise SystemExit(f"no operator begins with {options.operator!r} and has a shape with {options.shape!r}")
     if options.json:
-        result = {"conditions": under, "versions": versions, "dtype": options.dtype, "cases": report}
+        result = {
+            "conditions": under,
+            "versions": versions,
+            "dtype": options.dtype,
+            "clock": options.clock,
+            "cases": report,
+        }
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

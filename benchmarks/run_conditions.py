@@ -32,12 +32,18 @@ def use_huge_pages() -> None:
         os.environ.setdefault(ALLOCATOR_VARIABLE, HUGE_PAGES)
 
 
+def usable_cores() -> int:
+    """Counts the cores that this process may use, which are fewer than the machine's under `taskset`."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def conditions() -> dict[str, Any]:
     """Collects machine and settings, ready for JSON; unset ones are left out."""
     settings = {name: value for name, value in os.environ.items() if name in _SETTINGS or name.startswith(_PREFIXES)}
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "load": os.getloadavg()[0],
         "system": platform.platform(),
         "python": platform.python_version(),

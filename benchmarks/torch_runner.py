@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import gc
-import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from matmul_rate import best_matmul_rate
 from resident_memory import reset_resident_peak, resident_peak_megabytes
+from run_conditions import usable_cores
 from torch.nn import functional as F
 from torch_options import TwinOptions
 from torch_twin import make_twin
@@ -28,7 +28,7 @@ class TorchRunner:
 
     def __init__(self, options: TwinOptions, dtype: str = "float32", *, compiled: bool = False) -> None:
         # PyTorch's own choice is half the cores where it takes them for hyperthreads; XLA uses all.
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(usable_cores())
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self._device.type == "cuda":
             # TensorFloat-32 in matrix products as in convolutions, as XLA computes float32 on a GPU too.

@@ -1,6 +1,7 @@
 import argparse
 import statistics
 import sys
+import time
 
 import operator_cases
 import operators
@@ -14,8 +15,8 @@ CASES = {
 
 
 def options(**changes: object) -> argparse.Namespace:
-    values = {"forms": "all", "dtype": "float32", "repeats": 2, "seconds": 60.0, "memory_limit": 1.0, **changes}
-    return argparse.Namespace(**values)
+    values = {"forms": "all", "dtype": "float32", "repeats": 2, "seconds": 60.0, "memory_limit": 1.0, "clock": "wall"}
+    return argparse.Namespace(**(values | changes))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -32,6 +33,15 @@ def test_every_form_is_timed_on_the_computation_that_pytorch_does(name: str) -> 
     cells = next(line for line in text.splitlines() if line.startswith("| pytorch |")).split(" | ")
     seconds = statistics.median(found["forward"]["pytorch"].seconds)
     assert float(cells[3]) == pytest.approx(CASES[name].flops(backward=False) / seconds / 1e9, rel=0.01)
+
+
+def test_processor_time_leaves_waiting_out() -> None:
+    by_clock = {}
+    for clock in operators.CLOCKS:
+        rows = {"sleep": operators.Row()}
+        operators._take_turns({"sleep": lambda: time.sleep(0.1)}, rows, options(clock=clock))
+        by_clock[clock] = max(rows["sleep"].seconds)
+    assert by_clock["wall"] >= 0.1 > by_clock["processor"]
 
 
 def test_a_form_that_needs_more_memory_than_allowed_says_how_much() -> None:
