@@ -18,12 +18,12 @@ import dataclasses
 import json
 import math
 import pathlib
-import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from absent_device import compile_for
 from flax import linen as nn
 
 from motion_vit.modules.attention_block import AttentionBlock
@@ -32,9 +32,7 @@ from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.ops import cost_volume, global_attention
 from motion_vit.ops.platform import Platform, target_platform
-from motion_vit.training.ahead_of_time.compiled_program import parse_program
-from motion_vit.training.ahead_of_time.program_costs import program_costs
-from motion_vit.training.ahead_of_time.topology import compiler_options, topology_devices
+from motion_vit.training.ahead_of_time.topology import topology_devices
 
 # Rows and columns of tokens, and their channels, at each stage of UniFormer-S and -B at 224 x 224 pixels.
 STAGES = {1: (56, 64), 2: (28, 128), 3: (14, 320), 4: (7, 512)}
@@ -96,9 +94,7 @@ def compile_part(
     Returns:
       The costs of the pass, and the program.
     """
-    device = topology_devices(topology)[0]
-    sharding = jax.sharding.SingleDeviceSharding(device)
-    tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=sharding)
+    tokens = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
 
     def train_pass(variables: Any, x: jax.Array, gradient: jax.Array) -> Any:
         state = {name: value for name, value in variables.items() if name != "params"}
@@ -109,21 +105,17 @@ def compile_part(
         output, pullback, updates = jax.vjp(apply, variables["params"], x, has_aux=True)
         return output, pullback(gradient.astype(output.dtype)), updates
 
-    with target_platform(cast(Platform, device.platform)):
-        abstract = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape, jnp.bfloat16), train=False))
-        variables = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract)
-        start = time.perf_counter()
-        program = jax.jit(train_pass).lower(variables, tokens, tokens).compile(dict(compiler_options(topology)))
-    seconds = time.perf_counter() - start
-    costs = program_costs(parse_program(program.as_text() or ""), devices=1)
+    with target_platform(cast(Platform, topology_devices(topology)[0].platform)):
+        variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape, jnp.bfloat16), train=False))
+    compiled = compile_for(topology, train_pass, (variables, tokens, tokens))
     found = PartCosts(
-        gigabytes=costs.bytes_accessed / 1e9,
+        gigabytes=compiled.costs.bytes_accessed / 1e9,
         floor_gigabytes=4 * math.prod(shape) * tokens.dtype.itemsize / 1e9,
-        temporary_megabytes=program.memory_analysis().temp_size_in_bytes / 1e6,
-        teraflops=costs.flops / 1e12,
-        compile_seconds=seconds,
+        temporary_megabytes=compiled.temporary_bytes / 1e6,
+        teraflops=compiled.costs.flops / 1e12,
+        compile_seconds=compiled.compile_seconds,
     )
-    return found, program
+    return found, compiled.program
 
 
 def main() -> None:

@@ -34,7 +34,12 @@ class Framework:
       name: for the report.
       runner: a key of `RUNNERS`.
       **options: arguments of the runner.
+
+    Attributes:
+      left_out: why it is not called any more; "" while it is.
     """
+
+    left_out = ""
 
     def __init__(self, name: str, runner: str, **options: Any) -> None:
         self.name = name

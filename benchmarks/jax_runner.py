@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 from matmul_rate import best_matmul_rate
 from model_description import ModelDescription, StageDescription
@@ -108,13 +109,7 @@ class JaxRunner:
 
     def matmul_rate(self) -> float:
         """Measures the best rate of matrix products in the model's dtype, in floating-point operations per second."""
-        multiply = jax.jit(jnp.matmul)
-
-        def prepare(size: int) -> Callable[[], object]:
-            left, right = (jax.random.normal(jax.random.key(seed), (size, size), self.model.dtype) for seed in (0, 1))
-            return lambda: jax.block_until_ready(multiply(left, right))
-
-        return best_matmul_rate(prepare)
+        return jax_matmul_rate(self.model.dtype)
 
     def reset_peak(self) -> None:
         """Resets the peak memory of the process; for a device, JAX only keeps the peak since the process began."""
@@ -125,6 +120,17 @@ class JaxRunner:
         """Returns the peak memory of the device, or of the process where the device keeps no account, as on CPU."""
         account = self._device.memory_stats()
         return account["peak_bytes_in_use"] / 2**20 if account else resident_peak_megabytes()
+
+
+def jax_matmul_rate(dtype: DTypeLike) -> float:
+    """Measures JAX's best rate of matrix products on its first device, in floating-point operations per second."""
+    multiply = jax.jit(jnp.matmul)
+
+    def prepare(size: int) -> Callable[[], object]:
+        left, right = (jax.random.normal(jax.random.key(seed), (size, size), dtype) for seed in (0, 1))
+        return lambda: jax.block_until_ready(multiply(left, right))
+
+    return best_matmul_rate(prepare)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ forward, and forward with the gradients of its parameters and its input.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -35,13 +36,14 @@ import tempfile
 from typing import Any
 
 import numpy as np
-from framework_process import Framework
+from framework_process import Answer, Framework
 from model_arguments import add_model_arguments
 from model_description import ModelDescription
 from model_report import table
 from run_conditions import conditions, use_huge_pages
 
 ADAMW = {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.05}
+COMPILED = "pytorch compiled"
 TASKS = ("forward", "train_step")
 SETTLING_CALLS = 3
 CALLS_A_TURN = 3
@@ -53,7 +55,7 @@ networks differ by 1e-6; of bfloat16 each number is off by up to 1/256, and the 
 
 
 def measure(
-    frameworks: list[Framework], task: str, *args: Any, repeats: int, memory: bool
+    frameworks: list[Framework], task: str, *args: Any, repeats: int, memory: bool, together: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Times a task in each framework, in turns.
 
@@ -63,17 +65,22 @@ def measure(
       *args: arguments of the method.
       repeats: turns of each framework.
       memory: whether to measure peak memory.
+      together: whether the first calls, which compile, are at the same time.
 
     Returns:
-      By framework: `first_seconds` (with compilation), `seconds` of the timed calls, `median`, `min`, `values` (the
-      return values, including that of the first call) and, on request, `peak_mb`.
+      By framework, without those that had to be left out: `first_seconds` (with compilation), `seconds` of the timed
+      calls, `median`, `min`, `values` (the return values, including that of the first call) and, on request,
+      `peak_mb`.
     """
     results: dict[str, dict[str, Any]] = {}
-    for framework in frameworks:
-        first = framework.call(task, *args)
+    firsts = _first_calls(frameworks, task, *args, together=together)
+    for framework, first in zip(frameworks, firsts, strict=True):
+        if first is None:
+            continue
         results[framework.name] = {"first_seconds": first.seconds, "seconds": [], "values": [first.value]}
         if memory:
             framework.call("reset_peak")
+    frameworks = [framework for framework in frameworks if framework.name in results]
     for repeat in range(repeats):
         # Whoever goes second may find the processor warmer, so they take turns in that too.
         for framework in frameworks if repeat % 2 == 0 else reversed(frameworks):
@@ -89,6 +96,34 @@ def measure(
     return results
 
 
+def _first_calls(frameworks: list[Framework], task: str, *args: Any, together: bool) -> list[Answer | None]:
+    """Calls a task in each framework, one after the other or in all at once."""
+
+    def call(framework: Framework) -> Answer | None:
+        return first_call(framework, task, *args)
+
+    if not together:
+        return [call(framework) for framework in frameworks]
+    with concurrent.futures.ThreadPoolExecutor(len(frameworks)) as pool:
+        return list(pool.map(call, frameworks))
+
+
+def first_call(framework: Framework, task: str, *args: Any) -> Answer | None:
+    """Calls a task, unless the framework had to be left out; leaves it out if it may be, and cannot do the task.
+
+    `torch.compile` needs a compiler besides PyTorch: where there is none, the others are worth timing all the same.
+    """
+    if framework.left_out:
+        return None
+    try:
+        return framework.call(task, *args)
+    except RuntimeError as error:
+        if framework.name != COMPILED:
+            raise
+        framework.left_out = str(error).strip().splitlines()[-1]
+        return None
+
+
 def start_frameworks(options: argparse.Namespace) -> tuple[list[Framework], ModelDescription]:
     """Starts the processes: JAX, PyTorch, and on request compiled PyTorch."""
     if options.huge_pages:
@@ -101,7 +136,7 @@ def start_frameworks(options: argparse.Namespace) -> tuple[list[Framework], Mode
     twin = {"options": description.twin, "dtype": options.dtype}
     frameworks = [jax, Framework("pytorch", "pytorch", **twin)]
     if options.compile:
-        frameworks.append(Framework("pytorch compiled", "pytorch", **twin, compiled=True))
+        frameworks.append(Framework(COMPILED, "pytorch", **twin, compiled=True))
     return frameworks, description
 
 
@@ -121,7 +156,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 framework.call("load", weights, clips, labels, ADAMW)
 
         load()
-        tasks = {task: measure(frameworks, task, repeats=options.repeats, memory=True) for task in TASKS}
+        how = {"repeats": options.repeats, "memory": True, "together": options.compile_together}
+        tasks = {task: measure(frameworks, task, **how) for task in TASKS}
+        left_out = {framework.name: framework.left_out for framework in frameworks if framework.left_out}
+        frameworks = [framework for framework in frameworks if not framework.left_out]
         stages = {}
         if options.stages:
             load()  # training has moved the weights
@@ -137,7 +175,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for task in ("forward", "forward_backward"):
             add_rates(passes[task], PASSES[task] * 2 * options.batch * description.stages[stage].multiply_adds, rates)
     logits, losses = (
-        {name: np.asarray(result.pop("values")) for name, result in tasks[task].items()} for task in tasks
+        {name: np.asarray(result.pop("values")) for name, result in tasks[task].items()} for task in TASKS
     )
     return {
         "model": options.model,
@@ -145,6 +183,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "clips": list(clips.shape),
         "conditions": under | {"load_at_end": os.getloadavg()[0]},
         "frameworks": settings,
+        "left_out": left_out,
         "matmul_flops_per_second": rates,
         "tasks": tasks,
         "stages": stages,
@@ -230,6 +269,9 @@ def main() -> None:
         help='an option of the model, the value as JSON, such as remat="matmuls" or depths=[1,1,2,2]',
     )
     parser.add_argument("--compile", action="store_true", help="time PyTorch with `torch.compile` too")
+    parser.add_argument(
+        "--compile-together", action="store_true", help="compile in all processes at once; first calls then tell little"
+    )
     parser.add_argument("--stages", action="store_true", help="time every stage by itself too")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each framework, of three timed calls")
     parser.add_argument(

@@ -22,6 +22,7 @@ def table(result: Mapping[str, Any]) -> str:
     for name, settings in result["frameworks"].items():
         rate = result["matmul_flops_per_second"][name] / 1e9
         lines.append(f"{name}: {_settings(settings)}; a large matrix product reaches {rate:.0f} GFLOP/s")
+    lines += [f"{name}: left out: {reason}" for name, reason in result["left_out"].items()]
     lines += ["", *_rows("task", result["tasks"]), ""]
     if result["stages"]:
         parts = {

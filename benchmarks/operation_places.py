@@ -69,6 +69,13 @@ def stage_names(model: nn.Module) -> list[str]:
     return [*STAGES[type(model)], HEAD, OPTIMIZER, UNKNOWN]
 
 
+def places_of(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lists the stages and passes of a profile of `profile_step`, in the order of the network."""
+    found = {(entry["stage"], entry["direction"]) for entry in result["seconds"]}
+    order = [(stage, direction) for stage in result["stages"] for direction in (FORWARD, BACKWARD, NEITHER)]
+    return [place for place in order if place in found]
+
+
 def layer_kinds(model: nn.Module) -> dict[Path, str]:
     """Finds the kind of every module of a model, "" for those that only hold others.
 

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import torch
 from torch.nn import functional as F
+from torch_unfold import unfolded_cost_volume_attention
 from torch_uniformer import cost_volume_attention as torch_cost_volume_attention
 
 from motion_vit.ops import cost_volume, depthwise_conv3d, global_attention
@@ -25,7 +28,8 @@ class OperatorCase:
       shape: for the report.
       arrays: shape of each input, all of which have gradients.
       forms: implementations of JAX by name, functions of the inputs; "default" is the library's own choice.
-      pytorch: the fastest form known of the same in PyTorch, a function of the inputs.
+      reference: the readable one of the forms, for comparisons in float64.
+      pytorch: forms of the same in PyTorch by name, functions of the inputs; "pytorch" is the fastest known.
       multiply_adds: of the forward pass, no more than the definition needs.
     """
 
@@ -33,7 +37,8 @@ class OperatorCase:
     shape: str
     arrays: Mapping[str, tuple[int, ...]]
     forms: Mapping[str, Callable[..., jax.Array]]
-    pytorch: Callable[..., torch.Tensor]
+    reference: str
+    pytorch: Mapping[str, Callable[..., torch.Tensor]]
     multiply_adds: int
 
     def floor_bytes(self, item_size: int, *, backward: bool) -> int:
@@ -47,6 +52,35 @@ class OperatorCase:
     def flops(self, *, backward: bool) -> int:
         """Counts floating-point operations: 2 per multiply-add, and 2 in the backward pass for each in the forward."""
         return 2 * self.multiply_adds * (3 if backward else 1)
+
+
+def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, Any]]:
+    """Makes the function that returns the output and, for an output's gradient of ones, the gradients of all inputs."""
+
+    def both(*arguments: jax.Array) -> tuple[jax.Array, Any]:
+        output, pullback = jax.vjp(function, *arguments)
+        return output, pullback(jnp.ones_like(output))
+
+    return both
+
+
+def chosen_forms(case: OperatorCase, chosen: str) -> list[str]:
+    """Lists the forms of JAX that a command line names: names separated by commas, or "all"."""
+    return list(case.forms) if chosen == "all" else [name for name in chosen.split(",") if name in case.forms]
+
+
+def chosen_pytorch(case: OperatorCase, chosen: str) -> list[str]:
+    """Lists PyTorch's forms to compare with: the fastest known, and those that a command line names, or "all"."""
+    return [name for name in case.pytorch if name == "pytorch" or chosen == "all" or name in chosen.split(",")]
+
+
+def random_inputs(case: OperatorCase) -> list[np.ndarray]:
+    """Draws inputs in float32. Weights are small, so that outputs are of the size of the inputs."""
+    generator = np.random.default_rng(0)
+    return [
+        generator.standard_normal(shape, dtype=np.float32) * (0.1 if "kernel" in name or "bias" in name else 1)
+        for name, shape in case.arrays.items()
+    ]
 
 
 def cases(batch: int) -> Iterator[OperatorCase]:
@@ -87,10 +121,13 @@ def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: in
 
         return attend
 
-    def attend(query: Any, key: Any, value: Any, bias: Any, *motion: Any) -> torch.Tensor:
+    def dense(query: Any, key: Any, value: Any, bias: Any, *motion: Any) -> torch.Tensor:
         heads_first = (x.flatten(2, 3).transpose(2, 3) for x in (query * channels**-0.5, key, value))
         output = torch_cost_volume_attention(*heads_first, bias, motion, (side, side), WINDOW)
         return output.transpose(2, 3).unflatten(2, (side, side))
+
+    def unfolded(query: Any, key: Any, value: Any, bias: Any, *motion: Any) -> torch.Tensor:
+        return unfolded_cost_volume_attention(query * channels**-0.5, key, value, bias, motion, WINDOW)
 
     per_query = 2 * taps * channels + taps * 4 * taps + 4 * taps * channels
     return OperatorCase(
@@ -98,7 +135,8 @@ def cost_volume_case(batch: int, pairs: int, side: int, heads: int, channels: in
         f"{pairs} pairs of {side} x {side}, {heads} heads of {channels}, K = {WINDOW}",
         arrays,
         {"default": form(None), **{name: form(name) for name in cost_volume.IMPLEMENTATIONS}},
-        attend,
+        "xla_window",
+        {"pytorch": dense, "pytorch unfold": unfolded},
         math.prod(tokens[:5]) * per_query,
     )
 
@@ -120,7 +158,8 @@ def depthwise_case(batch: int, frames: int, side: int, channels: int, size: int)
         f"{frames} x {side} x {side} x {channels}, kernel {size} x {size} x {size}",
         {"x": video, "kernel": (size, size, size, channels)},
         {"default": form(None), **{name: form(name) for name in depthwise_conv3d.IMPLEMENTATIONS}},
-        convolve,
+        "shifted",
+        {"pytorch": convolve},
         math.prod(video) * size**3,
     )
 
@@ -131,8 +170,13 @@ def global_attention_case(batch: int, tokens: int, heads: int, channels: int = 6
     def form(implementation: str | None) -> Callable[..., jax.Array]:
         return lambda *qkv: global_attention.global_attention(*qkv, implementation=implementation)
 
-    def attend(*qkv: torch.Tensor) -> torch.Tensor:
+    def fused(*qkv: torch.Tensor) -> torch.Tensor:
         return F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in qkv)).transpose(1, 2)
+
+    def dense(*qkv: torch.Tensor) -> torch.Tensor:
+        query, key, value = (x.transpose(1, 2) for x in qkv)
+        weights = (query * channels**-0.5 @ key.transpose(-1, -2)).softmax(-1, dtype=torch.float32)
+        return (weights.to(value.dtype) @ value).transpose(1, 2)
 
     shape = (batch, tokens, heads, channels)
     return OperatorCase(
@@ -140,6 +184,7 @@ def global_attention_case(batch: int, tokens: int, heads: int, channels: int = 6
         f"{tokens} tokens, {heads} heads of {channels}",
         dict.fromkeys(("query", "key", "value"), shape),
         {"default": form(None), **{name: form(name) for name in global_attention.IMPLEMENTATIONS}},
-        attend,
+        "stacked",
+        {"pytorch": fused, "pytorch dense": dense},
         2 * batch * heads * tokens**2 * channels,
     )

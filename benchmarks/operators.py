@@ -1,16 +1,17 @@
-"""Times every implementation of every operator beside PyTorch's fastest, in one process.
+"""Times every implementation of every operator beside PyTorch, in one process.
 
     python benchmarks/operators.py                                   # what the library chooses, at all shapes
     python benchmarks/operators.py --operator cost-volume --forms all --json cost_volume.json
     python benchmarks/operators.py --dtype bfloat16 --batch 40       # on a GPU, with a PyTorch that sees it
 
-The frameworks take turns. `forward` is the function alone, `f+b` the function and its gradients to all inputs. Times
-are of whole calls after one warm-up, as many as asked for or as fit into `--seconds`. `floor` is the definition's
-minimum: reading and writing every input, output and gradient once, and its multiply-adds; `GFLOP/s` and `GB/s` are the
-floor over the time of a form. `temporary` is the memory of XLA's compiled program besides inputs and outputs. `peak` is
-the rise of the process's resident memory during a call (Linux), results included; on a GPU it is PyTorch's tensor
-memory alone. Outputs are compared in the run. A form that needs more temporary memory than `--memory-limit` is compiled
-but not run, and the table says so.
+The frameworks take turns. `forward` is the function alone, `f+b` the function and its gradients to all inputs; on a
+GPU, results stay there. Times are of whole calls after one warm-up, as many as asked for or as fit into `--seconds`.
+`floor` is the definition's minimum: reading and writing every input, output and gradient once, and its multiply-adds;
+`GFLOP/s` and `GB/s` are the floor over the time of a form. `temporary` is the memory of XLA's compiled program besides
+inputs and outputs. `peak` is the rise of the process's resident memory during a call (Linux), results included; on a
+GPU it is PyTorch's tensor memory alone. Outputs are compared in the run. A form that needs more temporary memory than
+`--memory-limit` is compiled but not run, and the table says so. With `--forms all`, PyTorch has its slower forms, too:
+windows of keys copied out (`unfold`), and attention with all its weights in memory (`dense`).
 
 With `--clock processor`, the time that the process's threads compute counts instead of the time that passes. On one
 core (`taskset -c 0` before the command) that compares the work of both frameworks while the machine does other things.
@@ -20,6 +21,7 @@ makes glibc's use huge pages, as `benchmarks/model.py` does by itself.
 """
 
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import pathlib
@@ -32,7 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from operator_cases import OperatorCase, cases
+from operator_cases import OperatorCase, cases, chosen_forms, chosen_pytorch, random_inputs, with_gradients
 from resident_memory import reset_resident_peak, resident_peak_megabytes
 from run_conditions import conditions, conditions_line, usable_cores
 
@@ -69,37 +71,52 @@ def run_case(case: OperatorCase, options: argparse.Namespace) -> dict[str, dict[
       options: the command line.
 
     Returns:
-      Pass -> form -> measurements; PyTorch is the form "pytorch".
+      Pass -> form -> measurements; the fastest form of PyTorch is "pytorch", and others begin so.
     """
-    generator = np.random.default_rng(0)
-    # Weights are small, so that outputs are of the size of the inputs.
-    inputs = [
-        generator.standard_normal(shape, dtype=np.float32) * (0.1 if "kernel" in name or "bias" in name else 1)
-        for name, shape in case.arrays.items()
-    ]
+    inputs = random_inputs(case)
     found: dict[str, dict[str, Row]] = {}
+    compiled = _compile_all(case, inputs, options)
     for name in PASSES:
         backward = name == "f+b"
-        torch_call = _torch_call(case, inputs, options.dtype, backward=backward)
-        calls: dict[str, Callable[[], Any]] = {"pytorch": torch_call}
-        rows = {"pytorch": Row()}
-        for form in _chosen_forms(case, options.forms):
-            rows[form], call = _compiled(case, form, inputs, options, backward=backward)
+        calls: dict[str, Callable[[], Any]] = {}
+        rows: dict[str, Row] = {}
+        for form in chosen_pytorch(case, options.forms):
+            rows[form], calls[form] = Row(), _torch_call(case.pytorch[form], inputs, options.dtype, backward=backward)
+        for form, (row, call) in compiled[name].items():
+            rows[form] = row
             if call is not None:
                 calls[form] = call
-        expected = np.asarray(torch_call())
+        expected = np.asarray(calls["pytorch"]().float().cpu())
         for form, call in list(calls.items()):
+            try:
+                output = call()
+            except RuntimeError as error:  # such as one that needs more memory than there is
+                rows[form].note = f"fails: {_first_line(error)}"
+                del calls[form]
+                continue
             if form != "pytorch":
-                output = np.asarray(call(), np.float32)
-                rows[form].difference = float(np.abs(output - expected).max() / np.abs(expected).max())
+                array = np.asarray(output.float().cpu() if isinstance(output, torch.Tensor) else output, np.float32)
+                rows[form].difference = float(np.abs(array - expected).max() / np.abs(expected).max())
+            del output
             rows[form].peak_mb = _peak_megabytes(call, form)
         _take_turns(calls, rows, options)
         found[name] = rows
     return found
 
 
-def _chosen_forms(case: OperatorCase, chosen: str) -> list[str]:
-    return list(case.forms) if chosen == "all" else [name for name in chosen.split(",") if name in case.forms]
+def _compile_all(
+    case: OperatorCase, inputs: Sequence[np.ndarray], options: argparse.Namespace
+) -> dict[str, dict[str, tuple[Row, Callable[[], Any] | None]]]:
+    """Compiles the chosen forms in both passes: pass -> form -> what `_compiled` returns."""
+    with concurrent.futures.ThreadPoolExecutor(options.compile_threads) as pool:
+        jobs = {
+            name: {
+                form: pool.submit(_compiled, case, form, inputs, options, backward=name == "f+b")
+                for form in chosen_forms(case, options.forms)
+            }
+            for name in PASSES
+        }
+        return {name: {form: job.result() for form, job in forms.items()} for name, forms in jobs.items()}
 
 
 def _compiled(
@@ -109,15 +126,11 @@ def _compiled(
     function = case.forms[form]
     arrays = [jnp.asarray(x, options.dtype) for x in inputs]
 
-    def both(*arguments: jax.Array) -> tuple[jax.Array, Any]:
-        output, pullback = jax.vjp(function, *arguments)
-        return output, pullback(jnp.ones_like(output))
-
     start = time.perf_counter()
     try:
-        program = jax.jit(both if backward else function).lower(*arrays).compile()
+        program = jax.jit(with_gradients(function) if backward else function).lower(*arrays).compile()
     except (RuntimeError, ValueError) as error:  # such as cuDNN's form where there is none
-        return Row(note=f"not here: {str(error).splitlines()[0][:80]}"), None
+        return Row(note=f"not here: {_first_line(error)}"), None
     row = Row(compile_seconds=time.perf_counter() - start)
     row.temporary_mb = program.memory_analysis().temp_size_in_bytes / 1e6
     if row.temporary_mb > options.memory_limit * 1e3:
@@ -131,20 +144,24 @@ def _compiled(
     return row, call
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:80]
+
+
 def _torch_call(
-    case: OperatorCase, inputs: Sequence[np.ndarray], dtype: str, *, backward: bool
-) -> Callable[[], np.ndarray | torch.Tensor]:
+    function: Callable[..., torch.Tensor], inputs: Sequence[np.ndarray], dtype: str, *, backward: bool
+) -> Callable[[], torch.Tensor]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tensors = [torch.from_numpy(x).to(device, getattr(torch, dtype)).requires_grad_(backward) for x in inputs]
 
     def call() -> torch.Tensor:
         with torch.set_grad_enabled(backward):
-            output = case.pytorch(*tensors)
+            output = function(*tensors)
             if backward:
                 torch.autograd.grad(output, tensors, torch.ones_like(output))
         if device == "cuda":
             torch.cuda.synchronize()
-        return output.detach().float().cpu()
+        return output.detach()
 
     return call
 
@@ -152,7 +169,7 @@ def _torch_call(
 def _peak_megabytes(call: Callable[[], Any], form: str) -> float | None:
     """Measures the largest addition of a call to the memory in use."""
     if torch.cuda.is_available():
-        if form != "pytorch":
+        if not form.startswith("pytorch"):
             return None  # of a device, JAX only keeps the peak since the process began
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -221,7 +238,7 @@ def _cells(row: Row, pytorch: Row, floor_bytes: int, flops: int) -> tuple[str, .
     if not row.seconds:
         return row.note, "", "", "", temporary, peak, compiled
     median = statistics.median(row.seconds)
-    ratio = "" if row is pytorch else f"{median / statistics.median(pytorch.seconds):.2f}"
+    ratio = "" if row is pytorch or not pytorch.seconds else f"{median / statistics.median(pytorch.seconds):.2f}"
     rates = (f"{flops / median / 1e9:.3g}", f"{floor_bytes / median / 1e9:.3g}")
     return f"{median * 1e3:.1f} ({min(row.seconds) * 1e3:.1f})", ratio, *rates, temporary, peak, compiled
 
@@ -238,6 +255,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each form")
     parser.add_argument("--seconds", type=float, default=20.0, help="a form is not called again after so long")
     parser.add_argument("--memory-limit", type=float, default=8.0, help="GB of temporary memory that a form may take")
+    parser.add_argument(
+        "--compile-threads", type=int, default=1, help="programs to compile at a time; compile times are then longer"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
     options = parser.parse_args()
     # PyTorch's own choice is half the cores where it takes them for hyperthreads; XLA uses all.

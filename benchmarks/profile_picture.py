@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from operation_places import BACKWARD, FORWARD, KINDS, NEITHER
+from operation_places import KINDS, places_of
 
 # Of the Okabe-Ito palette, which colour-blind readers tell apart, and two greys.
 _COLORS = dict(
@@ -17,13 +17,6 @@ _COLORS = dict(
         strict=True,
     )
 )
-
-
-def bars(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Lists the stages and passes of a profile, in the order of the network."""
-    found = {(entry["stage"], entry["direction"]) for entry in result["seconds"]}
-    order = [(stage, direction) for stage in result["stages"] for direction in (FORWARD, BACKWARD, NEITHER)]
-    return [place for place in order if place in found]
 
 
 def draw_profile(result: Mapping[str, Any], target: pathlib.Path) -> None:
@@ -36,7 +29,7 @@ def draw_profile(result: Mapping[str, Any], target: pathlib.Path) -> None:
     cells: Counter[tuple[str, str, str]] = Counter()
     for entry in result["seconds"]:
         cells[entry["stage"], entry["direction"], entry["kind"]] += 1e3 * entry["seconds"]
-    places = bars(result)
+    places = places_of(result)
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

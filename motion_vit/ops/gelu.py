@@ -41,7 +41,7 @@ def _gelu_forward(x: Array) -> tuple[Array, Array]:
 def _gelu_backward(x: Array, gradient: Array) -> tuple[Array]:
     wide = x.astype(accumulation_dtype(x.dtype))
     density = jnp.exp(-0.5 * wide * wide) * (2 * jnp.pi) ** -0.5
-    return ((gradient * (_normal_distribution(wide) + wide * density)).astype(x.dtype),)
+    return ((gradient.astype(wide.dtype) * (_normal_distribution(wide) + wide * density)).astype(x.dtype),)
 
 
 gelu.defvjp(_gelu_forward, _gelu_backward)

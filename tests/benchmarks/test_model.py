@@ -1,11 +1,9 @@
 """The model benchmark: it runs, compares like with like, and its stages are those of the network."""
 
-import importlib
 import json
 import math
 import os
 import pathlib
-import pickle
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +17,7 @@ import network_stages
 import numpy as np
 import pytest
 import torch
+from frameworks_in_this_process import HereInThisProcess
 from run_conditions import use_huge_pages
 from torch_options import TimeSformerOptions
 from torch_runner import TorchRunner
@@ -50,25 +49,6 @@ class Echo:
     def fail(self):
         raise KeyError(self.word)
 """
-
-
-class HereInThisProcess(framework_process.Framework):
-    """A framework without a process of its own; what would pass between the processes is pickled all the same."""
-
-    def __init__(self, name: str, runner: str, **options: Any) -> None:
-        module, runner_class = framework_process.RUNNERS[runner]
-        self.name = name
-        self._runner = getattr(importlib.import_module(module), runner_class)(**pickled(options))
-
-    def call(self, method: str, *args: Any) -> framework_process.Answer:
-        return pickled(framework_process.timed_call(self._runner, method, *pickled(args)))
-
-    def close(self) -> None:
-        pass
-
-
-def pickled(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))
 
 
 @pytest.fixture
@@ -147,6 +127,21 @@ def test_stages_are_timed_in_bfloat16_on_the_same_computation(tmp_path, monkeypa
     assert result["tasks"]["forward"]["jax"]["flops"] - sum(both) == 2 * 2 * 24 * 5
     assert result["frameworks"]["pytorch"]["autocast"] == "torch.bfloat16"
     assert result["frameworks"]["jax"]["options"]["dtype"] == "bfloat16"
+
+
+def test_only_a_compiled_framework_that_cannot_run_is_left_out():
+    class CannotRun(HereInThisProcess):
+        def __init__(self, name):
+            self.name = name
+
+        def call(self, method, *args):
+            raise RuntimeError(f"in the {self.name} process:\nTraceback\nInductorError: no compiler was found")
+
+    compiled = CannotRun("pytorch compiled")
+    assert model.measure([compiled], "forward", repeats=1, memory=True, together=True) == {}
+    assert compiled.left_out == "InductorError: no compiler was found"
+    with pytest.raises(RuntimeError, match="no compiler"):
+        model.measure([CannotRun("pytorch")], "forward", repeats=1, memory=True)
 
 
 def test_stages_in_turn_are_the_network():

@@ -16,7 +16,7 @@ CASES = {
 
 def options(**changes: object) -> argparse.Namespace:
     values = {"forms": "all", "dtype": "float32", "repeats": 2, "seconds": 60.0, "memory_limit": 1.0, "clock": "wall"}
-    return argparse.Namespace(**(values | changes))
+    return argparse.Namespace(**({"compile_threads": 1} | values | changes))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -26,6 +26,7 @@ def test_every_form_is_timed_on_the_computation_that_pytorch_does(name: str) -> 
         timed = {form: row for form, row in rows.items() if row.seconds}
         assert set(rows) - set(timed) <= {"cudnn"}, "only cuDNN's form cannot run without a GPU"
         assert all(len(row.seconds) == 2 for row in timed.values())
+        assert {form for form in timed if form.startswith("pytorch")} == set(CASES[name].pytorch)
         assert max(row.difference for form, row in timed.items() if form != "pytorch") < 1e-5
         assert all(row.peak_mb is not None and row.peak_mb >= 0 for row in timed.values()) or sys.platform != "linux"
     text = operators.table(CASES[name], found, "float32")

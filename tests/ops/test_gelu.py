@@ -38,6 +38,14 @@ def test_in_bfloat16_only_input_and_output_are_rounded():
     assert (gelu(x) == in_float32.astype(jnp.bfloat16)).all()
 
 
+def test_in_bfloat16_only_input_and_output_of_the_gradient_are_rounded():
+    x = jnp.asarray(X).astype(jnp.bfloat16)
+    _, pullback = jax.vjp(gelu, x)
+    _, pullback_in_float32 = jax.vjp(gelu, x.astype(jnp.float32))
+    (in_float32,) = pullback_in_float32(jnp.ones(x.shape, jnp.float32))
+    assert (pullback(jnp.ones_like(x))[0] == in_float32.astype(jnp.bfloat16)).all()
+
+
 @pytest.mark.parametrize("platform", ["any", "litert"])
 def test_where_a_foreign_runtime_reads_the_program_it_is_sums_and_products(platform):
     with target_platform(platform):
