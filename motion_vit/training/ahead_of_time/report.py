@@ -117,7 +117,8 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
       The report.
 
     Raises:
-      UserError: the topology is unknown, its compiler is missing, or the recipe does not fit the number of devices.
+      UserError: the topology is unknown, its compiler or a library that the step is compiled for is missing, or the
+        recipe does not fit the number of devices.
     """
     devices: Sequence[jax.Device] = topology_devices(topology)
     validate_fields(config)
@@ -153,8 +154,16 @@ def _compile(
 ) -> tuple[jax.stages.Compiled | None, str]:
     """Compiles the step; returns the compiler's message instead where it refuses the step for its memory."""
     step = cast(jax.stages.Wrapped, program.step)
-    with target_platform(cast(Platform, platform)):
-        lowered = step.lower(program.abstract_state(), program.abstract_batch())
+    try:
+        with target_platform(cast(Platform, platform)):
+            lowered = step.lower(program.abstract_state(), program.abstract_batch())
+    except RuntimeError as error:
+        if not re.match(r"cuDNN (is )?not ", str(error)):
+            raise
+        raise UserError(
+            "attention of this recipe is compiled for cuDNN, which is not installed: pip install 'motion_vit[gpu]', or "
+            "choose --config.model.options.attention_implementation=xla."
+        ) from error
     try:
         return lowered.compile(dict(options)), ""
     except jax.errors.JaxRuntimeError as error:

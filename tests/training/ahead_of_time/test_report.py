@@ -6,6 +6,7 @@ import dataclasses
 import importlib.machinery
 import importlib.util
 import json
+import types
 
 import jax
 import pytest
@@ -124,6 +125,17 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, name: str,
     monkeypatch.setattr(gpu_topology.topologies, "get_topology_desc", cuda_is_not_loaded)
     with pytest.raises(UserError, match=message):
         topology.topology_devices(name)
+
+
+def test_a_missing_library_of_attention_is_named(config: ConfigDict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lower(*_: object) -> None:
+        # What JAX says where attention takes cuDNN and there is none.
+        raise RuntimeError("cuDNN not found.")
+
+    program = types.SimpleNamespace(step=types.SimpleNamespace(lower=lower), abstract_state=dict, abstract_batch=dict)
+    monkeypatch.setattr(scaling_report, "build_program", lambda *_, **__: program)
+    with pytest.raises(UserError, match=r"cuDNN, which is not installed: pip install 'motion_vit\[gpu\]', or choose"):
+        scaling_report.scaling_report(config, "local", num_classes=10)
 
 
 def test_a_compiler_for_gpus_that_jax_did_not_load_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
