@@ -131,7 +131,7 @@ def train(
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
             state, origin = first_state(program, checkpoints, batches, training.label_names)
-            first = int(state.step)
+            first = int(jax.device_get(state.step))
         last = plan.total if max_steps is None else min(first + max_steps, plan.total)
         throughput = Throughput.of(program.costs, program.model.dtype, program.mesh)
         local_devices = program.mesh.local_devices
@@ -189,7 +189,7 @@ class Run:
             another process is lost.
         """
         log, undecodable = self.log, Undecodable(self.training, self.program.config.data.max_undecodable)
-        step = first = int(state.step)
+        step = first = int(jax.device_get(state.step))
         top1 = self.checkpoints.latest_top1()
         running: Any = ()  # the loss of the step that was handed to the devices last
         with StopRequest() as stop, self.errors.explained(), contextlib.closing(DeviceIdle()) as idle:
@@ -316,7 +316,7 @@ class Run:
             self.log.line(warning)
 
     def _save(self, state: TrainState, validation: dict[str, float] | None = None) -> None:
-        if int(state.step):
+        if jax.device_get(state.step):
             description = describe(self.program.config, self.training)
             self.checkpoints.save(state, self.batches.get_state(), description, validation)
             self.errors.update()
