@@ -1,6 +1,7 @@
 """One training step, and the logits of a batch, as compiled functions."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Generic
 
@@ -143,7 +144,8 @@ def make_train_step(
         }
         finite = jnp.isfinite(outcome.loss) & jnp.isfinite(grad_norm)
         before = {name: getattr(state, name) for name in stepped}
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), stepped, before)
+        # `jnp.where` takes thrice as long to trace, for hundreds of arrays.
+        kept = jax.tree.map(functools.partial(jax.lax.select, finite), stepped, before)
         metrics = {
             "loss": outcome.loss,
             "top1": outcome.correct / jnp.maximum(weight, 1.0),
