@@ -234,7 +234,7 @@ def _block_kernel_gradient(
     clips_and_frames = list(itertools.product(range(0, clips, clips // groups), range(frames)))
     ones = jnp.ones((1, clips // groups * rows * width), dtype)
 
-    # Hundreds of slices and products, which the functions of `jnp` take thrice as long to trace.
+    # Hundreds of slices and products, which take two to three times as long to trace by the functions of `jnp`.
     def part_of(array: Array, clip: int, frame: int, column: int = 0) -> Array:
         end = (clip + clips // groups, frame + 1, rows, column + width, channels)
         return lax.squeeze(lax.slice(array, (clip, frame, 0, column, 0), end), (1,)).astype(dtype)

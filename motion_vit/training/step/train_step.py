@@ -136,7 +136,7 @@ def make_train_step(
         finite = jnp.isfinite(outcome.loss) & jnp.isfinite(grad_norm)
 
         def keep_finite(new: Tree, old: Tree) -> Tree:
-            # `jnp.where` takes thrice as long to trace, for hundreds of arrays.
+            # `jnp.where` takes twice as long to trace, for hundreds of arrays.
             return jax.tree.map(functools.partial(jax.lax.select, finite), new, old)
 
         updates, opt_state = settings.optimizer.update(outcome.grads, state.opt_state, state.params)
