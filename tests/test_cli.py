@@ -52,7 +52,7 @@ print(*sys.modules)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     of_help, of_training = (set(line.split()) for line in said.splitlines())
-    assert not {"orbax.checkpoint", "matplotlib", "grain", "av", "tensorboard"} & of_help
+    assert not {"jax", "flax", "numpy", "orbax", "matplotlib", "grain", "av", "tensorboard"} & of_help
     assert not {"torch", "tensorflow", "tensorflow_datasets", "matplotlib"} & of_training
 
 

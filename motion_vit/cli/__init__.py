@@ -7,7 +7,6 @@ the pipe, as `head` does, the command ends quietly.
 
 import argparse
 import errno
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -123,6 +122,8 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Prints the version and exits."""
+        import importlib.metadata
+
         print(f"motion_vit {importlib.metadata.version('motion_vit')}")
         parser.exit()
 

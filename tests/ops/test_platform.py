@@ -165,6 +165,40 @@ def test_what_is_chosen_in_the_program_is_what_would_be_chosen_before(name, monk
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * float(jnp.abs(theirs).max()))
 
 
+@pytest.mark.parametrize("machine", ["cpu", "gpu"])
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_operators_and_their_gradients_are_lowered_for_a_platform_that_is_not_here(
+    dtype, platform, machine, monkeypatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: machine)
+    # Its form of cuDNN is traced on machines with a GPU alone; which form a platform gets is told by the next tests.
+    monkeypatch.setattr(jax.nn, "dot_product_attention", lambda query, key, value, **_: query)
+    x, kernel = jnp.zeros((1, 2, 4, 4, 8), dtype), jnp.zeros((3, 3, 3, 8), dtype)
+    lowered = jax.jit(TRANSFORMED["gradient"]).trace(x, kernel).lower(lowering_platforms=(platform,))
+    assert "func.func public @main" in lowered.as_text()
+
+
+def test_layers_of_equal_shapes_are_traced_once_and_again_for_another_target(monkeypatch):
+    traced = []
+    forms = dict(depthwise_conv3d._IMPLEMENTATIONS)
+    for name, form in forms.items():
+        forms[name] = lambda x, kernel, name=name, form=form: (traced.append(name), form(x, kernel))[1]
+    monkeypatch.setattr(depthwise_conv3d, "_IMPLEMENTATIONS", forms)
+    x, kernel = jnp.zeros((1, 2, 4, 6, 3)), jnp.zeros((3, 3, 3, 3))
+
+    def layers(x, kernel):
+        for _ in range(4):
+            x = depthwise_conv3d.depthwise_conv3d(x, kernel)
+        return x
+
+    jax.eval_shape(lambda *arrays: layers(*arrays), x, kernel)
+    assert traced == ["shifted"]
+    with target_platform("gpu"):
+        jax.eval_shape(lambda *arrays: layers(*arrays), x, kernel)
+    assert traced == ["shifted", "xla_conv"]
+
+
 @pytest.mark.usefixtures("gpu_beside_cpu")
 @pytest.mark.parametrize(("platform", "convolutions"), [("cpu", 0), ("cuda", 1)])
 def test_an_exported_function_holds_what_its_platform_computes_best(platform, convolutions):

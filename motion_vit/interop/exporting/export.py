@@ -26,8 +26,8 @@ from motion_vit.interop.exporting.self_check import make_self_check, write_self_
 from motion_vit.interop.exporting.stablehlo import export_stablehlo
 from motion_vit.ranges import refusal
 from motion_vit.training.checkpoints.model_description import description_of
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
 from motion_vit.training.checkpoints.weights_folder import write_config
 from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from motion_vit.ranges import Whole
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 
 BATCH = Whole(1, 65536)
 """Clips of a batch that an exported program takes, where it does not take any."""

@@ -13,8 +13,8 @@ from motion_vit.files.atomic_file import write_text
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.outside_text import for_markdown, visible
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, description_of
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
 
 CARD_FILE = "README.md"
 

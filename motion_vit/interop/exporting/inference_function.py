@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 
 from motion_vit.models.options import options_by_effect, with_options
 from motion_vit.models.video_model import VideoModel
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, expand
+from motion_vit.training.checkpoints.weight_dtypes import expand
 
 INPUT_NAME = "clips"
 OUTPUT_NAME = "logits"

@@ -29,8 +29,9 @@ from motion_vit.interop.exporting.inference_function import (
 from motion_vit.interop.exporting.tensorflow_program import tensorflow_function
 from motion_vit.interop.exporting.tensorflow_runtime import import_tensorflow
 from motion_vit.ops.platform import target_platform
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+from motion_vit.training.checkpoints.weight_dtypes import compress
 
 LITERT_FILE = "model.tflite"
 SIGNATURE = "serving_default"

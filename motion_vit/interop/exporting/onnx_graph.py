@@ -26,8 +26,9 @@ from motion_vit.interop.exporting.missing_package import missing_package
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.model_description import description_of
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+from motion_vit.training.checkpoints.weight_dtypes import compress
 
 ONNX_FILE = "model.onnx"
 _SYMBOLIC_BATCH = "batch"

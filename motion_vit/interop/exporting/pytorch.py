@@ -18,8 +18,9 @@ from motion_vit.interop.exporting.missing_package import missing_package
 from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
 from motion_vit.interop.families.registry import torch_entries
 from motion_vit.models.video_model import VideoModel
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+from motion_vit.training.checkpoints.weight_dtypes import compress
 
 if TYPE_CHECKING:
     import torch

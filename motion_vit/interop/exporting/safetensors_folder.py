@@ -6,8 +6,8 @@ Format: https://huggingface.co/docs/safetensors. `motion_vit.training.checkpoint
 import pathlib
 from typing import Any
 
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
 from motion_vit.training.checkpoints.weights_folder import WEIGHTS_FILE, write_weights
 
 

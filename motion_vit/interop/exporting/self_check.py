@@ -19,8 +19,9 @@ from motion_vit.files.atomic_file import write_text
 from motion_vit.files.json_file import read_json
 from motion_vit.interop.exporting.inference_function import clips_shape, inference_function
 from motion_vit.ops.platform import target_platform
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+from motion_vit.training.checkpoints.weight_dtypes import compress
 
 SELF_CHECK_FILE = "self_check.json"
 

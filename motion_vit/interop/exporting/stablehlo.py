@@ -18,8 +18,9 @@ from jax import export
 from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import abstract_clips, graph_entry, inference_function
 from motion_vit.ops.platform import target_platform
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, compress
+from motion_vit.training.checkpoints.weight_dtypes import compress
 
 STABLEHLO_FILE = "model.stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")

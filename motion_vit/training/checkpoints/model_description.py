@@ -28,8 +28,8 @@ from motion_vit.models.options import extra_frames, model_options, model_traits
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ranges import SHARE, STEP, refusal
 from motion_vit.training.checkpoints.checksums import Checksum, checksum_of, crc32_of, read_checksum
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype
 from motion_vit.training.recipe.checks import fields_that_set_options, validate_fields
 from motion_vit.training.recipe.config import config_from_dict, default_config, flatten, to_json
 

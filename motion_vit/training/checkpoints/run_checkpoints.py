@@ -175,7 +175,7 @@ class Checkpoints:
         Raises:
           UserError: this checkpoint or the previous one could not be written.
         """
-        step = int(state.step)
+        step = int(jax.device_get(state.step))
         if step == self.latest_step():
             return
         items = {

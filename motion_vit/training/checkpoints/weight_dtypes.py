@@ -6,7 +6,7 @@ not rounded: they are few, and a variance must not be rounded to 0.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,7 @@ from flax import traverse_util
 from jaxtyping import Array, Float, Int8
 
 from motion_vit.errors import UserError
-
-WeightDtype: TypeAlias = Literal["float32", "bfloat16", "float16", "int8-weights"]
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 
 SCALE_SUFFIX = ":scale"
 """What the path of a kernel's scales ends in, after the path of the kernel."""

@@ -31,8 +31,9 @@ from motion_vit.training.checkpoints.model_description import (
     read_description,
     with_checksums,
 )
+from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.weight_dtypes import WeightDtype, check_finite, compress, expand, stored_shapes
+from motion_vit.training.checkpoints.weight_dtypes import check_finite, compress, expand, stored_shapes
 from motion_vit.training.checkpoints.whole_folder import whole_folder
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import is_primary

@@ -196,7 +196,7 @@ def _summed_logits(
             if stopped():
                 raise EvaluationStopped
             on_devices = meshes.to_devices({name: batch[name] for name in ("clip", "label", "weight", "index")}, mesh)
-            outputs = np.asarray(logits_of(variables, on_devices.pop("clip")))
+            outputs = jax.device_get(logits_of(variables, on_devices.pop("clip")))
             # What the rows of all processes are, in the order of the logits.
             whole = _whole(on_devices)
             counts = whole["weight"] > 0

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -112,7 +113,7 @@ def predict_videos(
             continue
         padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
         clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
-        logits = np.asarray(logits_of(variables, clips))[: len(views)].mean(axis=0)
+        logits = jax.device_get(logits_of(variables, clips))[: len(views)].mean(axis=0)
         note = _rate_note(path, config, frame_rate)
         yield Prediction(path, ranked_classes(logits, label_names, top), note=note)
 

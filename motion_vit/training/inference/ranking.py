@@ -31,6 +31,6 @@ def ranked_classes(
     """
     if not finite_rows(logits):
         return ()
-    probabilities = np.asarray(jax.nn.softmax(logits))
+    probabilities = jax.device_get(jax.nn.softmax(jax.device_put(logits)))
     ranking = np.argsort(-probabilities, kind="stable")[:top]
     return tuple((label_names[number], float(probabilities[number])) for number in ranking)

@@ -83,8 +83,8 @@ def _add_augmented(
         augmentation=clip_augmentation(config),
         num_classes=len(names),
     )
-    pictures = np.asarray(normalise.denormalise(inputs))
-    for row, (clip, label), picture, target in zip(rows, cut, pictures, np.asarray(targets), strict=True):
+    pictures, targets = jax.device_get((normalise.denormalise(inputs), targets))
+    for row, (clip, label), picture, target in zip(rows, cut, pictures, targets, strict=True):
         row.append(CaptionedClip(f"on the host: {names[label]}", clip))
         row.append(CaptionedClip(f"on the device: {_shares(target, names)}", picture))
 

@@ -26,6 +26,7 @@ from motion_vit.training.evaluation.evaluate import Evaluation, EvaluationStoppe
 from motion_vit.training.logs.device_idle import DeviceIdle
 from motion_vit.training.logs.profiling import Profiler, profiled_steps
 from motion_vit.training.logs.run_log import RunLog
+from motion_vit.training.logs.startup import Startup
 from motion_vit.training.logs.throughput import Throughput
 from motion_vit.training.logs.writers import METRICS_FILE
 from motion_vit.training.loop.first_state import first_state
@@ -99,6 +100,7 @@ def train(
         written, or another process of the run is lost.
     """
     folder = local_path(workdir)
+    startup = Startup()
     with errors_together():
         validate_fields(config)
         try:
@@ -106,6 +108,7 @@ def train(
         except UserError:
             validate(config)  # a mistake in the model is told first: a recipe is often tried before its data is there
             raise
+        startup.end_phase("data")
         plan = Plan.of(config, training)
         _check_divides_among_processes(config)
         program = build_program(
@@ -115,7 +118,9 @@ def train(
             total_steps=plan.total,
             steps_per_epoch=plan.steps_per_epoch,
         )
+        startup.end_phase("model")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(startup)
         unlocked = ""
         with errors_together():
             if is_primary():
@@ -131,7 +136,7 @@ def train(
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
             state, origin = first_state(program, checkpoints, batches, training.label_names)
-            first = int(state.step)
+            first = int(jax.device_get(state.step))
         last = plan.total if max_steps is None else min(first + max_steps, plan.total)
         throughput = Throughput.of(program.costs, program.model.dtype, program.mesh)
         local_devices = program.mesh.local_devices
@@ -139,7 +144,8 @@ def train(
         log.line(_opening(program, training, plan, first, (unlocked, origin)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
-        run = Run(program, plan, training, validation, checkpoints, batches, errors, log)
+        run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup)
+        startup.end_phase("state")
         result = run.advance(state, last, profiler)
     if is_primary():
         # Matplotlib takes half a second to import, which the first step need not wait for.
@@ -162,6 +168,7 @@ class Run:
       batches: endless stream of batches of these clips.
       errors: explains errors of JAX's runtime.
       log: takes lines and metrics.
+      startup: the clock of the start, which began before these parts were made.
     """
 
     program: TrainingProgram
@@ -172,6 +179,7 @@ class Run:
     batches: TrainingBatches
     errors: RuntimeErrors
     log: RunLog
+    startup: Startup
 
     def advance(self, state: TrainState, last: int, profiler: Profiler) -> TrainingResult:
         """Trains until `last` steps are done or a signal asks to stop, and saves.
@@ -189,11 +197,10 @@ class Run:
             another process is lost.
         """
         log, undecodable = self.log, Undecodable(self.training, self.program.config.data.max_undecodable)
-        step = first = int(state.step)
+        step = first = int(jax.device_get(state.step))
         top1 = self.checkpoints.latest_top1()
         running: Any = ()  # the loss of the step that was handed to the devices last
         with StopRequest() as stop, self.errors.explained(), contextlib.closing(DeviceIdle()) as idle:
-            started = time.perf_counter()
             while step < last and not stop.reached():
                 step += 1
                 with profiler.before_step(step, running):
@@ -201,6 +208,8 @@ class Run:
                     batch = self._next_batch(state, step - 1)
                     # While the devices still work on the last step, waiting for data costs nothing.
                     waited = idle.seconds_since(asked)
+                    if step == first + 1:
+                        self.startup.end_phase("first batch")
                     state, metrics = self.program.step(state, self.program.to_devices(batch))
                 # One step may wait behind the one that runs: more would only hold batches.
                 jax.block_until_ready(running)
@@ -211,7 +220,7 @@ class Run:
                 log.add_step(metrics, len(batch["index"]) * jax.process_count(), waited)
                 if step == first + 1:
                     self._check_finite(step)
-                    log.line(f"first step done after {time.perf_counter() - started:.1f} s")
+                    log.line(self.startup.end_first_step())
 
                 due = self.plan.due(step, last)
                 # Several processes tell each other only now and then; none may stop without the others.
@@ -316,7 +325,7 @@ class Run:
             self.log.line(warning)
 
     def _save(self, state: TrainState, validation: dict[str, float] | None = None) -> None:
-        if int(state.step):
+        if jax.device_get(state.step):
             description = describe(self.program.config, self.training)
             self.checkpoints.save(state, self.batches.get_state(), description, validation)
             self.errors.update()

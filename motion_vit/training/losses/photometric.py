@@ -73,6 +73,8 @@ def _points(clips: Float[Array, "b t h w 3"], layout: TokenLayout) -> Float[Arra
     return jnp.mean(squares.astype(jnp.float32), axis=(3, 5))
 
 
+# Traced once for the cost volumes of all layers that see frames of one size.
+@jax.jit
 def _colours_at(
     frames: Float[Array, "b n h w 3"], rows: Float[Array, "b n h w"], columns: Float[Array, "b n h w"]
 ) -> Float[Array, "b n h w 3"]:
