@@ -7,7 +7,7 @@ import pytest
 from motion_vit.data.embedded.motion_scenes import MOTION_CLASSES, object_motion, render_clip, time_reversed
 from motion_vit.errors import UserError
 
-PROBE_CLIPS = 3000
+PROBE_CLIPS = 1500
 
 
 def test_there_are_at_least_ten_classes_in_pairs():
@@ -96,7 +96,7 @@ def test_an_empty_clip_is_refused(frames, size):
 def probe_data():
     """Small clips of all classes, each of its own seed, in -1..1, and their class numbers."""
     labels = np.arange(PROBE_CLIPS) % len(MOTION_CLASSES)
-    clips = [render_clip(MOTION_CLASSES[label], seed, frames=6, size=32) for seed, label in enumerate(labels)]
+    clips = [render_clip(MOTION_CLASSES[label], seed, frames=4, size=32) for seed, label in enumerate(labels)]
     return np.stack(clips).astype(np.float32) / 127.5 - 1, labels
 
 
