@@ -16,6 +16,8 @@ from motion_vit.errors import UserError
 from motion_vit.files.local_path import path_text
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inference.prediction import Prediction, predict_videos
+from motion_vit.training.inference.segments import SegmentRules
+from motion_vit.training.inference.timeline import VideoTimeline, label_video
 from motion_vit.training.inputs.normalization import check_pixels, normalization
 from motion_vit.training.parallel.mesh import data_mesh
 from motion_vit.training.step.train_step import LogitsFunction, make_logits_function
@@ -144,6 +146,109 @@ class TrainedModel:
             clips=clips,
             crops=crops,
             batch_size=batch_size,
+        )
+
+    def timeline(
+        self,
+        video: str | os.PathLike[str],
+        *,
+        window: float,
+        hop: float | None = None,
+        rules: SegmentRules | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        clips: int | None = None,
+        crops: int | None = None,
+        batch_size: int | None = None,
+        mesh: Mesh | None = None,
+        progress: bool = False,
+    ) -> VideoTimeline:
+        """Finds what happens when in a long video, by classifying overlapping windows of it.
+
+        Args:
+          video: the file.
+          window: seconds of a window.
+          hop: seconds from the start of a window to that of the next; a quarter of a window by default.
+          rules: where labels begin and end, see `motion_vit.training.inference.segments`.
+          start: second of the video to start at.
+          end: second of the video to end before; None for its end.
+          clips: clips spread over each window; the recipe's by default.
+          crops: crops of each clip, 1 or 3; the recipe's by default.
+          batch_size: views at once; the recipe's by default.
+          mesh: devices that hold the variables, all by default.
+          progress: whether to show a progress bar on standard error.
+
+        Returns:
+          The segments. Where the video is broken, they end, and `error` says why.
+
+        Raises:
+          VideoDecodeError: not one window can be decoded.
+          UserError: a number is out of range, or the hop is longer than the window.
+        """
+        named = NamedVideo(path_text(video, "a video"), start, end)
+        found = self.timeline_of(
+            named,
+            window=window,
+            hop=window / 4 if hop is None else hop,
+            rules=rules or SegmentRules(),
+            clips=clips,
+            crops=crops,
+            batch_size=batch_size,
+            mesh=mesh,
+            progress=progress,
+        )
+        if not found.windows:
+            found.check()
+        return found
+
+    def timeline_of(
+        self,
+        video: NamedVideo,
+        *,
+        window: float,
+        hop: float,
+        rules: SegmentRules,
+        clips: int | None = None,
+        crops: int | None = None,
+        batch_size: int | None = None,
+        mesh: Mesh | None = None,
+        progress: bool = False,
+    ) -> VideoTimeline:
+        """Finds what happens when in a video of `find_videos`, and raises no error of the video.
+
+        Args:
+          video: of `motion_vit.data.sources.named_videos.find_videos`.
+          window: as for `timeline`, and all others, too.
+          hop: likewise.
+          rules: likewise.
+          clips: likewise.
+          crops: likewise.
+          batch_size: likewise.
+          mesh: likewise.
+          progress: likewise.
+
+        Returns:
+          The segments. Where the video is broken, they end, and `error` says why.
+
+        Raises:
+          UserError: a number is out of range, or the hop is longer than the window.
+        """
+        mesh = data_mesh() if mesh is None else mesh
+        return label_video(
+            self.logits_function(mesh),
+            self.variables,
+            self.config,
+            self.label_names,
+            video,
+            window=window,
+            hop=hop,
+            rules=rules,
+            mesh=mesh,
+            frame_rate=self.frame_rate,
+            clips=clips,
+            crops=crops,
+            batch_size=batch_size,
+            progress=progress,
         )
 
     def preprocess(self, clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
