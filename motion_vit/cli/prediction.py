@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from motion_vit.training.inference.timeline import VideoTimeline
 
 _DEFAULT_TOP = 5
+# Written out, so that `--help` need not import what encodes; a test compares them with the library's.
+_RENDERED = (".mp4", ".webm")
 _STANDARD_INPUT = "-"
 _SECONDS = Number(0, MOST_SECONDS)
 
@@ -89,6 +91,9 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="drop shorter segments, and close shorter gaps in a label; default: 0",
     )
+    timelines.add_argument(
+        "--render", type=local_path, metavar="FILE", help="write the video with the timeline below it, .mp4 or .webm"
+    )
 
 
 def _top(text: str) -> int | Literal["all"]:
@@ -118,19 +123,28 @@ def _predict(options: argparse.Namespace) -> int:
     form = _format(options)
     _check_together(options, form)
     found = find_videos(_names(options.videos), start=options.start, end=options.end)
-    if form in ("srt", "vtt") and len(found) > 1:
-        raise UserError(f"subtitles are of one video, and {len(found)} are given; --csv and --json take several.")
+    if len(found) > 1:
+        _check_one_video(options, form, len(found))
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
     with open_answers(options.out, form) as answers:
         failed: Sequence[Prediction | VideoTimeline]
+        timelines: list[VideoTimeline] = []
         if options.window is None:
             failed = _classify(options, trained, found, answers, form, mesh)
         else:
-            failed = _label(options, trained, found, answers, mesh)
+            timelines = _label(options, trained, found, answers, mesh)
+            failed = [timeline for timeline in timelines if timeline.failure]
     if options.out is not None:
         print(options.out)
+    # Behind the answers, which must not be lost to a video that cannot be written.
+    if options.render is not None and timelines[0].windows:
+        from motion_vit.visualization.timeline_video import write_timeline_video
+
+        write_timeline_video(timelines[0], options.render, progress=True)
+        if form == "text" or options.out is not None:  # nothing may follow a document
+            print(options.render)
     if failed:
         reasons = "\n".join(f"  {one.title}: {one.failure}" for one in failed)
         count = f"{len(failed)} of {counted(len(found), 'video')}"
@@ -146,7 +160,7 @@ def _classify(
     form: AnswerFormat,
     mesh: "Mesh",
 ) -> "list[Prediction]":
-    """Writes the classes of each video; returns those without any."""
+    """Writes the classes of each video; returns the predictions without any."""
     from motion_vit.data.workers.progress_bar import progress_bar
 
     predictions = trained.predict_each(
@@ -172,14 +186,14 @@ def _classify(
 def _label(
     options: argparse.Namespace, trained: "TrainedModel", found: "Sequence[NamedVideo]", answers: Answers, mesh: "Mesh"
 ) -> "list[VideoTimeline]":
-    """Writes the timeline of each video; returns those that are broken somewhere."""
+    """Writes the timeline of each video, and returns them."""
     from motion_vit.training.inference.segments import SegmentRules
 
     given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
     if options.enter is not None and options.leave is None:
         given["leave"] = min(options.enter, SegmentRules.leave)
     rules = SegmentRules(**{name: value for name, value in given.items() if value is not None})
-    failed = []
+    timelines = []
     for video in found:
         timeline = trained.timeline_of(
             video,
@@ -193,22 +207,34 @@ def _label(
             progress=True,
         )
         answers.add_timeline(timeline)
-        if timeline.failure:
-            failed.append(timeline)
-    return failed
+        timelines.append(timeline)
+    return timelines
+
+
+def _check_one_video(options: argparse.Namespace, form: AnswerFormat, videos: int) -> None:
+    """Checks that several videos need not be written into one file that takes one."""
+    if form in ("srt", "vtt"):
+        raise UserError(f"subtitles are of one video, and {videos} are given; --csv and --json take several.")
+    if options.render is not None:
+        raise UserError(f"--render takes one video, and {videos} are given.")
 
 
 def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
     """Checks that options of timelines and of single predictions are not mixed."""
     if options.window is None:
-        given = [name for name in ("hop", "enter", "leave", "min_length") if getattr(options, name) is not None]
+        given = [
+            name for name in ("hop", "enter", "leave", "min_length", "render") if getattr(options, name) is not None
+        ]
         given += [form] if form in ("srt", "vtt") else []
         if given:
             raise UserError(
                 f"--{given[0].replace('_', '-')} is for timelines; give --window, too, such as --window 2s."
             )
-    elif options.top is not None:
+        return
+    if options.top is not None:
         raise UserError("--top is for whole videos; a timeline, which --window asks for, has one label at a time.")
+    if options.render is not None and options.render.suffix not in _RENDERED:
+        raise UserError(f"--render {options.render}: a video ends in {' or '.join(_RENDERED)}.")
 
 
 def _format(options: argparse.Namespace) -> AnswerFormat:

@@ -12,6 +12,7 @@ import pytest
 from motion_vit import cli
 from motion_vit.cli.subtitles import subtitles
 from motion_vit.data.sources.named_videos import NamedVideo
+from motion_vit.files.atomic_file import UnwritableError
 from motion_vit.training.inference.segments import Segment, SegmentRules
 from motion_vit.training.inference.timeline import VideoTimeline
 
@@ -77,6 +78,29 @@ def test_subtitles_are_those_of_one_video(tmp_path: pathlib.Path, capsys: pytest
     assert "subtitles are of one video, and 2 are given" in capsys.readouterr().err
 
 
+def test_the_video_is_rendered_behind_the_answers_and_says_nothing_into_a_document(
+    asked: list[dict[str, Any]],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "found.json"
+
+    def write(timeline: VideoTimeline, path: pathlib.Path, *, progress: bool) -> None:
+        if "absent" in str(path):
+            raise UnwritableError(str(path), "No such folder", "Make it.")
+
+    monkeypatch.setattr("motion_vit.visualization.timeline_video.write_timeline_video", write)
+    arguments = ["predict", "a.mp4", "--window", "2", *CHECKPOINT]
+    assert cli.main([*arguments, "--json", "--render", "seen.mp4"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["video"] == "a.mp4"
+    assert cli.main([*arguments, "--out", str(out), "--render", "absent/seen.mp4"]) == 2
+    assert len(json.loads(out.read_text())[0]["segments"]) == 2
+    assert "absent/seen.mp4 cannot be written" in capsys.readouterr().err
+    assert cli.main(["predict", "a.mp4", "b.mp4", "--window", "2", "--render", "seen.mp4", *CHECKPOINT]) == 2
+    assert "--render takes one video, and 2 are given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_a_label_cannot_pretend_to_be_a_cue_or_a_tag(form: Any) -> None:
     text = subtitles(SEGMENTS, form)
@@ -90,6 +114,8 @@ def test_a_label_cannot_pretend_to_be_a_cue_or_a_tag(form: Any) -> None:
     [
         (["--hop", "1"], "--hop is for timelines; give --window, too"),
         (["--min-length", "1"], "--min-length is for timelines"),
+        (["--render", "x.mp4"], "--render is for timelines"),
+        (["--window", "2", "--render", "x.avi"], "--render x.avi: a video ends in .mp4 or .webm"),
         (["--srt"], "--srt is for timelines"),
         (["--out", "x.vtt"], "--vtt is for timelines"),
         (["--window", "2", "--top", "3"], "--top is for whole videos"),
