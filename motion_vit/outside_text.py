@@ -33,6 +33,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
 # `_` is left: inside of a word it marks nothing, and names are full of it.
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&$#]")
 
+# WebVTT reads tags, entities and arrows; players of SubRip also read tags, and commands in braces.
+_SUBTITLE_SIGNS = str.maketrans({"<": "\u2039", ">": "\u203a", "{": "(", "}": ")", "&": "+"})
+
 
 def visible(text: str, *, kept: str = "") -> str:
     """Writes characters that cannot be seen, or do something, as escape sequences of Python.
@@ -102,6 +105,18 @@ def for_html(text: str) -> str:
       HTML.
     """
     return html.escape(visible(text))
+
+
+def for_subtitle(text: str) -> str:
+    """Makes text safe for a line of subtitles, SubRip or WebVTT: players read tags, and what ends a line of times.
+
+    Args:
+      text: from outside.
+
+    Returns:
+      One line with signs that look alike in the places of `<`, `>`, `{`, `}` and `&`.
+    """
+    return visible(text).translate(_SUBTITLE_SIGNS)
 
 
 def for_markdown(text: str) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 import motion_vit
 from motion_vit import cli
 from motion_vit.data.datasets.registry import DATASETS
+from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.training.checkpoints.run_checkpoints import Which
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
 from motion_vit.training.inference.prediction import Prediction
@@ -224,7 +225,7 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
 def test_a_video_whose_logits_are_not_finite_is_a_failure(
     json_output: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = types.SimpleNamespace(predict=lambda *_, **__: [Prediction("x.mp4", ())])
+    trained = types.SimpleNamespace(predict_each=lambda *_, **__: [Prediction("x.mp4", ())])
     monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
     assert cli.main(["predict", "x.mp4", "--checkpoint", "run", *["--json"][: int(json_output)]]) == 1
     printed = capsys.readouterr()
@@ -240,10 +241,11 @@ def test_a_video_whose_logits_are_not_finite_is_a_failure(
 def test_a_broken_video_among_those_to_predict_is_named_at_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def predict(videos: list[str], **_: object) -> list[Prediction]:
-        return [Prediction(v, (), "cut off") if "bad" in v else Prediction(v, (("up", 1.0),)) for v in videos]
+    def predict_each(videos: list[NamedVideo], **_: object) -> Iterator[Prediction]:
+        for path in [video.path for video in videos]:
+            yield Prediction(path, (), "cut off") if "bad" in path else Prediction(path, (("up", 1.0),))
 
-    trained = types.SimpleNamespace(predict=predict)
+    trained = types.SimpleNamespace(predict_each=predict_each)
     monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
     arguments = ["predict", "a.mp4", "bad.mp4", "b.mp4", "--checkpoint", "run"]
     assert cli.main(arguments) == 1

@@ -11,6 +11,7 @@ import random
 import re
 import sys
 import unicodedata
+from typing import get_args
 
 import numpy as np
 import planted_maps as planted
@@ -21,6 +22,7 @@ from small_trained_model import small_trained_model
 from motion_vit.cli import main
 from motion_vit.cli import training as training_commands
 from motion_vit.cli.json_output import print_json
+from motion_vit.cli.subtitles import SubtitleFormat, subtitles
 from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.learning_curves import draw_learning_curves
 from motion_vit.comparison.plot import draw_comparison
@@ -39,6 +41,8 @@ from motion_vit.outside_text import for_csv, for_html, for_markdown, for_plot, f
 from motion_vit.terminal import safe_output
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
 from motion_vit.training.inference.prediction import Prediction
+from motion_vit.training.inference.segments import Segment
+from motion_vit.training.inference.timeline import VideoTimeline
 from motion_vit.visualization.animation import overlay_pictures
 from motion_vit.visualization.html_page import html_page
 from motion_vit.visualization.map_sheets import map_sheets
@@ -185,8 +189,13 @@ def test_predictions_checks_and_errors_are_harmless(seed: int, capsys: pytest.Ca
             assert str(prediction).count("\n") == 1
             print(prediction)
             print(Prediction(name, (), name))
+            print(VideoTimeline(name, (Segment(0.0, 1.0, name, 0.5),), name, name))
             print(name, file=sys.stderr)
         print(check.summary())
+    for form in get_args(SubtitleFormat):
+        text = subtitles([Segment(0.0, 1.0, name, 0.5) for name in names], form)
+        assert_harmless(text)
+        assert text.count("-->") == text.count("\n\n") + (form == "srt") == len(names)
     assert_harmless(check.summary())
     assert check.summary().count("\n") == len(names) + 8
     captured = capsys.readouterr()
@@ -337,11 +346,11 @@ SINKS = {
     r"\.savefig\(": {"files/figure_file.py"},
     r"\btqdm\(": {"data/workers/progress_bar.py", "training/logs/progress.py"},
     r"\btqdm\.write\(|\bstd(out|err)\.write\(": set(),
-    r"\bprint\(json\.dumps\(": {"cli/json_output.py", "interop/runners/check.py"},
+    r"\bprint\(json(\.dumps|_text)\(": {"cli/json_output.py", "interop/runners/check.py"},
     # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
-        *(f"cli/{name}.py" for name in ("recipes", "training", "visualization")),
+        *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "training", "visualization")),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
         *("interop/runners/check.py", "training/logs/progress.py"),
         *("training/parallel/last_words.py", "training/parallel/processes.py"),

@@ -19,8 +19,9 @@ from motion_vit.cli.demo import add_demo
 from motion_vit.cli.export import add_export
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
+from motion_vit.cli.prediction import add_predict
 from motion_vit.cli.recipes import add_recipe
-from motion_vit.cli.training import add_evaluate, add_predict, add_train
+from motion_vit.cli.training import add_evaluate, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
 from motion_vit.terminal import safe_output

@@ -5,6 +5,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS
 from motion_vit.errors import UserError
 from motion_vit.ranges import Range, Whole, shown
 
@@ -46,6 +47,35 @@ def add_command(
     )
     parser.set_defaults(run=run, takes_overrides=takes_overrides)
     return parser
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Defines `--checkpoint`, and `--which` and `--ema`, which choose among its weights.
+
+    Args:
+      parser: of a command that classifies videos.
+    """
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, weights folder, or demo"
+    )
+    add_weights_choice(parser)
+
+
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """Defines `--clips`, `--crops` and `--batch-size`, the views that are made of each video.
+
+    Args:
+      parser: of a command that classifies videos.
+    """
+    parser.add_argument(
+        "--clips", type=whole_number(CLIPS), metavar="N", help="clips of each video; default: the recipe's"
+    )
+    parser.add_argument(
+        "--crops", type=whole_number(CROPS), metavar="{1,3}", help="crops of each clip; default: the recipe's"
+    )
+    parser.add_argument(
+        "--batch-size", type=whole_number(BATCH_SIZE), metavar="N", help="views at once; default: the recipe's"
+    )
 
 
 def add_weights_choice(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,23 @@
-"""Prints the JSON that `--json` asks for."""
+"""Writes the JSON that `--json` asks for."""
 
 import json
 from typing import Any
 
 
-def print_json(value: Any) -> None:
-    """Prints a value as JSON of visible ASCII characters, which `motion_vit.terminal` passes on as they are.
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """Writes a value as JSON of visible ASCII characters, which `motion_vit.terminal` passes on as they are.
 
     Args:
       value: of dictionaries, lists, texts and numbers.
+      indent: blanks before what is inside of something; None writes one line.
+
+    Returns:
+      JSON, with a line break at its end.
     """
     # The one control character that JSON does not escape.
-    print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n"
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON; see `json_text`."""
+    print(json_text(value), end="")

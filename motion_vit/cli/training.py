@@ -1,4 +1,4 @@
-"""`motion-vit train | evaluate | predict`."""
+"""`motion-vit train | evaluate`."""
 
 import argparse
 import gc
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from motion_vit.cli.arguments import (
     FAILED_STATUS,
     STOPPED_STATUS,
+    add_checkpoint,
     add_command,
-    add_weights_choice,
-    whole,
+    add_views,
     whole_number,
 )
 from motion_vit.cli.json_output import print_json
 from motion_vit.counts import counted
-from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, WORKERS
+from motion_vit.data.batches.batch_ranges import WORKERS
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import UnwritableError, writing
 from motion_vit.files.local_path import local_path
@@ -62,34 +62,19 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, weights folder, or demo"
-    )
-    add_weights_choice(parser)
-
-
 def add_evaluate(commands: Any) -> None:
     """Defines `motion-vit evaluate`."""
     details = "Writes evaluation.json, confusion.csv and confusion.png. Exits with 1 if logits are NaN or infinite."
     parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
-    _add_checkpoint(parser)
+    add_checkpoint(parser)
     parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
-    parser.add_argument(
-        "--clips", type=whole_number(CLIPS), metavar="N", help="clips of each video; default: the recipe's"
-    )
-    parser.add_argument(
-        "--crops", type=whole_number(CROPS), metavar="{1,3}", help="crops of each clip; default: the recipe's"
-    )
     parser.add_argument(
         "--frame-order",
         choices=["normal", "frozen", "shuffled", "reversed"],
         default="normal",
         help="controls: every frame the middle one, in random order, or backwards",
     )
-    parser.add_argument(
-        "--batch-size", type=whole_number(BATCH_SIZE), metavar="N", help="views at once; default: the recipe's"
-    )
+    add_views(parser)
     parser.add_argument(
         "--workers", type=whole_number(WORKERS), default=0, metavar="N", help="processes that decode; default: 0"
     )
@@ -174,36 +159,3 @@ def _report(result: "CheckpointEvaluation", folder: pathlib.Path, *, as_json: bo
         ) from error
     if not as_json:
         print("\n".join(f"{name}: {path}" for name, path in files.items()))
-
-
-def add_predict(commands: Any) -> None:
-    """Defines `motion-vit predict`."""
-    details = "Exits with 1, after all others, if a video cannot be decoded, or its logits are NaN or infinite."
-    parser = add_command(commands, "predict", _predict, "name the most probable classes of video files", details)
-    parser.add_argument("videos", nargs="+", metavar="VIDEO")
-    _add_checkpoint(parser)
-    parser.add_argument("--top", type=whole(1, 1_000_000), default=5, metavar="K", help="how many classes; default: 5")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _predict(options: argparse.Namespace) -> int:
-    from motion_vit.training.checkpoints.load_trained import load_trained
-    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
-    from motion_vit.training.parallel.mesh import data_mesh
-
-    enable_compilation_cache()
-    mesh = data_mesh()
-    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
-    predictions = []
-    for video in options.videos:
-        predictions += trained.predict([video], top=options.top, mesh=mesh)
-        if not options.json:
-            print(predictions[-1], flush=True)
-    if options.json:
-        print_json([prediction.to_dict() for prediction in predictions])
-    failed = [prediction for prediction in predictions if prediction.failure]
-    if failed:
-        reasons = "\n".join(f"  {for_terminal(prediction.path)}: {prediction.failure}" for prediction in failed)
-        count = f"{len(failed)} of {counted(len(predictions), 'video')}"
-        print(f"motion-vit: {count} not classified:\n{reasons}", file=sys.stderr)
-    return FAILED_STATUS if failed else 0

@@ -1,4 +1,4 @@
-"""Writes CSV files, which neither a spreadsheet nor a terminal runs anything of.
+"""Writes CSV, which neither a spreadsheet nor a terminal runs anything of.
 
 A cell of text that a spreadsheet would compute gets an apostrophe in front, so that `=1+1` is `'=1+1`. To read such a
 cell, take off an apostrophe that stands before `=`, `+`, `-` or `@`. Numbers and other text stay as they are.
@@ -13,8 +13,23 @@ from motion_vit.files.atomic_file import write_text
 from motion_vit.outside_text import for_csv
 
 
+def csv_text(rows: Iterable[Sequence[str | int | float]]) -> str:
+    """Writes a table as text.
+
+    Args:
+      rows: its cells, row by row, the header first.
+
+    Returns:
+      Lines of CSV.
+    """
+    text = io.StringIO()
+    safe = ([for_csv(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(safe)
+    return text.getvalue()
+
+
 def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[str | int | float]]) -> None:
-    """Writes a table.
+    """Writes a table to a file.
 
     Args:
       path: the file; it is replaced where it exists.
@@ -23,7 +38,4 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[str | int | 
     Raises:
       UnwritableError: it cannot be written.
     """
-    text = io.StringIO()
-    safe = ([for_csv(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
-    csv.writer(text, lineterminator="\n").writerows(safe)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(rows))

@@ -20,6 +20,7 @@ from motion_vit.data.datasets.own_videos import read
 from motion_vit.data.preparation import clip_encoding, h264_fast, shard
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.sources import source_check
+from motion_vit.data.sources.named_videos import find_videos
 from motion_vit.data.sources.video_list import read_video_list
 from motion_vit.data.video import decoding, probing, timeline
 from motion_vit.training.inference.prediction import predict_videos
@@ -107,7 +108,7 @@ def run(command, folder, out):
         def logits_of(variables, clips):
             return jnp.zeros((len(clips), 2))
 
-        found = predict_videos(logits_of, {}, config, ("x", "y"), source.paths, top=1, mesh=data_mesh())
+        found = predict_videos(logits_of, {}, config, ("x", "y"), find_videos(source.paths), top=1, mesh=data_mesh())
         return [prediction.error for prediction in found if prediction.error]
     return [clip.reason for clip in source_check.check_source(source, workers=1, progress=False).bad]
 

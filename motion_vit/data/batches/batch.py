@@ -78,6 +78,11 @@ def settle_reader() -> None:
     settle_worker()
 
 
+def default_threads() -> int:
+    """Returns the number of threads that decode where none is chosen: as many as cores, up to a number."""
+    return min(available_cores(), _MOST_THREADS)
+
+
 def read_options(workers: int, threads: int) -> grain.ReadOptions:
     """Sets threads and buffers of a reading process explicitly: Grain's defaults hold 500 batches in memory.
 
@@ -90,7 +95,7 @@ def read_options(workers: int, threads: int) -> grain.ReadOptions:
     """
     if workers:
         return grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    count = threads or min(available_cores(), _MOST_THREADS)
+    count = threads or default_threads()
     return grain.ReadOptions(num_threads=count, prefetch_buffer_size=max(count, _READY_AT_LEAST))
 
 

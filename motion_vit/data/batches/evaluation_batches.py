@@ -93,6 +93,20 @@ def _clip_views(
     return np.concatenate(views)
 
 
+def check_views(clips: int, crops: int) -> None:
+    """Checks the number of views of each video.
+
+    Args:
+      clips: views spread over time.
+      crops: crops of each of them.
+
+    Raises:
+      UserError: one of them is out of range.
+    """
+    if found := problems({"clips": clips, "crops": crops}, {"clips": CLIPS, "crops": CROPS}):
+        raise UserError(f"testing: {found[0]}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Views(grain.transforms.Map):
     """Maps a row of the source to all views of its clip, and row -1 to padding."""
@@ -179,8 +193,7 @@ def evaluation_batches(
     Raises:
       UserError: a number is out of range.
     """
-    if found := problems({"clips": clips, "crops": crops}, {"clips": CLIPS, "crops": CROPS}):
-        raise UserError(f"testing: {found[0]}.")
+    check_views(clips, crops)
     # A video is decoded for all its views at once.
     check_sizes(batch_size, workers, threads, shard, clips=max(batch_size, clips * crops), shape=options.shape)
     if frame_order not in clip_sampling.FRAME_ORDERS:

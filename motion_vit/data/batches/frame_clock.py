@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from motion_vit.data.sources.clip_source import StoredClip, clip_frames
 from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.jpeg_frames import find_jpegs
 from motion_vit.data.video.probing import NO_TIMES
 from motion_vit.data.video.timeline import Timeline, read_timeline
@@ -75,20 +76,49 @@ def read_clock(clip: StoredClip, fps: float) -> FrameClock:
         )
     timeline = read_timeline(clip.video)
     first, frames = clip_frames(clip, timeline)
+    return clock_of(clip.video, timeline, first, frames, fps)
+
+
+def clock_of(video: EncodedVideo, timeline: Timeline, first: int, frames: int, fps: float) -> FrameClock:
+    """Makes the clock of some frames of a video whose timeline is known.
+
+    Args:
+      video: for messages.
+      timeline: that of the video.
+      first: number of the first frame.
+      frames: number of frames.
+      fps: ticks per second; 0.0 takes each frame for a tick, whatever its time.
+
+    Returns:
+      The clock.
+
+    Raises:
+      VideoDecodeError: the video has no such frames or no times.
+    """
+    if not fps:
+        return FrameClock(first, frames)
     if timeline.times is None:
-        raise VideoDecodeError(clip.video, NO_TIMES)
+        raise VideoDecodeError(video, NO_TIMES)
     times = np.asarray(timeline.times[first : first + frames])
     if not len(times):
-        raise VideoDecodeError(clip.video, f"frame {first} was asked for and the video has {timeline.frames} frames")
-    seconds = _end(timeline, first + frames) - float(times[0])
+        raise VideoDecodeError(video, f"frame {first} was asked for and the video has {timeline.frames} frames")
+    seconds = end_of(timeline, first + frames) - float(times[0])
     if not 0 <= seconds <= MOST_SECONDS:
-        raise VideoDecodeError(clip.video, f"its timestamps span {seconds:g} s; the file is damaged")
+        raise VideoDecodeError(video, f"its timestamps span {seconds:g} s; the file is damaged")
     return FrameClock(first, max(1, round(seconds * fps)), fps, times - times[0])
 
 
-def _end(timeline: Timeline, stop: int) -> float:
-    """Returns the second at which the frame before number `stop` ends: where the next starts, or the video ends."""
-    times = timeline.times or ()
+def end_of(timeline: Timeline, stop: int) -> float:
+    """Finds when a frame ends: where the next starts, or the video ends.
+
+    Args:
+      timeline: that of the video.
+      stop: number of the frame behind it.
+
+    Returns:
+      Seconds since the first frame.
+    """
+    times = timeline.times or (0.0,)
     if stop < len(times):
         return times[stop]
     return max(timeline.duration, times[-1] + (1 / timeline.fps if timeline.fps else 0.0))

@@ -8,14 +8,10 @@ from typing import NamedTuple
 from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip
 from motion_vit.data.sources.video_list import is_video_or_frame_folder
+from motion_vit.data.video.video_endings import has_video_ending
 from motion_vit.errors import UserError
 from motion_vit.files.broken_link import broken_link
 
-# Containers that FFmpeg reads and cameras, editors and downloads write.
-_VIDEO_ENDINGS = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob"}
-    | {".webm", ".wmv"}
-)
 _SHOWN_FOLDERS = 5
 
 
@@ -83,7 +79,7 @@ def _read(source: pathlib.Path, split_of_name: Mapping[str, str]) -> ClassFolder
     if others:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         left_out.append(f"left out {others.total()} entries of the class folders that are no videos: {counts}")
-    links = [link for link in links if link[0].suffix.lower() not in _VIDEO_ENDINGS]
+    links = [link for link in links if not has_video_ending(link[0])]
     if links:
         shown = ", ".join(f"{path.relative_to(source)} is {nowhere}" for path, nowhere in links[:_SHOWN_FOLDERS])
         more = ", ..." if len(links) > _SHOWN_FOLDERS else ""
@@ -125,7 +121,7 @@ def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], Counter[str]]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue  # What file managers leave behind: .DS_Store, ._clip.mp4
-        if path.suffix.lower() in _VIDEO_ENDINGS and not path.is_dir():
+        if has_video_ending(path) and not path.is_dir():
             # A link that leads nowhere, or a pipe, is a video that cannot be read: it is named when it is prepared.
             clips.append(path)
         elif path.is_dir():

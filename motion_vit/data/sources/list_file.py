@@ -14,6 +14,7 @@ from motion_vit.errors import UserError
 from motion_vit.files.regular_file import read_regular_text
 
 _REQUIRED = ("path", "label")
+_REQUIRED_WITHOUT_LABELS = ("path",)
 # Longer runs of digits overflow the int64 of frame numbers, and beyond 4300 Python refuses to read them at all.
 _INTEGER = re.compile(r"[0-9]{1,18}")
 _SHOWN_CHARACTERS = 80
@@ -36,7 +37,7 @@ class ListRow:
     Attributes:
       line: the line of the file that the row ends on, from 1.
       path: the video file or the folder of its JPEG frames.
-      label: the class.
+      label: the class; empty where the row does not say, and need not.
       frames: the number of frames of the video; None where the row does not say.
       start: the second of the video that the clip starts at; None where the row does not say.
       end: the second of the video that the clip ends before; None where the row does not say.
@@ -110,13 +111,14 @@ def _read_cells(source: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
         ) from None
 
 
-def _check_header(source: pathlib.Path, header: Sequence[str]) -> None:
-    missing = [column for column in _REQUIRED if column not in header]
+def _check_header(source: pathlib.Path, header: Sequence[str], required: Sequence[str]) -> None:
+    missing = [column for column in required if column not in header]
     if missing:
+        columns = ",".join(required)
+        example = "videos/one.mp4,walking" if "label" in required else "videos/one.mp4"
         raise ListFileError(
             f"the list file {source} lacks the column {' and '.join(missing)}: its first line is "
-            f"{quoted(','.join(header))}, expected a header with path,label, for example:\n"
-            "path,label\nvideos/one.mp4,walking"
+            f"{quoted(','.join(header))}, expected a header with {columns}, for example:\n{columns}\n{example}"
         )
     for column in ("path", "label", "frames", "start", "end", "split"):
         if header.count(column) > 1:
@@ -138,8 +140,8 @@ def _parse_seconds(where: str, column: str, text: str) -> float | None:
     return seconds
 
 
-def _parse_row(where: str, line: int, row: dict[str, str]) -> ListRow:
-    for column in _REQUIRED:
+def _parse_row(where: str, line: int, row: dict[str, str], required: Sequence[str]) -> ListRow:
+    for column in required:
         if not row[column]:
             raise ListFileError(f"{where}: the {column} is empty")
         if "\n" in row[column]:
@@ -153,14 +155,16 @@ def _parse_row(where: str, line: int, row: dict[str, str]) -> ListRow:
     end = _parse_seconds(where, "end", row.get("end", ""))
     if end is not None and end <= (start or 0.0):
         raise ListFileError(f"{where}: the clip ends at {end:g} s, not after its start at {start or 0.0:g} s")
-    return ListRow(line, row["path"], row["label"], int(frames) if frames else None, start, end, row.get("split", ""))
+    count = int(frames) if frames else None
+    return ListRow(line, row["path"], row.get("label", ""), count, start, end, row.get("split", ""))
 
 
-def read_rows(source: pathlib.Path) -> list[ListRow]:
+def read_rows(source: pathlib.Path, *, labelled: bool = True) -> list[ListRow]:
     """Reads the rows of a list.
 
     Args:
       source: the CSV file. Columns other than those of `ListRow` are ignored.
+      labelled: whether every row must have a label. Where labels are not needed, they are "" if there are none.
 
     Returns:
       Its rows, at least one.
@@ -168,11 +172,14 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
     Raises:
       ListFileError: the file is missing, is no CSV in UTF-8, lacks a column, has no rows, or a cell cannot be used.
     """
+    required = _REQUIRED if labelled else _REQUIRED_WITHOUT_LABELS
     lines = _read_cells(source)
     _, header = next(lines, (0, []))
     if not header:
-        raise ListFileError(f"the list file {source} is empty; expected a header path,label and one line a video")
-    _check_header(source, header)
+        raise ListFileError(
+            f"the list file {source} is empty; expected a header {','.join(required)} and one line a video"
+        )
+    _check_header(source, header, required)
     rows = []
     for line, cells in lines:
         if len(cells) != len(header):
@@ -180,7 +187,7 @@ def read_rows(source: pathlib.Path) -> list[ListRow]:
                 f"{source}, line {line}: {counted(len(cells), 'cell')} where the header has {len(header)}; "
                 "a path or label with a comma needs quotes"
             )
-        rows.append(_parse_row(f"{source}, line {line}", line, dict(zip(header, cells, strict=True))))
+        rows.append(_parse_row(f"{source}, line {line}", line, dict(zip(header, cells, strict=True)), required))
     if not rows:
         raise ListFileError(f"the list file {source} has a header and no videos")
     return rows

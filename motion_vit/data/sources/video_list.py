@@ -135,9 +135,22 @@ def _why(path: str) -> str:
     return f": it is {nowhere}" if nowhere else ""
 
 
-def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: bool) -> tuple[str, ...]:
+def row_paths(source: pathlib.Path, rows: Sequence[ListRow]) -> tuple[str, ...]:
+    """Resolves the paths of a list against the list's folder.
+
+    Args:
+      source: the list file.
+      rows: from `read_rows`.
+
+    Returns:
+      An absolute path for each row; nothing need be there.
+    """
     folder = source.resolve().parent
-    paths = tuple(os.path.normpath(os.path.join(folder, row.path)) for row in rows)
+    return tuple(os.path.normpath(os.path.join(folder, row.path)) for row in rows)
+
+
+def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: bool) -> tuple[str, ...]:
+    paths = row_paths(source, rows)
     if not check_files:
         return paths
     missing = [
@@ -150,8 +163,8 @@ def _resolve_paths(source: pathlib.Path, rows: Sequence[ListRow], check_files: b
             f"{len(missing)} of the {counted(len(rows), 'video')} of {source} do not exist, or are no files:\n"
             + "\n".join(missing[:_SHOWN_ROWS])
             + (f"\n  and {len(missing) - _SHOWN_ROWS} more" if len(missing) > _SHOWN_ROWS else "")
-            + f"\nrelative paths are relative to the list's folder, {folder}; a folder counts where it holds "
-            f"{FRAME_PATTERNS}"
+            + f"\nrelative paths are relative to the list's folder, {source.resolve().parent}; a folder counts "
+            f"where it holds {FRAME_PATTERNS}"
         )
     return paths
 

@@ -23,16 +23,21 @@ from motion_vit.data.video.packets import PacketTable, has_frame_times, read_pac
 _Pictures = dict[int, UInt8[np.ndarray, "h w 3"]]
 
 
-class _RgbConverter:
-    """Converts decoded frames into upright RGB arrays in the size of the first frame."""
+class RgbConverter:
+    """Converts decoded frames into upright RGB arrays in the size of the first frame.
 
-    def __init__(self, short_side: int | None):
+    Args:
+      short_side: frames whose shorter side is longer than this are scaled down to it. None keeps the size.
+    """
+
+    def __init__(self, short_side: int | None) -> None:
         self._short_side = short_side
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._size: tuple[int, int] | None = None
         self._orientation = Orientation()
 
     def __call__(self, frame: av.video.frame.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+        """Converts a frame."""
         if self._size is None:
             self._size = scaled_size(frame.width, frame.height, self._short_side)
             self._orientation = frame_orientation(frame)
@@ -78,7 +83,7 @@ def _decode_runs(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
     wanted: Sequence[int],
-    convert: _RgbConverter,
+    convert: RgbConverter,
 ) -> _Pictures:
     """Decodes the groups of pictures that hold wanted frames. Frames that it misses must be decoded from the start.
 
@@ -109,7 +114,7 @@ def _decode_from_start(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
     wanted: Sequence[int],
-    convert: _RgbConverter,
+    convert: RgbConverter,
 ) -> _Pictures:
     """Decodes up to the last of the sorted frame numbers."""
     remaining = set(wanted)
@@ -133,14 +138,14 @@ def _decode_from_start(
 def _decode(video: EncodedVideo, wanted: Sequence[int], short_side: int | None) -> _Pictures:
     with open_video(video) as (container, stream):
         if not has_frame_times(container, stream):
-            return _decode_from_start(video, container, stream, wanted, _RgbConverter(short_side))
+            return _decode_from_start(video, container, stream, wanted, RgbConverter(short_side))
         # Damage elsewhere in the file, or in its index, must not cost frames that can be decoded from the start.
         with contextlib.suppress(av.error.FFmpegError):
-            found = _decode_runs(container, stream, wanted, _RgbConverter(short_side))
+            found = _decode_runs(container, stream, wanted, RgbConverter(short_side))
             if len(found) == len(wanted):
                 return found
     with open_video(video) as (container, stream):
-        return _decode_from_start(video, container, stream, wanted, _RgbConverter(short_side))
+        return _decode_from_start(video, container, stream, wanted, RgbConverter(short_side))
 
 
 def decode_frames(

@@ -84,6 +84,24 @@ def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
     return read_timeline(video).times
 
 
+def check_window(start: float, end: float | None) -> None:
+    """Checks a window of time, before a video is opened.
+
+    Args:
+      start: seconds after the video's first frame.
+      end: the second that the window ends before, or None for the end of the video.
+
+    Raises:
+      UserError: the window ends before it starts, or starts before 0.
+    """
+    # Also false for what is not a number.
+    if not (start >= 0 and (end is None or end > start)):
+        raise UserError(
+            f"a window of time must start at 0 s or later and end after its start; given {start:g} s to "
+            f"{'the end' if end is None else f'{end:g} s'}"
+        )
+
+
 def frame_window(
     video: EncodedVideo, start: float, end: float | None, timeline: Timeline | None = None
 ) -> tuple[int, int]:
@@ -102,10 +120,7 @@ def frame_window(
       UserError: the window ends before it starts, or starts before 0.
       VideoDecodeError: no frame is shown in the window, or the video cannot be read.
     """
-    if start < 0 or (end is not None and end <= start):
-        raise UserError(
-            f"a window of time must start at 0 s or later and end after its start; given {start:g} s to {end} s"
-        )
+    check_window(start, end)
     jpegs = find_jpegs(video)
     if jpegs is not None:
         if start == 0 and end is None:

@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +11,13 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
+from motion_vit.data.sources.named_videos import NamedVideo, find_videos
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import path_text
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inference.prediction import Prediction, predict_videos
+from motion_vit.training.inference.segments import SegmentRules
+from motion_vit.training.inference.timeline import VideoTimeline, label_video
 from motion_vit.training.inputs.normalization import check_pixels, normalization
 from motion_vit.training.parallel.mesh import data_mesh
 from motion_vit.training.step.train_step import LogitsFunction, make_logits_function
@@ -69,14 +72,24 @@ class TrainedModel:
         self,
         videos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
-        top: int = 5,
+        top: int | Literal["all"] = 5,
+        start: float = 0.0,
+        end: float | None = None,
+        clips: int | None = None,
+        crops: int | None = None,
+        batch_size: int | None = None,
         mesh: Mesh | None = None,
     ) -> list[Prediction]:
-        """Classifies video files, with the views that the recipe evaluates with.
+        """Classifies videos.
 
         Args:
-          videos: a video file, or several.
-          top: how many classes to name.
+          videos: a name, or several: of video files, folders of them, lists or patterns, see `find_videos`.
+          top: how many classes to name, or "all".
+          start: second of each video to start at.
+          end: second of each video to end before; None for the end of the video.
+          clips: clips spread over each video; the recipe's by default.
+          crops: crops of each clip, 1 or 3; the recipe's by default.
+          batch_size: views at once; the recipe's by default.
           mesh: devices that hold the variables, all by default.
 
         Returns:
@@ -84,27 +97,159 @@ class TrainedModel:
           several videos, one that cannot be decoded has no classes and a reason in `error`; the others are not lost.
 
         Raises:
-          VideoDecodeError: a single file is given, not in a list, and cannot be decoded.
-          UserError: no video file is given, or `top` is no whole number of 1 or more.
+          VideoDecodeError: a single name is given, not in a list, and it cannot be decoded or leads to no video.
+          UserError: no video is given, or a number is out of range.
         """
-        paths = _paths(videos)
-        top = _whole_number_above_zero(top)
+        found = find_videos(_names(videos), start=start, end=end)
+        views = {"clips": clips, "crops": crops, "batch_size": batch_size}
+        predictions = list(self.predict_each(found, top=top, **views, mesh=mesh))
+        if isinstance(videos, str | os.PathLike) and [one.path for one in predictions] == [os.fspath(videos)]:
+            predictions[0].check()
+        return predictions
+
+    def predict_each(
+        self,
+        videos: Sequence[NamedVideo],
+        *,
+        top: int | Literal["all"] = 5,
+        clips: int | None = None,
+        crops: int | None = None,
+        batch_size: int | None = None,
+        mesh: Mesh | None = None,
+    ) -> Iterator[Prediction]:
+        """Classifies videos, and gives each prediction as soon as it is there.
+
+        Args:
+          videos: of `motion_vit.data.sources.named_videos.find_videos`.
+          top: as for `predict`, and all others, too.
+          clips: likewise.
+          crops: likewise.
+          batch_size: likewise.
+          mesh: likewise.
+
+        Returns:
+          The predictions, in order.
+
+        Raises:
+          UserError: a number is out of range.
+        """
         mesh = data_mesh() if mesh is None else mesh
-        logits_of = self.logits_function(mesh)
-        found = predict_videos(
-            logits_of,
+        return predict_videos(
+            self.logits_function(mesh),
             self.variables,
             self.config,
             self.label_names,
-            paths,
-            top=top,
+            videos,
+            top=len(self.label_names) if top == "all" else _whole_number_above_zero(top),
             mesh=mesh,
             frame_rate=self.frame_rate,
+            clips=clips,
+            crops=crops,
+            batch_size=batch_size,
         )
-        predictions = list(found)
-        if isinstance(videos, str | os.PathLike):
-            predictions[0].check()
-        return predictions
+
+    def timeline(
+        self,
+        video: str | os.PathLike[str],
+        *,
+        window: float,
+        hop: float | None = None,
+        rules: SegmentRules | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        clips: int | None = None,
+        crops: int | None = None,
+        batch_size: int | None = None,
+        mesh: Mesh | None = None,
+        progress: bool = False,
+    ) -> VideoTimeline:
+        """Finds what happens when in a long video, by classifying overlapping windows of it.
+
+        Args:
+          video: the file.
+          window: seconds of a window.
+          hop: seconds from the start of a window to that of the next; a quarter of a window by default.
+          rules: where labels begin and end, see `motion_vit.training.inference.segments`.
+          start: second of the video to start at.
+          end: second of the video to end before; None for its end.
+          clips: clips spread over each window; the recipe's by default.
+          crops: crops of each clip, 1 or 3; the recipe's by default.
+          batch_size: views at once; the recipe's by default.
+          mesh: devices that hold the variables, all by default.
+          progress: whether to show a progress bar on standard error.
+
+        Returns:
+          The segments. Where the video is broken, they end, and `error` says why.
+
+        Raises:
+          VideoDecodeError: not one window can be decoded.
+          UserError: a number is out of range, or the hop is longer than the window.
+        """
+        named = NamedVideo(path_text(video, "a video"), start, end)
+        found = self.timeline_of(
+            named,
+            window=window,
+            hop=window / 4 if hop is None else hop,
+            rules=rules or SegmentRules(),
+            clips=clips,
+            crops=crops,
+            batch_size=batch_size,
+            mesh=mesh,
+            progress=progress,
+        )
+        if not found.windows:
+            found.check()
+        return found
+
+    def timeline_of(
+        self,
+        video: NamedVideo,
+        *,
+        window: float,
+        hop: float,
+        rules: SegmentRules,
+        clips: int | None = None,
+        crops: int | None = None,
+        batch_size: int | None = None,
+        mesh: Mesh | None = None,
+        progress: bool = False,
+    ) -> VideoTimeline:
+        """Finds what happens when in a video of `find_videos`, and raises no error of the video.
+
+        Args:
+          video: of `motion_vit.data.sources.named_videos.find_videos`.
+          window: as for `timeline`, and all others, too.
+          hop: likewise.
+          rules: likewise.
+          clips: likewise.
+          crops: likewise.
+          batch_size: likewise.
+          mesh: likewise.
+          progress: likewise.
+
+        Returns:
+          The segments. Where the video is broken, they end, and `error` says why.
+
+        Raises:
+          UserError: a number is out of range, or the hop is longer than the window.
+        """
+        mesh = data_mesh() if mesh is None else mesh
+        return label_video(
+            self.logits_function(mesh),
+            self.variables,
+            self.config,
+            self.label_names,
+            video,
+            window=window,
+            hop=hop,
+            rules=rules,
+            mesh=mesh,
+            frame_rate=self.frame_rate,
+            clips=clips,
+            crops=crops,
+            batch_size=batch_size,
+            progress=progress,
+        )
 
     def preprocess(self, clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
         """Makes the model's input of clips in memory.
@@ -123,8 +268,8 @@ class TrainedModel:
         return normalization(self.config)(check_pixels(clips))
 
 
-def _paths(videos: Any) -> list[str]:
-    """Lists the paths of one or several videos."""
+def _names(videos: Any) -> list[str]:
+    """Lists the names of one or several videos."""
     one = isinstance(videos, str | os.PathLike) or not isinstance(videos, Iterable) or getattr(videos, "ndim", 1) != 1
     chosen = [videos] if one else list(videos)
     if not chosen:
@@ -145,5 +290,7 @@ def _whole_number_above_zero(top: int) -> int:
     except TypeError:
         number = 0
     if number < 1:
-        raise UserError(f"top is {top!r}, but must be a whole number of 1 or more: that many classes are named.")
+        raise UserError(
+            f"top is {top!r}, but must be a whole number of 1 or more, or 'all': that many classes are named."
+        )
     return number

@@ -4,21 +4,24 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-from motion_vit.data.batches.evaluation_batches import clip_views
+from motion_vit.data.batches.batch import check_sizes, default_threads, settle_reader
+from motion_vit.data.batches.evaluation_batches import check_views, clip_views
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.sources.frame_rates import rate_note
+from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.jpeg_frames import find_jpegs
 from motion_vit.data.video.timeline import read_timeline
+from motion_vit.data.workers.ordered_threads import in_threads
 from motion_vit.errors import UserError
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
 from motion_vit.training.inference.ranking import ranked_classes
-from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.inference.view_batches import items_at_once, mean_logits
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.step.train_step import LogitsFunction
 
@@ -38,17 +41,33 @@ class Prediction:
         of no class that it is more probable than another, and where there is an error.
       error: why the video could not be classified, in words; "" if it was.
       note: what is to be known about the video's frame rate, a sentence; "" if nothing.
+      start: the second of the video that was looked at first.
+      end: the second of the video that the part ends before; None for the end of the video.
     """
 
     path: str
     classes: tuple[tuple[str, float], ...]
     error: str = ""
     note: str = ""
+    start: float = 0.0
+    end: float | None = None
 
     @property
     def failure(self) -> str:
         """The reason why no class is named, in words; "" if one is."""
         return self.error or ("" if self.classes else _NOT_FINITE)
+
+    @property
+    def part(self) -> str:
+        """The part of the video that was looked at, in words; "" for the whole."""
+        start = f"from {self.start:.10g} s" if self.start else ""
+        end = "" if self.end is None else f"to {self.end:.10g} s"
+        return " ".join(filter(None, [start, end]))
+
+    @property
+    def title(self) -> str:
+        """The path and the part, for a line on a terminal."""
+        return for_terminal(self.path) + (f" {self.part}" if self.part else "")
 
     def check(self) -> None:
         """Raises the error of a video that could not be classified.
@@ -60,21 +79,26 @@ class Prediction:
             raise VideoDecodeError(self.path, self.error)
 
     def to_dict(self) -> dict[str, object]:
-        """Gives the prediction as JSON; only that of a video without a class has an `error`."""
+        """Gives the prediction as JSON.
+
+        Only that of a video without a class has an `error`; only that of a part of a video has `start` and `end`.
+        """
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
-        entry: dict[str, object] = {"video": self.path, "predictions": ranking}
+        entry: dict[str, object] = {"video": self.path}
+        entry |= {"start": self.start, "end": self.end} if self.part else {}
+        entry |= {"predictions": ranking}
         entry |= {"error": self.failure} if self.failure else {}
         return entry | ({"note": self.note} if self.note else {})
 
     def __str__(self) -> str:
-        """Writes the path, and a line for each class or one for the error."""
+        """Writes the path and the part, and a line for each class or one for the error."""
         classes = [(for_terminal(name, LONGEST_LABEL), probability) for name, probability in self.classes]
         lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in classes]
         if self.failure:
             lines = [f"  not classified: {visible(self.failure)}"]
         if self.note:
             lines.append(f"  note: {visible(self.note)}")
-        return "\n".join([for_terminal(self.path), *lines])
+        return "\n".join([self.title, *lines])
 
 
 def predict_videos(
@@ -82,40 +106,85 @@ def predict_videos(
     variables: Any,
     config: ConfigDict,
     label_names: Sequence[str],
-    paths: Iterable[str],
+    videos: Sequence[NamedVideo],
     *,
     top: int,
     mesh: Mesh,
     frame_rate: float = 0.0,
+    clips: int | None = None,
+    crops: int | None = None,
+    batch_size: int | None = None,
 ) -> Iterator[Prediction]:
-    """Classifies video files, with the views that the recipe evaluates with.
+    """Classifies videos, several at once. While the model runs, threads decode the next ones.
 
     Args:
       logits_of: the model's logits, of `make_logits_function`.
       variables: the model's parameters and running statistics.
       config: the recipe that it was trained with.
       label_names: name of each class, in the order of the logits.
-      paths: video files.
+      videos: of `find_videos`.
       top: how many classes to name.
       mesh: devices that hold the variables.
       frame_rate: median frames per second of the training videos; 0.0 if unknown.
+      clips: clips spread over each video; the recipe's by default.
+      crops: crops of each clip, 1 or 3; the recipe's by default.
+      batch_size: views at once; the recipe's by default.
 
     Yields:
-      The prediction of each file. Probabilities are the softmax of the mean logits of its views. A file that cannot be
-      decoded gets one with an error.
+      The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views. A video
+      that cannot be decoded gets one with an error.
+
+    Raises:
+      UserError: a number is out of range, or a batch is larger than the memory of this machine.
     """
-    for path in paths:
-        clip = StoredClip(id=path, label=0, video=path)
+    settings = config.evaluation
+    clips, crops, batch_size = clips or settings.clips, crops or settings.crops, batch_size or settings.batch_size
+    options = clip_options(config)
+    check_views(clips, crops)
+    check_sizes(batch_size, 0, 0, (0, 1), clips=max(batch_size, clips * crops), shape=options.shape)
+    at_once = items_at_once(len(videos), max(1, batch_size // (clips * crops)))
+
+    def decode(video: NamedVideo) -> _Decoded:
+        settle_reader()
         try:
-            views = clip_views(clip, clip_options(config), clips=config.evaluation.clips, crops=config.evaluation.crops)
+            if video.error:
+                raise VideoDecodeError(video.path, video.error)
+            clip = StoredClip(id=video.path, label=0, video=video.path, start=video.start, end=video.end)
+            views = clip_views(clip, options, clips=clips, crops=crops)
         except VideoDecodeError as error:
-            yield Prediction(path, (), error.reason)
-            continue
-        padding = [(0, -len(views) % meshes.batch_parts(mesh))] + [(0, 0)] * 4
-        clips = meshes.to_devices({"clip": np.pad(views, padding)}, mesh)["clip"]
-        logits = jax.device_get(logits_of(variables, clips))[: len(views)].mean(axis=0)
-        note = _rate_note(path, config, frame_rate)
-        yield Prediction(path, ranked_classes(logits, label_names, top), note=note)
+            return _Decoded(video, None, error=error.reason)
+        return _Decoded(video, views, note=_rate_note(video.path, config, frame_rate))
+
+    threads = default_threads()
+    decoded = in_threads(decode, videos, threads=threads, ahead=max(threads, at_once))
+    for batch in _batches(decoded, at_once):
+        views = [one.views for one in batch if one.views is not None]
+        logits = iter(mean_logits(logits_of, variables, views, at_once, mesh))
+        for one in batch:
+            classes = () if one.views is None else ranked_classes(next(logits), label_names, top)
+            yield Prediction(one.video.path, classes, one.error, one.note, one.video.start, one.video.end)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Decoded:
+    """A video whose views are decoded, or the reason why they are not."""
+
+    video: NamedVideo
+    views: UInt8[np.ndarray, "views t size size 3"] | None
+    error: str = ""
+    note: str = ""
+
+
+def _batches(decoded: Iterable[_Decoded], size: int) -> Iterator[list[_Decoded]]:
+    """Divides videos into batches with `size` decoded ones each, and broken ones between them."""
+    batch: list[_Decoded] = []
+    for one in decoded:
+        batch.append(one)
+        if sum(other.views is not None for other in batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _rate_note(path: str, config: ConfigDict, frame_rate: float) -> str:

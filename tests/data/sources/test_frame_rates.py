@@ -6,6 +6,7 @@ import pytest
 from motion_vit.data.datasets.own_videos import read
 from motion_vit.data.preparation.prepare import prepare_dataset
 from motion_vit.data.sources.frame_rates import is_far, median_rate, rate_note
+from motion_vit.data.sources.named_videos import find_videos
 from motion_vit.data.sources.prepared_dataset import open_prepared
 from motion_vit.data.sources.source_check import check_source
 from motion_vit.data.sources.video_list import read_video_list
@@ -28,13 +29,13 @@ def notes(folder, *, trained, **data):
     config = default_config()
     config.data.frames, config.data.size, config.data.sampling = 2, 16, "dense"
     config.data.update(data)
-    paths = [str(folder / f"{name}.mp4") for name in ("a", "c", "slow")]
+    videos = find_videos(str(folder / f"{name}.mp4") for name in ("a", "c", "slow"))
     found = predict_videos(
         lambda variables, clips: jnp.zeros((len(clips), 2)),
         {},
         config,
         ("x", "y"),
-        paths,
+        videos,
         top=1,
         mesh=data_mesh(),
         frame_rate=trained,

@@ -1,0 +1,256 @@
+"""`motion-vit predict`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from motion_vit.cli.answers import FORMATS, AnswerFormat, Answers, open_answers
+from motion_vit.cli.arguments import (
+    FAILED_STATUS,
+    add_checkpoint,
+    add_command,
+    add_views,
+    real_number,
+    refusal,
+    whole,
+)
+from motion_vit.counts import counted
+from motion_vit.data.sources.list_file import MOST_SECONDS
+from motion_vit.errors import UserError
+from motion_vit.files.local_path import local_path
+from motion_vit.ranges import SHARE, Number
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from motion_vit.data.sources.named_videos import NamedVideo
+    from motion_vit.training.checkpoints.trained_model import TrainedModel
+    from motion_vit.training.inference.prediction import Prediction
+    from motion_vit.training.inference.timeline import VideoTimeline
+
+_DEFAULT_TOP = 5
+# Written out, so that `--help` need not import what encodes; a test compares them with the library's.
+_RENDERED = (".mp4", ".webm")
+_STANDARD_INPUT = "-"
+_SECONDS = Number(0, MOST_SECONDS)
+
+
+def add_predict(commands: Any) -> None:
+    """Defines `motion-vit predict`."""
+    details = "Exits with 1, after all others, if a video cannot be decoded, or its logits are NaN or infinite."
+    parser = add_command(commands, "predict", _predict, "name the most probable classes of videos", details)
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="video file, folder of videos, folder of frames, list file (.csv), 'PATTERN', or - for a name a line on "
+        "standard input",
+    )
+    add_checkpoint(parser)
+    parser.add_argument("--top", type=_top, metavar="K", help="how many classes, or `all`; default: 5")
+    parser.add_argument("--start", type=_seconds, default=0.0, metavar="SECONDS", help="default: 0")
+    parser.add_argument("--end", type=_seconds, metavar="SECONDS", help="where to stop; default: the end of each video")
+    add_views(parser)
+    _add_windows(parser)
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", dest="format", action="store_const", const="json", help="one document of JSON")
+    formats.add_argument(
+        "--jsonl", dest="format", action="store_const", const="jsonl", help="a line of JSON as soon as a video is done"
+    )
+    formats.add_argument(
+        "--csv", dest="format", action="store_const", const="csv", help="a table with a row for each class"
+    )
+    formats.add_argument("--srt", dest="format", action="store_const", const="srt", help="subtitles of a timeline")
+    formats.add_argument("--vtt", dest="format", action="store_const", const="vtt", help="the same as WebVTT")
+    parser.add_argument(
+        "--out",
+        type=local_path,
+        metavar="FILE",
+        help="write to a file; its ending .json, .jsonl, .csv, .srt or .vtt chooses what, unless it is said",
+    )
+
+
+def _add_windows(parser: argparse.ArgumentParser) -> None:
+    """Defines `--window` and what goes with it."""
+    timelines = parser.add_argument_group("timelines", "What happens when in long videos, by overlapping windows.")
+    timelines.add_argument("--window", type=_seconds, metavar="SECONDS", help="length of a window, such as 2s")
+    timelines.add_argument(
+        "--hop", type=_seconds, metavar="SECONDS", help="from a window to the next; default: a quarter of a window"
+    )
+    timelines.add_argument(
+        "--enter", type=real_number(SHARE), metavar="P", help="a label begins with this probability; default: 0.5"
+    )
+    timelines.add_argument(
+        "--leave", type=real_number(SHARE), metavar="P", help="and ends below this one; default: 0.3"
+    )
+    timelines.add_argument(
+        "--min-length",
+        type=_seconds,
+        metavar="SECONDS",
+        help="drop shorter segments, and close shorter gaps in a label; default: 0",
+    )
+    timelines.add_argument(
+        "--render", type=local_path, metavar="FILE", help="write the video with the timeline below it, .mp4 or .webm"
+    )
+
+
+def _top(text: str) -> int | Literal["all"]:
+    """Reads the number of classes."""
+    if text == "all":
+        return "all"
+    try:
+        return whole(1, 1_000_000)(text)
+    except argparse.ArgumentTypeError:
+        raise refusal(text, "a whole number from 1 to 1000000, or `all`") from None
+
+
+def _seconds(text: str) -> float:
+    """Reads seconds, with or without their sign."""
+    try:
+        return real_number(_SECONDS)(text.removesuffix("s"))
+    except argparse.ArgumentTypeError:
+        raise refusal(text, f"seconds, such as 2 or 0.5s: {_SECONDS.expectation}") from None
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from motion_vit.data.sources.named_videos import find_videos
+    from motion_vit.training.checkpoints.load_trained import load_trained
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.parallel.mesh import data_mesh
+
+    form = _format(options)
+    _check_together(options, form)
+    found = find_videos(_names(options.videos), start=options.start, end=options.end)
+    if len(found) > 1:
+        _check_one_video(options, form, len(found))
+    enable_compilation_cache()
+    mesh = data_mesh()
+    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
+    with open_answers(options.out, form) as answers:
+        failed: Sequence[Prediction | VideoTimeline]
+        timelines: list[VideoTimeline] = []
+        if options.window is None:
+            failed = _classify(options, trained, found, answers, form, mesh)
+        else:
+            timelines = _label(options, trained, found, answers, mesh)
+            failed = [timeline for timeline in timelines if timeline.failure]
+    if options.out is not None:
+        print(options.out)
+    # Behind the answers, which must not be lost to a video that cannot be written.
+    if options.render is not None and timelines[0].windows:
+        from motion_vit.visualization.timeline_video import write_timeline_video
+
+        write_timeline_video(timelines[0], options.render, progress=True)
+        if form == "text" or options.out is not None:  # nothing may follow a document
+            print(options.render)
+    if failed:
+        reasons = "\n".join(f"  {one.title}: {one.failure}" for one in failed)
+        count = f"{len(failed)} of {counted(len(found), 'video')}"
+        print(f"motion-vit: {count} not classified:\n{reasons}", file=sys.stderr)
+    return FAILED_STATUS if failed else 0
+
+
+def _classify(
+    options: argparse.Namespace,
+    trained: "TrainedModel",
+    found: "Sequence[NamedVideo]",
+    answers: Answers,
+    form: AnswerFormat,
+    mesh: "Mesh",
+) -> "list[Prediction]":
+    """Writes the classes of each video; returns the predictions without any."""
+    from motion_vit.data.workers.progress_bar import progress_bar
+
+    predictions = trained.predict_each(
+        found,
+        top=options.top or _DEFAULT_TOP,
+        clips=options.clips,
+        crops=options.crops,
+        batch_size=options.batch_size,
+        mesh=mesh,
+    )
+    failed = []
+    # On a terminal, answers that appear one by one show the progress themselves.
+    shown = options.out is not None or form == "json" or not sys.stdout.isatty()
+    with progress_bar(len(found), "predicting", "video", leave=False, shown=shown) as bar:
+        for prediction in predictions:
+            answers.add_prediction(prediction)
+            if prediction.failure:
+                failed.append(prediction)
+            bar.update()
+    return failed
+
+
+def _label(
+    options: argparse.Namespace, trained: "TrainedModel", found: "Sequence[NamedVideo]", answers: Answers, mesh: "Mesh"
+) -> "list[VideoTimeline]":
+    """Writes the timeline of each video, and returns them."""
+    from motion_vit.training.inference.segments import SegmentRules
+
+    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
+    if options.enter is not None and options.leave is None:
+        given["leave"] = min(options.enter, SegmentRules.leave)
+    rules = SegmentRules(**{name: value for name, value in given.items() if value is not None})
+    timelines = []
+    for video in found:
+        timeline = trained.timeline_of(
+            video,
+            window=options.window,
+            hop=options.window / 4 if options.hop is None else options.hop,
+            rules=rules,
+            clips=options.clips,
+            crops=options.crops,
+            batch_size=options.batch_size,
+            mesh=mesh,
+            progress=True,
+        )
+        answers.add_timeline(timeline)
+        timelines.append(timeline)
+    return timelines
+
+
+def _check_one_video(options: argparse.Namespace, form: AnswerFormat, videos: int) -> None:
+    """Checks that several videos need not be written into one file that takes one."""
+    if form in ("srt", "vtt"):
+        raise UserError(f"subtitles are of one video, and {videos} are given; --csv and --json take several.")
+    if options.render is not None:
+        raise UserError(f"--render takes one video, and {videos} are given.")
+
+
+def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
+    """Checks that options of timelines and of single predictions are not mixed."""
+    if options.window is None:
+        given = [
+            name for name in ("hop", "enter", "leave", "min_length", "render") if getattr(options, name) is not None
+        ]
+        given += [form] if form in ("srt", "vtt") else []
+        if given:
+            raise UserError(
+                f"--{given[0].replace('_', '-')} is for timelines; give --window, too, such as --window 2s."
+            )
+        return
+    if options.top is not None:
+        raise UserError("--top is for whole videos; a timeline, which --window asks for, has one label at a time.")
+    if options.render is not None and options.render.suffix not in _RENDERED:
+        raise UserError(f"--render {options.render}: a video ends in {' or '.join(_RENDERED)}.")
+
+
+def _format(options: argparse.Namespace) -> AnswerFormat:
+    """Chooses how answers are written: as is said, else by the ending of the file."""
+    ending = "" if options.out is None else options.out.suffix.lower().removeprefix(".")
+    return next((form for form in FORMATS if form == (options.format or ending)), "text")
+
+
+def _names(given: Sequence[str]) -> Iterator[str]:
+    """Yields the names of videos, with those of standard input in the place of `-`."""
+    for name in given:
+        if name != _STANDARD_INPUT:
+            yield name
+            continue
+        # File names are bytes, and need not be text.
+        lines = [line for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+        if not lines:
+            raise UserError("- stands for names of videos on standard input, one a line, and there are none.")
+        yield from map(os.fsdecode, lines)

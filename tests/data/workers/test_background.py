@@ -1,0 +1,45 @@
+"""A loop in a thread of its own keeps the order, is not far ahead, and ends with whoever takes its items."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from motion_vit.data.workers.background import in_background
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_items_come_in_order_and_few_are_made_ahead(ahead: int) -> None:
+    made = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(10):
+            made.append(number)
+            yield number
+
+    for taken, number in enumerate(in_background(numbers(), ahead=ahead)):
+        assert number == taken
+        time.sleep(0.005)
+        assert len(made) <= taken + 1 + ahead + 1
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_comes_at_its_place(error: type[BaseException]) -> None:
+    def numbers() -> Iterator[int]:
+        yield 0
+        raise error
+
+    items = in_background(numbers(), ahead=4)
+    assert next(items) == 0
+    with pytest.raises(error):
+        next(items)
+
+
+def test_who_takes_no_more_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    items = in_background(iter(range(1000)), ahead=2)
+    assert next(items) == 0
+    items.close()
+    assert threading.active_count() == before
+    assert list(in_background([], ahead=1)) == []
