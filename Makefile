@@ -56,7 +56,8 @@ notebooks: $(VENV)/.installed-dev
 	$(BIN)/python notebooks/execute.py
 
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
-test: lint docs
+test: $(VENV)/.installed-dev
+	$(MAKE) --jobs=2 --output-sync=target lint docs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --time-files
 
 # Seconds of two processes together, as they were in the last `make test`.
