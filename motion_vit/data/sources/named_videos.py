@@ -97,18 +97,19 @@ def _found(path: str) -> Iterator[NamedVideo]:
     if os.path.isdir(path):
         yield from _in_folder_or_error(path)
     elif path.lower().endswith(_LIST_ENDING):
-        yield from _in_list(pathlib.Path(path))
+        yield from _in_list(path)
     else:
         yield NamedVideo(path)
 
 
-def _in_list(path: pathlib.Path) -> Iterator[NamedVideo]:
+def _in_list(path: str) -> Iterator[NamedVideo]:
+    source = pathlib.Path(path)
     try:
-        rows = read_rows(path, labelled=False)
+        rows = read_rows(source, labelled=False)
     except ListFileError as error:
-        yield NamedVideo(str(path), error=str(error))
+        yield NamedVideo(path, error=str(error))
         return
-    for row, video in zip(rows, row_paths(path, rows), strict=True):
+    for row, video in zip(rows, row_paths(source, rows), strict=True):
         yield NamedVideo(video, row.start or 0.0, row.end)
 
 
