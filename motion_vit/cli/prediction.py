@@ -288,7 +288,8 @@ def _names(given: Sequence[str]) -> Iterator[str]:
             yield name
             continue
         # File names are bytes, and need not be text.
-        lines = [line for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+        given_lines = b"" if sys.stdin is None else sys.stdin.buffer.read()  # None where it is closed
+        lines = [line for line in given_lines.splitlines() if line.strip()]
         if not lines:
             raise UserError("- stands for names of videos on standard input, one a line, and there are none.")
         yield from map(os.fsdecode, lines)

@@ -188,6 +188,8 @@ def test_names_are_read_from_standard_input_and_need_not_be_text(
     names = [entry["video"] for entry in json.loads(capsys.readouterr().out)]
     assert names == ["first.mp4", "folder/one.mp4", "two.mp4", "\udcff.mp4"]
     assert predict(b"\n") == 2
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["predict", "-", *CHECKPOINT]) == 2
     assert "names of videos on standard input, one a line, and there are none" in capsys.readouterr().err
 
 
