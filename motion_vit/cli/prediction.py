@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from motion_vit.cli.answers import FORMATS, AnswerFormat, Answers, open_answers
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from motion_vit.data.sources.named_videos import NamedVideo
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.inference.prediction import Prediction
+    from motion_vit.training.inference.segments import SegmentRules
     from motion_vit.training.inference.timeline import VideoTimeline
 
 _DEFAULT_TOP = 5
@@ -125,6 +127,10 @@ def _predict(options: argparse.Namespace) -> int:
     found = find_videos(_names(options.videos), start=options.start, end=options.end)
     if len(found) > 1:
         _check_one_video(options, form, len(found))
+    for written in filter(None, [options.out, options.render]):
+        _check_spared(written, [*options.videos, *(video.path for video in found)])
+    if options.window is not None:
+        _check_windows(options)
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
@@ -187,19 +193,13 @@ def _label(
     options: argparse.Namespace, trained: "TrainedModel", found: "Sequence[NamedVideo]", answers: Answers, mesh: "Mesh"
 ) -> "list[VideoTimeline]":
     """Writes the timeline of each video, and returns them."""
-    from motion_vit.training.inference.segments import SegmentRules
-
-    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
-    if options.enter is not None and options.leave is None:
-        given["leave"] = min(options.enter, SegmentRules.leave)
-    rules = SegmentRules(**{name: value for name, value in given.items() if value is not None})
     timelines = []
     for video in found:
         timeline = trained.timeline_of(
             video,
             window=options.window,
-            hop=options.window / 4 if options.hop is None else options.hop,
-            rules=rules,
+            hop=_hop(options),
+            rules=_rules(options),
             clips=options.clips,
             crops=options.crops,
             batch_size=options.batch_size,
@@ -209,6 +209,44 @@ def _label(
         answers.add_timeline(timeline)
         timelines.append(timeline)
     return timelines
+
+
+def _hop(options: argparse.Namespace) -> float:
+    """Chooses the seconds from a window to the next."""
+    hop: float = options.window / 4 if options.hop is None else options.hop
+    return hop
+
+
+def _rules(options: argparse.Namespace) -> "SegmentRules":
+    """Makes the rules of segments, with a `leave` that fits to an `enter` given alone."""
+    from motion_vit.training.inference.segments import SegmentRules
+
+    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
+    if options.enter is not None and options.leave is None:
+        given["leave"] = min(options.enter, SegmentRules.leave)
+    return SegmentRules(**{name: value for name, value in given.items() if value is not None})
+
+
+def _check_windows(options: argparse.Namespace) -> None:
+    """Checks the numbers of windows and segments, before a model is loaded and a file begun."""
+    from motion_vit.data.batches.window_views import Windows
+
+    Windows(options.window, _hop(options), options.start, options.end)
+    _rules(options)
+
+
+def _check_spared(written: pathlib.Path, read: Iterable[str]) -> None:
+    """Checks that a file to write is neither a video nor a list that is read."""
+    for name in read:
+        if _is_file(written, name):
+            raise UserError(f"{written} is read, and so not written over; name another file.")
+
+
+def _is_file(path: pathlib.Path, name: str) -> bool:
+    try:
+        return os.path.samefile(path, name)
+    except (OSError, ValueError):  # one of them does not exist, or can be no name
+        return False
 
 
 def _check_one_video(options: argparse.Namespace, form: AnswerFormat, videos: int) -> None:
@@ -250,7 +288,8 @@ def _names(given: Sequence[str]) -> Iterator[str]:
             yield name
             continue
         # File names are bytes, and need not be text.
-        lines = [line for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+        given_lines = b"" if sys.stdin is None else sys.stdin.buffer.read()  # None where it is closed
+        lines = [line for line in given_lines.splitlines() if line.strip()]
         if not lines:
             raise UserError("- stands for names of videos on standard input, one a line, and there are none.")
         yield from map(os.fsdecode, lines)

@@ -1,9 +1,11 @@
 """Writes a video with its timeline below it: the label that holds, and all segments with the place of the frame."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
+import av.video.frame
 import cv2
 import matplotlib
 import numpy as np
@@ -11,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from motion_vit.data.video.container import decode_packet, demux, open_video
+from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import RgbConverter
 from motion_vit.data.video.encoding import video_writer
 from motion_vit.data.video.timeline import read_timeline
@@ -30,12 +33,15 @@ _NARROWEST = 320
 _LONGEST_SHORT_SIDE = 480
 _TEXT_HEIGHT = 28
 _STRIP_HEIGHT = 16
+# Seconds, a tick of the clock of what is written. Of frames that are closer than this, the last is seen.
+_CLOSEST = 1 / 90_000
 
 
 def write_timeline_video(timeline: VideoTimeline, path: str | os.PathLike[str], *, progress: bool = False) -> None:
     """Writes the part of a video that was looked at, without its sound, and the timeline below the picture.
 
-    Frames keep their times. The memory does not grow with the length of the video.
+    Frames keep their times. A video that is broken is written up to there. The memory does not grow with the length of
+    the video.
 
     Args:
       timeline: of a video file.
@@ -56,21 +62,28 @@ def write_timeline_video(timeline: VideoTimeline, path: str | os.PathLike[str], 
     first, stop = np.searchsorted(times, [timeline.start, timeline.end])
     height, width = _size(timeline.path)
     band = _Band(timeline, width)
+    seen = np.diff(times[:stop], append=np.inf) >= _CLOSEST
     with (
         video_writer(target, height + _TEXT_HEIGHT + _STRIP_HEIGHT, width, fps=read.fps or 25.0, timed=True) as write,
-        open_video(timeline.path) as (container, stream),
+        contextlib.closing(_decoded(timeline)) as frames,
         progress_bar(int(stop), "rendering", "frame", leave=False, shown=progress) as bar,
     ):
-        number = 0
-        for packet in demux(container, stream):
-            for frame in decode_packet(packet):
-                if first <= number < stop:
-                    picture = cv2.resize(convert(frame), (width, height), interpolation=cv2.INTER_AREA)
-                    write(np.concatenate([picture, band.at(times[number])]), times[number] - times[first])
-                number += 1
-                bar.update()
-            if number >= stop:
-                return
+        for number, frame in zip(range(stop), frames, strict=False):
+            if number >= first and seen[number]:
+                picture = cv2.resize(convert(frame), (width, height), interpolation=cv2.INTER_AREA)
+                write(np.concatenate([picture, band.at(times[number])]), times[number] - times[first])
+            bar.update()
+
+
+def _decoded(timeline: VideoTimeline) -> Generator[av.video.frame.VideoFrame, None, None]:
+    """Decodes a video, as far as it can be: a window may go on beyond its last frame that is looked at."""
+    try:
+        with open_video(timeline.path) as (container, stream):
+            for packet in demux(container, stream):
+                yield from decode_packet(packet)
+    except VideoDecodeError:
+        if not timeline.error:
+            raise
 
 
 def _size(video: str) -> tuple[int, int]:

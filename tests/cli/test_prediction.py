@@ -83,7 +83,8 @@ def test_python_takes_the_same_names_and_numbers(trained: TrainedModel, videos: 
     middle = dict(trained.predict("a.mp4", top="all")[0].classes)
     assert any(abs(by_label[label] - share) > 1e-4 for label, share in middle.items())
     assert trained.predict(".")[1].error
-    for single in ("broken.mp4", "no*.mp4", "absent"):
+    pathlib.Path("empty.csv").touch()
+    for single in ("broken.mp4", "no*.mp4", "absent", "./empty.csv"):
         with pytest.raises(UserError, match="cannot decode the video"):
             trained.predict(single)
         assert trained.predict([single])[0].error
@@ -153,6 +154,21 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_computed(
     assert f"motion-vit: {out} cannot be written: No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--out"], ["--window", "1", "--render"], ["--jsonl", "--out"]])
+def test_what_is_read_is_not_written_over(
+    arguments: list[str], asked: dict[str, Any], videos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pathlib.Path("list.csv").write_text("path\na.mp4\n", encoding="utf-8")
+    pathlib.Path("link.mp4").symlink_to("a.mp4")
+    for name in ("a.mp4", "link.mp4", "list.csv"):
+        if "--render" in arguments and not name.endswith(".mp4"):
+            continue
+        before = pathlib.Path(name).read_bytes()
+        assert cli.main(["predict", "list.csv", *arguments, name, *CHECKPOINT]) == 2
+        assert f"{name} is read, and so not written over; name another file" in capsys.readouterr().err
+        assert pathlib.Path(name).read_bytes() == before
+
+
 def test_names_are_read_from_standard_input_and_need_not_be_text(
     asked: dict[str, Any],
     tmp_path: pathlib.Path,
@@ -172,6 +188,8 @@ def test_names_are_read_from_standard_input_and_need_not_be_text(
     names = [entry["video"] for entry in json.loads(capsys.readouterr().out)]
     assert names == ["first.mp4", "folder/one.mp4", "two.mp4", "\udcff.mp4"]
     assert predict(b"\n") == 2
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["predict", "-", *CHECKPOINT]) == 2
     assert "names of videos on standard input, one a line, and there are none" in capsys.readouterr().err
 
 

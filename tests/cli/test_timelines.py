@@ -64,6 +64,15 @@ def test_the_numbers_of_the_rules_are_taken(asked: list[dict[str, Any]]) -> None
     assert [one["rules"] for one in asked] == [SegmentRules(0.2, 0.2, 3.0), SegmentRules(0.8, 0.6)]
 
 
+@pytest.mark.parametrize("wrong", [["--hop", "3"], ["--enter", "0.3", "--leave", "0.6"]])
+@pytest.mark.usefixtures("asked")
+def test_a_wrong_number_costs_nothing_of_an_earlier_file(wrong: list[str], tmp_path: pathlib.Path) -> None:
+    out = tmp_path / "found.jsonl"
+    out.write_text("{}\n")
+    assert cli.main(["predict", "a.mp4", "--window", "2", *wrong, "--out", str(out), *CHECKPOINT]) == 2
+    assert out.read_text() == "{}\n"
+
+
 @pytest.mark.usefixtures("asked")
 def test_subtitles_are_those_of_one_video(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     for ending, mark in ((".srt", ","), (".vtt", ".")):
@@ -121,6 +130,7 @@ def test_a_label_cannot_pretend_to_be_a_cue_or_a_tag(form: Any) -> None:
         (["--window", "2", "--top", "3"], "--top is for whole videos"),
         (["--window", "two"], "given 'two', but expected seconds, such as 2 or 0.5s"),
         (["--window", "2", "--enter", "0.3", "--leave", "0.6"], "leave must be at most enter"),
+        (["--window", "2", "--hop", "3"], "is longer than the window"),
     ],
 )
 @pytest.mark.usefixtures("asked")

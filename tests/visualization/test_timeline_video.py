@@ -1,5 +1,6 @@
 """The video with its timeline below: every frame at its time, and the label that holds then."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 
 from motion_vit import UserError
 from motion_vit.cli import prediction as command
+from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.encoding import VIDEO_SUFFIXES, write_video
 from motion_vit.data.video.probing import probe_video
 from motion_vit.training.inference.segments import Segment
@@ -88,6 +90,41 @@ def write_uneven() -> Callable[[pathlib.Path], list[float]]:
         return times
 
     return write
+
+
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("same", [(0, 1), (4, 5, 6), (28, 29), tuple(range(30))], ids=str)
+def test_of_frames_at_one_time_the_last_is_seen(
+    timeline: VideoTimeline, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, suffix: str, same: tuple[int, ...]
+) -> None:
+    read = timeline_video.read_timeline(timeline.path)
+    times = [time if number not in same else same[0] / 10 for number, time in enumerate(read.times or ())]
+    monkeypatch.setattr(timeline_video, "read_timeline", lambda _: dataclasses.replace(read, times=tuple(times)))
+    write_timeline_video(timeline, tmp_path / f"out{suffix}")
+    frames = frames_of(tmp_path / f"out{suffix}")
+    assert [time for time, _ in frames] == pytest.approx(sorted(set(times)), abs=2e-3)
+    (last,) = [picture for time, picture in frames if time == pytest.approx(same[0] / 10, abs=2e-3)]
+    assert last[:-BAND].mean() == pytest.approx(20 + 200 * same[-1] / 29, abs=6)
+
+
+def test_a_video_that_breaks_is_written_up_to_there(
+    timeline: VideoTimeline, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = timeline_video.decode_packet
+    left = iter(range(21))  # one for the size of the picture
+
+    def breaking(packet: av.Packet) -> list[av.VideoFrame]:
+        if next(left, None) is None:
+            raise av.error.InvalidDataError(1, "bad")
+        return decode(packet)
+
+    monkeypatch.setattr(timeline_video, "decode_packet", breaking)
+    broken = dataclasses.replace(timeline, error="the file is damaged", end=2.5)
+    write_timeline_video(broken, tmp_path / "out.mp4")
+    assert 15 < len(frames_of(tmp_path / "out.mp4")) <= 20
+    with pytest.raises(VideoDecodeError):
+        write_timeline_video(timeline, tmp_path / "whole.mp4")
+    assert not (tmp_path / "whole.mp4").exists()
 
 
 def test_the_video_itself_is_not_written_over(timeline: VideoTimeline, tmp_path: pathlib.Path) -> None:

@@ -25,6 +25,9 @@ from motion_vit.ranges import Number, problems
 WINDOW = Number(0.001, MOST_SECONDS)
 """Seconds of a window, or from one to the next."""
 
+# Seconds by which a sum of floats may miss the time of a frame: 3 * 0.1 is more than 0.3.
+_ROUNDING = 1e-8
+
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
@@ -125,6 +128,8 @@ class WindowReader:
         self.end = end_of(self._timeline, self._timeline.frames)
         if windows.end is not None:
             self.end = min(self.end, windows.end)
+        if self.end > MOST_SECONDS:
+            raise VideoDecodeError(video, f"its timestamps span {self.end:g} s; the file is damaged")
 
     def __len__(self) -> int:
         """Returns the number of windows, with those that may be left out."""
@@ -143,8 +148,8 @@ class WindowReader:
 
     def _plans(self) -> Iterator[_Plan]:
         for number in range(len(self)):
-            start = self.start + number * self._windows.hop
-            end = min(start + self._windows.seconds, self.end)
+            start = self._moment(self.start + number * self._windows.hop)
+            end = min(self._moment(start + self._windows.seconds), self.end)
             first, stop = np.searchsorted(self._times, [start, end])
             if first == stop:
                 continue
@@ -152,6 +157,13 @@ class WindowReader:
             clock = clock_of(self._video, self._timeline, int(first), int(stop - first), fps)
             chosen = [view_ticks(clock.ticks, self._options, clip, self._clips) for clip in range(self._clips)]
             yield _Plan(start, end, int(first), clock.frames_at(np.concatenate(chosen)))
+
+    def _moment(self, seconds: float) -> float:
+        """Returns the time of the frame that a sum is meant to meet, else the sum."""
+        near = np.searchsorted(self._times, seconds - _ROUNDING)
+        if near < len(self._times) and self._times[near] <= seconds + _ROUNDING:
+            return float(self._times[near])
+        return seconds
 
     def _cut(self) -> Iterator[WindowViews]:
         settle_reader()

@@ -65,18 +65,12 @@ def find_videos(names: Iterable[str], *, start: float = 0.0, end: float | None =
       UserError: the part of the videos ends before it starts, or starts before 0.
     """
     check_window(start, end)
-    return [
-        video
-        if video.error or video.start or video.end is not None
-        else dataclasses.replace(video, start=start, end=end)
-        for name in names
-        for video in _named(name)
-    ]
+    return [video for name in names for video in _named(name, start, end)]
 
 
-def _named(name: str) -> Iterator[NamedVideo]:
+def _named(name: str, start: float, end: float | None) -> Iterator[NamedVideo]:
     if os.path.lexists(name):
-        yield from _found(name)
+        yield from _found(name, start, end)
         return
     try:
         local_path(name)
@@ -84,32 +78,35 @@ def _named(name: str) -> Iterator[NamedVideo]:
         yield NamedVideo(name, error=str(error).rstrip("."))
         return
     if not glob.has_magic(name):
-        yield NamedVideo(name)  # reading it says what is wrong with it
+        yield NamedVideo(name, start, end)  # reading it says what is wrong with it
         return
     matches = sorted(glob.glob(name, recursive=True))
     if not matches:
         yield NamedVideo(name, error="no file has this name, or matches it as a pattern")
     for match in matches:
-        yield from _found(match)
+        yield from _found(match, start, end)
 
 
-def _found(path: str) -> Iterator[NamedVideo]:
+def _found(path: str, start: float, end: float | None) -> Iterator[NamedVideo]:
     if os.path.isdir(path):
-        yield from _in_folder_or_error(path)
+        for video in _in_folder_or_error(path):
+            yield video if video.error else dataclasses.replace(video, start=start, end=end)
     elif path.lower().endswith(_LIST_ENDING):
-        yield from _in_list(pathlib.Path(path))
+        yield from _in_list(path, start, end)
     else:
-        yield NamedVideo(path)
+        yield NamedVideo(path, start, end)
 
 
-def _in_list(path: pathlib.Path) -> Iterator[NamedVideo]:
+def _in_list(path: str, start: float, end: float | None) -> Iterator[NamedVideo]:
+    source = pathlib.Path(path)
     try:
-        rows = read_rows(path, labelled=False)
+        rows = read_rows(source, labelled=False)
     except ListFileError as error:
-        yield NamedVideo(str(path), error=str(error))
+        yield NamedVideo(path, error=str(error))
         return
-    for row, video in zip(rows, row_paths(path, rows), strict=True):
-        yield NamedVideo(video, row.start or 0.0, row.end)
+    for row, video in zip(rows, row_paths(source, rows), strict=True):
+        whole = row.start is None and row.end is None
+        yield NamedVideo(video, start, end) if whole else NamedVideo(video, row.start or 0.0, row.end)
 
 
 def _in_folder_or_error(folder: str) -> list[NamedVideo]:

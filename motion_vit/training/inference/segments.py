@@ -25,6 +25,8 @@ from motion_vit.ranges import SHARE, Number, problems
 _LENGTH = Number(0, 1_000_000)
 # Times are sums of floats; a length that is short by less than this is not shorter.
 _ROUNDING = 1e-6
+# Of seconds, so that such a sum is told as 0.3 and not as 0.30000000000000004.
+_DECIMALS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +199,10 @@ def _merged(stretches: list[_Stretch], min_length: float) -> list[Segment]:
     """Closes short gaps and drops short segments, rule 3."""
     joined = _joined(stretches, min_length)
     long = [one for one in joined if one.end - one.start >= min_length - _ROUNDING]
-    return [Segment(one.start, one.end, one.label, one.weighted / one.weight) for one in _joined(long, min_length)]
+    return [
+        Segment(round(one.start, _DECIMALS), round(one.end, _DECIMALS), one.label, one.weighted / one.weight)
+        for one in _joined(long, min_length)
+    ]
 
 
 def _joined(stretches: list[_Stretch], min_length: float) -> list[_Stretch]:

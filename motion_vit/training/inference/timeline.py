@@ -92,7 +92,7 @@ class VideoTimeline:
         if not self.segments and not self.error:
             lines = ["  no label is probable enough anywhere"]
         if self.error:
-            lines.append(f"  not classified from here on: {visible(self.error)}")
+            lines.append(f"  not all of it is classified: {visible(self.error)}")
         if self.note:
             lines.append(f"  note: {visible(self.note)}")
         return "\n".join([self.title, *lines])
@@ -142,7 +142,9 @@ def label_video(
       UserError: a number is out of range, or a batch is larger than the memory of this machine.
     """
     settings = config.evaluation
-    clips, crops, batch_size = clips or settings.clips, crops or settings.crops, batch_size or settings.batch_size
+    clips = settings.clips if clips is None else clips
+    crops = settings.crops if crops is None else crops
+    batch_size = settings.batch_size if batch_size is None else batch_size
     options = clip_options(config)
     check_views(clips, crops)
     check_sizes(batch_size, 0, 0, (0, 1), clips=max(batch_size, clips * crops), shape=options.shape)

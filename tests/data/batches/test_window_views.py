@@ -1,5 +1,7 @@
 """Windows of a long video: each as if its part were read alone, every frame decoded once, few of them kept."""
 
+import dataclasses
+
 import av.error
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from motion_vit.data.batches.evaluation_batches import clip_views
 from motion_vit.data.batches.window_views import WindowReader, Windows
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decode_error import VideoDecodeError
+from motion_vit.data.video.timeline import read_timeline
 
 SEGMENT = ClipOptions(frames=4, size=16)
 DENSE = ClipOptions(frames=3, size=16, sampling="dense", stride=2)
@@ -45,6 +48,24 @@ def test_every_window_is_the_part_of_the_video_read_alone(video, options, window
         assert (one.end == pytest.approx(end)) == (number == len(found) - 1)  # the first that reaches it is the last
         alone = clip_views(StoredClip("", 0, video, start=one.start, end=one.end), options, clips=2, crops=3)
         np.testing.assert_array_equal(one.views, alone)
+
+
+@pytest.mark.parametrize("tenths", range(1, 7))
+def test_windows_that_begin_at_a_frame_have_it_whatever_sums_of_floats_say(video, tenths):
+    hop = tenths / RATE
+    for number, one in enumerate(WindowReader(video, SEGMENT, Windows(hop, hop))):
+        first = number * tenths
+        assert one.start == first / RATE
+        alone = StoredClip("", 0, video, start=first / RATE, end=(first + tenths) / RATE)
+        np.testing.assert_array_equal(one.views, clip_views(alone, SEGMENT))
+
+
+def test_a_video_whose_times_are_damaged_is_told_and_not_searched_for_ever(video, monkeypatch):
+    damaged = dataclasses.replace(read_timeline(video), duration=4e9)
+    monkeypatch.setattr(window_views, "read_timeline", lambda _: damaged)
+    with pytest.raises(VideoDecodeError, match=r"its timestamps span 4e\+09 s; the file is damaged"):
+        WindowReader(video, SEGMENT, Windows(1.0, 0.5))
+    assert len(list(WindowReader(video, SEGMENT, Windows(1.0, 0.5, end=2.0)))) == 3
 
 
 @pytest.mark.parametrize("windows", [Windows(1.0, 0.1), Windows(2.0, 2.0), Windows(1.0, 0.5, end=3.0)], ids=str)

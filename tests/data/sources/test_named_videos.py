@@ -24,7 +24,7 @@ def tree(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "empty").mkdir()
-    (tmp_path / "list.csv").write_text("path,start,end\no.mp4,1,2\nabsent.mp4,,\nclips/b.mp4,,3\n")
+    (tmp_path / "list.csv").write_text("path,start,end\no.mp4,1,2\nabsent.mp4,,\nclips/b.mp4,,3\no.mp4,0,\n")
     return tmp_path
 
 
@@ -64,6 +64,7 @@ def test_a_list_stands_for_its_rows_with_or_without_labels(tree: pathlib.Path) -
         ("o.mp4", 1, 2),
         ("absent.mp4", 0.5, 9),  # reading it says that it is missing
         ("clips/b.mp4", 0, 3),
+        ("o.mp4", 0, None),
     ]
     (tree / "list.csv").write_text("path,label,split\no.mp4,,train\nclips/b.mp4,wave,test\n")
     assert [os.path.relpath(path) for path in paths("list.csv")] == ["o.mp4", "clips/b.mp4"]

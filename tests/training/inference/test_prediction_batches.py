@@ -92,7 +92,10 @@ def test_a_part_of_a_video_is_classified_and_told(folder: pathlib.Path) -> None:
     assert "it has no frame from 50 s" in beyond.error
 
 
-@pytest.mark.parametrize("options", [{"clips": -1}, {"crops": 2}, {"clips": 10_000}, {"batch_size": -3}])
+@pytest.mark.parametrize(
+    "options",
+    [{"clips": -1}, {"crops": 2}, {"clips": 10_000}, {"batch_size": -3}, {"clips": 0}, {"crops": 0}, {"batch_size": 0}],
+)
 def test_numbers_of_views_out_of_range_are_refused(folder: pathlib.Path, options: dict[str, int]) -> None:
     with pytest.raises(UserError, match="must be"):
         classify(find_videos([str(folder / "10.mp4")]), **options)

@@ -119,6 +119,15 @@ def test_windows_that_are_left_out_leave_a_gap() -> None:
     assert [(one.start, one.end) for one in found] == [(0.0, 1.5), (4.0, 5.5)]
 
 
+@pytest.mark.parametrize("hop", [0.1, 0.3, 0.7, 1 / 3])
+def test_times_are_told_without_the_noise_of_sums(hop: float) -> None:
+    shares = [(0.9, 0.0, 0.0) if number % 2 else (0.0, 0.9, 0.0) for number in range(40)]
+    windows = [WindowProbabilities(n * hop, (n + 1) * hop, np.array(share)) for n, share in enumerate(shares)]
+    found = find_segments(smoothed(windows, hop, 0.0), NAMES, SegmentRules())
+    assert [one.start for one in found] == [round(number * hop, 6) for number in range(40)]
+    assert all(one.end == other.start for one, other in itertools.pairwise(found))
+
+
 def test_smoothing_holds_only_windows_that_overlap() -> None:
     alive = []
 

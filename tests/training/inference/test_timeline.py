@@ -81,7 +81,7 @@ def test_a_video_that_breaks_keeps_what_was_found_before(
     assert (found.windows, found.end, found.error) == (3, 2.0, "the file is cut off")
     assert found.segments[-1].end == 2.0
     assert found.to_dict()["error"] == found.error
-    assert str(found).endswith("  not classified from here on: the file is cut off")
+    assert str(found).endswith("  not all of it is classified: the file is cut off")
 
 
 def test_a_video_of_which_nothing_can_be_read_is_an_error(trained: TrainedModel, tmp_path: pathlib.Path) -> None:
@@ -92,6 +92,12 @@ def test_a_video_of_which_nothing_can_be_read_is_an_error(trained: TrainedModel,
     for numbers in ({"window": 0}, {"window": 1, "hop": 2}, {"window": 1, "start": 3, "end": 2}):
         with pytest.raises(UserError, match=r"must|hop"):
             trained.timeline("absent.mp4", **numbers)
+
+
+@pytest.mark.parametrize("name", ["clips", "crops", "batch_size"])
+def test_numbers_of_views_out_of_range_are_refused(trained: TrainedModel, video: str, name: str) -> None:
+    with pytest.raises(UserError, match="must be"):
+        trained.timeline(video, window=1, **{name: 0})
 
 
 def test_windows_whose_logits_are_not_finite_have_no_label(trained: TrainedModel, video: str) -> None:
