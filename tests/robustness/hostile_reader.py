@@ -178,7 +178,10 @@ class Reader:
         prediction = next(
             one for one in trained.predict([path.parent / name for name in source.ids]) if one.path.endswith(GOOD_CLIP)
         )
-        assert prediction.classes == self._good_prediction, "the good video has another prediction among bad ones"
+        found, expected = dict(prediction.classes), dict(self._good_prediction)
+        # In a batch of another size, the last bits may be others.
+        agrees = list(found) == list(expected) and np.allclose(list(found.values()), list(expected.values()), rtol=1e-5)
+        assert agrees, "the good video has another prediction among bad ones"
         assert not any(GOOD_CLIP in clip.id for clip in checked.bad), "the good video is called bad"
         assert not any(GOOD_CLIP in name for name in result.skipped), "the good video is not evaluated"
         codec = "h264-fast" if sum(path.read_bytes()) % 2 else "copy"
