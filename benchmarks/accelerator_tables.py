@@ -1,7 +1,7 @@
 """Formats the records of an accelerator run as Markdown, for docs/performance.md."""
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from step_record import Record, reasons, results
@@ -191,4 +191,3 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Iterator[str]]]
     "training": ("Training steps", _training),
     "profile": ("Where a training step spends its time", _profile),
 }
-STEPS: Sequence[str] = tuple(_SECTIONS)

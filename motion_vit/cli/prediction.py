@@ -26,6 +26,7 @@ from motion_vit.ranges import SHARE, Number
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
+    from motion_vit.data.batches.window_views import Windows
     from motion_vit.data.sources.named_videos import NamedVideo
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.inference.prediction import Prediction
@@ -130,7 +131,9 @@ def _predict(options: argparse.Namespace) -> int:
     for written in filter(None, [options.out, options.render]):
         _check_spared(written, [*options.videos, *(video.path for video in found)])
     if options.window is not None:
-        _check_windows(options)
+        # Wrong numbers are told before a model is loaded and a file begun.
+        _windows(options)
+        _rules(options)
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
@@ -198,7 +201,7 @@ def _label(
         timeline = trained.timeline_of(
             video,
             window=options.window,
-            hop=_hop(options),
+            hop=_windows(options).hop,
             rules=_rules(options),
             clips=options.clips,
             crops=options.crops,
@@ -211,12 +214,6 @@ def _label(
     return timelines
 
 
-def _hop(options: argparse.Namespace) -> float:
-    """Chooses the seconds from a window to the next."""
-    hop: float = options.window / 4 if options.hop is None else options.hop
-    return hop
-
-
 def _rules(options: argparse.Namespace) -> "SegmentRules":
     """Makes the rules of segments, with a `leave` that fits to an `enter` given alone."""
     from motion_vit.training.inference.segments import SegmentRules
@@ -227,12 +224,11 @@ def _rules(options: argparse.Namespace) -> "SegmentRules":
     return SegmentRules(**{name: value for name, value in given.items() if value is not None})
 
 
-def _check_windows(options: argparse.Namespace) -> None:
-    """Checks the numbers of windows and segments, before a model is loaded and a file begun."""
+def _windows(options: argparse.Namespace) -> "Windows":
+    """Makes the windows that all videos have whose list says nothing else."""
     from motion_vit.data.batches.window_views import Windows
 
-    Windows(options.window, _hop(options), options.start, options.end)
-    _rules(options)
+    return Windows.of(options.window, options.hop, options.start, options.end)
 
 
 def _check_spared(written: pathlib.Path, read: Iterable[str]) -> None:

@@ -60,6 +60,11 @@ class Windows:
             )
         check_window(self.start, self.end)
 
+    @classmethod
+    def of(cls, seconds: float, hop: float | None, start: float, end: float | None) -> "Windows":
+        """Makes windows whose hop is a quarter of their length, unless one is given; arguments as the attributes."""
+        return cls(seconds, seconds / 4 if hop is None else hop, start, end)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WindowViews:

@@ -189,7 +189,7 @@ class TrainedModel:
         found = self.timeline_of(
             named,
             window=window,
-            hop=window / 4 if hop is None else hop,
+            hop=hop,
             rules=rules or SegmentRules(),
             clips=clips,
             crops=crops,
@@ -206,7 +206,7 @@ class TrainedModel:
         video: NamedVideo,
         *,
         window: float,
-        hop: float,
+        hop: float | None,
         rules: SegmentRules,
         clips: int | None = None,
         crops: int | None = None,

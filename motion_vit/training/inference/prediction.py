@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-from motion_vit.data.batches.batch import check_sizes, default_threads, settle_reader
-from motion_vit.data.batches.evaluation_batches import check_views, clip_views
+from motion_vit.data.batches.batch import default_threads, settle_reader
+from motion_vit.data.batches.evaluation_batches import clip_views
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.sources.frame_rates import rate_note
 from motion_vit.data.sources.named_videos import NamedVideo
@@ -21,7 +21,7 @@ from motion_vit.data.workers.ordered_threads import in_threads
 from motion_vit.errors import UserError
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
 from motion_vit.training.inference.ranking import ranked_classes
-from motion_vit.training.inference.view_batches import items_at_once, mean_logits
+from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.step.train_step import LogitsFunction
 
@@ -137,14 +137,9 @@ def predict_videos(
     Raises:
       UserError: a number is out of range, or a batch is larger than the memory of this machine.
     """
-    settings = config.evaluation
-    clips = settings.clips if clips is None else clips
-    crops = settings.crops if crops is None else crops
-    batch_size = settings.batch_size if batch_size is None else batch_size
+    counts = ViewCounts.of(config, clips=clips, crops=crops, batch_size=batch_size)
     options = clip_options(config)
-    check_views(clips, crops)
-    check_sizes(batch_size, 0, 0, (0, 1), clips=max(batch_size, clips * crops), shape=options.shape)
-    at_once = items_at_once(len(videos), max(1, batch_size // (clips * crops)))
+    at_once = counts.at_once(len(videos))
 
     def decode(video: NamedVideo) -> _Decoded:
         settle_reader()
@@ -152,7 +147,7 @@ def predict_videos(
             if video.error:
                 raise VideoDecodeError(video.path, video.error)
             clip = StoredClip(id=video.path, label=0, video=video.path, start=video.start, end=video.end)
-            views = clip_views(clip, options, clips=clips, crops=crops)
+            views = clip_views(clip, options, clips=counts.clips, crops=counts.crops)
         except VideoDecodeError as error:
             return _Decoded(video, None, error=error.reason)
         return _Decoded(video, views, note=_rate_note(video.path, config, frame_rate))

@@ -5,15 +5,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
-from motion_vit.data.batches.batch import check_sizes
-from motion_vit.data.batches.evaluation_batches import check_views
 from motion_vit.data.batches.window_views import WindowReader, Windows, WindowViews
 from motion_vit.data.sources.frame_rates import rate_note
 from motion_vit.data.sources.named_videos import NamedVideo
@@ -21,7 +18,7 @@ from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.workers.background import in_background
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
-from motion_vit.training.inference.ranking import finite_rows
+from motion_vit.training.inference.ranking import class_probabilities
 from motion_vit.training.inference.segments import (
     Segment,
     SegmentRules,
@@ -29,7 +26,7 @@ from motion_vit.training.inference.segments import (
     find_segments,
     smoothed,
 )
-from motion_vit.training.inference.view_batches import items_at_once, mean_logits
+from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.step.train_step import LogitsFunction
 
@@ -106,7 +103,7 @@ def label_video(
     video: NamedVideo,
     *,
     window: float,
-    hop: float,
+    hop: float | None,
     rules: SegmentRules,
     mesh: Mesh,
     frame_rate: float = 0.0,
@@ -126,7 +123,7 @@ def label_video(
       label_names: name of each class, in the order of the logits.
       video: of `find_videos`.
       window: seconds of a window.
-      hop: seconds from the start of a window to that of the next, at most `window`.
+      hop: seconds from the start of a window to that of the next, at most `window`; None for a quarter of it.
       rules: where labels begin and end, see `motion_vit.training.inference.segments`.
       mesh: devices that hold the variables.
       frame_rate: median frames per second of the training videos; 0.0 if unknown.
@@ -141,21 +138,16 @@ def label_video(
     Raises:
       UserError: a number is out of range, or a batch is larger than the memory of this machine.
     """
-    settings = config.evaluation
-    clips = settings.clips if clips is None else clips
-    crops = settings.crops if crops is None else crops
-    batch_size = settings.batch_size if batch_size is None else batch_size
+    counts = ViewCounts.of(config, clips=clips, crops=crops, batch_size=batch_size)
     options = clip_options(config)
-    check_views(clips, crops)
-    check_sizes(batch_size, 0, 0, (0, 1), clips=max(batch_size, clips * crops), shape=options.shape)
-    windows = Windows(window, hop, video.start, video.end)
+    windows = Windows.of(window, hop, video.start, video.end)
     try:
         if video.error:
             raise VideoDecodeError(video.path, video.error)
-        reader = WindowReader(video.path, options, windows, clips=clips, crops=crops)
+        reader = WindowReader(video.path, options, windows, clips=counts.clips, crops=counts.crops)
     except VideoDecodeError as error:
         return VideoTimeline(video.path, (), error.reason, start=video.start, end=video.start)
-    at_once = items_at_once(len(reader), max(1, batch_size // (clips * crops)))
+    at_once = counts.at_once(len(reader))
     run = _Run(end=video.start)
 
     def probabilities() -> Iterator[WindowProbabilities]:
@@ -166,7 +158,7 @@ def label_video(
                     yield run.counted(one, logits)
                 bar.update(len(batch))
 
-    segments = find_segments(smoothed(probabilities(), hop, video.start), label_names, rules)
+    segments = find_segments(smoothed(probabilities(), windows.hop, video.start), label_names, rules)
     note = ""
     if options.sampling == "dense":
         note = rate_note(reader.frame_rate, fps=options.fps, trained=frame_rate)
@@ -205,11 +197,10 @@ class _Run:
 
     def counted(self, window: WindowViews, logits: Float[np.ndarray, " classes"]) -> WindowProbabilities:
         """Makes probabilities of logits."""
-        finite = bool(finite_rows(logits))
+        probabilities = class_probabilities(logits)
         self.windows += 1
-        self.not_finite += not finite
+        self.not_finite += probabilities is None
         self.end = window.end
-        probabilities = jax.device_get(jax.nn.softmax(jax.device_put(logits))) if finite else None
         return WindowProbabilities(window.start, window.end, probabilities)
 
 
