@@ -22,7 +22,7 @@ _PADDING = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class ViewCounts:
-    """How many views there are of each video or window, and how many views the model takes at once.
+    """Counts the views of each video or window, and the views that the model takes at once.
 
     Attributes:
       clips: clips spread over the time.
