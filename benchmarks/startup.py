@@ -6,8 +6,9 @@
 Renders a few videos of the embedded dataset, and starts training on them repeatedly, each time in a new workdir: first
 with an empty compilation cache ("cold"), then with the cache of that start ("warm"). A start is timed from the launch
 of the process to the line that reports the first step; then training is told to stop. The table has the phases that
-this line tells. What is before the first of them is Python and its imports. Processor seconds (Linux) are those of all
-threads of the process until the line: on a machine with other work they vary less.
+this line tells; the last is of the compiler, which runs beside them. What is before the first is Python and its
+imports. Processor seconds (Linux) are those of all threads of the process until the line: on a machine with other work
+they vary less.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def start(
             raise RuntimeError(f"training ended before its first step:\n{''.join(lines)}")
     if process.returncode != STOPPED:
         raise RuntimeError(f"training did not stop as it was told:\n{''.join(lines)}")
-    phases = {name: float(told) for name, told in re.findall(r"([a-z ]+) ([\d.]+)(?:, |$)", found.group(2))}
+    phases = {name: float(told) for name, told in re.findall(r"([a-z ]+):? ([\d.]+)", found.group(2))}
     imports = seconds - float(found.group(1))
     return {"all": seconds, "processor": processor, "imports": imports, **phases}
 

@@ -32,6 +32,7 @@ from motion_vit.training.logs.writers import METRICS_FILE
 from motion_vit.training.loop.first_state import first_state
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
+from motion_vit.training.loop.step_compilation import StepCompilation
 from motion_vit.training.loop.stop_request import StopRequest
 from motion_vit.training.loop.undecodable import Undecodable
 from motion_vit.training.loop.workdir import (
@@ -120,7 +121,6 @@ def train(
         )
         startup.end_phase("model")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(startup)
         unlocked = ""
         with errors_together():
             if is_primary():
@@ -133,9 +133,10 @@ def train(
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep))
         batches = stack.enter_context(contextlib.closing(_training_batches(config, training)))
+        compilation = StepCompilation(program, startup)
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
-            state, origin = first_state(program, checkpoints, batches, training.label_names)
+            state, origin = first_state(program, compilation, checkpoints, batches, training.label_names, plan.total)
             first = int(jax.device_get(state.step))
         last = plan.total if max_steps is None else min(first + max_steps, plan.total)
         throughput = Throughput.of(program.costs, program.model.dtype, program.mesh)
@@ -144,7 +145,7 @@ def train(
         log.line(_opening(program, training, plan, first, (unlocked, origin)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
-        run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup)
+        run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup, compilation)
         startup.end_phase("state")
         result = run.advance(state, last, profiler)
     if is_primary():
@@ -169,6 +170,7 @@ class Run:
       errors: explains errors of JAX's runtime.
       log: takes lines and metrics.
       startup: the clock of the start, which began before these parts were made.
+      compilation: that of the step, which began with them.
     """
 
     program: TrainingProgram
@@ -180,6 +182,7 @@ class Run:
     errors: RuntimeErrors
     log: RunLog
     startup: Startup
+    compilation: StepCompilation
 
     def advance(self, state: TrainState, last: int, profiler: Profiler) -> TrainingResult:
         """Trains until `last` steps are done or a signal asks to stop, and saves.
@@ -210,6 +213,7 @@ class Run:
                     waited = idle.seconds_since(asked)
                     if step == first + 1:
                         self.startup.end_phase("first batch")
+                        compiling = self.compilation.finish()
                     state, metrics = self.program.step(state, self.program.to_devices(batch))
                 # One step may wait behind the one that runs: more would only hold batches.
                 jax.block_until_ready(running)
@@ -220,7 +224,8 @@ class Run:
                 log.add_step(metrics, len(batch["index"]) * jax.process_count(), waited)
                 if step == first + 1:
                     self._check_finite(step)
-                    log.line(self.startup.end_first_step())
+                    self.startup.end_phase("step")
+                    log.line(self.startup.describe(compiling))
 
                 due = self.plan.due(step, last)
                 # Several processes tell each other only now and then; none may stop without the others.
