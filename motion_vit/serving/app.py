@@ -80,7 +80,7 @@ class PredictionApp:
             ],
             exception_handlers={
                 HTTPException: _refuse_http,
-                RefusedRequestError: _refuse,
+                UserError: _refuse,
                 Exception: _admit_fault,
             },
             lifespan=lambda _: lifespan(),
@@ -153,7 +153,7 @@ class PredictionApp:
     async def _receive(self, request: Request, path: pathlib.Path, deadline: float) -> tuple[Upload, Question]:
         """Writes the video of a request to a file, and reads what is asked of it."""
         query = request.query_params.multi_items()
-        self._read_question(query)  # so that a mistake is told before the video has come
+        read_question(query)  # so that a mistake is told before the video has come
         with open(path, "wb", opener=_open_privately) as file:
             upload = Upload(file, request.headers.get("content-type", ""), self._settings.max_upload)
             upload.check_length(request.headers.get("content-length"))
@@ -166,13 +166,7 @@ class PredictionApp:
                 ) from None
             finally:
                 self.metrics.upload_bytes.inc(upload.size)
-        return upload, self._read_question([*query, *upload.fields])
-
-    def _read_question(self, fields: list[tuple[str, str]]) -> Question:
-        try:
-            return read_question(fields)
-        except UserError as error:
-            raise RefusedRequestError(400, str(error)) from error
+        return upload, read_question([*query, *upload.fields])
 
     async def _answer(
         self, request: Request, path: pathlib.Path, name: str, question: Question, place: Place, deadline: float
@@ -181,11 +175,11 @@ class PredictionApp:
         decoding = Decoding(self._classifier.processes)
         ask = functools.partial(self._classifier.answer, str(path), name, question, decoding)
         work = place.work(ask)
-        # Behind the body comes nothing but the news that the sender has gone.
-        gone = asyncio.ensure_future(request.receive())
+        gone = asyncio.ensure_future(_disconnected(request))
         try:
             seconds = deadline - asyncio.get_running_loop().time()
-            await asyncio.wait({work, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            awaited: set[asyncio.Future[Any]] = {work, gone}
+            await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
             if gone.done():
@@ -209,6 +203,12 @@ def _forget(work: "asyncio.Future[Answer]") -> None:
         work.exception()
 
 
+async def _disconnected(request: Request) -> None:
+    """Waits until the sender has gone; the body has come already."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
     async for chunk in request.stream():
         yield chunk
@@ -224,9 +224,9 @@ def _json(status: int, value: Any, *, retry_after: int = 0) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    if not isinstance(error, RefusedRequestError):
-        raise error
-    return _json(error.status, {"error": str(error)}, retry_after=error.retry_after)
+    if isinstance(error, RefusedRequestError):
+        return _json(error.status, {"error": str(error)}, retry_after=error.retry_after)
+    return _json(400, {"error": str(error)})
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:

@@ -18,7 +18,7 @@ from motion_vit.training.recipe.clips import clip_options
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What was found in a video.
+    """The answer to a question.
 
     Attributes:
       entry: as `motion-vit predict --json` writes it.
@@ -38,7 +38,7 @@ class Classifier:
     start could wait for each other.
 
     Args:
-      trained: the model.
+      trained: a model, also one that lies on several devices.
       clips: clips spread over a video or window; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       batch_size: views of a timeline at once; by default those of one window.
@@ -79,9 +79,7 @@ class Classifier:
         Raises:
           UserError: the logits of a black clip are NaN or infinite.
         """
-        started = [self.processes.take() for _ in range(processes)]
-        for process in started:
-            self.processes.give_back(process)
+        self.processes.start(processes)
         trained, counts = self._trained, self._counts
         black = np.zeros((counts.clips * counts.crops, *clip_options(trained.config).shape), np.uint8)
         logits_of = trained.logits_function(self._mesh)

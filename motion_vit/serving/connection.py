@@ -1,6 +1,7 @@
 """A connection that is not kept open for who sends nothing."""
 
 import asyncio
+from typing import cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -13,9 +14,9 @@ class PromptConnection(H11Protocol):
 
     header_seconds = HEADER_SECONDS
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the time of the headers."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, transport))
         self._late = self.loop.call_later(self.header_seconds, transport.close)
 
     def data_received(self, data: bytes) -> None:

@@ -37,6 +37,19 @@ class DecodingProcess:
         self._process.start()
         theirs.close()
 
+    def is_alive(self) -> bool:
+        """Tells if the process still runs: one that waits may have been killed, as for want of memory."""
+        return self._process.is_alive()
+
+    def wait(self) -> None:
+        """Waits until the process has started.
+
+        Raises:
+          EOFError: it ended instead.
+        """
+        self.connection.send((_greet,))
+        self.connection.recv()
+
     def kill(self) -> None:
         """Ends the process, whatever it does; whoever waits for it gets `EOFError`."""
         self._process.kill()
@@ -68,9 +81,23 @@ class DecodingProcesses:
     def take(self) -> DecodingProcess:
         """Returns a process that waits for a video."""
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_alive():
+                    return process
+                process.close()
         return DecodingProcess()
+
+    def start(self, number: int) -> None:
+        """Starts processes, and waits until they have started.
+
+        Args:
+          number: how many.
+        """
+        started = [DecodingProcess() for _ in range(number)]
+        for process in started:
+            process.wait()
+            self.give_back(process)
 
     def give_back(self, process: DecodingProcess) -> None:
         """Keeps a process that has sent all that it was asked for.
@@ -153,7 +180,8 @@ class Decoding:
           StoppedError: `stop` was called.
         """
         answers = self._window_answers(video, options, windows, clips, crops)
-        return _RemoteWindows(*next(answers), answers)
+        length, frame_rate = next(answers)
+        return _RemoteWindows(length, frame_rate, answers)
 
     def _window_answers(self, video: str, *request: Any) -> Iterator[Any]:
         with self._asked(video, _windows, video, *request) as receive:
@@ -222,6 +250,10 @@ def _decode_until_closed(connection: Connection) -> None:
                 function(connection, *request)
             except VideoDecodeError as error:
                 connection.send(error)
+
+
+def _greet(connection: Connection) -> None:
+    connection.send(None)
 
 
 def _views(

@@ -1,4 +1,4 @@
-"""What stands before all answers: headers that protect browsers, checks of who is meant, counts, and a patient close.
+"""Stands before all answers: headers that protect browsers, checks of who is meant, counts, and a patient close.
 
 A page of a stranger can send requests to servers of the machine that it is read on. It cannot read answers, because no
 answer allows that. `RightAddress` refuses such requests altogether, and those that come by a name of the stranger's

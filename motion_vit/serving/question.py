@@ -1,10 +1,10 @@
-"""What a request asks of a video: fields of a form or of the address, as `motion-vit predict` has them as options."""
+"""Reads the question of a request: fields of a form or of the address, as `motion-vit predict` has them as options."""
 
 import dataclasses
 from collections.abc import Iterable
 from typing import Literal
 
-from motion_vit.data.batches.window_views import Windows
+from motion_vit.data.batches.window_views import WINDOW, Windows
 from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.data.video.probing import check_window
 from motion_vit.errors import UserError, did_you_mean
@@ -16,8 +16,8 @@ _RANGES: dict[str, Range] = {
     "top": Whole(1, 1_000_000),
     "start": _SECONDS,
     "end": _SECONDS,
-    "window": _SECONDS,
-    "hop": _SECONDS,
+    "window": WINDOW,
+    "hop": WINDOW,
     "enter": SHARE,
     "leave": SHARE,
     "min_length": _SECONDS,
@@ -33,7 +33,7 @@ _OF_TIMELINES = ("hop", "enter", "leave", "min_length")
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What is asked of a video.
+    """A question about a video.
 
     Attributes:
       top: how many classes to name, or "all".
@@ -106,7 +106,7 @@ def _value(name: str, text: str) -> float | Literal["all"]:
     expected = _RANGES[name]
     short = text[: LONGEST_VALUE + 1]
     try:
-        value = int(short) if name == "top" else float(short.removesuffix("s") if expected is _SECONDS else short)
+        value = int(short) if name == "top" else float(short if expected is SHARE else short.removesuffix("s"))
     except ValueError:
         value = None
     if value is None or len(text) > LONGEST_VALUE or not expected.holds(value):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import signal
 import socket
@@ -38,6 +39,8 @@ class PredictionServer:
     """
 
     def __init__(self, classifier: Classifier, settings: ServerSettings) -> None:
+        # It warns of every form that is none, and strangers can send as many of them as they like.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         self._socket = _listen(settings.host, settings.port)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -49,10 +52,11 @@ class PredictionServer:
                 self._app.asgi,
                 interface="asgi3",
                 http=PromptConnection,
+                loop="asyncio",
                 ws="none",
                 lifespan="on",
                 access_log=False,
-                log_level="warning",
+                log_level="error",
                 proxy_headers=False,
                 server_header=False,
                 limit_concurrency=settings.places + _SPARE_CONNECTIONS,

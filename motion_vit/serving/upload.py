@@ -48,13 +48,13 @@ class Upload:
         """Refuses what says that it is too long, before any of it is read.
 
         Args:
-          declared: the header Content-Length.
+          declared: the header Content-Length, a number of at most 20 digits.
 
         Raises:
           RefusedRequestError: the video would be longer than allowed.
         """
         most = self._most_bytes + (_MOST_FORM_BYTES if self._form else 0)
-        if declared is not None and declared.isdecimal() and (len(declared) > 20 or int(declared) > most):
+        if declared is not None and int(declared) > most:
             raise _too_long(self._most_bytes)
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> None:
@@ -184,7 +184,7 @@ class _Form:
 
 def _file_name(given: bytes) -> str:
     """Keeps the last part of a name: some programs send whole paths."""
-    return shortened(re.split(r"[\\/]", _text(given))[-1], _LONGEST_NAME) or _UNNAMED
+    return shortened(_text(re.split(rb"[\\/]", given)[-1]), _LONGEST_NAME) or _UNNAMED
 
 
 def _text(data: bytes) -> str:

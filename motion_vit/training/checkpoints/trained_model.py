@@ -103,8 +103,9 @@ class TrainedModel:
           UserError: no video is given, or a number is out of range.
         """
         found = find_videos(_names(videos), start=start, end=end)
-        views = {"clips": clips, "crops": crops, "batch_size": batch_size}
-        predictions = list(self.predict_each(found, top=top, **views, mesh=mesh))
+        predictions = list(
+            self.predict_each(found, top=top, clips=clips, crops=crops, batch_size=batch_size, mesh=mesh)
+        )
         if isinstance(videos, str | os.PathLike) and [one.path for one in predictions] == [os.fspath(videos)]:
             predictions[0].check()
         return predictions

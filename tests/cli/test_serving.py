@@ -1,0 +1,102 @@
+"""`motion-vit serve`: the process, its signals and its options."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+from small_videos import ENCODINGS, encode, moving_texture
+
+from motion_vit import cli
+
+
+def health(url: str) -> int:
+    try:
+        return urllib.request.urlopen(f"{url}/healthz", timeout=30).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_process_serves_what_predict_says_and_ends_in_order(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = encode(tmp_path / "clip.avi", ENCODINGS["mpeg4 in avi"], moving_texture())
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    command = [sys.executable, "-m", "motion_vit", "serve", "--checkpoint", "demo", "--port", "0", "--concurrency", "1"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            found = re.fullmatch(r"serving demo at (http://127\.0\.0\.1:\d+); compiling\n", first)
+            assert found is not None, first
+            # Until the model is compiled, it says so.
+            assert health(found[1]) == 503
+            assert process.stdout.readline() == "ready\n"
+            assert health(found[1]) == 200
+            request = urllib.request.Request(f"{found[1]}/predict?top=3", video.read_bytes(), method="POST")
+            answer = json.load(urllib.request.urlopen(request, timeout=60))
+            process.send_signal(signal.SIGTERM)
+            rest, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, rest, errors) == (0, "stopped\n", "")
+    assert list((tmp_path / "temporary").iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["predict", "clip.avi", "--checkpoint", "demo", "--top", "3", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert answer[0]["video"] == "upload"
+    assert [one["label"] for one in answer[0]["predictions"]] == [one["label"] for one in entry["predictions"]]
+    for one, other in zip(answer[0]["predictions"], entry["predictions"], strict=True):
+        assert one["probability"] == pytest.approx(other["probability"], rel=1e-4)
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "python_multipart", "prometheus_client"])
+def test_a_missing_extra_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("motion_vit.serving.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["serve", "--checkpoint", "demo"]) == 2
+    message = capsys.readouterr().err
+    assert f"serve needs the package {package}" in message
+    assert "pip install 'motion_vit[serve]'" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--max-upload", "many", "a size such as 100MB"),
+        ("--max-upload", "0", "a size such as 100MB"),
+        ("--max-upload", "9999GB", "a size such as 100MB"),
+        ("--time-limit", "0", "0.1"),
+        ("--time-limit", "nan", "0.1"),
+        ("--concurrency", "0", "from 1"),
+        ("--queue", "-1", "from 0"),
+        ("--port", "65536", "65535"),
+    ],
+)
+def test_numbers_out_of_range_are_told(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["serve", "--checkpoint", "demo", f"{option}={value}"])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_address_that_cannot_be_listened_at_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for host in ("192.0.2.1", "no such host", "::g"):
+        assert cli.main(["serve", "--checkpoint", "demo", "--host", host, "--port", "0"]) == 2
+        assert "the server cannot listen at" in capsys.readouterr().err
