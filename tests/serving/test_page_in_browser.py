@@ -124,16 +124,17 @@ def test_refusals_are_shown_with_their_sentence(page: "playwright.Page") -> None
     page.set_input_files("#file", {"name": "b.mp4", "mimeType": "video/mp4", "buffer": bytes(2_000_000)})
     playwright.expect(page.locator("#error")).to_contain_text("more than the 1000000 bytes")
     page.fill("#top", "0")
-    page.click("#again")
+    page.set_input_files("#file", {"name": "c.mp4", "mimeType": "video/mp4", "buffer": b"text"})
     playwright.expect(page.locator("#error")).to_contain_text("top is '0'")
     assert shown_labels(page) == []
 
 
 def test_the_keyboard_alone_will_do(page: "playwright.Page", video: pathlib.Path) -> None:
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "drop"
+    assert page.evaluate("document.activeElement.id") == "file"
+    assert page.evaluate("getComputedStyle(document.getElementById('drop')).outlineStyle") == "solid"
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(video)
     page.wait_for_selector("#answers li")
     page.focus("#top")

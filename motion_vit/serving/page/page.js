@@ -90,12 +90,6 @@ function choose(file) {
 }
 
 const drop = element("drop");
-drop.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" || event.key === " ") {
-    event.preventDefault();
-    element("file").click();
-  }
-});
 element("file").addEventListener("change", (event) => choose(event.target.files[0]));
 element("again").addEventListener("click", ask);
 for (const id of ["top", "window"]) element(id).addEventListener("keydown", (event) => { if (event.key === "Enter") ask(); });
