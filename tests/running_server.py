@@ -153,7 +153,8 @@ def running_server(trained: TrainedModel, **settings: Any) -> Iterator[RunningSe
     thread.start()
     try:
         assert ready.wait(_SECONDS)
-        assert not failures, failures
+        if failures:
+            raise failures[0]
         workers = [one for one in multiprocessing.active_children() if one not in before]
         yield RunningServer(server.url, workers, server.stop)
     finally:
