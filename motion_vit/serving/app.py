@@ -7,7 +7,7 @@ import os
 import pathlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -159,7 +159,7 @@ class PredictionApp:
             upload.check_length(request.headers.get("content-length"))
             try:
                 async with asyncio.timeout_at(deadline):
-                    await upload.receive(_chunks(request))
+                    await upload.receive(request.stream())
             except TimeoutError:
                 raise RefusedRequestError(
                     408, f"the video did not arrive within {self._settings.time_limit:g} s, the limit of this server."
@@ -207,11 +207,6 @@ async def _disconnected(request: Request) -> None:
     """Waits until the sender has gone; the body has come already."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    async for chunk in request.stream():
-        yield chunk
 
 
 def _open_privately(path: str, flags: int) -> int:

@@ -83,7 +83,8 @@ class Classifier:
         trained, counts = self._trained, self._counts
         black = np.zeros((counts.clips * counts.crops, *clip_options(trained.config).shape), np.uint8)
         logits_of = trained.logits_function(self._mesh)
-        most = counts.at_once(counts.batch_size)
+        # All that `ViewCounts.at_once` may choose.
+        most = max(1, counts.batch_size // len(black))
         for size in (2**power for power in range(most.bit_length())):
             (logits,) = mean_logits(logits_of, trained.variables, [black], size, self._mesh)
             if not ranked_classes(logits, trained.label_names, 1):
