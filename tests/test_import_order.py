@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "interop.exporting": INTEROP,
     "interop.runners": INTEROP | {"interop.importing"},
     "visualization": MODELS | DATA | EVALUATION | {"data.augmentation", "data.video"},
+    "serving": DATA | EVALUATION | {"data.video"},
     "comparison": MODELS | DATA | EVALUATION | {"data.datasets", "data.embedded", "data.preparation", "training.loop"},
 }
 # The command line, which `python -m` starts, the demo and what the library exports may use all of it.

@@ -21,6 +21,7 @@ from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.prediction import add_predict
 from motion_vit.cli.recipes import add_recipe
+from motion_vit.cli.serving import add_serve
 from motion_vit.cli.training import add_evaluate, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate(commands)
     add_predict(commands)
     add_visualize(commands)
+    add_serve(commands)
     add_export(commands)
     add_import(commands)
     add_inspect(commands)

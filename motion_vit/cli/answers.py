@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
-from motion_vit.cli.json_output import json_text
 from motion_vit.cli.subtitles import subtitles
 from motion_vit.files.atomic_file import atomic_file, writing
 from motion_vit.files.csv_file import csv_text
+from motion_vit.files.json_text import json_text
 
 if TYPE_CHECKING:
     from motion_vit.training.inference.prediction import Prediction

@@ -215,13 +215,9 @@ def _label(
 
 
 def _rules(options: argparse.Namespace) -> "SegmentRules":
-    """Makes the rules of segments, with a `leave` that fits to an `enter` given alone."""
     from motion_vit.training.inference.segments import SegmentRules
 
-    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
-    if options.enter is not None and options.leave is None:
-        given["leave"] = min(options.enter, SegmentRules.leave)
-    return SegmentRules(**{name: value for name, value in given.items() if value is not None})
+    return SegmentRules.of(options.enter, options.leave, options.min_length)
 
 
 def _windows(options: argparse.Namespace) -> "Windows":

@@ -40,6 +40,7 @@ EXCEPTIONS = {
     "training/checkpoints/checksums.py": "in a checkpoint that has no name yet",
     "training/checkpoints/run_checkpoints.py": "Orbax renames its folders",
     "training/checkpoints/whole_folder.py": "renames a whole folder",
+    "serving/app.py": "a temporary file, in a folder that is removed",
     "training/loop/loop.py": "the method `save` of the checkpoints",
     "interop/exporting/saved_model.py": "a folder of TensorFlow in a folder that has no name yet",
     "interop/exporting/litert.py": "a temporary folder of TensorFlow",

@@ -1,15 +1,21 @@
-"""The images: instructions that Docker knows, and files that are there."""
+"""The images: instructions that Docker knows, and files, extras and commands that are there."""
 
+import json
 import pathlib
 import re
 import tomllib
 
 import pytest
 
+from motion_vit import cli
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCKERFILES = sorted((ROOT / "launch").glob("*.Dockerfile"))
+SERVE = ROOT / "launch" / "serve.Containerfile"
+DOCKERFILES = [*sorted((ROOT / "launch").glob("*.Dockerfile")), SERVE]
 # https://docs.docker.com/reference/dockerfile/
-INSTRUCTIONS = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "WORKDIR"}
+INSTRUCTIONS = {
+    *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN", "USER", "WORKDIR")
+}
 
 
 def instructions(path: pathlib.Path) -> list[tuple[str, str]]:
@@ -42,6 +48,26 @@ def test_what_is_copied_exists(path: pathlib.Path) -> None:
     # All of it before it is built.
     kinds = [name for name, _ in instructions(path)]
     assert "COPY" not in kinds[kinds.index("RUN") :]
+
+
+def test_the_server_image_serves_and_asks_for_its_health_without_rights() -> None:
+    found = dict(instructions(SERVE))
+    extra = re.fullmatch(r'pip install .*--constraint constraints\.txt "\.\[(\w+)\]"', found["RUN"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert extra is not None
+    assert extra[1] in project["optional-dependencies"]
+    # Not root, by number, which a cluster can check.
+    assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", found["USER"])
+    assert list(found).index("USER") > list(found).index("RUN")
+    program, *arguments = json.loads(found["ENTRYPOINT"]) + json.loads(found["CMD"])
+    assert program in project["scripts"]
+    options, rest = cli._parser().parse_known_args(arguments)
+    assert (options.host, str(options.port), rest) == ("0.0.0.0", found["EXPOSE"], [])
+    _, _, check = found["HEALTHCHECK"].partition("CMD ")
+    python, flag, code = json.loads(check)
+    assert (python, flag) == ("python", "-c")
+    assert f"http://127.0.0.1:{found['EXPOSE']}/healthz" in code
+    compile(code, "HEALTHCHECK", "exec")
 
 
 @pytest.mark.parametrize(("name", "extra"), [("cuda", "gpu"), ("tpu", "tpu")])

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -79,6 +80,35 @@ class WindowViews:
     start: float
     end: float
     views: UInt8[np.ndarray, "views t size size 3"]
+
+
+class WindowSource(Protocol):
+    """The windows of a video, in order."""
+
+    @property
+    def frame_rate(self) -> float:
+        """Mean frames per second of the video; 0.0 if unknown."""
+        ...
+
+    def __len__(self) -> int:
+        """Returns the number of windows, with those that may be left out."""
+        ...
+
+    def __iter__(self) -> Iterator[WindowViews]:
+        """Decodes the windows.
+
+        Raises:
+          VideoDecodeError: the video is broken from here on.
+        """
+        ...
+
+
+class OpenWindows(Protocol):
+    """Opens the windows of a video, as `WindowReader` does, wherever."""
+
+    def __call__(self, video: str, options: ClipOptions, windows: Windows, *, clips: int, crops: int) -> WindowSource:
+        """Opens the windows; arguments and errors are those of `WindowReader`."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

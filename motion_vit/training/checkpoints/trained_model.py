@@ -11,6 +11,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
+from motion_vit.data.batches.decoded_video import VideoDecoder, decode_video
+from motion_vit.data.batches.window_views import OpenWindows, WindowReader
 from motion_vit.data.sources.named_videos import NamedVideo, find_videos
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import path_text
@@ -101,8 +103,9 @@ class TrainedModel:
           UserError: no video is given, or a number is out of range.
         """
         found = find_videos(_names(videos), start=start, end=end)
-        views = {"clips": clips, "crops": crops, "batch_size": batch_size}
-        predictions = list(self.predict_each(found, top=top, **views, mesh=mesh))
+        predictions = list(
+            self.predict_each(found, top=top, clips=clips, crops=crops, batch_size=batch_size, mesh=mesh)
+        )
         if isinstance(videos, str | os.PathLike) and [one.path for one in predictions] == [os.fspath(videos)]:
             predictions[0].check()
         return predictions
@@ -116,6 +119,7 @@ class TrainedModel:
         crops: int | None = None,
         batch_size: int | None = None,
         mesh: Mesh | None = None,
+        decoder: VideoDecoder = decode_video,
     ) -> Iterator[Prediction]:
         """Classifies videos, and gives each prediction as soon as it is there.
 
@@ -126,6 +130,7 @@ class TrainedModel:
           crops: likewise.
           batch_size: likewise.
           mesh: likewise.
+          decoder: decodes a video, in one of several threads.
 
         Returns:
           The predictions, in order.
@@ -146,6 +151,7 @@ class TrainedModel:
             clips=clips,
             crops=crops,
             batch_size=batch_size,
+            decoder=decoder,
         )
 
     def timeline(
@@ -213,6 +219,7 @@ class TrainedModel:
         batch_size: int | None = None,
         mesh: Mesh | None = None,
         progress: bool = False,
+        open_windows: OpenWindows = WindowReader,
     ) -> VideoTimeline:
         """Finds what happens when in a video of `find_videos`, and raises no error of the video.
 
@@ -226,6 +233,7 @@ class TrainedModel:
           batch_size: likewise.
           mesh: likewise.
           progress: likewise.
+          open_windows: opens the windows of the video.
 
         Returns:
           The segments. Where the video is broken, they end, and `error` says why.
@@ -249,6 +257,7 @@ class TrainedModel:
             crops=crops,
             batch_size=batch_size,
             progress=progress,
+            open_windows=open_windows,
         )
 
     def preprocess(self, clips: UInt8[Array | np.ndarray, "b t h w 3"]) -> Float[Array, "b t h w 3"]:

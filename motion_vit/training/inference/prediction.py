@@ -4,21 +4,15 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
-from motion_vit.data.batches.batch import default_threads, settle_reader
-from motion_vit.data.batches.evaluation_batches import clip_views
-from motion_vit.data.sources.clip_source import StoredClip
+from motion_vit.data.batches.batch import default_threads
+from motion_vit.data.batches.decoded_video import DecodedVideo, VideoDecoder, decode_video
 from motion_vit.data.sources.frame_rates import rate_note
 from motion_vit.data.sources.named_videos import NamedVideo
-from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
-from motion_vit.data.video.jpeg_frames import find_jpegs
-from motion_vit.data.video.timeline import read_timeline
+from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.workers.ordered_threads import in_threads
-from motion_vit.errors import UserError
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
@@ -114,6 +108,7 @@ def predict_videos(
     clips: int | None = None,
     crops: int | None = None,
     batch_size: int | None = None,
+    decoder: VideoDecoder = decode_video,
 ) -> Iterator[Prediction]:
     """Classifies videos, several at once. While the model runs, threads decode the next ones.
 
@@ -129,6 +124,7 @@ def predict_videos(
       clips: clips spread over each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       batch_size: views at once; the recipe's by default.
+      decoder: decodes a video, in one of the threads.
 
     Yields:
       The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views. A video
@@ -141,16 +137,10 @@ def predict_videos(
     options = clip_options(config)
     at_once = counts.at_once(len(videos))
 
-    def decode(video: NamedVideo) -> _Decoded:
-        settle_reader()
-        try:
-            if video.error:
-                raise VideoDecodeError(video.path, video.error)
-            clip = StoredClip(id=video.path, label=0, video=video.path, start=video.start, end=video.end)
-            views = clip_views(clip, options, clips=counts.clips, crops=counts.crops)
-        except VideoDecodeError as error:
-            return _Decoded(video, None, error=error.reason)
-        return _Decoded(video, views, note=_rate_note(video.path, config, frame_rate))
+    with_rate = options.sampling == "dense" and bool(options.fps or frame_rate)
+
+    def decode(video: NamedVideo) -> DecodedVideo:
+        return decoder(video, options, clips=counts.clips, crops=counts.crops, with_rate=with_rate)
 
     threads = default_threads()
     decoded = in_threads(decode, videos, threads=threads, ahead=max(threads, at_once))
@@ -159,22 +149,14 @@ def predict_videos(
         logits = iter(mean_logits(logits_of, variables, views, at_once, mesh))
         for one in batch:
             classes = () if one.views is None else ranked_classes(next(logits), label_names, top)
-            yield Prediction(one.video.path, classes, one.error, one.note, one.video.start, one.video.end)
+            # Clips of `segment` sampling show the whole video at any rate.
+            note = rate_note(one.frame_rate, fps=options.fps, trained=frame_rate) if with_rate else ""
+            yield Prediction(one.video.path, classes, one.error, note, one.video.start, one.video.end)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Decoded:
-    """A video whose views are decoded, or the reason why they are not."""
-
-    video: NamedVideo
-    views: UInt8[np.ndarray, "views t size size 3"] | None
-    error: str = ""
-    note: str = ""
-
-
-def _batches(decoded: Iterable[_Decoded], size: int) -> Iterator[list[_Decoded]]:
+def _batches(decoded: Iterable[DecodedVideo], size: int) -> Iterator[list[DecodedVideo]]:
     """Divides videos into batches with `size` decoded ones each, and broken ones between them."""
-    batch: list[_Decoded] = []
+    batch: list[DecodedVideo] = []
     for one in decoded:
         batch.append(one)
         if sum(other.views is not None for other in batch) == size:
@@ -182,15 +164,3 @@ def _batches(decoded: Iterable[_Decoded], size: int) -> Iterator[list[_Decoded]]
             batch = []
     if batch:
         yield batch
-
-
-def _rate_note(path: str, config: ConfigDict, frame_rate: float) -> str:
-    """Describes a frame rate far from training's; clips of `segment` sampling show the whole video at any rate."""
-    if config.data.sampling != "dense" or not (config.data.fps or frame_rate):
-        return ""
-    try:
-        with unexpected_as_decode_error(path):
-            rate = 0.0 if find_jpegs(path) is not None else read_timeline(path).fps
-    except UserError:
-        return ""  # it was classified
-    return rate_note(rate, fps=config.data.fps, trained=frame_rate)

@@ -57,6 +57,26 @@ class SegmentRules:
                 "is more; leave must be at most enter."
             )
 
+    @classmethod
+    def of(cls, enter: float | None, leave: float | None, min_length: float | None) -> "SegmentRules":
+        """Makes rules of the numbers that are given, with a `leave` that fits to an `enter` given alone.
+
+        Args:
+          enter: as the attribute; None for the default, and so for the others.
+          leave: likewise.
+          min_length: likewise.
+
+        Returns:
+          The rules.
+
+        Raises:
+          UserError: as the rules.
+        """
+        if enter is not None and leave is None:
+            leave = min(enter, cls.leave)
+        given = {"enter": enter, "leave": leave, "min_length": min_length}
+        return cls(**{name: value for name, value in given.items() if value is not None})
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
-from motion_vit.data.batches.window_views import WindowReader, Windows, WindowViews
+from motion_vit.data.batches.window_views import OpenWindows, WindowReader, Windows, WindowViews
 from motion_vit.data.sources.frame_rates import rate_note
 from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.data.video.decode_error import VideoDecodeError
@@ -111,6 +111,7 @@ def label_video(
     crops: int | None = None,
     batch_size: int | None = None,
     progress: bool = False,
+    open_windows: OpenWindows = WindowReader,
 ) -> VideoTimeline:
     """Labels the time of a video. Each window is classified as `predict_videos` classifies that part of the video.
 
@@ -131,6 +132,7 @@ def label_video(
       crops: crops of each clip, 1 or 3; the recipe's by default.
       batch_size: views at once; the recipe's by default.
       progress: whether to show a progress bar on standard error.
+      open_windows: opens the windows of the video.
 
     Returns:
       The segments, with an error where the video is broken, and from where on.
@@ -144,7 +146,7 @@ def label_video(
     try:
         if video.error:
             raise VideoDecodeError(video.path, video.error)
-        reader = WindowReader(video.path, options, windows, clips=counts.clips, crops=counts.crops)
+        reader = open_windows(video.path, options, windows, clips=counts.clips, crops=counts.crops)
     except VideoDecodeError as error:
         return VideoTimeline(video.path, (), error.reason, start=video.start, end=video.start)
     at_once = counts.at_once(len(reader))
