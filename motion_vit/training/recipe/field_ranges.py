@@ -21,6 +21,7 @@ from motion_vit.ranges import (
     Either,
     Flag,
     Items,
+    Notes,
     Number,
     Options,
     Range,
@@ -41,6 +42,7 @@ _PROMPT = option_ranges(MotionPrompted)
 
 FIELD_RANGES: Mapping[str, Range] = {
     "name": _NAME,
+    "notes": Notes(),
     "seed": SEED,
     "initial_weights": _PATH,
     "model.name": _NAME,

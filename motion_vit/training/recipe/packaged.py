@@ -8,8 +8,9 @@ import re
 from motion_vit.errors import UserError, did_you_mean
 
 _PACKAGE = "motion_vit.recipes"
-# NAME, or NAME:PART of a file with several recipes. Paths have a suffix, and mostly a folder.
-_NAME = re.compile(r"(?P<name>[A-Za-z]\w*)(?P<part>:[\w.+-]+)?")
+# NAME, or NAME:PART of a file with several recipes or with a parameter. Paths have a suffix, and mostly a folder; a
+# single letter is a drive, and what has slashes behind the colon an address.
+_NAME = re.compile(r"(?P<name>[A-Za-z]\w+)(?P<part>:(?!/).*)?", re.DOTALL)
 
 
 def packaged_recipes() -> dict[str, pathlib.Path]:
