@@ -167,7 +167,7 @@ def _running(path: str) -> Iterator[Mapping[str, Any]]:
 def _call(get_config: Callable[..., Any], path: str, argument: str | None) -> Any:
     """Calls get_config() of a file, with the ARG of FILE:ARG or without, if it takes that."""
     given = () if argument is None else (argument,)
-    signature = inspect.signature(get_config)
+    signature = inspect.signature(get_config).replace(return_annotation=inspect.Signature.empty)
     try:
         signature.bind(*given)
     except TypeError as error:

@@ -64,6 +64,18 @@ def recipe_file(path: str) -> str:
         raise UserError(f"there is no config file {path}, and {error}") from error
 
 
+def names_recipe(text: str) -> bool:
+    """Tells if a text is meant for a recipe, and not for the name of something else.
+
+    Args:
+      text: a path, a name, or either with :PART.
+
+    Returns:
+      True for what is a Python file by its name, and for the name of an installed recipe.
+    """
+    return re.search(r"\.py(:|$)", text) is not None or text.partition(":")[0] in packaged_recipes()
+
+
 def summary(file: pathlib.Path) -> str:
     """Reads the summary of a recipe without running it.
 
