@@ -27,7 +27,7 @@ FIELDS: Mapping[str, Field] = {
         "Whatever you want to remember of the run: a text, or a mapping that may be nested. It is kept with the "
         "checkpoints and not interpreted; a run may be continued with others.",
     ),
-    "seed": Field(0, "Of initialisation, data order, augmentation and dropout."),
+    "seed": Field(0, "What initialisation, the order of the data, augmentation and dropout are drawn from."),
     "initial_weights": Field(
         "",
         "What the parameters start from: the workdir of another run or a weights folder, such as `motion-vit import` "
@@ -62,12 +62,12 @@ FIELDS: Mapping[str, Field] = {
         "videos of all frame rates show the same motion. 0 counts frames, as the published recipes do.",
     ),
     "data.mean": Field((0.45, 0.45, 0.45), "What is subtracted from red, green and blue, which are in [0, 1]."),
-    "data.std": Field((0.225, 0.225, 0.225), "What they are divided by then."),
+    "data.std": Field((0.225, 0.225, 0.225), "What red, green and blue are divided by then."),
     "data.channel_order": Field(
         "rgb", 'The order in which the model takes the colours; "bgr" for some foreign weights.'
     ),
     "data.workers": Field(0, "Processes that decode, for hosts of many cores; 0 decodes in threads of this one."),
-    "data.threads": Field(0, "Those threads; 0 for as many as cores."),
+    "data.threads": Field(0, "Threads that decode where `data.workers` is 0; 0 for as many as cores."),
     "data.max_undecodable": Field(0.01, "Share of the training clips that may fail to decode before the run stops."),
     "augmentation.rand_augment": Field(
         "",
@@ -101,7 +101,9 @@ FIELDS: Mapping[str, Field] = {
     "augmentation.mixup": Field(
         0.0, "Alpha of the Beta distribution that the share of the other clip is drawn from; 0 does not mix."
     ),
-    "augmentation.cutmix": Field(0.0, "The same for cutmix, which replaces a box by that of another clip."),
+    "augmentation.cutmix": Field(
+        0.0, "The same as `augmentation.mixup` for cutmix, which replaces a box by that of another clip."
+    ),
     "augmentation.mix_probability": Field(1.0, "Probability of mixing a batch at all, if mixup or cutmix is on."),
     "augmentation.mix_switch_probability": Field(0.5, "Probability of cutmix, if both are on."),
     "batch_size": Field(32, "Videos of a step, over all devices; each becomes `augmentation.repeats` clips."),
@@ -156,9 +158,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "optimizer.betas": Field((0.9, 0.999), "Decays of the two moments of AdamW, also beside Muon."),
     "optimizer.eps": Field(1e-8, "What AdamW adds to the root of the second moment, also beside Muon."),
-    "optimizer.momentum": Field(0.9, "Of SGD."),
+    "optimizer.momentum": Field(0.9, "Momentum of SGD."),
     "optimizer.nesterov": Field(False, "Whether the momentum of SGD is that of Nesterov."),
-    "optimizer.muon.momentum": Field(0.95, "Of Muon."),
+    "optimizer.muon.momentum": Field(0.95, "Momentum of Muon."),
     "optimizer.muon.matrices": Field(
         (),
         "How many matrices stand side by side along the last axis of a parameter, each orthogonalised by itself; 0 "
