@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 _SHOWN_ITEMS = 8
@@ -346,7 +346,8 @@ class Notes:
         if not isinstance(value, Mapping):
             return False
         # Level by level, so that neither depth nor cycles matter.
-        level, left = [value], _MOST_NOTES
+        level: list[Mapping[str, Any] | Sequence[Any]] = [value]
+        left = _MOST_NOTES
         for _ in range(_DEEPEST_NOTES):
             below: list[Any] = []
             for each in level:

@@ -72,8 +72,6 @@ def _written(action: argparse.Action) -> str:
     if not action.option_strings:
         return f"`{value}`".replace("|", "\\|")
     flags = [flag if action.nargs == 0 else f"{flag} {value}" for flag in action.option_strings]
-    if isinstance(action, argparse.BooleanOptionalAction):
-        flags = action.option_strings
     return ", ".join(f"`{flag}`".replace("|", "\\|") for flag in flags)
 
 

@@ -1,15 +1,17 @@
-"""The directive `notebook`: a notebook with the outputs that are stored in it; nothing is executed."""
+"""Pages of notebooks: the block `{notebook} NAME` stands for a notebook with its stored outputs; nothing is executed.
+
+The block is replaced before the page is read, and is no directive: its headings are those of the page.
+"""
 
 import pathlib
 import re
 from typing import Any
 
 import nbformat
-from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+_BLOCK = re.compile(r"^```\{notebook\} (\w+)\n```$", re.MULTILINE)
 # The title, which the page has itself, and the badge of Colab, a picture on a server, below it.
 _OPENING = re.compile(r"\A# [^\n]*\n+(?:\[!\[[^\n]*\n*)?")
 # Links to pages of this site and to other notebooks, whose pages lie beside that of this one.
@@ -20,17 +22,20 @@ _COMMAND = re.compile(r"^\s*[!%]", re.MULTILINE)
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class Notebook(SphinxDirective):
-    """`{notebook} NAME`: the notebook `notebooks/NAME.ipynb`, without its title."""
+def insert_notebook(app: Sphinx, page: str, source: list[str]) -> None:
+    """Replaces the block of a page by the notebook `notebooks/NAME.ipynb` of the repository, without its title.
 
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Writes the cells as Markdown, and leaves the rest to its parser."""
-        file = pathlib.Path(self.env.srcdir).parent / "notebooks" / f"{self.arguments[0]}.ipynb"
-        self.env.note_dependency(file)
-        notebook = nbformat.read(file, as_version=4)
-        return self.parse_text_to_nodes(notebook_markdown(notebook), allow_section_headings=True)
+    Args:
+      app: the build.
+      page: name of the page.
+      source: its text, which is changed in place.
+    """
+    found = _BLOCK.search(source[0])
+    if found:
+        file = pathlib.Path(app.srcdir).parent / "notebooks" / f"{found[1]}.ipynb"
+        app.env.note_dependency(file, docname=page)
+        text = notebook_markdown(nbformat.read(file, as_version=4))
+        source[0] = source[0][: found.start()] + text + source[0][found.end() :]
 
 
 def notebook_markdown(notebook: Any) -> str:
@@ -42,10 +47,10 @@ def notebook_markdown(notebook: Any) -> str:
     Returns:
       Its text, code in blocks, and behind each what it printed and drew; pictures are part of the text.
     """
-    parts = []
-    for cell in notebook.cells:
+    parts: list[str] = []
+    for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            text = _OPENING.sub("", cell.source) if not parts else cell.source
+            text = cell.source if number else _OPENING.sub("", cell.source)
             parts.append(_NOTEBOOK.sub(r"\1.md", _PAGE.sub("../", text)))
         elif cell.cell_type == "code":
             parts.append(_fenced(cell.source, "text" if _COMMAND.search(cell.source) else "python"))
@@ -75,7 +80,7 @@ def _fenced(text: str, language: str) -> str:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Registers the directive.
+    """Registers what reads pages.
 
     Args:
       app: the build.
@@ -83,5 +88,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     Returns:
       Metadata for Sphinx.
     """
-    app.add_directive("notebook", Notebook)
+    app.connect("source-read", insert_notebook)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

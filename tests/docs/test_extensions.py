@@ -212,9 +212,18 @@ def test_every_field_is_on_the_page_of_fields(site):
 def test_a_notebook_is_shown_with_its_outputs_and_not_executed(site):
     html = (site / "notebooks" / "toys.html").read_text()
     text = _plain(html)
-    assert "raise SystemExit('ran')" in text
-    assert "seen ``` &amp;lt;" in text
-    assert "42 toys" in text
+    order = [
+        "A first word",
+        "%pip install",
+        "raise SystemExit('ran')",
+        "seen ``` &amp;lt;",
+        "42 toys",
+        "Behind it",
+        "See",
+    ]
+    places = [text.find(part, text.find("A first word")) for part in order]
+    assert places == sorted(places), list(zip(order, places, strict=True))
+    assert min(places) > 0
     assert "a widget" not in text
     assert html.count("<h1>Toys") == 1
     assert "<h2>Behind it" in html

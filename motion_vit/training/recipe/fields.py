@@ -25,7 +25,7 @@ FIELDS: Mapping[str, Field] = {
     "notes": Field(
         None,
         "Whatever you want to remember of the run: a text, or a mapping that may be nested. It is kept with the "
-        "checkpoints and not interpreted; a run may be continued with others.",
+        "checkpoints and not interpreted; a run may be continued with others, and exports leave them out.",
     ),
     "seed": Field(0, "What initialisation, the order of the data, augmentation and dropout are drawn from."),
     "initial_weights": Field(
