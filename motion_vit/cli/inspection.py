@@ -31,7 +31,7 @@ def add_inspect(commands: Any) -> None:
     parser = add_command(commands, "inspect", _inspect, summary, details, takes_overrides=True)
     parser.add_argument("subject", nargs="?", metavar="MODEL|RECIPE", help="name of a model, or a recipe")
     parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="of a model, such as frames=32 window=5")
-    parser.add_argument("--config", metavar="RECIPE", help="the recipe, as other commands take it")
+    parser.add_argument("--config", metavar="RECIPE", help="the recipe, as for train")
     parser.add_argument("--compile", action="store_true", help="of a recipe: compile its step for this machine")
     parser.add_argument(
         "--topology",
