@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 _SHOWN_ITEMS = 8
@@ -19,6 +19,9 @@ _SHOWN_BITS = 256
 _LONGEST_PATTERN = 1000
 _MOST_RULES = 1000
 _MOST_OPTIONS = 100
+_LONGEST_NOTES = 100_000
+_MOST_NOTES = 1000
+_DEEPEST_NOTES = 16
 
 
 @runtime_checkable
@@ -322,6 +325,51 @@ class Options:
     def holds(self, value: Any) -> bool:
         """Tells if a value is such a mapping."""
         return isinstance(value, Mapping) and len(value) <= _MOST_OPTIONS and all(isinstance(key, str) for key in value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Notes:
+    """None, texts, and mappings of names to what JSON holds: for what people write down, and no program reads."""
+
+    @property
+    def expectation(self) -> str:
+        """Words that follow "must be"."""
+        return (
+            f"a text of at most {_LONGEST_NOTES} letters, or a mapping of names to texts, numbers, True, False, None, "
+            f"lists and mappings, with at most {_MOST_NOTES} of them in {_DEEPEST_NOTES} levels"
+        )
+
+    def holds(self, value: Any) -> bool:
+        """Tells if a value is of that kind."""
+        if value is None or isinstance(value, str):
+            return value is None or len(value) <= _LONGEST_NOTES
+        if not isinstance(value, Mapping):
+            return False
+        # Level by level, so that neither depth nor cycles matter.
+        level: list[Mapping[str, Any] | Sequence[Any]] = [value]
+        left = _MOST_NOTES
+        for _ in range(_DEEPEST_NOTES):
+            below: list[Any] = []
+            for each in level:
+                left -= len(each)
+                if left < 0 or (isinstance(each, Mapping) and not all(isinstance(key, str) for key in each)):
+                    return False
+                below += each.values() if isinstance(each, Mapping) else each
+            if not all(map(_is_note, below)):
+                return False
+            level = [each for each in below if isinstance(each, Mapping | list | tuple)]
+        return not level
+
+
+def _is_note(value: Any) -> bool:
+    """Tells if a value can be one of a mapping of notes; what collections hold is left aside."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_NOTES
+    if isinstance(value, int):
+        return value.bit_length() <= _SHOWN_BITS
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, Mapping | list | tuple)
 
 
 @dataclasses.dataclass(frozen=True)

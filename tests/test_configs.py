@@ -19,8 +19,10 @@ def _recipes() -> dict[str, str]:
     """What `--config` takes for each recipe but those of comparisons, by a name for the test."""
     recipes: dict[str, str] = {}
     for path in FILES:
-        if "def get_config()" in path.read_text(encoding="utf-8"):
+        if "def get_config(" in path.read_text(encoding="utf-8"):
             recipes[path.stem] = str(path)
+            if path.stem == "my_videos":
+                recipes[f"{path.stem}:tiny"] = f"{path}:tiny"
         elif path not in COMPARISONS:
             recipes.update({f"{path.stem}:{name}": f"{path}:{name}" for name in load_configs(str(path))})
     return recipes

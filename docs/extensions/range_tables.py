@@ -1,10 +1,11 @@
-"""The directives `field-ranges` and `option-ranges`, tables of what recipe fields and options of models may be.
+"""The directives `recipe-fields` and `option-ranges`, tables of what recipe fields and options of models may be.
 
-They are made from the ranges that the library checks, so that no page repeats a limit by hand.
+They are made from what the library checks and prints itself, so that no page repeats a limit by hand.
 """
 
 from collections.abc import Mapping
 
+from command_pages import escaped
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -16,15 +17,20 @@ from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.ranges import Range
-from motion_vit.training.recipe.field_ranges import FIELD_RANGES
+from motion_vit.training.recipe.field_descriptions import FieldDescription, describe_fields
 
 
-class FieldRanges(SphinxDirective):
-    """`.. field-ranges::`: what each field of a recipe may be."""
+class RecipeFields(SphinxDirective):
+    """`{recipe-fields}`: a section for each group of fields, with a table of what each is and may be."""
 
     def run(self) -> list[nodes.Node]:
-        """Makes the table."""
-        return self.parse_text_to_nodes(_table("field", FIELD_RANGES))
+        """Makes the tables."""
+        groups: dict[str, list[FieldDescription]] = {}
+        for field in describe_fields():
+            group, _, rest = field.name.partition(".")
+            groups.setdefault(group if rest else "", []).append(field)
+        text = "\n\n".join(f"## {group or 'The run'}\n\n{_fields(fields)}" for group, fields in groups.items())
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 class OptionRanges(SphinxDirective):
@@ -37,6 +43,15 @@ class OptionRanges(SphinxDirective):
             for each in (UniFormer, TimeSformer, ResNet, MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
+
+
+def _fields(fields: list[FieldDescription]) -> str:
+    """Writes a table in Markdown."""
+    rows = [
+        f"| `{each.name}` | `{each.default}` {each.type} | {escaped(each.meaning)} | {escaped(each.range)} |"
+        for each in fields
+    ]
+    return "\n".join(["| field | default and type | meaning | must be |", "|---|---|---|---|", *rows])
 
 
 def _table(kind: str, ranges: Mapping[str, Range]) -> str:
@@ -54,6 +69,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     Returns:
       Metadata for Sphinx.
     """
-    app.add_directive("field-ranges", FieldRanges)
+    app.add_directive("recipe-fields", RecipeFields)
     app.add_directive("option-ranges", OptionRanges)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

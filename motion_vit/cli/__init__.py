@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS
+from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_addresses
 from motion_vit.cli.comparison import add_compare
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
@@ -57,6 +57,7 @@ def _run(arguments: Sequence[str]) -> int:
         options, rest = parser.parse_known_args(_with_joined_overrides(arguments))
         rest = _take_model_options(options, rest)
         options.overrides = _overrides(parser, options, rest)
+        refuse_addresses(options)
         status: int = options.run(options)
         sys.stdout.flush()
         return status

@@ -2,11 +2,13 @@
 
 import argparse
 import ast
-from collections.abc import Callable, Sequence
+import pathlib
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import refuse_address
 from motion_vit.ranges import Range, Whole, shown
 
 CONFIG_PREFIX = "--config."
@@ -27,7 +29,14 @@ _Number = TypeVar("_Number", int, float)
 
 
 def add_command(
-    commands: Any, name: str, run: Command, summary: str, details: str = "", *, takes_overrides: bool = False
+    commands: Any,
+    name: str,
+    run: Command,
+    summary: str,
+    details: str = "",
+    *,
+    takes_overrides: bool = False,
+    addresses: Collection[str] = (),
 ) -> argparse.ArgumentParser:
     """Defines a command.
 
@@ -38,6 +47,8 @@ def add_command(
       summary: one line, in lower case.
       details: more sentences for its `--help`.
       takes_overrides: accept arguments of the form `--config.key=value`; they arrive as `options.overrides`.
+      addresses: names of the options whose values may be addresses such as `https://...`; those of all others are
+        refused, see `refuse_addresses`.
 
     Returns:
       The parser of the command, to add arguments to.
@@ -45,8 +56,25 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}", allow_abbrev=False
     )
-    parser.set_defaults(run=run, takes_overrides=takes_overrides)
+    parser.set_defaults(run=run, takes_overrides=takes_overrides, addresses=addresses)
     return parser
+
+
+def refuse_addresses(options: argparse.Namespace) -> None:
+    """Refuses addresses of buckets and servers where a command reads or writes local paths, before it begins.
+
+    Args:
+      options: of a command that `add_command` defined; its overrides of fields are left to the recipe.
+
+    Raises:
+      UserError: an argument is an address, with a way out.
+    """
+    for name, value in vars(options).items():
+        if name == "overrides" or name in options.addresses:
+            continue
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str | pathlib.Path):
+                refuse_address(text)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

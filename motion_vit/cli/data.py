@@ -83,7 +83,9 @@ def add_data(commands: Any) -> None:
     show = add_command(actions, "show", _show, "draw samples with their labels", details, takes_overrides=True)
     show.add_argument("data", metavar="DATA", help=_DATA_HELP)
     show.add_argument("--out", required=True, type=local_path, metavar="FILE", help="a .png or a .gif")
-    show.add_argument("--config", metavar="RECIPE", help="recipe file, or name of an installed one")
+    show.add_argument(
+        "--config", metavar="RECIPE", help="recipe file, or name of an installed one, or either with :ARG"
+    )
     show.add_argument("--samples", type=whole(1, 1000), default=6, metavar="N", help="clips to draw; default: 6")
     show.add_argument("--seed", type=whole_number(SEED), default=0, help="another seed draws other clips; default: 0")
 

@@ -31,7 +31,12 @@ def add_train(commands: Any) -> None:
     """Defines `motion-vit train`."""
     details = "The same command continues a stopped run (status 75). Any field of the recipe: --config.batch_size=8."
     parser = add_command(commands, "train", _train, "train a model by a recipe", details, takes_overrides=True)
-    parser.add_argument("--config", required=True, metavar="RECIPE", help="recipe file, or name of an installed one")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="RECIPE",
+        help="recipe file, or name of an installed one, or either with :ARG",
+    )
     parser.add_argument("--workdir", required=True, type=local_path, metavar="DIR", help="folder of the run")
     parser.add_argument(
         "--profile", action="store_true", help="trace a few steps after warm-up, into the workdir's folder profile"

@@ -6,8 +6,8 @@ import re
 
 from motion_vit.errors import UserError
 
-# `pathlib` makes `gs:/bucket` of `gs://bucket`. A single letter is a drive, not a scheme.
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,3}(?!/)")
+# `pathlib` makes `gs:/bucket` of `gs://bucket`. A single letter is a drive, not a scheme, and what has a dot is a file.
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):/{1,3}(?!/)")
 
 _MOUNTED_BY = {
     "gs": "gcsfuse",
@@ -52,6 +52,20 @@ def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
     text = path_text(path, "a file or folder")
     if not text or "\0" in text:
         raise UserError(f"{text!r} is no path; give the name of a file or folder.")
+    refuse_address(text)
+    return pathlib.Path(text)
+
+
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Refuses the address of a bucket or a server; any other text is let pass.
+
+    Args:
+      path: what may be one; the name of something that exists is none.
+
+    Raises:
+      UserError: it is one, with what to do instead.
+    """
+    text = os.fspath(path)
     found = _ADDRESS.match(text)
     if found and not os.path.lexists(text):
         scheme = found[1].lower()
@@ -61,4 +75,3 @@ def local_path(path: str | os.PathLike[str]) -> pathlib.Path:
             else "download it, or mount the server, and give the local path"
         )
         raise UserError(f"{text} is an address, and only local paths are read and written: {way}.")
-    return pathlib.Path(text)

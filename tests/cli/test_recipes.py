@@ -1,5 +1,6 @@
 """Recipes are installed with the library, and found by name from any folder."""
 
+import json
 import pathlib
 
 import pytest
@@ -80,3 +81,16 @@ def test_config_takes_names_parts_and_paths() -> None:
 @pytest.mark.parametrize("path", ["mine.py", "folder/demo", "./demo", "demo.py:part"])
 def test_what_is_a_path_stays_one(path: str) -> None:
     assert recipe_file(path) == path
+
+
+def test_fields_are_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["recipe", "fields", "optimizer.eps"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "optimizer.eps = 1e-08   (float)"
+    assert " ".join(line.strip() for line in lines[1:]).endswith("Must be a number above 0 and at most 1000.")
+    assert max(map(len, lines)) <= 60
+    assert cli.main(["recipe", "fields", "--json"]) == 0
+    assert {field["name"]: field["default"] for field in json.loads(capsys.readouterr().out)}["batch_size"] == "32"
+    assert cli.main(["recipe", "fields", "wd"]) == 2
+    assert "Did you mean 'optimizer.weight_decay'?" in capsys.readouterr().err

@@ -23,7 +23,9 @@ def test_an_address_is_refused_with_a_way_out(address: str) -> None:
         local_path(address)
 
 
-@pytest.mark.parametrize("path", ["runs/a", "/tmp/x", "a:b", "data:train", "C:/videos", "./gs:/x", "~/runs", "x y//z"])
+@pytest.mark.parametrize(
+    "path", ["runs/a", "/tmp/x", "a:b", "data:train", "C:/videos", "recipe.py:/data", "./gs:/x", "~/runs", "x y//z"]
+)
 def test_a_local_path_is_taken(path: str) -> None:
     assert local_path(path) == pathlib.Path(path)
 

@@ -98,7 +98,7 @@ def description_of(trained: TrainedModel, dtype: WeightDtype = "float32") -> dic
         "frame_rate": trained.frame_rate,
         "weights_dtype": dtype,
         "evaluation": dict(trained.evaluation),
-        "recipe": _recipe_without_folders(trained.config),
+        "recipe": _recipe_to_give_away(trained.config),
     }
     as_read: dict[str, Any] = json.loads(json.dumps(description))
     return as_read
@@ -127,9 +127,10 @@ def _own_checksum(values: Mapping[str, Any]) -> str:
     return crc32_of(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _recipe_without_folders(config: ConfigDict) -> dict[str, Any]:
-    """Returns the recipe for JSON, without the paths of data on this machine."""
+def _recipe_to_give_away(config: ConfigDict) -> dict[str, Any]:
+    """Returns the recipe for JSON, without the notes of the run and the paths of data on this machine."""
     recipe: dict[str, Any] = json.loads(to_json(config))
+    recipe["notes"] = None
     recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
     for name in ("train", "validation"):
         recipe["data"][name] = pathlib.PurePath(config.data[name]).name

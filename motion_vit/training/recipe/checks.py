@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.errors import UserError
+from motion_vit.files.local_path import refuse_address
 from motion_vit.models.checked_model import TracedModel, checked_model
 from motion_vit.models.option import option_traits
 from motion_vit.models.options import adapter_traits, extra_frames, model_options
@@ -16,7 +17,7 @@ from motion_vit.ranges import problems
 from motion_vit.training.losses.registry import check_loss
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.recipe.config import default_config, flatten
-from motion_vit.training.recipe.field_ranges import FIELD_RANGES
+from motion_vit.training.recipe.field_ranges import FIELD_RANGES, PATH_FIELDS
 
 LARGEST_BATCH = 2**40
 """Bytes of the pixels of a batch, over all hosts. Each host compares its part with its memory when it reads one."""
@@ -52,6 +53,12 @@ def validate_fields(config: ConfigDict) -> None:
     """
     if found := problems(flatten(config), FIELD_RANGES):  # a recipe file may assign None to any field
         raise UserError(f"config field {found[0]}.")
+    values = flatten(config)
+    for name in PATH_FIELDS:
+        try:
+            refuse_address(values[name])
+        except UserError as error:
+            raise UserError(f"config field {name}: {error}") from error
     if config.evaluation.ema and not config.ema:
         raise UserError(
             "config field evaluation.ema is True, but the run keeps no averages: config field ema is empty. "

@@ -21,6 +21,7 @@ from motion_vit.ranges import (
     Either,
     Flag,
     Items,
+    Notes,
     Number,
     Options,
     Range,
@@ -41,6 +42,7 @@ _PROMPT = option_ranges(MotionPrompted)
 
 FIELD_RANGES: Mapping[str, Range] = {
     "name": _NAME,
+    "notes": Notes(),
     "seed": SEED,
     "initial_weights": _PATH,
     "model.name": _NAME,
@@ -119,3 +121,6 @@ FIELD_RANGES: Mapping[str, Range] = {
     "log.every_steps": _STEPS,
 }
 """Dotted name of a field -> what it may be. What is checked beyond that is how fields go with each other."""
+
+PATH_FIELDS = tuple(name for name, expected in FIELD_RANGES.items() if expected is _PATH)
+"""Fields that name something on a file system of this machine."""

@@ -1,19 +1,22 @@
 """Reads recipe files, Python files that make recipes, and changes single fields from the command line.
 
 A recipe file has a function `get_config()` that takes `config.default_config()`, changes what differs and returns it,
-or a function `get_configs()` that returns several such recipes by name. `--config.optimizer.learning_rate=1e-3` on the
-command line changes single fields after that. While a recipe file runs, it can import what lies in its folder.
+or a function `get_configs()` that returns several such recipes by name. Where `get_config` has a parameter, FILE:ARG
+gives it the text ARG. `--config.optimizer.learning_rate=1e-3` on the command line changes single fields after that.
+While a recipe file runs, it can import what lies in its folder.
 """
 
 import ast
 import contextlib
 import importlib
+import inspect
+import os
 import pathlib
 import re
 import runpy
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -21,8 +24,10 @@ from ml_collections import ConfigDict
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.files.regular_file import open_regular_file
-from motion_vit.training.recipe.config import config_from_dict, flatten, set_field
+from motion_vit.ranges import shown
+from motion_vit.training.recipe.config import config_from_dict, flatten, set_field, unknown_field
 from motion_vit.training.recipe.packaged import recipe_file
+from motion_vit.training.recipe.unknown_keys import unknown_key
 
 OVERRIDE_PREFIX = "--config."
 _LONGEST_ERROR = 200  # letters of an error of a recipe's own code
@@ -32,24 +37,33 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Reads a recipe and changes single fields.
 
     Args:
-      path: a Python file that defines `get_config()`, or FILE:NAME for one of the recipes of `get_configs()`, or the
-        name of an installed recipe; see `packaged_recipes`.
+      path: a Python file that defines `get_config()`, FILE:ARG to call `get_config("ARG")`, FILE:NAME for one of the
+        recipes of `get_configs()`, or the name of an installed recipe in place of FILE; see `packaged_recipes`.
       overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
 
     Returns:
       The recipe, with every field of `default_config()`.
 
     Raises:
-      UserError: the file is missing or does not make a recipe, a field is unknown, or a value has the wrong type.
+      UserError: the file is missing or does not make a recipe, takes no ARG or needs one, a field is unknown, or a
+        value has the wrong type.
     """
-    path = recipe_file(path)
-    file, _, name = path.rpartition(":")
-    if file.endswith(".py"):
-        recipes = load_configs(file, overrides)
-        if name not in recipes:
-            raise UserError(f"{file} has no recipe {name!r}. It has: {', '.join(recipes)}.")
-        return recipes[name]
-    return _overridden(_checked_recipe(path, "get_config()", _run_recipe(path, "get_config")), overrides)
+    file, argument = split_argument(path)
+    with _running(file) as functions:
+        if "get_config" in functions and (argument is None or "get_configs" not in functions):
+            source = "get_config()" if argument is None else f"get_config({argument!r})"
+            config = _call(functions["get_config"], file, argument)
+        elif argument is None:
+            raise UserError(f"{file} defines no function get_config(){_instead(file, functions)}.")
+        elif "get_configs" not in functions:
+            raise UserError(f"{file} defines neither get_config() nor get_configs(), one of which a recipe must.")
+        else:
+            recipes = functions["get_configs"]()
+            _check_names(recipes, file)
+            if argument not in recipes:
+                raise UserError(f"{file} has no recipe {argument!r}. It has: {', '.join(recipes)}.")
+            source, config = f"get_configs()[{argument!r}]", recipes[argument]
+    return _overridden(_checked_recipe(file, source, config), overrides)
 
 
 def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDict]:
@@ -66,8 +80,46 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
     Raises:
       UserError: as `load_config`, or a name is not usable as a folder name.
     """
-    path = recipe_file(path)
-    recipes = _run_recipe(path, "get_configs")
+    path, argument = split_argument(path)
+    if argument is not None:
+        raise UserError(
+            f"{path}:{argument} names one recipe, but several are taken here: all that get_configs() of {path} "
+            "returns. Leave out what follows the colon."
+        )
+    with _running(path) as functions:
+        if "get_configs" not in functions:
+            raise UserError(f"{path} defines no function get_configs(){_instead(path, functions)}.")
+        recipes = functions["get_configs"]()
+    _check_names(recipes, path)
+    return {
+        name: _overridden(_checked_recipe(path, f"get_configs()[{name!r}]", config), overrides)
+        for name, config in recipes.items()
+    }
+
+
+def split_argument(path: str) -> tuple[str, str | None]:
+    """Splits FILE:ARG, where FILE is a recipe file or the name of an installed recipe.
+
+    Args:
+      path: as for `load_config`. What exists as a file is one, colons and all, as is a path that begins with the
+        letter of a drive.
+
+    Returns:
+      The file, which need not exist, and ARG or None.
+
+    Raises:
+      UserError: it can only be the name of an installed recipe, and there is none.
+    """
+    file = recipe_file(path)
+    ends = [match.end() - 1 for match in re.finditer(r"\.py:", file)]
+    if os.path.exists(file) or not ends:
+        return file, None
+    end = next((end for end in ends if os.path.exists(file[:end])), ends[0])
+    return file[:end], file[end + 1 :]
+
+
+def _check_names(recipes: Any, path: str) -> None:
+    """Checks what get_configs() returns."""
     if not isinstance(recipes, Mapping) or not recipes:
         raise UserError(f"get_configs() of {path} returns {recipes!r}, but must return a mapping of names to recipes.")
     for name in recipes:
@@ -76,10 +128,6 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
                 f"get_configs() of {path} names a recipe {name!r}, but names are made of letters, digits and _ . + -, "
                 "because folders are called by them."
             )
-    return {
-        name: _overridden(_checked_recipe(path, f"get_configs()[{name!r}]", config), overrides)
-        for name, config in recipes.items()
-    }
 
 
 def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
@@ -89,8 +137,9 @@ def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     return config
 
 
-def _run_recipe(path: str, function: str) -> Any:
-    """Returns the result of a function of a recipe file."""
+@contextlib.contextmanager
+def _running(path: str) -> Iterator[Mapping[str, Any]]:
+    """Runs a recipe file, and provides what it defines; errors of the file, and of what is called then, are told."""
     try:
         open_regular_file(local_path(path)).close()
     except FileNotFoundError:
@@ -102,10 +151,7 @@ def _run_recipe(path: str, function: str) -> Any:
         raise UserError(f"the config file {path} cannot be read: {error.strerror or error}.") from error
     try:
         with _importable(pathlib.Path(path).resolve().parent):
-            functions = runpy.run_path(path)
-            if function not in functions:
-                raise UserError(f"{path} defines no function {function}(){_instead(path, functions)}.")
-            return functions[function]()
+            yield runpy.run_path(path)
     except UserError:
         raise
     except SystemExit as error:
@@ -113,7 +159,30 @@ def _run_recipe(path: str, function: str) -> Any:
             f"the config file {path} calls sys.exit({error.code!r}) in place of making a recipe."
         ) from error
     except Exception as error:
+        if key := unknown_key(error):
+            raise UserError(f"the config file {path}: {unknown_field(key)}") from error
         raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+
+
+def _call(get_config: Callable[..., Any], path: str, argument: str | None) -> Any:
+    """Calls get_config() of a file, with the ARG of FILE:ARG or without, if it takes that."""
+    given = () if argument is None else (argument,)
+    signature = inspect.signature(get_config).replace(return_annotation=inspect.Signature.empty)
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        if argument is None:
+            needed = [each for each in signature.parameters.values() if each.default is each.empty]
+            raise UserError(
+                f"get_config{signature} of {path} needs an argument. Give it as {path}:{needed[0].name.upper()}, with "
+                "a text in place of that word."
+            ) from error
+        why = "cannot be called with one text alone" if signature.parameters else "takes none"
+        raise UserError(
+            f"{path} is given the argument {shown(argument)}, but its get_config{signature} {why}. Leave out what "
+            "follows the colon, or give get_config one parameter."
+        ) from error
+    return get_config(*given)
 
 
 @contextlib.contextmanager
@@ -168,6 +237,8 @@ def _split_override(override: str) -> tuple[str, str]:
 def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
     known = flatten(config).get(key)
     if isinstance(known, str):
+        return text
+    if key == "notes" and not text.startswith("{"):
         return text
     if text.lower() in ("true", "false"):
         return text.lower() == "true"

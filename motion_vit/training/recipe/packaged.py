@@ -8,8 +8,9 @@ import re
 from motion_vit.errors import UserError, did_you_mean
 
 _PACKAGE = "motion_vit.recipes"
-# NAME, or NAME:PART of a file with several recipes. Paths have a suffix, and mostly a folder.
-_NAME = re.compile(r"(?P<name>[A-Za-z]\w*)(?P<part>:[\w.+-]+)?")
+# NAME, or NAME:PART of a file with several recipes or with a parameter. Paths have a suffix, and mostly a folder; a
+# single letter is a drive, and what has slashes behind the colon an address.
+_NAME = re.compile(r"(?P<name>[A-Za-z]\w+)(?P<part>:(?!/).*)?", re.DOTALL)
 
 
 def packaged_recipes() -> dict[str, pathlib.Path]:
@@ -61,6 +62,18 @@ def recipe_file(path: str) -> str:
         return f"{installed_recipe(match['name'])}{match['part'] or ''}"
     except UserError as error:
         raise UserError(f"there is no config file {path}, and {error}") from error
+
+
+def names_recipe(text: str) -> bool:
+    """Tells if a text is meant for a recipe, and not for the name of something else.
+
+    Args:
+      text: a path, a name, or either with :PART.
+
+    Returns:
+      True for what is a Python file by its name, and for the name of an installed recipe.
+    """
+    return re.search(r"\.py(:|$)", text) is not None or text.partition(":")[0] in packaged_recipes()
 
 
 def summary(file: pathlib.Path) -> str:

@@ -126,6 +126,15 @@ def test_the_description_spells_out_every_option_and_the_preprocessing() -> None
     assert values["label_names"] == [f"class {number}" for number in range(10)]
 
 
+def test_the_notes_of_a_run_and_its_folders_are_not_given_away() -> None:
+    trained = small_trained_model()
+    trained.config.notes = {"who": "somebody"}
+    trained.config.data.train = "/home/somebody/videos"
+    description = json.dumps(description_of(trained))
+    assert "somebody" not in description
+    assert '"notes": null' in description
+
+
 def test_variables_lie_on_the_devices_that_are_asked_for(written: pathlib.Path) -> None:
     for devices in (jax.devices()[2:3], jax.devices()):
         read = read_weights_folder(written, mesh=meshes.data_mesh(devices))

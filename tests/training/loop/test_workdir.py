@@ -58,6 +58,17 @@ def test_a_run_that_failed_before_its_first_checkpoint_may_take_another_recipe(
     assert json.loads((tmp_path / "recipe.json").read_text())["seed"] == 1
 
 
+def test_a_run_may_go_on_with_other_notes_which_its_recipe_then_has(config: ConfigDict, tmp_path: pathlib.Path) -> None:
+    config.notes = {"why": {"tried": [1, 2]}}
+    prepare_workdir(config, tmp_path)
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    assert json.loads((tmp_path / "recipe.json").read_text())["notes"] == {"why": {"tried": [1, 2]}}
+    other = default_config()
+    other.notes = "a slower decay"
+    prepare_workdir(other, tmp_path)
+    assert json.loads((tmp_path / "recipe.json").read_text())["notes"] == "a slower decay"
+
+
 def test_a_run_may_go_on_with_another_mesh_but_not_another_seed(config: ConfigDict, tmp_path: pathlib.Path) -> None:
     prepare_workdir(config, tmp_path)
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)

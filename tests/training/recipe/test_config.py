@@ -4,7 +4,15 @@ import pathlib
 import pytest
 
 from motion_vit import UserError
-from motion_vit.training.recipe.config import config_from_dict, default_config, differing_fields, to_json
+from motion_vit.training.recipe.checks import validate_fields
+from motion_vit.training.recipe.config import (
+    config_from_dict,
+    default_config,
+    differing_fields,
+    flatten,
+    to_json,
+)
+from motion_vit.training.recipe.field_synonyms import SYNONYMS, field_meant
 from motion_vit.training.recipe.file import load_config
 
 RECIPE = """
@@ -78,7 +86,16 @@ def test_a_value_of_the_wrong_type_is_named(recipe: str, override: str, message:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("config.batchsize = 3", 'Key "batchsize" does not exist'),
+        ("config.batchsize = 3", "unknown config field 'batchsize'. Did you mean 'batch_size'"),
+        ("config.optimizer.lr = 3", "unknown config field 'optimizer.lr'. Did you mean 'optimizer.learning_rate'"),
+        ("config['optimizer']['muon']['momentun'] = 3", "'optimizer.muon.momentun'. Did you mean 'optimizer.muon.mom"),
+        ("config.update({'wd': 3})", "unknown config field 'wd'. Did you mean 'optimizer.weight_decay'"),
+        ("config.evaluation.update(bs=3)", "'evaluation.bs'. Did you mean 'evaluation.batch_size'"),
+        ("config.epochs = 2 * config.data.epoch", "unknown config field 'data.epoch'. Did you mean 'epochs'"),
+        ("config.unlock(); config.num_frames = 3", "unknown config field 'num_frames'. Did you mean 'data.frames'"),
+        ("config.mesh.quux = 3", "unknown config field 'mesh.quux'. The fields are: accumulation, "),
+        ("config.model.options.depth + 1", "AttributeError: .*depth"),
+        ("{'a': 1}['lr']", "fails: KeyError: lr"),
         ("config.epochs = 'many'", "Could not override field 'epochs'"),
         ("config = 3", "returns int, but must return a ConfigDict"),
         ("1 / 0", "ZeroDivisionError"),
@@ -122,3 +139,59 @@ def test_only_fields_that_training_depends_on_count_as_differences() -> None:
     new.optimizer.eps = 1e-3
     new.model.options.window = 5
     assert differing_fields(old, new) == {"model.options": ({}, {"window": 5}), "optimizer.eps": (1e-8, 1e-3)}
+
+
+@pytest.mark.parametrize(
+    ("line", "notes"),
+    [
+        ("config.notes = 'tried before'", "tried before"),
+        ("config.notes = {'why': {'a': [1, 2.5, None]}}", {"why": {"a": [1, 2.5, None]}}),
+        ("config.notes = {}; config.notes.why = 'x'", {"why": "x"}),
+    ],
+)
+def test_notes_are_kept_as_they_are_written_and_make_no_difference(
+    tmp_path: pathlib.Path, line: str, notes: object
+) -> None:
+    config = load_config(recipe_with(tmp_path, line))
+    validate_fields(config)
+    again = config_from_dict(json.loads(to_json(config)))
+    assert again.to_dict()["notes"] == notes
+    assert differing_fields(default_config(), again) == differing_fields(
+        default_config(), load_config(str(tmp_path / "recipe.py"), ["--config.notes=others"])
+    )
+
+
+def test_notes_are_changed_on_the_command_line(recipe: str) -> None:
+    assert load_config(recipe, ["--config.notes=12, as before"]).notes == "12, as before"
+    overrides = ["--config.notes={'try': 3}", "--config.notes.why.first=lower rate", "--config.notes.why.second=4"]
+    assert load_config(recipe, overrides).to_dict()["notes"] == {
+        "try": 3,
+        "why": {"first": "lower rate", "second": 4},
+    }
+    with pytest.raises(UserError, match=r"notes\.why cannot be set, because notes is a text: 'text'"):
+        load_config(recipe, ["--config.notes=text", "--config.notes.why=x"])
+
+
+def test_what_json_cannot_hold_is_no_note() -> None:
+    endless: dict[str, object] = {}
+    endless["again"] = endless
+    for value in (3, [1], {1: 2}, {"x": {1: 2}}, {"x": object()}, {"x": float("nan")}, endless, {"x": [0] * 10**6}):
+        with pytest.raises(UserError, match=r"config field notes is .*, but must be a text .* or a mapping"):
+            config_from_dict({"notes": value})
+
+
+@pytest.mark.parametrize(("name", "field"), SYNONYMS.items())
+def test_a_name_of_other_libraries_leads_to_its_field(name: str, field: str) -> None:
+    known = flatten(default_config())
+    assert field in known or field.startswith("model.options.")
+    assert name not in known
+    assert field_meant(name, known) == field
+
+
+def test_a_field_is_found_by_its_last_word_with_a_letter_wrong() -> None:
+    known = flatten(default_config())
+    for name in known:
+        *groups, word = name.split(".")
+        if len(word) > 4 and word not in SYNONYMS:
+            misspelt = ".".join([*groups, word[:-2] + word[-1]])
+            assert field_meant(misspelt, known) == name, misspelt

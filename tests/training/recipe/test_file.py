@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from motion_vit import UserError
-from motion_vit.training.recipe.file import load_config, load_configs
+from motion_vit.training.recipe.file import load_config, load_configs, split_argument
 
 SEVERAL = """
 from motion_vit.training.recipe.config import default_config
@@ -127,3 +127,60 @@ def test_a_recipe_that_is_no_regular_file_is_told_and_not_read(tmp_path: pathlib
             load_config(str(tmp_path / name))
     with pytest.raises(UserError, match=r"gs://bucket/recipe\.py is an address"):
         load_config("gs://bucket/recipe.py")
+
+
+PARAMETER = """
+from motion_vit.training.recipe.config import default_config
+
+def get_config({parameters}):
+    config = default_config()
+    config.name = size
+    return config
+"""
+
+
+@pytest.mark.parametrize("argument", ["base", "a:b.py:c", "gs://bucket/x", "/data/videos", "", "two words", "x=1,y=2"])
+@pytest.mark.parametrize("parameters", ["size", "size='small'", "*, size='small', **more", "size, depth=3"])
+def test_what_follows_the_colon_is_given_to_get_config(parameters: str, argument: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "recipe.py"
+    path.write_text(PARAMETER.format(parameters=parameters), encoding="utf-8")
+    if parameters.startswith("*"):
+        with pytest.raises(UserError, match=r"but its get_config\(.*\) cannot be called with one text alone"):
+            load_config(f"{path}:{argument}")
+    else:
+        assert load_config(f"{path}:{argument}", ["--config.batch_size=3"]).name == argument
+    if "size=" in parameters:
+        assert load_config(str(path)).name == "small"
+    else:
+        with pytest.raises(UserError, match=rf"get_config\({parameters}\) of .* needs an argument.*recipe\.py:SIZE"):
+            load_config(str(path))
+
+
+def test_an_argument_that_nothing_takes_is_told(tmp_path: pathlib.Path, several: str) -> None:
+    path = tmp_path / "recipe.py"
+    path.write_text(PARAMETER.format(parameters="").replace("size", "'x'"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"given the argument 'base', but its get_config\(\) takes none\. Leave out"):
+        load_config(f"{path}:base")
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"defines neither get_config\(\) nor get_configs\(\)"):
+        load_config(f"{path}:base")
+    with pytest.raises(UserError, match="names one recipe, but several are taken here"):
+        load_configs(f"{several}:fast")
+
+
+@pytest.mark.parametrize("name", ["a:b.py", "x.py:y", "C:recipe.py", "x.py:y.py"])
+def test_a_file_whose_name_has_a_colon_is_a_file(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path(name).write_text(PARAMETER.format(parameters="size='small'"), encoding="utf-8")
+    assert load_config(name).name == "small"
+    assert load_config(str(tmp_path / name)).name == "small"
+    if name.endswith(".py"):
+        assert load_config(f"{name}:base").name == "base"
+
+
+@pytest.mark.parametrize("path", ["C:\\recipes\\mine.py", "C:/recipes/mine.py", "D:mine.py"])
+def test_a_path_with_a_drive_is_split_behind_its_file_alone(path: str) -> None:
+    assert split_argument(path) == (path, None)
+    assert split_argument(f"{path}:base") == (path, "base")

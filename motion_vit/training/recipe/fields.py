@@ -1,0 +1,216 @@
+"""The fields of a recipe: the default and the meaning of each, in one table.
+
+`motion_vit.training.recipe.field_ranges` has what each may be. The reference of the site and `motion-vit recipe fields`
+show the three together.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Field(NamedTuple):
+    """A field of a recipe.
+
+    Attributes:
+      default: its value where a recipe says nothing; its type is that of the field.
+      meaning: a sentence or more. What stands in backquotes is code.
+    """
+
+    default: Any
+    meaning: str
+
+
+FIELDS: Mapping[str, Field] = {
+    "name": Field("run", "What logs call the run."),
+    "notes": Field(
+        None,
+        "Whatever you want to remember of the run: a text, or a mapping that may be nested. It is kept with the "
+        "checkpoints and not interpreted; a run may be continued with others, and exports leave them out.",
+    ),
+    "seed": Field(0, "What initialisation, the order of the data, augmentation and dropout are drawn from."),
+    "initial_weights": Field(
+        "",
+        "What the parameters start from: the workdir of another run or a weights folder, such as `motion-vit import` "
+        "makes. Empty draws them from the seed. The head starts anew where the classes are others.",
+    ),
+    "model.name": Field("uniformer_emim_s", "One of `motion_vit.list_models()`."),
+    "model.options": Field(
+        {}, "Options of `motion_vit.create_model`; `motion-vit inspect` checks them. The data decide `num_classes`."
+    ),
+    "data.train": Field(
+        "",
+        "Training videos: a folder of `motion-vit prepare`, `FOLDER:SPLIT`, or a list file, which is a CSV file with "
+        "the header `path,label`. A folder alone means its split `train`.",
+    ),
+    "data.validation": Field(
+        "",
+        "Validation videos, likewise; a folder alone means its split `validation`. Empty trains without validation.",
+    ),
+    "data.frames": Field(16, "Frames of a clip."),
+    "data.size": Field(224, "Pixels of a side of the square crop."),
+    "data.sampling": Field(
+        "segment",
+        'How frames are chosen: "segment", one from each of equal parts of the video (Something-Something), or '
+        '"dense", every few frames from a random place (Kinetics).',
+    ),
+    "data.stride": Field(
+        4, 'Frames between sampled frames, for "dense" sampling; ticks of the clock where `data.fps` is set.'
+    ),
+    "data.fps": Field(
+        0.0,
+        'Ticks per second of the clock that "dense" samples by, taking the frame nearest in time to each, so that '
+        "videos of all frame rates show the same motion. 0 counts frames, as the published recipes do.",
+    ),
+    "data.mean": Field((0.45, 0.45, 0.45), "What is subtracted from red, green and blue, which are in [0, 1]."),
+    "data.std": Field((0.225, 0.225, 0.225), "What red, green and blue are divided by then."),
+    "data.channel_order": Field(
+        "rgb", 'The order in which the model takes the colours; "bgr" for some foreign weights.'
+    ),
+    "data.workers": Field(0, "Processes that decode, for hosts of many cores; 0 decodes in threads of this one."),
+    "data.threads": Field(0, "Threads that decode where `data.workers` is 0; 0 for as many as cores."),
+    "data.max_undecodable": Field(0.01, "Share of the training clips that may fail to decode before the run stops."),
+    "augmentation.rand_augment": Field(
+        "",
+        'RandAugment in the notation of timm, such as "rand-m7-n4-mstd0.5-inc1"; one draw for all frames of a clip. '
+        "Empty: none.",
+    ),
+    "augmentation.rand_augment_on": Field(
+        "crop",
+        'What RandAugment is applied to: the "crop", or the "frame" before it is cropped, as the loaders of UniFormer '
+        "and SlowFast do.",
+    ),
+    "augmentation.crop": Field(
+        "random_resized", 'How training clips are cropped; "multi_scale" is that of TSN and TSM.'
+    ),
+    "augmentation.crop_scale": Field(
+        (0.08, 1.0), 'Smallest and largest area of a "random_resized" crop, as shares of the area of the frame.'
+    ),
+    "augmentation.crop_ratio": Field(
+        (0.75, 4 / 3), 'Smallest and largest width over height of a "random_resized" crop.'
+    ),
+    "augmentation.crop_sizes": Field(
+        (1.0, 0.875, 0.75, 0.66), 'Sides of a "multi_scale" crop, as shares of the short side of the frame.'
+    ),
+    "augmentation.flip": Field(
+        "off", 'Whether half of the clips are mirrored; "label_aware" swaps left and right in labels as well.'
+    ),
+    "augmentation.repeats": Field(
+        1, "Clips made of each video of a batch, which is decoded once (repeated augmentation)."
+    ),
+    "augmentation.erasing": Field(0.0, "Probability that a box of the clip is replaced by noise."),
+    "augmentation.mixup": Field(
+        0.0, "Alpha of the Beta distribution that the share of the other clip is drawn from; 0 does not mix."
+    ),
+    "augmentation.cutmix": Field(
+        0.0, "The same as `augmentation.mixup` for cutmix, which replaces a box by that of another clip."
+    ),
+    "augmentation.mix_probability": Field(1.0, "Probability of mixing a batch at all, if mixup or cutmix is on."),
+    "augmentation.mix_switch_probability": Field(0.5, "Probability of cutmix, if both are on."),
+    "batch_size": Field(32, "Videos of a step, over all devices; each becomes `augmentation.repeats` clips."),
+    "epochs": Field(60.0, "How often the training videos are gone through; may be a fraction."),
+    "accumulation": Field(
+        1,
+        "Equal parts that the batch of a step is computed in, one after the other, for batches that do not fit the "
+        "memory of the devices. The gradient is that of the whole batch, but BatchNorm takes the statistics of each "
+        "part, as `model.options.batch_norm_groups` does with as many groups; its running statistics take their mean.",
+    ),
+    "mesh.data": Field(
+        -1, "Devices along this axis, each with a part of the batch. One axis may be -1: as many as are left."
+    ),
+    "mesh.fsdp": Field(
+        1, "Devices that have a part of the batch each, and of the parameters and the moments of the optimizer."
+    ),
+    "mesh.frames": Field(1, "Devices that have a part of the frames of every clip each; divides `data.frames`."),
+    "sharding_rules": Field(
+        ((r".*", "fsdp"),),
+        'How parameters are split over the devices; the first pattern that matches the path of one decides. "fsdp": '
+        'along the longest dimension that the devices of that axis divide. "replicated", as what no pattern matches: '
+        "not at all. A tuple holds an axis of the mesh or None for each dimension.",
+    ),
+    "remat": Field(
+        "none",
+        'What the backward pass computes again instead of keeping it: "none" of the activations, all but the outputs '
+        'of matrix products ("matmuls"), or all but the inputs of blocks ("blocks").',
+    ),
+    "scan_blocks": Field(False, "Whether equal blocks of the model are compiled once, as a loop."),
+    "ema": Field(
+        (),
+        "Decay of the exponential moving average of parameters; the first pattern that matches the path of one "
+        'decides, such as `((".*", 0.9999),)`. Empty keeps no averages; what no pattern matches follows exactly.',
+    ),
+    "optimizer.name": Field(
+        "adamw",
+        'Or "sgd": momentum, and weight decay as part of the gradient, as in PyTorch. Or "muon": momentum that is '
+        "orthogonalised, for the kernels of hidden layers, and AdamW for the other parameters.",
+    ),
+    "optimizer.learning_rate": Field(2e-4, "The largest learning rate, after the warm-up."),
+    "optimizer.schedule": Field("cosine", "How the learning rate falls after the warm-up."),
+    "optimizer.warmup_epochs": Field(5.0, "Epochs in which the learning rate rises."),
+    "optimizer.warmup_start": Field(1e-6, "Learning rate of the first step."),
+    "optimizer.final_learning_rate": Field(1e-6, "Where the cosine ends."),
+    "optimizer.decay_epochs": Field((), 'Epochs at which the schedule "step" lowers the learning rate.'),
+    "optimizer.decay_factor": Field(0.1, 'What the schedule "step" multiplies the learning rate by then.'),
+    "optimizer.weight_decay": Field(0.05, "Weight decay of the parameters that `optimizer.decay_mask` chooses."),
+    "optimizer.decay_mask": Field(
+        ((r".*/bias", False),),
+        "Whether a parameter is decayed; the first pattern that matches its path decides. What no pattern matches is "
+        "decayed if it has more than one dimension.",
+    ),
+    "optimizer.betas": Field((0.9, 0.999), "Decays of the two moments of AdamW, also beside Muon."),
+    "optimizer.eps": Field(1e-8, "What AdamW adds to the root of the second moment, also beside Muon."),
+    "optimizer.momentum": Field(0.9, "Momentum of SGD."),
+    "optimizer.nesterov": Field(False, "Whether the momentum of SGD is that of Nesterov."),
+    "optimizer.muon.momentum": Field(0.95, "Momentum of Muon."),
+    "optimizer.muon.matrices": Field(
+        (),
+        "How many matrices stand side by side along the last axis of a parameter, each orthogonalised by itself; 0 "
+        "leaves it to AdamW. The first pattern that matches its path decides. What no pattern matches: 3 for fused "
+        "queries, keys and values, 1 for other kernels of hidden layers.",
+    ),
+    "optimizer.clip_norm": Field(
+        20.0, "Largest norm of the gradient over all parameters that are not frozen; 0 does not clip."
+    ),
+    "optimizer.layer_decay": Field(
+        1.0, "Factor of the learning rate from each layer to the one before it; the head has the full rate."
+    ),
+    "optimizer.learning_rate_multipliers": Field(
+        (),
+        "Factor of the learning rate of a parameter, besides that of its layer; the first pattern that matches its "
+        'path decides, such as `(("head/.*", 10.0),)`. 1 where no pattern matches.',
+    ),
+    "optimizer.frozen": Field(
+        (),
+        "Whether a parameter stays as it is; the first pattern that matches its path decides, such as "
+        '`(("stage[12]/.*", True),)`. What no pattern matches is trained. The running statistics of BatchNorm follow '
+        "the data in any case.",
+    ),
+    "loss.name": Field(
+        "cross_entropy", 'The loss of the labels: "cross_entropy", "class_weighted", "focal", or one of your own.'
+    ),
+    "loss.options": Field({}, 'Options of that loss, such as `{"gamma": 2.0}` of "focal".'),
+    "loss.label_smoothing": Field(0.1, "Share of the target that is spread over all classes."),
+    "loss.classification": Field(1.0, "Weight of that loss; 0 trains without labels, on the other losses alone."),
+    "loss.correspondence.photometric": Field(
+        0.0,
+        "Weight of the difference in colour between a frame and what its motion field finds in the next one. It needs "
+        "a model with cost volumes, and no labels.",
+    ),
+    "loss.correspondence.smoothness": Field(
+        0.1, "Of the photometric loss, the weight of fields that change from patch to patch."
+    ),
+    "loss.correspondence.walk": Field(
+        0.0, "Weight of the contrastive random walk over cost volumes, to later frames and back."
+    ),
+    "loss.correspondence.edge_dropout": Field(
+        0.1, "Of the walk, the probability that a patch cannot be reached from another."
+    ),
+    "evaluation.batch_size": Field(32, "Views that are evaluated at once."),
+    "evaluation.clips": Field(1, "Clips that are spread over each video; their predictions are averaged."),
+    "evaluation.crops": Field(1, "Crops of each clip: the centre, or three along the long side."),
+    "evaluation.every_epochs": Field(1.0, "Epochs from one evaluation to the next; there is one at the end as well."),
+    "evaluation.ema": Field(False, "Whether the averages of the parameters are evaluated instead of the parameters."),
+    "checkpoint.every_steps": Field(1000, "Steps from one checkpoint to the next, besides one after every evaluation."),
+    "checkpoint.keep": Field(2, "How many of the latest checkpoints are kept, besides the best."),
+    "log.every_steps": Field(50, "Steps from one line of the log to the next."),
+}
+"""Dotted name -> field, in the order in which they are shown."""
