@@ -77,7 +77,7 @@ def open_video(
       VideoDecodeError: the video is missing, no regular file, not a video, or in a format that is not accepted; also
         for every error of FFmpeg inside the `with` block.
     """
-    with _open_source(video) as file:
+    with open_source(video) as file:
         source, options = (file, {}) if isinstance(file, io.BytesIO) else ("fd:", {"fd": str(file.fileno())})
 
         def head() -> bytes:
@@ -129,7 +129,18 @@ def _opened(
         raise VideoDecodeError(video, f"it is {content}" if content else describe_error(error)) from error
 
 
-def _open_source(video: EncodedVideo) -> BinaryIO:
+def open_source(video: EncodedVideo) -> BinaryIO:
+    """Opens the bytes of a video.
+
+    Args:
+      video: a file or its bytes.
+
+    Returns:
+      The bytes, from their start.
+
+    Raises:
+      VideoDecodeError: the file is missing, is no regular file, or cannot be read.
+    """
     if isinstance(video, VideoBytes):
         return io.BytesIO(video.data)
     if isinstance(video, JpegFrames) or os.path.isdir(video):
