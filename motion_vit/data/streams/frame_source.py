@@ -74,7 +74,7 @@ def frame_source(
         if source < 0:
             raise UserError(f"the camera is given as {source}; cameras have the numbers 0, 1, 2 and so on.")
         return Camera(operator.index(source))
-    elif isinstance(source, Iterable):
+    elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray):
         return GivenFrames(source, frame_rate)
     raise UserError(
         f"the source is given as {type(source).__name__}, but must be the path of a video, the number of a camera, an "

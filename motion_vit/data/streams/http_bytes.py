@@ -92,6 +92,8 @@ class HttpBytes:
                 self._continue(error)
                 continue
             self._position += len(data)
+            if self._length is not None:
+                self._reconnection.worked()
             if len(self.head) < HEAD_BYTES:
                 self.head = (self.head + data)[:HEAD_BYTES]
             return data
@@ -133,13 +135,15 @@ class HttpBytes:
             headers["Authorization"] = address.authorization
         if self._position:
             headers["Range"] = f"bytes={self._position}-"
-        with _as_lost(self._timeout):
-            connection = kind(address.host, address.port, timeout=self._timeout)
+        connection = kind(address.host, address.port, timeout=self._timeout)
+        with _as_lost(self._timeout), contextlib.ExitStack() as unless_answered:
+            unless_answered.callback(connection.close)
             connection.connect()
             # The connection lets go of it once the answer has begun.
             self._socket = connection.sock
             connection.request("GET", address.target, headers=headers)
             answer = connection.getresponse()
+            unless_answered.pop_all()
         self._check(answer)
         return answer
 
@@ -167,6 +171,8 @@ class HttpBytes:
 def _as_lost(timeout: float) -> Iterator[None]:
     try:
         yield
+    except http.client.HTTPException:
+        raise LostConnectionError("the server has cut the connection, or does not speak HTTP") from None
     except TimeoutError:
         raise LostConnectionError(f"nothing has come for {timeout:g} s") from None
     except socket.gaierror:
@@ -177,5 +183,3 @@ def _as_lost(timeout: float) -> Iterator[None]:
         raise LostConnectionError(f"its encryption failed ({error.reason or 'TLS'})") from None
     except OSError as error:
         raise LostConnectionError((error.strerror or type(error).__name__).lower()) from None
-    except http.client.HTTPException:
-        raise LostConnectionError("the server has cut the connection, or does not speak HTTP") from None

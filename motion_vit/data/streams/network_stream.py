@@ -52,6 +52,7 @@ class NetworkStream:
         self._stopped = threading.Event()
         self._reconnection = Reconnection(self.name, attempts, self._stopped)
         self._bytes: HttpBytes | None = None
+        self._heard = 0.0
 
     def frames(self, short_side: int) -> Generator[TimedFrame, None, None]:
         """Decodes its frames; see `FrameSource`. After a lost connection, time goes on by what it took to come back."""
@@ -61,10 +62,12 @@ class NetworkStream:
             try:
                 with self._open() as (container, stream):
                     for number, frame in enumerate(decoded_frames(container, stream, short_side, is_live=True)):
+                        now = time.monotonic()
+                        gap = frame.after_gap
                         if not number and not is_first:
-                            offset = last + max(time.monotonic() - arrived, frame.duration) - frame.seconds
-                        gap = frame.after_gap or (not number and not is_first)
-                        last, arrived, is_first = frame.seconds + offset, time.monotonic(), False
+                            gap, offset = True, last + max(now - arrived, frame.duration) - frame.seconds
+                        last, arrived, is_first = frame.seconds + offset, now, False
+                        self._heard = now
                         self._reconnection.worked()
                         yield TimedFrame(last, frame.picture, frame.duration, after_gap=gap)
                         if self._stopped.is_set():
@@ -104,6 +107,7 @@ class NetworkStream:
     @contextlib.contextmanager
     def _open_rtsp(self) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
         # Messages of FFmpeg's errors hold the whole address, password included; they are not chained.
+        self._heard = time.monotonic()
         try:
             container = av.open(
                 self._address.text, format="rtsp", container_options=_RTSP, timeout=(self._timeout, self._timeout)
@@ -117,8 +121,13 @@ class NetworkStream:
             raise self._lost(error) from None
 
     def _lost(self, error: av.error.FFmpegError) -> LostConnectionError:
-        if isinstance(error, av.error.ExitError | TimeoutError):  # the first is how FFmpeg ends at our timeout
+        # Where our timeout ends FFmpeg, it may say that, or that what it has is no stream.
+        if isinstance(error, av.error.ExitError | TimeoutError) or time.monotonic() - self._heard >= self._timeout:
             return LostConnectionError(f"nothing has come for {self._timeout:g} s")
         if isinstance(error, ConnectionRefusedError):
             return LostConnectionError("connection refused")
+        if isinstance(error, av.error.ArgumentError | av.error.ProtocolNotFoundError):
+            return LostConnectionError(
+                "the server leads to another address, which is not followed, or gives no video through one connection"
+            )
         return LostConnectionError(describe_error(error))

@@ -122,6 +122,12 @@ def _opened(
         raise VideoDecodeError(video, _refusal(head(), error)) from error
     try:
         with container:
+            if not container.streams and _INDEXED_LAST.match(head()):
+                raise VideoDecodeError(
+                    video,
+                    "its index, which MP4 and MOV files have at their end, is missing; of what grows or comes in "
+                    "pieces it must be at the start, as in fragmented MP4, Matroska and transport streams",
+                )
             _check_raw_jpegs(video, head(), container)
             yield container, video_stream(video, container)
     except av.error.FFmpegError as error:
