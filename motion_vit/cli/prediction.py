@@ -12,16 +12,16 @@ from motion_vit.cli.arguments import (
     FAILED_STATUS,
     add_checkpoint,
     add_command,
+    add_segment_rules,
     add_views,
-    real_number,
     refusal,
+    seconds,
+    segment_rules,
     whole,
 )
 from motion_vit.counts import counted
-from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
-from motion_vit.ranges import SHARE, Number
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
     from motion_vit.data.sources.named_videos import NamedVideo
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.inference.prediction import Prediction
-    from motion_vit.training.inference.segments import SegmentRules
     from motion_vit.training.inference.timeline import VideoTimeline
 
 _DEFAULT_TOP = 5
 # Written out, so that `--help` need not import what encodes; a test compares them with the library's.
 _RENDERED = (".mp4", ".webm")
 _STANDARD_INPUT = "-"
-_SECONDS = Number(0, MOST_SECONDS)
 
 
 def add_predict(commands: Any) -> None:
@@ -53,8 +51,8 @@ def add_predict(commands: Any) -> None:
     )
     add_checkpoint(parser)
     parser.add_argument("--top", type=_top, metavar="K", help="how many classes, or `all`; default: 5")
-    parser.add_argument("--start", type=_seconds, default=0.0, metavar="SECONDS", help="default: 0")
-    parser.add_argument("--end", type=_seconds, metavar="SECONDS", help="where to stop; default: the end of each video")
+    parser.add_argument("--start", type=seconds, default=0.0, metavar="SECONDS", help="default: 0")
+    parser.add_argument("--end", type=seconds, metavar="SECONDS", help="where to stop; default: the end of each video")
     add_views(parser)
     _add_windows(parser)
     formats = parser.add_mutually_exclusive_group()
@@ -78,22 +76,11 @@ def add_predict(commands: Any) -> None:
 def _add_windows(parser: argparse.ArgumentParser) -> None:
     """Defines `--window` and what goes with it."""
     timelines = parser.add_argument_group("timelines", "What happens when in long videos, by overlapping windows.")
-    timelines.add_argument("--window", type=_seconds, metavar="SECONDS", help="length of a window, such as 2s")
+    timelines.add_argument("--window", type=seconds, metavar="SECONDS", help="length of a window, such as 2s")
     timelines.add_argument(
-        "--hop", type=_seconds, metavar="SECONDS", help="from a window to the next; default: a quarter of a window"
+        "--hop", type=seconds, metavar="SECONDS", help="from a window to the next; default: a quarter of a window"
     )
-    timelines.add_argument(
-        "--enter", type=real_number(SHARE), metavar="P", help="a label begins with this probability; default: 0.5"
-    )
-    timelines.add_argument(
-        "--leave", type=real_number(SHARE), metavar="P", help="and ends below this one; default: 0.3"
-    )
-    timelines.add_argument(
-        "--min-length",
-        type=_seconds,
-        metavar="SECONDS",
-        help="drop shorter segments, and close shorter gaps in a label; default: 0",
-    )
+    add_segment_rules(timelines)
     timelines.add_argument(
         "--render", type=local_path, metavar="FILE", help="write the video with the timeline below it, .mp4 or .webm"
     )
@@ -107,14 +94,6 @@ def _top(text: str) -> int | Literal["all"]:
         return whole(1, 1_000_000)(text)
     except argparse.ArgumentTypeError:
         raise refusal(text, "a whole number from 1 to 1000000, or `all`") from None
-
-
-def _seconds(text: str) -> float:
-    """Reads seconds, with or without their sign."""
-    try:
-        return real_number(_SECONDS)(text.removesuffix("s"))
-    except argparse.ArgumentTypeError:
-        raise refusal(text, f"seconds, such as 2 or 0.5s: {_SECONDS.expectation}") from None
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -133,7 +112,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.window is not None:
         # Wrong numbers are told before a model is loaded and a file begun.
         _windows(options)
-        _rules(options)
+        segment_rules(options)
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
@@ -202,7 +181,7 @@ def _label(
             video,
             window=options.window,
             hop=_windows(options).hop,
-            rules=_rules(options),
+            rules=segment_rules(options),
             clips=options.clips,
             crops=options.crops,
             batch_size=options.batch_size,
@@ -212,16 +191,6 @@ def _label(
         answers.add_timeline(timeline)
         timelines.append(timeline)
     return timelines
-
-
-def _rules(options: argparse.Namespace) -> "SegmentRules":
-    """Makes the rules of segments, with a `leave` that fits to an `enter` given alone."""
-    from motion_vit.training.inference.segments import SegmentRules
-
-    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
-    if options.enter is not None and options.leave is None:
-        given["leave"] = min(options.enter, SegmentRules.leave)
-    return SegmentRules(**{name: value for name, value in given.items() if value is not None})
 
 
 def _windows(options: argparse.Namespace) -> "Windows":

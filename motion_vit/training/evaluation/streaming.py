@@ -7,11 +7,45 @@ from jax.sharding import Mesh
 
 from motion_vit.data.batches.window_views import Windows
 from motion_vit.data.streams.frame_source import Source, frame_source
+from motion_vit.data.streams.timed_frame import FrameSource
 from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.segments import SegmentRules
 from motion_vit.training.inference.stream_events import StreamEvent, stream_events
 from motion_vit.training.parallel.mesh import data_mesh
+
+
+def check_stream(
+    source: Source,
+    *,
+    window: float,
+    hop: float | None = None,
+    seconds: float | None = None,
+    frame_rate: float | None = None,
+    wait: float = 0.0,
+    timeout: float = 10.0,
+    attempts: int = 5,
+) -> tuple[FrameSource, Windows]:
+    """Checks the arguments of `stream` that need no model.
+
+    Args:
+      source: as for `stream`, and all others, too.
+      window: likewise.
+      hop: likewise.
+      seconds: likewise.
+      frame_rate: likewise.
+      wait: likewise.
+      timeout: likewise.
+      attempts: likewise.
+
+    Returns:
+      What gives the frames, not opened yet, and the windows.
+
+    Raises:
+      UserError: one of them is not what it must be.
+    """
+    frames = frame_source(source, frame_rate=frame_rate, wait=wait, timeout=timeout, attempts=attempts)
+    return frames, Windows.of(window, hop, 0.0, seconds)
 
 
 def stream(
@@ -65,8 +99,16 @@ def stream(
       UserError: now, if there is no such model or an argument is out of range. Later, if the source cannot be opened,
         refuses, is silent for too long, or is broken; what was found before has come by then.
     """
-    frames = frame_source(source, frame_rate=frame_rate, wait=wait, timeout=timeout, attempts=attempts)
-    windows = Windows.of(window, hop, 0.0, seconds)
+    frames, windows = check_stream(
+        source,
+        window=window,
+        hop=hop,
+        seconds=seconds,
+        frame_rate=frame_rate,
+        wait=wait,
+        timeout=timeout,
+        attempts=attempts,
+    )
     trained = as_trained(model, mesh=mesh)
     mesh = data_mesh() if mesh is None else mesh
     return stream_events(
