@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _DEFAULT_TOP = 5
 # Written out, so that `--help` need not import what encodes; a test compares them with the library's.
 _RENDERED = (".mp4", ".webm")
+_PAGES = (".html", ".htm")
 _STANDARD_INPUT = "-"
 
 
@@ -82,6 +83,9 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )
     add_segment_rules(timelines)
     timelines.add_argument(
+        "--html", type=local_path, metavar="FILE", help="write a page of the timeline to explore, .html"
+    )
+    timelines.add_argument(
         "--render", type=local_path, metavar="FILE", help="write the video with the timeline below it, .mp4 or .webm"
     )
 
@@ -107,7 +111,7 @@ def _predict(options: argparse.Namespace) -> int:
     found = find_videos(_names(options.videos), start=options.start, end=options.end)
     if len(found) > 1:
         _check_one_video(options, form, len(found))
-    for written in filter(None, [options.out, options.render]):
+    for written in filter(None, [options.out, options.render, options.html]):
         _check_spared(written, [*options.videos, *(video.path for video in found)])
     if options.window is not None:
         # Wrong numbers are told before a model is loaded and a file begun.
@@ -133,6 +137,12 @@ def _predict(options: argparse.Namespace) -> int:
         write_timeline_video(timelines[0], options.render, progress=True)
         if form == "text" or options.out is not None:  # nothing may follow a document
             print(options.render)
+    if options.html is not None and timelines[0].windows:
+        from motion_vit.visualization.timeline_page import write_timeline_page
+
+        write_timeline_page(trained, timelines[0], options.html, progress=True)
+        if form == "text" or options.out is not None:
+            print(options.html)
     if failed:
         reasons = "\n".join(f"  {one.title}: {one.failure}" for one in failed)
         count = f"{len(failed)} of {counted(len(found), 'video')}"
@@ -186,6 +196,7 @@ def _label(
             crops=options.crops,
             batch_size=options.batch_size,
             mesh=mesh,
+            keep=options.html is not None,
             progress=True,
         )
         answers.add_timeline(timeline)
@@ -220,13 +231,17 @@ def _check_one_video(options: argparse.Namespace, form: AnswerFormat, videos: in
         raise UserError(f"subtitles are of one video, and {videos} are given; --csv and --json take several.")
     if options.render is not None:
         raise UserError(f"--render takes one video, and {videos} are given.")
+    if options.html is not None:
+        raise UserError(f"--html takes one video, and {videos} are given.")
 
 
 def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
     """Checks that options of timelines and of single predictions are not mixed."""
     if options.window is None:
         given = [
-            name for name in ("hop", "enter", "leave", "min_length", "render") if getattr(options, name) is not None
+            name
+            for name in ("hop", "enter", "leave", "min_length", "render", "html")
+            if getattr(options, name) is not None
         ]
         given += [form] if form in ("srt", "vtt") else []
         if given:
@@ -238,6 +253,8 @@ def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
         raise UserError("--top is for whole videos; a timeline, which --window asks for, has one label at a time.")
     if options.render is not None and options.render.suffix not in _RENDERED:
         raise UserError(f"--render {options.render}: a video ends in {' or '.join(_RENDERED)}.")
+    if options.html is not None and options.html.suffix not in _PAGES:
+        raise UserError(f"--html {options.html}: a page ends in {' or '.join(_PAGES)}.")
 
 
 def _format(options: argparse.Namespace) -> AnswerFormat:

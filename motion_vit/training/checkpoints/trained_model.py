@@ -161,6 +161,7 @@ class TrainedModel:
         crops: int | None = None,
         batch_size: int | None = None,
         mesh: Mesh | None = None,
+        keep: bool = False,
         progress: bool = False,
     ) -> VideoTimeline:
         """Finds what happens when in a long video, by classifying overlapping windows of it.
@@ -176,6 +177,7 @@ class TrainedModel:
           crops: crops of each clip, 1 or 3; the recipe's by default.
           batch_size: views at once; the recipe's by default.
           mesh: devices that hold the variables, all by default.
+          keep: whether to keep the probabilities of every window, as `found`.
           progress: whether to show a progress bar on standard error.
 
         Returns:
@@ -195,6 +197,7 @@ class TrainedModel:
             crops=crops,
             batch_size=batch_size,
             mesh=mesh,
+            keep=keep,
             progress=progress,
         )
         if not found.windows:
@@ -212,6 +215,7 @@ class TrainedModel:
         crops: int | None = None,
         batch_size: int | None = None,
         mesh: Mesh | None = None,
+        keep: bool = False,
         progress: bool = False,
     ) -> VideoTimeline:
         """Finds what happens when in a video of `find_videos`, and raises no error of the video.
@@ -225,6 +229,7 @@ class TrainedModel:
           crops: likewise.
           batch_size: likewise.
           mesh: likewise.
+          keep: likewise.
           progress: likewise.
 
         Returns:
@@ -248,6 +253,7 @@ class TrainedModel:
             clips=clips,
             crops=crops,
             batch_size=batch_size,
+            keep=keep,
             progress=progress,
         )
 
