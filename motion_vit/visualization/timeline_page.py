@@ -35,7 +35,7 @@ from motion_vit.visualization.page_assembly import assemble_page
 from motion_vit.visualization.token_grid import TokenGrid
 
 MOST_MOMENTS = 24
-"""Windows with pictures; each takes about 50 kB of the page."""
+"""Windows with pictures; each takes 20 to 105 kB of the page."""
 
 _MOST_POINTS = 1500
 _MOST_CURVES = 7
@@ -239,7 +239,10 @@ def _entry(moment: _Moment, layer: str, greatest: float, names: Sequence[str]) -
     times = moment.clip.view.times or tuple(range(len(moment.clip.frames)))
     shown = np.unique(np.linspace(0, len(times) - 1, _SHOWN_FRAMES).round().astype(int)).tolist()
     found = moment.window.probabilities
-    ranking = [] if found is None else np.argsort(-found, kind="stable")[:_NAMED_CLASSES].tolist()
+    classes: list[tuple[str, float]] = []
+    if found is not None:
+        ranking = np.argsort(-found, kind="stable")[:_NAMED_CLASSES].tolist()
+        classes = [(visible(names[number]), round(float(found[number]), 4)) for number in ranking]
     entry: dict[str, Any] = {
         "start": moment.window.start,
         "end": moment.window.end,
@@ -248,7 +251,7 @@ def _entry(moment: _Moment, layer: str, greatest: float, names: Sequence[str]) -
             for frame in shown
         ],
         "motion": None,
-        "classes": [(visible(names[number]), round(float(found[number]), 4)) for number in ranking] if ranking else [],
+        "classes": classes,
     }
     if layer in moment.motion:
         motion = moment.motion[layer]

@@ -26,7 +26,7 @@ class TimedFrame:
 
 
 class FrameSource(Protocol):
-    """What gives frames.
+    """A source of frames.
 
     Attributes:
       name: for messages; an address without its password.

@@ -304,7 +304,7 @@ def describe_error(error: av.error.FFmpegError) -> str:
     """Says in words what FFmpeg has met; without the address, which may hold a password.
 
     Args:
-      error: of FFmpeg.
+      error: FFmpeg's.
 
     Returns:
       A clause.

@@ -74,8 +74,8 @@ def stream(
     followed only if it is given here, and nothing that it brings leads anywhere else.
 
     Args:
-      source: an iterator of RGB frames, uint8 `[h, w, 3]`, or of pairs of seconds and a frame; a container that
-        `av.open` has opened; the path of a video file; the number of a camera; or an address that starts with
+      source: an iterator of RGB frames, uint8 `[h, w, 3]`, or of pairs of seconds and a frame. Or a container that
+        `av.open` has opened, the path of a video file, the number of a camera, or an address that starts with
         `http://`, `https://` or `rtsp://`. It is closed at the end.
       model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
       window: seconds of a window.

@@ -38,7 +38,7 @@ _NEWEST = 1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamEvent:
-    """What is known now.
+    """A window that was classified, or the begin or end of a segment.
 
     Attributes:
       kind: "window" for each window that was classified; "opened" and "closed" for segments.
