@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from motion_vit.training.checkpoints.load_trained import load_trained as load
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.evaluation.prediction import predict
+    from motion_vit.training.evaluation.streaming import stream
     from motion_vit.training.losses.registry import register_loss
     from motion_vit.visualization.visualize_video import visualize_video as visualize
 
@@ -39,6 +40,7 @@ __all__ = [
     "register_loss",
     "register_model",
     "register_motion_module",
+    "stream",
     "visualize",
 ]
 
@@ -59,6 +61,7 @@ _PLACES = {
     "register_loss": "motion_vit.training.losses.registry:register_loss",
     "register_model": "motion_vit.models.registry:register_model",
     "register_motion_module": "motion_vit.modules.motion_module:register_motion_module",
+    "stream": "motion_vit.training.evaluation.streaming:stream",
     "visualize": "motion_vit.visualization.visualize_video:visualize_video",
 }
 

@@ -22,6 +22,7 @@ from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.prediction import add_predict
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
+from motion_vit.cli.streaming import add_stream
 from motion_vit.cli.training import add_evaluate, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_predict(commands)
+    add_stream(commands)
     add_visualize(commands)
     add_serve(commands)
     add_export(commands)

@@ -4,12 +4,16 @@ import argparse
 import ast
 import pathlib
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS
+from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import refuse_address
-from motion_vit.ranges import Range, Whole, shown
+from motion_vit.ranges import SHARE, Number, Range, Whole, shown
+
+if TYPE_CHECKING:
+    from motion_vit.training.inference.segments import SegmentRules
 
 CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
@@ -22,6 +26,8 @@ STOPPED_STATUS = 75
 
 INTERRUPTED_STATUS = 130
 """What a shell reports for a command that Ctrl-C ended."""
+
+_SECONDS = Number(0, MOST_SECONDS)
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -158,6 +164,59 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 def real_number(expected: Range) -> Callable[[str], float]:
     """Makes a parser of numbers; see `whole_number`."""
     return _number(float, expected)
+
+
+def seconds(text: str) -> float:
+    """Reads seconds, with or without their sign, for `type=`.
+
+    Args:
+      text: such as 2 or 0.5s.
+
+    Returns:
+      The number.
+    """
+    try:
+        return real_number(_SECONDS)(text.removesuffix("s"))
+    except argparse.ArgumentTypeError:
+        raise refusal(text, f"seconds, such as 2 or 0.5s: {_SECONDS.expectation}") from None
+
+
+def add_segment_rules(parser: Any) -> None:
+    """Defines `--enter`, `--leave` and `--min-length`, where labels begin and end.
+
+    Args:
+      parser: of a command that finds segments, or a group of its arguments.
+    """
+    parser.add_argument(
+        "--enter", type=real_number(SHARE), metavar="P", help="a label begins with this probability; default: 0.5"
+    )
+    parser.add_argument("--leave", type=real_number(SHARE), metavar="P", help="and ends below this one; default: 0.3")
+    parser.add_argument(
+        "--min-length",
+        type=seconds,
+        metavar="SECONDS",
+        help="drop shorter segments, and close shorter gaps in a label; default: 0",
+    )
+
+
+def segment_rules(options: argparse.Namespace) -> "SegmentRules":
+    """Makes the rules of segments, with a `leave` that fits to an `enter` given alone.
+
+    Args:
+      options: with what `add_segment_rules` defines.
+
+    Returns:
+      The rules.
+
+    Raises:
+      UserError: labels would end before they begin.
+    """
+    from motion_vit.training.inference.segments import SegmentRules
+
+    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
+    if options.enter is not None and options.leave is None:
+        given["leave"] = min(options.enter, SegmentRules.leave)
+    return SegmentRules(**{name: value for name, value in given.items() if value is not None})
 
 
 def _number(convert: Callable[[str], _Number], expected: Range) -> Callable[[str], _Number]:

@@ -12,16 +12,16 @@ from motion_vit.cli.arguments import (
     FAILED_STATUS,
     add_checkpoint,
     add_command,
+    add_segment_rules,
     add_views,
-    real_number,
     refusal,
+    seconds,
+    segment_rules,
     whole,
 )
 from motion_vit.counts import counted
-from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
-from motion_vit.ranges import SHARE, Number
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from motion_vit.data.sources.named_videos import NamedVideo
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.inference.prediction import Prediction
-    from motion_vit.training.inference.segments import SegmentRules
     from motion_vit.training.inference.timeline import VideoTimeline
 
 _DEFAULT_TOP = 5
 # Written out, so that `--help` need not import what encodes; a test compares them with the library's.
 _RENDERED = (".mp4", ".webm")
+_PAGES = (".html", ".htm")
 _STANDARD_INPUT = "-"
-_SECONDS = Number(0, MOST_SECONDS)
 
 
 def add_predict(commands: Any) -> None:
@@ -53,8 +52,8 @@ def add_predict(commands: Any) -> None:
     )
     add_checkpoint(parser)
     parser.add_argument("--top", type=_top, metavar="K", help="how many classes, or `all`; default: 5")
-    parser.add_argument("--start", type=_seconds, default=0.0, metavar="SECONDS", help="default: 0")
-    parser.add_argument("--end", type=_seconds, metavar="SECONDS", help="where to stop; default: the end of each video")
+    parser.add_argument("--start", type=seconds, default=0.0, metavar="SECONDS", help="default: 0")
+    parser.add_argument("--end", type=seconds, metavar="SECONDS", help="where to stop; default: the end of each video")
     add_views(parser)
     _add_windows(parser)
     formats = parser.add_mutually_exclusive_group()
@@ -78,21 +77,13 @@ def add_predict(commands: Any) -> None:
 def _add_windows(parser: argparse.ArgumentParser) -> None:
     """Defines `--window` and what goes with it."""
     timelines = parser.add_argument_group("timelines", "What happens when in long videos, by overlapping windows.")
-    timelines.add_argument("--window", type=_seconds, metavar="SECONDS", help="length of a window, such as 2s")
+    timelines.add_argument("--window", type=seconds, metavar="SECONDS", help="length of a window, such as 2s")
     timelines.add_argument(
-        "--hop", type=_seconds, metavar="SECONDS", help="from a window to the next; default: a quarter of a window"
+        "--hop", type=seconds, metavar="SECONDS", help="from a window to the next; default: a quarter of a window"
     )
+    add_segment_rules(timelines)
     timelines.add_argument(
-        "--enter", type=real_number(SHARE), metavar="P", help="a label begins with this probability; default: 0.5"
-    )
-    timelines.add_argument(
-        "--leave", type=real_number(SHARE), metavar="P", help="and ends below this one; default: 0.3"
-    )
-    timelines.add_argument(
-        "--min-length",
-        type=_seconds,
-        metavar="SECONDS",
-        help="drop shorter segments, and close shorter gaps in a label; default: 0",
+        "--html", type=local_path, metavar="FILE", help="write a page of the timeline to explore, .html"
     )
     timelines.add_argument(
         "--render", type=local_path, metavar="FILE", help="write the video with the timeline below it, .mp4 or .webm"
@@ -109,14 +100,6 @@ def _top(text: str) -> int | Literal["all"]:
         raise refusal(text, "a whole number from 1 to 1000000, or `all`") from None
 
 
-def _seconds(text: str) -> float:
-    """Reads seconds, with or without their sign."""
-    try:
-        return real_number(_SECONDS)(text.removesuffix("s"))
-    except argparse.ArgumentTypeError:
-        raise refusal(text, f"seconds, such as 2 or 0.5s: {_SECONDS.expectation}") from None
-
-
 def _predict(options: argparse.Namespace) -> int:
     from motion_vit.data.sources.named_videos import find_videos
     from motion_vit.training.checkpoints.load_trained import load_trained
@@ -128,12 +111,12 @@ def _predict(options: argparse.Namespace) -> int:
     found = find_videos(_names(options.videos), start=options.start, end=options.end)
     if len(found) > 1:
         _check_one_video(options, form, len(found))
-    for written in filter(None, [options.out, options.render]):
+    for written in filter(None, [options.out, options.render, options.html]):
         _check_spared(written, [*options.videos, *(video.path for video in found)])
     if options.window is not None:
         # Wrong numbers are told before a model is loaded and a file begun.
         _windows(options)
-        _rules(options)
+        segment_rules(options)
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
@@ -154,6 +137,12 @@ def _predict(options: argparse.Namespace) -> int:
         write_timeline_video(timelines[0], options.render, progress=True)
         if form == "text" or options.out is not None:  # nothing may follow a document
             print(options.render)
+    if options.html is not None and timelines[0].windows:
+        from motion_vit.visualization.timeline_page import write_timeline_page
+
+        write_timeline_page(trained, timelines[0], options.html, progress=True)
+        if form == "text" or options.out is not None:
+            print(options.html)
     if failed:
         reasons = "\n".join(f"  {one.title}: {one.failure}" for one in failed)
         count = f"{len(failed)} of {counted(len(found), 'video')}"
@@ -202,22 +191,17 @@ def _label(
             video,
             window=options.window,
             hop=_windows(options).hop,
-            rules=_rules(options),
+            rules=segment_rules(options),
             clips=options.clips,
             crops=options.crops,
             batch_size=options.batch_size,
             mesh=mesh,
+            keep=options.html is not None,
             progress=True,
         )
         answers.add_timeline(timeline)
         timelines.append(timeline)
     return timelines
-
-
-def _rules(options: argparse.Namespace) -> "SegmentRules":
-    from motion_vit.training.inference.segments import SegmentRules
-
-    return SegmentRules.of(options.enter, options.leave, options.min_length)
 
 
 def _windows(options: argparse.Namespace) -> "Windows":
@@ -247,13 +231,17 @@ def _check_one_video(options: argparse.Namespace, form: AnswerFormat, videos: in
         raise UserError(f"subtitles are of one video, and {videos} are given; --csv and --json take several.")
     if options.render is not None:
         raise UserError(f"--render takes one video, and {videos} are given.")
+    if options.html is not None:
+        raise UserError(f"--html takes one video, and {videos} are given.")
 
 
 def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
     """Checks that options of timelines and of single predictions are not mixed."""
     if options.window is None:
         given = [
-            name for name in ("hop", "enter", "leave", "min_length", "render") if getattr(options, name) is not None
+            name
+            for name in ("hop", "enter", "leave", "min_length", "render", "html")
+            if getattr(options, name) is not None
         ]
         given += [form] if form in ("srt", "vtt") else []
         if given:
@@ -265,6 +253,8 @@ def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
         raise UserError("--top is for whole videos; a timeline, which --window asks for, has one label at a time.")
     if options.render is not None and options.render.suffix not in _RENDERED:
         raise UserError(f"--render {options.render}: a video ends in {' or '.join(_RENDERED)}.")
+    if options.html is not None and options.html.suffix not in _PAGES:
+        raise UserError(f"--html {options.html}: a page ends in {' or '.join(_PAGES)}.")
 
 
 def _format(options: argparse.Namespace) -> AnswerFormat:

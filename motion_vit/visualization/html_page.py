@@ -4,11 +4,8 @@ The page is plain JavaScript: the files in the folder `page`, assembled with the
 """
 
 import base64
-import hashlib
-import importlib.resources
 import io
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +14,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from motion_vit.outside_text import for_html, visible
+from motion_vit.outside_text import visible
 from motion_vit.visualization.color_maps import DIVERGING, OVERLAY, SEQUENTIAL, color_table
 from motion_vit.visualization.flow_colors import color_wheel
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
+from motion_vit.visualization.page_assembly import assemble_page
 from motion_vit.visualization.token_grid import TokenGrid
 
 LARGEST_PAGE = 15 * 2**20
@@ -87,27 +85,7 @@ def html_page(
         "layers": layers,
         "maps": _map_list(layers),
     }
-    return _assemble(title, content)
-
-
-def _assemble(title: str, content: dict[str, Any]) -> str:
-    """Assembles the page's files and its content."""
-    folder = importlib.resources.files("motion_vit.visualization") / "page"
-    read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", *_SCRIPTS)}
-    # In a script element nothing may look like its end, and NaN is no JSON.
-    text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    scripts = [f"\n{read[name]}" for name in _SCRIPTS]
-    # The browser runs these scripts and no other, wherever a name from a checkpoint or a file may get to.
-    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts]
-    parts = {
-        "POLICY": " ".join(f"'sha256-{number}'" for number in hashes),
-        "TITLE": for_html(title),
-        "STYLE": read["style.css"],
-        "CONTENT": text,
-        "SCRIPTS": "\n".join(f"<script>{script}</script>" for script in scripts),
-    }
-    # In one pass: what is put in is not searched for marks.
-    return re.sub("@@([A-Z]+)@@", lambda mark: parts[mark.group(1)], read["page.html"])
+    return assemble_page("page.html", ["style.css"], _SCRIPTS, title=title, content=content)
 
 
 def _map_list(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -110,6 +110,27 @@ def test_the_video_is_rendered_behind_the_answers_and_says_nothing_into_a_docume
     assert "--render takes one video, and 2 are given" in capsys.readouterr().err
 
 
+def test_a_page_is_of_one_video_whose_windows_are_kept(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = []
+    monkeypatch.setattr(
+        "motion_vit.visualization.timeline_page.write_timeline_page",
+        lambda trained, timeline, path, *, progress: written.append((timeline.path, str(path))),
+    )
+    arguments = ["predict", "a.mp4", "--window", "2", *CHECKPOINT]
+    assert cli.main([*arguments, "--html", "seen.html"]) == 0
+    assert capsys.readouterr().out.endswith("seen.html\n")
+    assert cli.main([*arguments, "--json", "--html", "seen.html"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert written == [("a.mp4", "seen.html")] * 2
+    assert cli.main(arguments) == 0
+    assert [one["keep"] for one in asked] == [True, True, False]
+    capsys.readouterr()
+    assert cli.main(["predict", "a.mp4", "b.mp4", "--window", "2", "--html", "seen.html", *CHECKPOINT]) == 2
+    assert "--html takes one video, and 2 are given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_a_label_cannot_pretend_to_be_a_cue_or_a_tag(form: Any) -> None:
     text = subtitles(SEGMENTS, form)
@@ -124,6 +145,8 @@ def test_a_label_cannot_pretend_to_be_a_cue_or_a_tag(form: Any) -> None:
         (["--hop", "1"], "--hop is for timelines; give --window, too"),
         (["--min-length", "1"], "--min-length is for timelines"),
         (["--render", "x.mp4"], "--render is for timelines"),
+        (["--html", "x.html"], "--html is for timelines"),
+        (["--window", "2", "--html", "x.pdf"], "--html x.pdf: a page ends in .html or .htm"),
         (["--window", "2", "--render", "x.avi"], "--render x.avi: a video ends in .mp4 or .webm"),
         (["--srt"], "--srt is for timelines"),
         (["--out", "x.vtt"], "--vtt is for timelines"),

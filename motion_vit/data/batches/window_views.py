@@ -2,11 +2,11 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from motion_vit.data.augmentation.crops import crop_views, resize_short_side
 from motion_vit.data.batches.batch import settle_reader
@@ -17,17 +17,18 @@ from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.data.video.container import decode_packet, demux, open_video
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.decoding import RgbConverter
+from motion_vit.data.video.encoded_video import EncodedVideo
 from motion_vit.data.video.jpeg_frames import find_jpegs
 from motion_vit.data.video.probing import NO_TIMES, check_window, frame_window
-from motion_vit.data.video.timeline import read_timeline
+from motion_vit.data.video.timeline import Timeline, read_timeline
 from motion_vit.errors import UserError
 from motion_vit.ranges import Number, problems
 
 WINDOW = Number(0.001, MOST_SECONDS)
 """Seconds of a window, or from one to the next."""
 
-# Seconds by which a sum of floats may miss the time of a frame: 3 * 0.1 is more than 0.3.
-_ROUNDING = 1e-8
+ROUNDING = 1e-8
+"""Seconds by which a sum of floats may miss the time of a frame: 3 * 0.1 is more than 0.3."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,16 @@ class Windows:
     def of(cls, seconds: float, hop: float | None, start: float, end: float | None) -> "Windows":
         """Makes windows whose hop is a quarter of their length, unless one is given; arguments as the attributes."""
         return cls(seconds, seconds / 4 if hop is None else hop, start, end)
+
+    def count(self, end: float) -> int:
+        """Counts the windows of a video: the last one is the first that reaches its end.
+
+        Args:
+          end: the second at which the video ends, or what is looked at of it.
+        """
+        # Halves of a microsecond, by which times are rounded, make no window.
+        beyond = end - self.start - self.seconds - 5e-7
+        return 1 + max(0, int(np.ceil(beyond / self.hop)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,13 +123,82 @@ class OpenWindows(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Plan:
-    """A window, its first frame, and the frames of its views, one view after the other."""
+class WindowPlan:
+    """A window and the frames that it takes.
+
+    Attributes:
+      start: the second of the video at which it starts.
+      end: the second of the video that it ends before.
+      first: number of its first frame.
+      frames: numbers of the frames of its views, one view after the other.
+    """
 
     start: float
     end: float
     first: int
     frames: Int[np.ndarray, " views_times_t"]
+
+
+def plan_window(
+    video: EncodedVideo,
+    timeline: Timeline,
+    times: Float[np.ndarray, " frames"],
+    options: ClipOptions,
+    span: tuple[float, float],
+    clips: int,
+) -> WindowPlan | None:
+    """Chooses the frames of a window.
+
+    Args:
+      video: for messages.
+      timeline: frames with all of the window, and where its last one ends.
+      times: those of the timeline, as an array.
+      options: frames, size, sampling and stride.
+      span: the seconds of the timeline that the window starts at and ends before.
+      clips: views spread over its time.
+
+    Returns:
+      The window; None where no frame is shown in it.
+
+    Raises:
+      VideoDecodeError: the times span more than a video may.
+    """
+    first, stop = np.searchsorted(times, span)
+    if first == stop:
+        return None
+    clock = clock_of(video, timeline, int(first), int(stop - first), options.fps)
+    chosen = [view_ticks(clock.ticks, options, clip, clips) for clip in range(clips)]
+    return WindowPlan(*span, int(first), clock.frames_at(np.concatenate(chosen)))
+
+
+def cut_views(
+    frames: Sequence[UInt8[np.ndarray, "1 h w 3"]], size: int, clips: int, crops: int
+) -> UInt8[np.ndarray, "views t size size 3"]:
+    """Cuts the views of a window.
+
+    Args:
+      frames: those of its plan, of which `size` is the shorter side.
+      size: side of the crops in pixels.
+      clips: views spread over its time.
+      crops: crops of each of them, 1 or 3.
+
+    Returns:
+      The views, the crop changing fastest.
+    """
+    return np.concatenate([crop_views(part, size, crops) for part in np.split(np.concatenate(frames), clips)])
+
+
+def moment(times: Float[np.ndarray, " frames"], seconds: float) -> float:
+    """Returns the time of the frame that a sum of floats is meant to meet, else the sum.
+
+    Args:
+      times: those of the frames, in order.
+      seconds: the sum.
+    """
+    near = np.searchsorted(times, seconds - ROUNDING)
+    if near < len(times) and times[near] <= seconds + ROUNDING:
+        return float(times[near])
+    return seconds
 
 
 class WindowReader:
@@ -168,9 +248,7 @@ class WindowReader:
 
     def __len__(self) -> int:
         """Returns the number of windows, with those that may be left out."""
-        # Halves of a microsecond, by which times are rounded, make no window.
-        beyond = self.end - self.start - self._windows.seconds - 5e-7
-        return 1 + max(0, int(np.ceil(beyond / self._windows.hop)))
+        return self._windows.count(self.end)
 
     def __iter__(self) -> Iterator[WindowViews]:
         """Decodes the windows in order.
@@ -181,30 +259,19 @@ class WindowReader:
         with unexpected_as_decode_error(self._video):
             yield from self._cut()
 
-    def _plans(self) -> Iterator[_Plan]:
+    def _plans(self) -> Iterator[WindowPlan]:
         for number in range(len(self)):
-            start = self._moment(self.start + number * self._windows.hop)
-            end = min(self._moment(start + self._windows.seconds), self.end)
-            first, stop = np.searchsorted(self._times, [start, end])
-            if first == stop:
-                continue
-            fps = self._options.fps
-            clock = clock_of(self._video, self._timeline, int(first), int(stop - first), fps)
-            chosen = [view_ticks(clock.ticks, self._options, clip, self._clips) for clip in range(self._clips)]
-            yield _Plan(start, end, int(first), clock.frames_at(np.concatenate(chosen)))
-
-    def _moment(self, seconds: float) -> float:
-        """Returns the time of the frame that a sum is meant to meet, else the sum."""
-        near = np.searchsorted(self._times, seconds - _ROUNDING)
-        if near < len(self._times) and self._times[near] <= seconds + _ROUNDING:
-            return float(self._times[near])
-        return seconds
+            start = moment(self._times, self.start + number * self._windows.hop)
+            end = min(moment(self._times, start + self._windows.seconds), self.end)
+            plan = plan_window(self._video, self._timeline, self._times, self._options, (start, end), self._clips)
+            if plan is not None:
+                yield plan
 
     def _cut(self) -> Iterator[WindowViews]:
         settle_reader()
         plans = self._plans()
         ahead = next(plans, None)
-        begun: collections.deque[_Plan] = collections.deque()
+        begun: collections.deque[WindowPlan] = collections.deque()
         kept: dict[int, UInt8[np.ndarray, "1 h w 3"]] = {}
         convert = RgbConverter(self._options.size)
         with open_video(self._video) as (container, stream):
@@ -227,7 +294,6 @@ class WindowReader:
             self._video, f"only {number} of its {self._timeline.frames} frames can be decoded; copy it again"
         )
 
-    def _views(self, plan: _Plan, kept: dict[int, UInt8[np.ndarray, "1 h w 3"]]) -> WindowViews:
-        decoded = np.concatenate([kept[index] for index in plan.frames.tolist()])
-        views = [crop_views(part, self._options.size, self._crops) for part in np.split(decoded, self._clips)]
-        return WindowViews(plan.start, plan.end, np.concatenate(views))
+    def _views(self, plan: WindowPlan, kept: dict[int, UInt8[np.ndarray, "1 h w 3"]]) -> WindowViews:
+        frames = [kept[index] for index in plan.frames.tolist()]
+        return WindowViews(plan.start, plan.end, cut_views(frames, self._options.size, self._clips, self._crops))

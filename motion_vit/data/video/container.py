@@ -6,8 +6,8 @@ import fractions
 import io
 import os
 import re
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Protocol
 
 import av
 import av.container
@@ -37,11 +37,25 @@ _CONTAINER_OPTIONS = {"protocol_whitelist": "fd", "format_whitelist": ",".join(A
 # Streams of pictures that are no video: covers of albums, thumbnails of chapters.
 _PICTURES = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
 
+# Microseconds of a stream that FFmpeg looks at before it gives the first picture: its own 5 s would all be delay.
+_SHORT_ANALYSIS = {"analyzeduration": "500000"}
+
 # How MP4 and MOV files start whose index follows the pictures.
 _INDEXED_LAST = re.compile(rb".{4}ftyp.*?(free|wide|mdat)", re.DOTALL)
 _START_OF_JPEG = b"\xff\xd8"
 # FFmpeg's AVERROR_INVALIDDATA, without its sign.
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
+
+
+class ByteStream(Protocol):
+    """Bytes that come one after the other."""
+
+    @property
+    def head(self) -> bytes:
+        """The first `HEAD_BYTES` bytes, as far as they were read."""
+
+    def read(self, size: int, /) -> bytes:
+        """Waits for bytes, and returns at most `size` of them; b"" at the end."""
 
 
 @contextlib.contextmanager
@@ -63,22 +77,76 @@ def open_video(
       VideoDecodeError: the video is missing, no regular file, not a video, or in a format that is not accepted; also
         for every error of FFmpeg inside the `with` block.
     """
-    with _open_source(video) as file:
+    with open_source(video) as file:
         source, options = (file, {}) if isinstance(file, io.BytesIO) else ("fd:", {"fd": str(file.fileno())})
-        try:
-            container = av.open(source, container_options=_CONTAINER_OPTIONS | options, **_TOLERATED_METADATA)
-        except av.error.FFmpegError as error:
-            raise VideoDecodeError(video, _refusal(file, error)) from error
-        try:
-            with container:
-                _check_raw_jpegs(video, file, container)
-                yield container, _video_stream(video, container)
-        except av.error.FFmpegError as error:
-            content = describe_content(_head(file)) if isinstance(error, av.error.InvalidDataError) else None
-            raise VideoDecodeError(video, f"it is {content}" if content else _reason(error)) from error
+
+        def head() -> bytes:
+            # Read beside FFmpeg, which reads from where the file is.
+            return (
+                file.getvalue()[:HEAD_BYTES] if isinstance(file, io.BytesIO) else os.pread(file.fileno(), HEAD_BYTES, 0)
+            )
+
+        with _opened(video, source, head, _CONTAINER_OPTIONS | options) as opened:
+            yield opened
 
 
-def _open_source(video: EncodedVideo) -> BinaryIO:
+@contextlib.contextmanager
+def open_byte_stream(
+    name: str, source: ByteStream
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """Opens the first video stream of bytes that come one after the other, as `open_video` does that of a file.
+
+    What opens is the bytes alone: FFmpeg opens no file and no connection for them.
+
+    Args:
+      name: for messages.
+      source: the bytes; what its `read` raises passes.
+
+    Yields:
+      The container and its video stream.
+
+    Raises:
+      VideoDecodeError: as `open_video`.
+    """
+    with _opened(name, source, lambda: source.head, _CONTAINER_OPTIONS | _SHORT_ANALYSIS) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def _opened(
+    video: EncodedVideo, source: Any, head: Callable[[], bytes], options: dict[str, str]
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    try:
+        container = av.open(source, container_options=options, **_TOLERATED_METADATA)
+    except av.error.FFmpegError as error:
+        raise VideoDecodeError(video, _refusal(head(), error)) from error
+    try:
+        with container:
+            if not container.streams and _INDEXED_LAST.match(head()):
+                raise VideoDecodeError(
+                    video,
+                    "its index, which MP4 and MOV files have at their end, is missing; of what grows or comes in "
+                    "pieces it must be at the start, as in fragmented MP4, Matroska and transport streams",
+                )
+            _check_raw_jpegs(video, head(), container)
+            yield container, video_stream(video, container)
+    except av.error.FFmpegError as error:
+        content = describe_content(head()) if isinstance(error, av.error.InvalidDataError) else None
+        raise VideoDecodeError(video, f"it is {content}" if content else describe_error(error)) from error
+
+
+def open_source(video: EncodedVideo) -> BinaryIO:
+    """Opens the bytes of a video.
+
+    Args:
+      video: a file or its bytes.
+
+    Returns:
+      The bytes, from their start.
+
+    Raises:
+      VideoDecodeError: the file is missing, is no regular file, or cannot be read.
+    """
     if isinstance(video, VideoBytes):
         return io.BytesIO(video.data)
     if isinstance(video, JpegFrames) or os.path.isdir(video):
@@ -101,7 +169,19 @@ def _why_missing(path: str | os.PathLike[str]) -> str:
     return "the file does not exist"
 
 
-def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:
+def video_stream(video: EncodedVideo, container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """Chooses the first video stream of a container, which decodes in one thread.
+
+    Args:
+      video: for messages.
+      container: opened.
+
+    Returns:
+      The stream.
+
+    Raises:
+      VideoDecodeError: there is none, there is no decoder for it, or its pictures are too large.
+    """
     streams = [one for one in container.streams.video if not one.disposition & _PICTURES]
     # An AVIF animation holds its first picture as a stream of its own, before all of them.
     stream = next((one for one in streams if one.frames != 1), streams[0] if streams else None)
@@ -117,37 +197,29 @@ def _video_stream(video: EncodedVideo, container: av.container.InputContainer) -
             f"it claims pictures of {context.width}x{context.height} pixels, which is more than the "
             f"{MAX_PIXELS} that are accepted; the file is damaged, or has to be scaled down",
         )
-    context.thread_type = "NONE"
-    context.thread_count = 1
-    context.options = {"max_pixels": str(MAX_PIXELS)}
+    if not context.is_open:  # it is where others have decoded from the container before
+        context.thread_type = "NONE"
+        context.thread_count = 1
+        context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
 
 
-def _check_raw_jpegs(video: EncodedVideo, file: BinaryIO, container: av.container.InputContainer) -> None:
+def _check_raw_jpegs(video: EncodedVideo, head: bytes, container: av.container.InputContainer) -> None:
     """Refuses files that merely contain JPEG pictures, as PDF files do, which FFmpeg takes for a sequence of them."""
-    if container.format.name != "mjpeg":
-        return
-    # Read beside FFmpeg, which reads from where the file is.
-    head = file.getvalue()[:HEAD_BYTES] if isinstance(file, io.BytesIO) else os.pread(file.fileno(), HEAD_BYTES, 0)
-    if not head.startswith(_START_OF_JPEG):
+    if container.format.name == "mjpeg" and not head.startswith(_START_OF_JPEG):
         raise VideoDecodeError(video, f"it is {describe_content(head) or 'not a video, but holds JPEG pictures'}")
 
 
-def _head(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read(HEAD_BYTES)
-
-
-def _refusal(file: BinaryIO, error: av.error.FFmpegError) -> str:
+def _refusal(head: bytes, error: av.error.FFmpegError) -> str:
     """Says why FFmpeg did not open a file."""
-    content = describe_content(_head(file))
+    content = describe_content(head)
     if content:
         return f"it is {content}"
-    if _INDEXED_LAST.match(_head(file)):
+    if _INDEXED_LAST.match(head):
         return "the file is cut off or damaged: its index, which MP4 and MOV files have at their end, is missing"
     if isinstance(error, av.error.ArgumentError):  # what FFmpeg says to a format that is not among those allowed
         return "its container format is not one of those that are accepted; convert it to H.264 mp4"
-    return _reason(error)
+    return describe_error(error)
 
 
 def demux(
@@ -228,7 +300,15 @@ def _known(rational: Any) -> fractions.Fraction | None:
     return fractions.Fraction(rational.numerator, rational.denominator) if rational else None
 
 
-def _reason(error: av.error.FFmpegError) -> str:
+def describe_error(error: av.error.FFmpegError) -> str:
+    """Says in words what FFmpeg has met; without the address, which may hold a password.
+
+    Args:
+      error: FFmpeg's.
+
+    Returns:
+      A clause.
+    """
     if isinstance(error, av.error.InvalidDataError):
         return "the file is damaged or is not a video (FFmpeg: invalid data found)"
     if isinstance(error, av.error.EOFError):

@@ -1,8 +1,9 @@
 """Runs a loop in a thread of its own, a few items ahead of who takes them."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -16,7 +17,9 @@ class _End:
         self.error = error
 
 
-def in_background(items: Iterable[_Item], *, ahead: int) -> Iterator[_Item]:
+def in_background(
+    items: Iterable[_Item], *, ahead: int, left_out: Callable[[_Item], None] | None = None
+) -> Generator[_Item, None, None]:
     """Takes items in a thread; they are ready before they are asked for.
 
     The thread must import nothing: two that import the same package at once can wait for each other for ever.
@@ -24,6 +27,8 @@ def in_background(items: Iterable[_Item], *, ahead: int) -> Iterator[_Item]:
     Args:
       items: an iterable that no other thread takes from.
       ahead: items that are ready at most, at least 1: they bound the memory.
+      left_out: called in the thread with an item that nobody will get: where as many are ready as may be, the oldest of
+        them gives way to the next. None lets the thread wait instead.
 
     Yields:
       The items, in order.
@@ -35,13 +40,21 @@ def in_background(items: Iterable[_Item], *, ahead: int) -> Iterator[_Item]:
     stopped = threading.Event()
 
     def put(item: _Item | _End) -> bool:
+        waits = left_out is None or isinstance(item, _End)
         while not stopped.is_set():
             try:
-                ready.put(item, timeout=_SECONDS)
+                ready.put(item, timeout=_SECONDS if waits else 0)
                 return True
             except queue.Full:
-                continue
+                if not waits and left_out is not None:
+                    give_way(left_out)
         return False
+
+    def give_way(tell: Callable[[_Item], None]) -> None:
+        with contextlib.suppress(queue.Empty):  # it was taken meanwhile
+            oldest = ready.get_nowait()
+            if not isinstance(oldest, _End):
+                tell(oldest)
 
     def take() -> None:
         error: BaseException | None = None

@@ -167,6 +167,7 @@ class TrainedModel:
         crops: int | None = None,
         batch_size: int | None = None,
         mesh: Mesh | None = None,
+        keep: bool = False,
         progress: bool = False,
     ) -> VideoTimeline:
         """Finds what happens when in a long video, by classifying overlapping windows of it.
@@ -182,6 +183,7 @@ class TrainedModel:
           crops: crops of each clip, 1 or 3; the recipe's by default.
           batch_size: views at once; the recipe's by default.
           mesh: devices that hold the variables, all by default.
+          keep: whether to keep the probabilities of every window, as `found`.
           progress: whether to show a progress bar on standard error.
 
         Returns:
@@ -201,6 +203,7 @@ class TrainedModel:
             crops=crops,
             batch_size=batch_size,
             mesh=mesh,
+            keep=keep,
             progress=progress,
         )
         if not found.windows:
@@ -218,6 +221,7 @@ class TrainedModel:
         crops: int | None = None,
         batch_size: int | None = None,
         mesh: Mesh | None = None,
+        keep: bool = False,
         progress: bool = False,
         open_windows: OpenWindows = WindowReader,
     ) -> VideoTimeline:
@@ -232,6 +236,7 @@ class TrainedModel:
           crops: likewise.
           batch_size: likewise.
           mesh: likewise.
+          keep: likewise.
           progress: likewise.
           open_windows: opens the windows of the video.
 
@@ -256,6 +261,7 @@ class TrainedModel:
             clips=clips,
             crops=crops,
             batch_size=batch_size,
+            keep=keep,
             progress=progress,
             open_windows=open_windows,
         )

@@ -43,6 +43,7 @@ class VideoTimeline:
       start: the second of the video that was looked at first.
       end: the second that it was looked at to.
       windows: number of windows that were classified.
+      found: the probabilities of each of them, in order; () unless they were to be kept.
     """
 
     path: str
@@ -52,6 +53,7 @@ class VideoTimeline:
     start: float = 0.0
     end: float = 0.0
     windows: int = 0
+    found: tuple[WindowProbabilities, ...] = ()
 
     @property
     def failure(self) -> str:
@@ -110,6 +112,7 @@ def label_video(
     clips: int | None = None,
     crops: int | None = None,
     batch_size: int | None = None,
+    keep: bool = False,
     progress: bool = False,
     open_windows: OpenWindows = WindowReader,
 ) -> VideoTimeline:
@@ -131,6 +134,7 @@ def label_video(
       clips: clips spread over each window; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       batch_size: views at once; the recipe's by default.
+      keep: whether to keep the probabilities of every window.
       progress: whether to show a progress bar on standard error.
       open_windows: opens the windows of the video.
 
@@ -151,20 +155,24 @@ def label_video(
         return VideoTimeline(video.path, (), error.reason, start=video.start, end=video.start)
     at_once = counts.at_once(len(reader))
     run = _Run(end=video.start)
+    kept: list[WindowProbabilities] = []
 
     def probabilities() -> Iterator[WindowProbabilities]:
         with progress_bar(len(reader), "predicting", "window", leave=False, shown=progress) as bar:
             for batch in _batches(run.survived(in_background(reader, ahead=at_once)), at_once):
                 found = mean_logits(logits_of, variables, [one.views for one in batch], at_once, mesh)
                 for one, logits in zip(batch, found, strict=True):
-                    yield run.counted(one, logits)
+                    classified = run.counted(one, logits)
+                    if keep:
+                        kept.append(classified)
+                    yield classified
                 bar.update(len(batch))
 
     segments = find_segments(smoothed(probabilities(), windows.hop, video.start), label_names, rules)
     note = ""
     if options.sampling == "dense":
         note = rate_note(reader.frame_rate, fps=options.fps, trained=frame_rate)
-    return VideoTimeline(video.path, tuple(segments), run.failure, note, video.start, run.end, run.windows)
+    return VideoTimeline(video.path, tuple(segments), run.failure, note, video.start, run.end, run.windows, tuple(kept))
 
 
 @dataclasses.dataclass

@@ -43,3 +43,22 @@ def test_who_takes_no_more_leaves_no_thread_behind() -> None:
     items.close()
     assert threading.active_count() == before
     assert list(in_background([], ahead=1)) == []
+
+
+def test_who_is_slow_gets_the_newest_item_and_is_told_what_was_left_out() -> None:
+    left_out: list[int] = []
+    made = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield 0
+        first.wait()
+        yield from range(1, 10)
+        made.set()
+
+    first = threading.Event()
+    items = in_background(numbers(), ahead=1, left_out=left_out.append)
+    assert next(items) == 0
+    first.set()
+    made.wait()
+    assert list(items) == [9]
+    assert left_out == list(range(1, 9))

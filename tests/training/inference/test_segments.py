@@ -10,6 +10,7 @@ from motion_vit import UserError
 from motion_vit.training.inference.segments import (
     Segment,
     SegmentRules,
+    SegmentTracker,
     WindowProbabilities,
     find_segments,
     smoothed,
@@ -151,3 +152,49 @@ def test_smoothing_holds_only_windows_that_overlap() -> None:
 def test_rules_that_make_no_sense_are_refused(numbers: dict[str, float]) -> None:
     with pytest.raises(UserError, match="segments: "):
         SegmentRules(**numbers)
+
+
+def random_pieces(rng: np.random.Generator) -> list[tuple[float, float, np.ndarray | None]]:
+    """Pieces of time of one length, with probabilities that change seldom or often, and some without any."""
+    spread, length = rng.choice([0.1, 0.3, 1.0]), rng.choice([1.0, 0.3])
+    shares = [None if rng.random() < 0.1 else tuple(rng.dirichlet((spread,) * 3)) for _ in range(rng.integers(1, 40))]
+    return list(pieces(shares, length))
+
+
+def random_rules(rng: np.random.Generator, length: float) -> SegmentRules:
+    leave, enter = sorted(rng.uniform(0.1, 0.9, 2).tolist())
+    return SegmentRules(enter, leave, min_length=float(rng.integers(0, 4)) * length)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_segment_is_opened_when_it_is_sure_and_closed_when_it_can_grow_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    given = random_pieces(rng)
+    length = given[0][1] - given[0][0]
+    rules = random_rules(rng, length)
+    tracker = SegmentTracker(NAMES, rules)
+    changes = [(stop, change) for begin, stop, share in given for change in tracker.add(begin, stop, share)]
+    end = given[-1][1]
+    changes += [(end, change) for change in tracker.end()]
+    assert [change.kind for _, change in changes] == ["opened", "closed"] * (len(changes) // 2)
+    for (when, opened), (_, closed) in zip(changes[::2], changes[1::2], strict=True):
+        assert (opened.segment.start, opened.segment.label) == (closed.segment.start, closed.segment.label)
+        assert rules.min_length - 1e-5 <= when - opened.segment.start
+    for when, closed in changes[1::2]:
+        # No longer than gaps are closed for, twice: a stretch in such a gap may yet grow to be long.
+        assert when - closed.segment.end <= 2 * rules.min_length + length + 1e-5
+    assert [change.segment for _, change in changes if change.kind == "closed"] == find_segments(given, NAMES, rules)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_comes_later_changes_no_segment_that_is_closed(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    given = random_pieces(rng)
+    rules = random_rules(rng, given[0][1] - given[0][0])
+    whole = find_segments(given, NAMES, rules)
+    for count in range(len(given)):
+        tracker = SegmentTracker(NAMES, rules)
+        closed = [
+            change.segment for piece in given[:count] for change in tracker.add(*piece) if change.kind == "closed"
+        ]
+        assert closed == whole[: len(closed)]

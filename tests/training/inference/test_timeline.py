@@ -58,7 +58,7 @@ def test_windows_that_do_not_overlap_are_parts_classified_alone(trained: Trained
 
 def test_a_quarter_of_a_window_is_the_hop_and_a_part_can_be_asked_for(trained: TrainedModel, video: str) -> None:
     whole = trained.timeline(video, window=2)
-    assert whole.windows == 5
+    assert (whole.windows, whole.found) == (5, ())
     part = trained.timeline(video, window=2, start=1, end=3.5, rules=EVERYTHING)
     assert (part.windows, part.start, part.end) == (2, 1.0, 3.5)
     assert (part.segments[0].start, part.segments[-1].end) == (1.0, 3.5)
@@ -105,3 +105,9 @@ def test_windows_whose_logits_are_not_finite_have_no_label(trained: TrainedModel
     found = damaged.timeline(video, window=1, hop=1, rules=EVERYTHING)
     assert found.segments == ()
     assert found.failure == "the logits of 4 of 4 windows are NaN or infinite"
+
+
+def test_windows_are_kept_where_that_is_asked_for(trained: TrainedModel, video: str) -> None:
+    kept = trained.timeline(video, window=1, hop=1, keep=True)
+    assert [(one.start, one.end) for one in kept.found] == [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
+    assert all(one.probabilities is not None and one.probabilities.sum() == pytest.approx(1) for one in kept.found)
