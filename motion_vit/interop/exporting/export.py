@@ -1,11 +1,12 @@
 """Exports trained models: `motion-vit export`.
 
 An export is a folder, written atomically: the artefact of its format, `config.json`
-(`motion_vit.training.checkpoints.model_description`, with an entry `export`) and `self_check.json`
-(`motion_vit.interop.exporting.self_check`).
+(`motion_vit.training.checkpoints.model_description`, with an entry `export`), `self_check.json`
+(`motion_vit.interop.exporting.self_check`), `preprocessing.json`, `example.py` and the model card `README.md`.
 """
 
 import importlib.util
+import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -14,11 +15,15 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax.numpy as jnp
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import write_text
+from motion_vit.interop.exporting.example_script import EXAMPLE_FILE, example_script
 from motion_vit.interop.exporting.formats import BATCH, FORMATS
 from motion_vit.interop.exporting.huggingface import export_huggingface
 from motion_vit.interop.exporting.litert import export_litert
 from motion_vit.interop.exporting.missing_package import missing_package
+from motion_vit.interop.exporting.model_card import CARD_FILE, model_card
 from motion_vit.interop.exporting.onnx_graph import export_onnx
+from motion_vit.interop.exporting.preprocessing_file import PREPROCESSING_FILE, describe_preprocessing
 from motion_vit.interop.exporting.pytorch import export_torch
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.interop.exporting.saved_model import export_saved_model
@@ -164,6 +169,10 @@ def export_model(
             in_float32=chosen.in_float32,
         )
         write_self_check(folder, check)
+        description = describe_preprocessing(trained, size)
+        write_text(folder / PREPROCESSING_FILE, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / EXAMPLE_FILE, example_script(file_format))
+        write_text(folder / CARD_FILE, model_card(trained, dtype, file_format))
     return content
 
 

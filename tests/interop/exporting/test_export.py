@@ -21,8 +21,11 @@ def test_a_folder_describes_itself_and_what_it_must_give(tmp_path):
     with jax.numpy_dtype_promotion("standard"):  # which Flax's own modules rely on
         description = export_model(trained, "stablehlo", tmp_path / "export", batch=3, dtype="float16")
     assert {path.name for path in (tmp_path / "export").iterdir()} == {
+        "README.md",
         "config.json",
+        "example.py",
         "model.stablehlo",
+        "preprocessing.json",
         "self_check.json",
     }
     assert json.loads((tmp_path / "export" / "config.json").read_text()) == json.loads(json.dumps(description))
