@@ -10,12 +10,12 @@ from typing import Any
 from motion_vit.counts import counted
 from motion_vit.interop.exporting.example_script import EXAMPLE_FILE, LIBRARIES
 from motion_vit.interop.exporting.formats import FORMATS
-from motion_vit.interop.exporting.preprocessing_file import PREPROCESSING_FILE
+from motion_vit.interop.exporting.interface import PLAIN, Interface
+from motion_vit.interop.exporting.preprocessing_file import PREPROCESSING_FILE, describe_preprocessing
 from motion_vit.outside_text import for_markdown, visible
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.inference.preprocessing import preprocessing_of
 
 CARD_FILE = "README.md"
 
@@ -24,13 +24,19 @@ _LICENCE = "Set `license` above to the licence of the weights before you publish
 _METRICS = {"top1": "top-1 accuracy", "top5": "top-5 accuracy"}
 
 
-def model_card(trained: TrainedModel, dtype: WeightDtype = "float32", file_format: str = "huggingface") -> str:
+def model_card(
+    trained: TrainedModel,
+    dtype: WeightDtype = "float32",
+    file_format: str = "huggingface",
+    interface: Interface = PLAIN,
+) -> str:
     """Writes the model card.
 
     Args:
       trained: its `evaluation` becomes the card's results.
       dtype: stored form of the weights.
       file_format: a name of `FORMATS`.
+      interface: what the program takes and gives.
 
     Returns:
       Markdown, for the Hub with YAML front matter.
@@ -41,7 +47,7 @@ def model_card(trained: TrainedModel, dtype: WeightDtype = "float32", file_forma
         _summary(trained, dtype),
         _LICENCE if file_format == "huggingface" else "",
         _results(trained.evaluation),
-        _inputs(preprocessing_of(trained.config, trained.label_names)),
+        _inputs(describe_preprocessing(trained, None, interface)),
         _usage(file_format),
         _labels(trained),
     ]
@@ -122,7 +128,8 @@ def _inputs(preprocessing: Mapping[str, Any]) -> str:
         f"at `top = {crop['top']}` and `left = {crop['left']}`, for `place` in {crop['places']}.",
         f"Normalisation: `{pixels['formula']}` in {pixels['dtype']} with the mean {pixels['mean']} and the standard "
         f"deviation {pixels['std']} of red, green, blue. The axes are batch, time, height, width, channel; the "
-        f"channels lie in the order {order}.",
+        f"channels lie in the order {order}."
+        + ("" if preprocessing["input"]["normalised"] else " The program does this: give it RGB from 0 to 255, uint8."),
         f"Result: `{preprocessing['probabilities']['formula']}`.",
     ]
     return (

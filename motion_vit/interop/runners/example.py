@@ -135,14 +135,17 @@ def normalise(views: np.ndarray, options: Description) -> np.ndarray:
 def classify(path: str, model: Model, description: Description) -> np.ndarray:
     """Returns the probability of each class."""
     views = read_views(path, description)
-    inputs = normalise(views, description["normalisation"])
+    inputs = normalise(views, description["normalisation"]) if description["input"]["normalised"] else views
     batch = description["input"]["shape"][0] or 1
     rows = []
     for start in range(0, len(inputs), batch):
         part = inputs[start : start + batch]
         padding = [(0, batch - len(part))] + [(0, 0)] * 4
         rows.append(model(np.pad(part, padding))[: len(part)])
-    logits = np.concatenate(rows).mean(axis=0)
+    outputs = np.concatenate(rows)
+    if description["output"]["name"] == "probabilities":
+        outputs = np.log(np.maximum(outputs, np.finfo(np.float32).tiny))  # logits, up to what the softmax ignores
+    logits = outputs.mean(axis=0)
     exponentials = np.exp(logits - logits.max())
     return exponentials / exponentials.sum()
 

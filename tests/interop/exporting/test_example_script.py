@@ -22,6 +22,7 @@ from motion_vit.data.video.jpeg_frames import scaled_size
 from motion_vit.interop.exporting.example_script import example_script
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.interface import PLAIN, Interface
 from motion_vit.interop.runners import example
 from motion_vit.training.inference.preprocessing import preprocessing_of
 from motion_vit.training.inputs.normalization import normalization
@@ -125,6 +126,25 @@ def test_the_formulas_of_sizes_and_crops_are_what_the_library_computes():
         assert corners == crop_corners(*resized, size, 3)
 
 
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+def test_views_are_averaged_in_batches_of_the_size_that_the_program_takes(videos, output):
+    description = preprocessing_of(recipe("segment, six views"), ["a", "b", "c"])
+    description |= {"input": {"shape": [4], "normalised": True}, "output": {"name": output}}
+    inputs = example.normalise(example.read_views(str(videos[0]), description), description["normalisation"])
+    logits = 5 * np.stack([inputs[..., channel].std(axis=(1, 2, 3)) for channel in range(3)], axis=1)
+    sizes = []
+
+    def model(batch):
+        sizes.append(len(batch))
+        found = 5 * np.stack([batch[..., channel].std(axis=(1, 2, 3)) for channel in range(3)], axis=1)
+        return found if output == "logits" else np.asarray(jax.nn.softmax(found))
+
+    found = example.classify(str(videos[0]), model, description)
+    assert sizes == [4, 4]
+    assert np.ptp(logits, axis=0).max() > 0.1
+    np.testing.assert_allclose(found, jax.nn.softmax(logits.mean(axis=0)), rtol=1e-5)
+
+
 def test_the_scripts_of_all_formats_are_clean_and_those_of_programs_import_nothing_of_the_library(tmp_path):
     for file_format, chosen in FORMATS.items():
         script = example_script(file_format)
@@ -143,22 +163,18 @@ def test_the_scripts_of_all_formats_are_clean_and_those_of_programs_import_nothi
     assert ruff.returncode == 0, ruff.stdout
 
 
-@pytest.fixture(scope="module")
-def trained():
-    return motion_vit.load("demo")
-
-
-@pytest.fixture(scope="module")
-def expected(trained, videos):
-    """What the library says of each video."""
-    return [dict(prediction.classes) for prediction in trained.predict(videos, top="all")]
-
-
-@pytest.mark.parametrize("file_format", ["onnx", "stablehlo"])
-def test_where_the_library_is_not_installed_it_prints_what_predict_prints(
-    trained, videos, expected, file_format, tmp_path
-):
-    export_model(trained, file_format, tmp_path / "export")
+@pytest.mark.parametrize(
+    ("file_format", "interface"),
+    [
+        ("onnx", PLAIN),
+        ("onnx", Interface("uint8", "probabilities")),
+        ("stablehlo", Interface("float32", "probabilities")),
+    ],
+    ids=["onnx", "onnx of pixels", "stablehlo"],
+)
+def test_where_the_library_is_not_installed_it_prints_what_predict_prints(predicted, file_format, interface, tmp_path):
+    videos, expected = predicted
+    export_model(motion_vit.load("demo"), file_format, tmp_path / "export", interface=interface)
     for said, probabilities in zip(run_example(tmp_path / "export", videos), expected, strict=True):
         assert said == pytest.approx(probabilities, abs=1e-4)
         assert next(iter(said)) == next(iter(probabilities))
