@@ -14,12 +14,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from exported import ROOT
-from varied_videos import write_varied_videos
+from small_videos import ENCODINGS, encode
 
 import motion_vit
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.evaluation_batches import view_ticks
 from motion_vit.data.batches.frame_clock import EQUALLY_NEAR, FrameClock
+from motion_vit.data.embedded.motion_scenes import render_clip
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.exporting.interface import Interface
 from motion_vit.interop.exporting.web_page import web_page
@@ -28,10 +29,14 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNTIME, VERSION = re.findall(r'"(https://[^"]+/onnxruntime-web@([\d.]+)/dist/)"', web_page())[0]
-# Of these, Chromium must be able to tell the rate, which is constant.
-VIDEOS = ("plain.mp4", "portrait.mp4", "turned.mp4", "short.mp4")
-# In colours that the browser converts in its own way, and sizes that it need not round as FFmpeg does.
-TOLERANCE = 0.05
+# Of what the model was trained on: (label, frames, size) and how it is encoded. Of 20 such videos, the probabilities
+# of Chromium were off by up to 0.017, because it converts colours in its own way.
+VIDEOS = {
+    "apart.mp4": (("apart", 40, 96), "h264 with B-frames"),
+    "left.webm": (("left", 24, 64), "vp9"),
+    "grow.mp4": (("grow", 9, 40), "h264 that starts late"),
+}
+TOLERANCE = 0.04
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found; apt-get install chromium")
 
@@ -98,22 +103,29 @@ def page(
 def test_it_shows_nearly_the_probabilities_of_the_library(page: "playwright.Page", tmp_path: pathlib.Path) -> None:
     trained = motion_vit.load("demo")
     differences = {}
-    for video in write_varied_videos(tmp_path, VIDEOS):
+    for name, (scene, encoding) in VIDEOS.items():
+        label, frames, size = scene
+        clip = render_clip(label, 1001, frames=frames, size=size)
+        video = encode(tmp_path / name, ENCODINGS[encoding], clip)
         expected = dict(trained.predict(video, top="all")[0].classes)
         page.set_input_files("#file", video)
-        page.wait_for_selector(f"#status:has-text('{video.name}:')", timeout=60_000)
+        page.wait_for_selector(f"#status:has-text('{name}: {frames} frames, 25.00 a second')", timeout=60_000)
         page.wait_for_selector("body[data-done]", timeout=60_000)
         found = dict(zip(trained.label_names, json.loads(page.evaluate("document.body.dataset.done")), strict=True))
-        differences[video.name] = max(abs(found[label] - expected[label]) for label in expected)
+        differences[name] = max(abs(found[label] - expected[label]) for label in expected)
         first = page.inner_text("#classes tr:first-child td:first-child")
         assert first == max(found, key=lambda label: found[label])
         assert page.locator("#frames canvas").count() == trained.config.data.frames
     assert max(differences.values()) < TOLERANCE, differences
 
 
-def test_a_file_that_is_no_video_is_said_to_be_none(page: "playwright.Page", tmp_path: pathlib.Path) -> None:
-    (tmp_path / "notes.mp4").write_text("no video")
-    page.set_input_files("#file", tmp_path / "notes.mp4")
+def test_a_dropped_file_that_is_no_video_is_said_to_be_none(page: "playwright.Page") -> None:
+    script = """() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(["no video"], "notes.mp4"));
+      return transfer;
+    }"""
+    page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script)})
     page.wait_for_selector("#status:has-text('notes.mp4 is not classified: this browser cannot play it')")
 
 

@@ -2,6 +2,7 @@
 
 const RUNTIME = "https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/";
 const SHOWN_CLASSES = 5;
+const LONGEST_WAIT = 500; // milliseconds
 
 const say = (text) => { document.getElementById("status").textContent = text; };
 
@@ -82,11 +83,13 @@ async function openVideo(file) {
   return video;
 }
 
-// Shows the frame at a moment; returns when it begins, in seconds.
+// Shows the frame at a moment; returns when it begins, in seconds. Seeking ends before the frame is there to be drawn.
 async function seek(video, seconds) {
-  const done = new Promise((resolve) => { video.onseeked = resolve; });
+  const sought = new Promise((resolve) => { video.onseeked = resolve; });
+  const shown = new Promise((resolve) => { video.requestVideoFrameCallback(resolve); });
   video.currentTime = Math.min(Math.max(seconds, 0), video.duration);
-  await done;
+  await sought;
+  await Promise.race([shown, new Promise((resolve) => { setTimeout(resolve, LONGEST_WAIT); })]);
   const frame = new VideoFrame(video);
   const begins = frame.timestamp / 1e6;
   frame.close();
@@ -96,10 +99,10 @@ async function seek(video, seconds) {
 // Finds the first frame's time, the frame rate and the number of frames, by seeking further and further ahead.
 async function frameTimes(video) {
   const first = await seek(video, 0);
-  const last = await seek(video, video.duration - 1e-4);
+  const last = await seek(video, video.duration);
   if (last <= first) return { first, rate: 1, count: 1 };
   let next = first;
-  for (let step = 1 / 480; next <= first; step *= 1.25) next = await seek(video, first + step);
+  for (let step = 1 / 480; next <= first; step *= 1.25) next = await seek(video, Math.min(first + step, last));
   let gap = next - first, ahead = 1;
   while (first + 2 * ahead * gap < last) {
     ahead *= 2;
