@@ -45,9 +45,10 @@ def frame_times(path: str) -> tuple[np.ndarray, float]:
         frames = [(frame.pts, frame.duration or 0) for frame in decode(container, stream)]
         unit, gap = float(stream.time_base or 0), 1 / float(stream.average_rate or 25)
         declared = float(stream.duration or 0) * unit
-    if any(pts is None for pts, _ in frames):
+    known = [pts for pts, _ in frames if pts is not None]
+    if len(known) < len(frames):
         return gap * np.arange(len(frames)), gap * len(frames)
-    times = np.sort([pts * unit for pts, _ in frames])  # in AVI files they are numbers in the order of decoding
+    times = np.sort(np.array(known) * unit)  # in AVI files they are numbers in the order of decoding
     times -= times[0]
     return times, max(declared, times[-1] + frames[-1][1] * unit, times[-1] + gap)
 
@@ -77,7 +78,7 @@ def nearest_frame(times: np.ndarray, moment: float, equally_near: float) -> int:
 def turn_upright(picture: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Turns and mirrors a picture as the display matrix of the file asks."""
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
     except ValueError:  # PyAV lists none beside a kind that it does not know; the rotation it always tells
         turn = -math.radians(frame.rotation)
