@@ -1,5 +1,6 @@
 """Exports as a user makes them: `motion-vit export` in a process of its own, and scripts in other processes."""
 
+import ast
 import json
 import os
 import pathlib
@@ -52,3 +53,33 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
     """`config.json` of an export."""
     values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return values
+
+
+WITHOUT_THE_LIBRARY = """
+import runpy, sys
+sys.modules["motion_vit"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_example(folder: pathlib.Path, videos: list[pathlib.Path]) -> list[dict[str, float]]:
+    """Runs `example.py` of an export where the library cannot be imported.
+
+    Args:
+      folder: the export.
+      videos: files to classify.
+
+    Returns:
+      The probability of each label, the most probable first, for each video.
+    """
+    finished = run_python(WITHOUT_THE_LIBRARY, folder / "example.py", *videos, "--top", "1000")
+    assert finished.status == 0, finished.errors
+    found: list[dict[str, float]] = []
+    for line in finished.output.splitlines():
+        if line.startswith("  "):
+            probability, label = line.split(maxsplit=1)
+            found[-1][ast.literal_eval(label)] = float(probability)
+        else:
+            found.append({})
+    return found

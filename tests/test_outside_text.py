@@ -36,7 +36,7 @@ from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 from motion_vit.files.csv_file import write_csv
 from motion_vit.files.figure_file import write_figure
-from motion_vit.interop.exporting.huggingface import model_card
+from motion_vit.interop.exporting.model_card import model_card
 from motion_vit.outside_text import for_csv, for_html, for_markdown, for_plot, for_terminal, shortened, visible
 from motion_vit.terminal import safe_output
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
@@ -347,12 +347,13 @@ SINKS = {
     r"\btqdm\(": {"data/workers/progress_bar.py", "training/logs/progress.py"},
     r"\btqdm\.write\(|\bstd(out|err)\.write\(": set(),
     r"\bprint\(json(\.dumps|_text)\(": {"cli/json_output.py", "interop/runners/check.py"},
-    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`.
+    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`, and the
+    # example of exports writes names as Python does, in ASCII.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
         *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "training", "visualization")),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
-        *("interop/runners/check.py", "training/logs/progress.py"),
+        *("interop/runners/check.py", "interop/runners/example.py", "training/logs/progress.py"),
         *("training/parallel/last_words.py", "training/parallel/processes.py"),
     },
 }

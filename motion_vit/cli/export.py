@@ -8,6 +8,7 @@ from motion_vit.cli.arguments import add_command, add_weights_choice, whole_numb
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.interop.exporting.formats import BATCH, FORMATS, WEIGHT_DTYPES
+from motion_vit.interop.exporting.interface import INPUTS, OUTPUTS, PLAIN, Interface
 
 DIFFERS_STATUS = 1
 """Exit status of a verification that found other logits than JAX's."""
@@ -18,8 +19,8 @@ _MEGABYTE = 1e6
 def add_export(commands: Any) -> None:
     """Defines `motion-vit export`."""
     details = (
-        "DIR gets the artefact, config.json (labels and preprocessing) and self_check.json (logits that it must give). "
-        "Exit status 1 if --verify finds others."
+        "DIR gets the artefact, config.json (the model), preprocessing.json (how videos become inputs), example.py "
+        "(classifies videos), README.md and self_check.json (what it must give). Exit status 1 if --verify finds other."
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
     parser.add_argument("folder", nargs="?", metavar="CHECKPOINT", help="the same as --checkpoint")
@@ -39,6 +40,21 @@ def add_export(commands: Any) -> None:
         metavar="DTYPE",
         help=f"how weights are stored: {', '.join(WEIGHT_DTYPES)}; the computation stays as it is; default: float32",
     )
+    parser.add_argument(
+        "--input",
+        choices=INPUTS,
+        default=PLAIN.input,
+        metavar="INPUT",
+        help="what a program takes: float32, normalised clips, or uint8, RGB from 0 to 255; default: float32",
+    )
+    parser.add_argument(
+        "--output",
+        choices=OUTPUTS,
+        default=PLAIN.output,
+        metavar="OUTPUT",
+        help="what a program gives: logits, or probabilities, their softmax; default: logits",
+    )
+    parser.add_argument("--page", action="store_true", help="add index.html, which runs an onnx model in a browser")
     parser.add_argument("--verify", action="store_true", help="run the export in its own runtime and compare")
     add_weights_choice(parser)
 
@@ -59,7 +75,8 @@ def _export(options: argparse.Namespace) -> int:
 
     if (options.folder is None) == (options.checkpoint is None):
         raise UserError("export takes one checkpoint: give --checkpoint DIR, once.")
-    request = {"batch": options.batch, "dtype": options.dtype}
+    interface = Interface(options.input, options.output)
+    request = {"batch": options.batch, "dtype": options.dtype, "interface": interface, "page": options.page}
     check_request(options.format, options.out, **request)
     trained = load_trained(options.checkpoint or options.folder, which=options.which, ema=options.ema)
     description = export_model(trained, options.format, options.out, **request)

@@ -1,11 +1,14 @@
 """What the tests of weights that come in and go out share: each network is traced once for all of them."""
 
 import functools
+import pathlib
 from typing import Any
 
 import jax
 import pytest
+from varied_videos import write_varied_videos
 
+import motion_vit
 from motion_vit.models import checked_model
 from motion_vit.models.checked_model import TracedModel, trace_model
 from motion_vit.models.video_model import VideoModel
@@ -19,6 +22,15 @@ def traces_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
         return _trace_once(model, jax.sharding.get_abstract_mesh(), tuple(how.items()))
 
     monkeypatch.setattr(checked_model, "trace_model", traced)
+
+
+@pytest.fixture(scope="session")
+def predicted(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[pathlib.Path], list[dict[str, float]]]:
+    """Videos, and the probability of each class that the installed model gives them."""
+    videos = write_varied_videos(tmp_path_factory.mktemp("videos"))
+    predictions = motion_vit.load("demo").predict(videos, top="all")
+    assert len({prediction.classes for prediction in predictions}) == len(videos)
+    return videos, [dict(prediction.classes) for prediction in predictions]
 
 
 @functools.cache

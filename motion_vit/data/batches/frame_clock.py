@@ -13,9 +13,11 @@ from motion_vit.data.video.jpeg_frames import find_jpegs
 from motion_vit.data.video.probing import NO_TIMES
 from motion_vit.data.video.timeline import Timeline, read_timeline
 
-# Seconds by which two frames may differ in their distance from a tick and count as equally near: Matroska rounds times
-# to milliseconds, which must not decide between them.
-_EQUALLY_NEAR = 1.1e-3
+EQUALLY_NEAR = 1.1e-3
+"""Seconds by which two frames may differ in their distance from a tick and count as equally near.
+
+Matroska rounds times to milliseconds, which must not decide between them.
+"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class FrameClock:
         moments = ticks / self.fps
         after = np.minimum(np.searchsorted(self.times, moments), len(self.times) - 1)
         before = np.maximum(after - 1, 0)
-        is_after = self.times[after] - moments < moments - self.times[before] - _EQUALLY_NEAR
+        is_after = self.times[after] - moments < moments - self.times[before] - EQUALLY_NEAR
         return self.first_frame + np.where(is_after, after, before)
 
 

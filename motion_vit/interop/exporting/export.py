@@ -1,11 +1,12 @@
 """Exports trained models: `motion-vit export`.
 
 An export is a folder, written atomically: the artefact of its format, `config.json`
-(`motion_vit.training.checkpoints.model_description`, with an entry `export`) and `self_check.json`
-(`motion_vit.interop.exporting.self_check`).
+(`motion_vit.training.checkpoints.model_description`, with an entry `export`), `self_check.json`
+(`motion_vit.interop.exporting.self_check`), `preprocessing.json`, `example.py` and the model card `README.md`.
 """
 
 import importlib.util
+import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -14,16 +15,22 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax.numpy as jnp
 
 from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import write_text
+from motion_vit.interop.exporting.example_script import EXAMPLE_FILE, example_script
 from motion_vit.interop.exporting.formats import BATCH, FORMATS
 from motion_vit.interop.exporting.huggingface import export_huggingface
+from motion_vit.interop.exporting.interface import PLAIN, Interface
 from motion_vit.interop.exporting.litert import export_litert
 from motion_vit.interop.exporting.missing_package import missing_package
+from motion_vit.interop.exporting.model_card import CARD_FILE, model_card
 from motion_vit.interop.exporting.onnx_graph import export_onnx
+from motion_vit.interop.exporting.preprocessing_file import PREPROCESSING_FILE, describe_preprocessing
 from motion_vit.interop.exporting.pytorch import export_torch
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.interop.exporting.saved_model import export_saved_model
 from motion_vit.interop.exporting.self_check import make_self_check, write_self_check
 from motion_vit.interop.exporting.stablehlo import export_stablehlo
+from motion_vit.interop.exporting.web_page import PAGE_FILE, web_page
 from motion_vit.ranges import refusal
 from motion_vit.training.checkpoints.model_description import description_of
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
@@ -56,7 +63,13 @@ class ProgramExporter(Protocol):
     """Writes a program into a folder and returns the entry `export` of `config.json`."""
 
     def __call__(
-        self, trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+        self,
+        trained: TrainedModel,
+        folder: pathlib.Path,
+        *,
+        batch: int | None,
+        dtype: WeightDtype,
+        interface: Interface = PLAIN,
     ) -> dict[str, Any]:
         """Exports a program for `batch` clips per call, None for any number."""
         ...
@@ -79,7 +92,13 @@ PROGRAM_EXPORTERS: Mapping[str, ProgramExporter] = {
 
 
 def check_request(
-    file_format: str, out: str | os.PathLike[str], *, batch: Batch | None = None, dtype: WeightDtype = "float32"
+    file_format: str,
+    out: str | os.PathLike[str],
+    *,
+    batch: Batch | None = None,
+    dtype: WeightDtype = "float32",
+    interface: Interface = PLAIN,
+    page: bool = False,
 ) -> None:
     """Checks a request before the export starts.
 
@@ -88,10 +107,12 @@ def check_request(
       out: folder to write.
       batch: clips per call, "symbolic" for any number; None for the format's default.
       dtype: stored form of the weights.
+      interface: what the program takes and gives.
+      page: whether a web page is asked for.
 
     Raises:
-      UserError: the format is unknown, does not support the batch or the form of weights, or lacks packages; or the
-        folder is not empty.
+      UserError: the format is unknown, does not support the batch, the form of weights, the interface or a page, or
+        lacks packages; or the folder is not empty.
     """
     if file_format not in FORMATS:
         raise UserError(f"unknown format {file_format!r}. The formats are: {', '.join(FORMATS)}.")
@@ -99,6 +120,13 @@ def check_request(
     if dtype not in chosen.dtypes:
         raise UserError(
             f"the format {file_format} has no weights of {dtype}. Give --dtype {' or '.join(chosen.dtypes)}."
+        )
+    if page and file_format != "onnx":
+        raise UserError(f"a browser runs no {file_format}: --page is for --format onnx.")
+    if chosen.batches == "any" and interface != PLAIN:
+        raise UserError(
+            f"the format {file_format} holds weights and no program that could take {interface.input} or give "
+            f"{interface.output}: leave out --input and --output, or choose another --format."
         )
     if chosen.batches == "any" and batch is not None:
         raise UserError(f"the format {file_format} holds weights, which take any batch: leave out --batch.")
@@ -131,6 +159,8 @@ def export_model(
     *,
     batch: Batch | None = None,
     dtype: WeightDtype = "float32",
+    interface: Interface = PLAIN,
+    page: bool = False,
 ) -> dict[str, Any]:
     """Exports a trained model.
 
@@ -140,6 +170,8 @@ def export_model(
       out: a new or empty folder.
       batch: clips per call, "symbolic" for any number; by default any number, or 1 where the format needs a fixed one.
       dtype: stored form of the weights. The computation is in float32, or in the model's own dtype.
+      interface: what a program takes and gives.
+      page: whether to add `index.html`, which runs an ONNX model in a browser.
 
     Returns:
       The content of `config.json`.
@@ -147,23 +179,30 @@ def export_model(
     Raises:
       UserError: as `check_request`; or the format cannot hold the model; or the folder cannot be written.
     """
-    check_request(file_format, out, batch=batch, dtype=dtype)
+    check_request(file_format, out, batch=batch, dtype=dtype, interface=interface, page=page)
     chosen = FORMATS[file_format]
     size = batch if isinstance(batch, int) else (1 if chosen.batches == "fixed" else None)
     with whole_folder(out) as folder:
         if file_format in WEIGHTS_EXPORTERS:
             entry = WEIGHTS_EXPORTERS[file_format](trained, folder, dtype=dtype)
         else:
-            entry = PROGRAM_EXPORTERS[file_format](trained, folder, batch=size, dtype=dtype)
+            entry = PROGRAM_EXPORTERS[file_format](trained, folder, batch=size, dtype=dtype, interface=interface)
         content = write_config(folder, {**description_of(trained, dtype), "export": entry})
         check = make_self_check(
             trained,
+            interface,
             batch=size,
             dtype=dtype,
             tolerance=_tolerance(file_format, trained, dtype),
             in_float32=chosen.in_float32,
         )
         write_self_check(folder, check)
+        description = describe_preprocessing(trained, size, interface)
+        write_text(folder / PREPROCESSING_FILE, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / EXAMPLE_FILE, example_script(file_format))
+        if page:
+            write_text(folder / PAGE_FILE, web_page())
+        write_text(folder / CARD_FILE, model_card(trained, dtype, file_format, interface))
     return content
 
 

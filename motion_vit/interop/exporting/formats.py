@@ -27,6 +27,7 @@ class Format(NamedTuple):
         per call, "fixed" where it takes one number.
       packages: packages that write and run it.
       in_float32: whether it computes in float32 whatever the model's own dtype.
+      runtime: what pip installs to run it.
     """
 
     summary: str
@@ -35,15 +36,23 @@ class Format(NamedTuple):
     batches: Literal["any", "symbolic", "fixed"] = "symbolic"
     packages: tuple[str, ...] = ()
     in_float32: bool = False
+    runtime: str = "motion_vit"
 
 
 FORMATS: Mapping[str, Format] = {
     "safetensors": Format("the durable form, for this library", "run_weights", batches="any"),
-    "huggingface": Format("the same with a model card", "run_weights", batches="any"),
-    "torch": Format("PyTorch .pth, official names", "run_torch", _FLOATS, batches="any", packages=("torch",)),
-    "stablehlo": Format("jax.export, for cpu, cuda and tpu", "run_stablehlo"),
-    "onnx": Format("ONNX", "run_onnx", packages=("onnx", "onnxruntime"), in_float32=True),
-    "savedmodel": Format("TensorFlow SavedModel", "run_saved_model", packages=("tensorflow",)),
+    "huggingface": Format("the same with the Hub's metadata", "run_weights", batches="any"),
+    "torch": Format(
+        "PyTorch .pth, official names",
+        "run_torch",
+        _FLOATS,
+        batches="any",
+        packages=("torch",),
+        runtime="motion_vit[torch]",
+    ),
+    "stablehlo": Format("jax.export, for cpu, cuda and tpu", "run_stablehlo", runtime="jax"),
+    "onnx": Format("ONNX", "run_onnx", packages=("onnx", "onnxruntime"), in_float32=True, runtime="onnxruntime"),
+    "savedmodel": Format("TensorFlow SavedModel", "run_saved_model", packages=("tensorflow",), runtime="tensorflow"),
     "tflite": Format(
         "LiteRT (TensorFlow Lite)",
         "run_litert",
@@ -51,6 +60,7 @@ FORMATS: Mapping[str, Format] = {
         "fixed",
         ("tensorflow", "ai_edge_litert"),
         in_float32=True,
+        runtime="ai-edge-litert",
     ),
 }
 """The formats by name."""

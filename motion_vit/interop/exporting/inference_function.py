@@ -1,4 +1,4 @@
-"""The exported function: normalised clips to logits, with the weights in their stored form."""
+"""The exported function: clips to logits or probabilities, with the weights in their stored form."""
 
 import pathlib
 from collections.abc import Callable, Mapping
@@ -8,42 +8,49 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
+from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.models.options import options_by_effect, with_options
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import expand
-
-INPUT_NAME = "clips"
-OUTPUT_NAME = "logits"
+from motion_vit.training.inputs.normalization import normalization
 
 BATCH_SYMBOL = "b"
 """The symbolic batch in a shape of JAX."""
 
-InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Float[Array, "b t h w 3"]], Float[Array, "b classes"]]
+Clips = Float[Array, "b t h w 3"] | UInt8[Array, "b t h w 3"]
+InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Clips], Float[Array, "b classes"]]
 
 
-def inference_function(model: VideoModel, *, in_float32: bool = False) -> InferenceFunction:
+def inference_function(
+    trained: TrainedModel, interface: Interface = PLAIN, *, in_float32: bool = False
+) -> InferenceFunction:
     """Makes a function of stored weights and clips from a model in evaluation mode.
 
     Args:
-      model: a model of `motion_vit.create_model`.
+      trained: its network and normalisation are taken, its variables are not.
+      interface: what the function takes and gives.
       in_float32: compute in float32 even if the model uses another dtype, for runtimes that lack it.
 
     Returns:
-      A function from weights, as `motion_vit.training.checkpoints.weight_dtypes.compress` returns them, and normalised
-      clips to logits in float32. Trace it under `motion_vit.ops.platform.target_platform`.
+      A function from weights, as `motion_vit.training.checkpoints.weight_dtypes.compress` returns them, and clips
+      to logits or probabilities in float32. Trace it under `motion_vit.ops.platform.target_platform`.
     """
     # How a program is run is the format's concern, in which operators choose for themselves.
-    changes = options_by_effect(model, "execution", "implementation")
-    runs_alone = with_options(model, changes | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
+    changes = options_by_effect(trained.model, "execution", "implementation")
+    runs_alone = with_options(trained.model, changes | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
 
-    def logits(stored: Mapping[str, Array | np.ndarray], clips: Float[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
-        return jnp.asarray(runs_alone.apply(expand(stored), clips, train=False), jnp.float32)
+    normalise = normalization(trained.config)
 
-    return logits
+    def infer(stored: Mapping[str, Array | np.ndarray], clips: Clips) -> Float[Array, "b classes"]:
+        inputs = normalise(clips) if interface.input == "uint8" else clips
+        logits = jnp.asarray(runs_alone.apply(expand(stored), inputs, train=False), jnp.float32)
+        return jax.nn.softmax(logits) if interface.output == "probabilities" else logits
+
+    return infer
 
 
 def clips_shape(model: VideoModel, batch: int | None) -> tuple[int | None, ...]:
@@ -51,14 +58,19 @@ def clips_shape(model: VideoModel, batch: int | None) -> tuple[int | None, ...]:
     return (batch, *model.clip_shape)
 
 
-def abstract_clips(model: VideoModel, batch: int | None) -> jax.ShapeDtypeStruct:
+def abstract_clips(model: VideoModel, batch: int | None, interface: Interface = PLAIN) -> jax.ShapeDtypeStruct:
     """Returns the input for tracing, with a fixed batch, or `BATCH_SYMBOL` for None."""
     size = export.symbolic_shape(BATCH_SYMBOL)[0] if batch is None else batch
-    return jax.ShapeDtypeStruct((size, *clips_shape(model, batch)[1:]), jnp.float32)
+    return jax.ShapeDtypeStruct((size, *clips_shape(model, batch)[1:]), jnp.dtype(interface.input))
 
 
 def graph_entry(
-    trained: TrainedModel, file_format: str, file: pathlib.Path, batch: int | None, dtype: WeightDtype
+    trained: TrainedModel,
+    file_format: str,
+    file: pathlib.Path,
+    batch: int | None,
+    dtype: WeightDtype,
+    interface: Interface = PLAIN,
 ) -> dict[str, Any]:
     """Makes the entry `export` of `config.json` for a graph.
 
@@ -68,6 +80,7 @@ def graph_entry(
       file: the artefact.
       batch: clips per call, None for any number.
       dtype: stored form of the weights.
+      interface: what the graph takes and gives.
 
     Returns:
       A mapping for JSON.
@@ -77,6 +90,6 @@ def graph_entry(
         "batch": batch,
         "dtype": dtype,
         "file": file.name,
-        "input": {"name": INPUT_NAME, "shape": clips_shape(trained.model, batch), "dtype": "float32"},
-        "output": {"name": OUTPUT_NAME, "shape": (batch, trained.model.num_classes), "dtype": "float32"},
+        "input": {"name": INPUT_NAME, "shape": clips_shape(trained.model, batch), "dtype": interface.input},
+        "output": {"name": interface.output, "shape": (batch, trained.model.num_classes), "dtype": "float32"},
     }

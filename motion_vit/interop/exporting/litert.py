@@ -19,13 +19,12 @@ import jax
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import (
-    INPUT_NAME,
-    OUTPUT_NAME,
     abstract_clips,
     clips_shape,
     graph_entry,
     inference_function,
 )
+from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.interop.exporting.tensorflow_program import tensorflow_function
 from motion_vit.interop.exporting.tensorflow_runtime import import_tensorflow
 from motion_vit.ops.platform import target_platform
@@ -41,7 +40,7 @@ _REASON = re.compile(r"error: (.*)")
 
 
 def export_litert(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype, interface: Interface = PLAIN
 ) -> dict[str, Any]:
     """Writes `model.tflite`.
 
@@ -50,6 +49,7 @@ def export_litert(
       folder: an existing folder.
       batch: clips per call.
       dtype: stored form of the weights.
+      interface: what the program takes and gives.
 
     Returns:
       The entry `export` of `config.json`.
@@ -66,17 +66,19 @@ def export_litert(
     # Finite, and within float16, is what LiteRT does not check.
     compress(trained.variables, dtype)
     stored = compress(trained.variables, "float32")
-    logits = inference_function(trained.model, in_float32=True)
+    logits = inference_function(trained, interface, in_float32=True)
     with target_platform("litert"):
-        converted = tensorflow_function(lambda clips: logits(stored, clips), abstract_clips(trained.model, batch))
+        converted = tensorflow_function(
+            lambda clips: logits(stored, clips), abstract_clips(trained.model, batch, interface)
+        )
     shape = clips_shape(trained.model, batch)
 
     def classify(clips: Any) -> dict[str, Any]:
-        return {OUTPUT_NAME: converted(clips)}
+        return {interface.output: converted(clips)}
 
     module = tensorflow.Module()
     module.classify = tensorflow.function(
-        classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
+        classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, interface.input, name=INPUT_NAME)]
     )
     with tempfile.TemporaryDirectory() as saved:
         tensorflow.saved_model.save(module, saved, signatures={SIGNATURE: module.classify})
@@ -89,7 +91,7 @@ def export_litert(
     path = folder / LITERT_FILE
     write_bytes(path, data)
     return {
-        **graph_entry(trained, "tflite", path, batch, dtype),
+        **graph_entry(trained, "tflite", path, batch, dtype, interface),
         "signature": SIGNATURE,
         "tensorflow_version": tensorflow.__version__,
         "jax_version": jax.__version__,

@@ -82,25 +82,31 @@ class OnnxBuilder:
         inputs: Mapping[str, Sequence[int | str]],
         outputs: Mapping[str, Sequence[int | str]],
         metadata: Mapping[str, str],
+        *,
+        input_dtype: str = "float32",
     ) -> onnx.ModelProto:
-        """Finishes the model, all of whose inputs and outputs are float32.
+        """Finishes the model, all of whose outputs are float32.
 
         Args:
           inputs: name -> shape; a text is the name of a symbolic size.
           outputs: name -> shape.
           metadata: texts to store with the model.
+          input_dtype: dtype of all inputs.
 
         Returns:
           The model.
         """
 
-        def described(arrays: Mapping[str, Sequence[int | str]]) -> list[onnx.ValueInfoProto]:
-            return [
-                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in arrays.items()
-            ]
+        def described(arrays: Mapping[str, Sequence[int | str]], dtype: str) -> list[onnx.ValueInfoProto]:
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+            return [helper.make_tensor_value_info(name, kind, shape) for name, shape in arrays.items()]
 
         graph = helper.make_graph(
-            self.nodes, "motion_vit", described(inputs), described(outputs), list(self.initializers.values())
+            self.nodes,
+            "motion_vit",
+            described(inputs, input_dtype),
+            described(outputs, "float32"),
+            list(self.initializers.values()),
         )
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION, producer_name="motion_vit"

@@ -15,15 +15,13 @@ import numpy as np
 
 from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import (
-    INPUT_NAME,
-    OUTPUT_NAME,
     abstract_clips,
     clips_shape,
     graph_entry,
     inference_function,
 )
+from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.interop.exporting.missing_package import missing_package
-from motion_vit.models.video_model import VideoModel
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.model_description import description_of
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
@@ -36,7 +34,7 @@ _METADATA = ("label_names", "preprocessing", "model", "weights_dtype", "library_
 
 
 def export_onnx(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype, interface: Interface = PLAIN
 ) -> dict[str, Any]:
     """Writes `model.onnx`, with labels and preprocessing as metadata.
 
@@ -45,6 +43,7 @@ def export_onnx(
       folder: an existing folder.
       batch: clips per call; None for any number.
       dtype: stored form of the initializers.
+      interface: what the program takes and gives.
 
     Returns:
       The entry `export` of `config.json`.
@@ -61,28 +60,36 @@ def export_onnx(
         raise missing_package("onnx", error) from error
     builder = OnnxBuilder(INPUT_NAME)
     stored = compress(trained.variables, dtype)
-    _add_model(builder, trained.model, stored, batch)
+    _add_model(builder, trained, stored, batch, interface)
     shape = clips_shape(trained.model, batch)
     description = description_of(trained, dtype)
     model = builder.model(
         {INPUT_NAME: [_SYMBOLIC_BATCH if size is None else size for size in shape]},
-        {OUTPUT_NAME: [_SYMBOLIC_BATCH if batch is None else batch, trained.model.num_classes]},
+        {interface.output: [_SYMBOLIC_BATCH if batch is None else batch, trained.model.num_classes]},
         {name: json.dumps(description[name]) for name in _METADATA},
+        input_dtype=interface.input,
     )
     onnx.checker.check_model(model)
     path = folder / ONNX_FILE
     write_bytes(path, model.SerializeToString())
-    return {**graph_entry(trained, "onnx", path, batch, dtype), "opset": OPSET, "onnx_version": onnx.__version__}
+    return {
+        **graph_entry(trained, "onnx", path, batch, dtype, interface),
+        "opset": OPSET,
+        "onnx_version": onnx.__version__,
+    }
 
 
-def _add_model(builder: Any, model: VideoModel, stored: dict[str, np.ndarray], batch: int | None) -> None:
+def _add_model(
+    builder: Any, trained: TrainedModel, stored: dict[str, np.ndarray], batch: int | None, interface: Interface
+) -> None:
     from motion_vit.interop.exporting.onnx_operators import apply_rules
 
     shapes = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in stored.items()}
     with target_platform("onnx"):
-        program = jax.make_jaxpr(inference_function(model, in_float32=True))(shapes, abstract_clips(model, batch))
+        infer = inference_function(trained, interface, in_float32=True)
+        program = jax.make_jaxpr(infer)(shapes, abstract_clips(trained.model, batch, interface))
     # The order in which JAX takes the entries of a mapping.
     weights = [builder.store(path, stored[path]) for path in sorted(stored)]
     constants = [np.asarray(array) for array in program.consts]
-    (logits,) = apply_rules(builder, program.jaxpr, constants, [*weights, INPUT_NAME])
-    builder.output(logits, OUTPUT_NAME)
+    (output,) = apply_rules(builder, program.jaxpr, constants, [*weights, INPUT_NAME])
+    builder.output(output, interface.output)

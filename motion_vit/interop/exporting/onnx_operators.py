@@ -164,6 +164,13 @@ def _pad(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value])
     return builder.add("Pad", x, builder.integers(added), inputs[1]) if any(added) else x
 
 
+def _reverse(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
+    axes = list(equation.params["dimensions"])
+    # From the last entry down to the first: an end before all of them.
+    columns = ([-1] * len(axes), [np.iinfo(np.int64).min] * len(axes), axes, [-1] * len(axes))
+    return builder.add("Slice", inputs[0], *map(builder.integers, columns))
+
+
 def _select(builder: OnnxBuilder, equation: core.JaxprEqn, inputs: Sequence[Value]) -> Value:
     which, *cases = inputs
     if len(cases) != 2 or _dtype(equation.invars[0]) != np.bool_:
@@ -319,6 +326,7 @@ RULES: Mapping[str, Rule] = {
     "concatenate": _concatenate,
     "conv_general_dilated": _convolution,
     "convert_element_type": _convert,
+    "rev": _reverse,
     "cumsum": _cumulative_sum,
     "dot_general": _product,
     "erfc": lambda builder, equation, inputs: builder.add("Sub", _ONE, builder.add("Erf", inputs[0])),

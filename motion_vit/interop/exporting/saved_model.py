@@ -10,13 +10,12 @@ from typing import Any
 import jax
 
 from motion_vit.interop.exporting.inference_function import (
-    INPUT_NAME,
-    OUTPUT_NAME,
     abstract_clips,
     clips_shape,
     graph_entry,
     inference_function,
 )
+from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.interop.exporting.tensorflow_program import tensorflow_function
 from motion_vit.interop.exporting.tensorflow_runtime import import_tensorflow
 from motion_vit.ops.platform import target_platform
@@ -29,7 +28,7 @@ SIGNATURE = "serving_default"
 
 
 def export_saved_model(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype, interface: Interface = PLAIN
 ) -> dict[str, Any]:
     """Writes `saved_model/`, with the signature `serving_default` from `clips` to `logits`.
 
@@ -38,6 +37,7 @@ def export_saved_model(
       folder: an existing folder.
       batch: clips per call; None for any number.
       dtype: stored form of the variables.
+      interface: what the program takes and gives.
 
     Returns:
       The entry `export` of `config.json`.
@@ -50,9 +50,9 @@ def export_saved_model(
     shape = clips_shape(trained.model, batch)
     with target_platform("any"):
         converted = tensorflow_function(
-            inference_function(trained.model),
+            inference_function(trained, interface),
             jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), stored),
-            abstract_clips(trained.model, batch),
+            abstract_clips(trained.model, batch, interface),
             platforms=("cpu", "cuda", "tpu"),
         )
     module = tensorflow.Module()
@@ -61,15 +61,15 @@ def export_saved_model(
     by_path = {path: module.weights[path.replace(":", "_")] for path in stored}
 
     def classify(clips: Any) -> dict[str, Any]:
-        return {OUTPUT_NAME: converted(by_path, clips)}
+        return {interface.output: converted(by_path, clips)}
 
     module.classify = tensorflow.function(
-        classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, tensorflow.float32, name=INPUT_NAME)]
+        classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, interface.input, name=INPUT_NAME)]
     )
     path = folder / SAVED_MODEL_FOLDER
     tensorflow.saved_model.save(module, str(path), signatures={SIGNATURE: module.classify})
     return {
-        **graph_entry(trained, "savedmodel", path, batch, dtype),
+        **graph_entry(trained, "savedmodel", path, batch, dtype, interface),
         "signature": SIGNATURE,
         "tensorflow_version": tensorflow.__version__,
     }

@@ -17,6 +17,7 @@ from jax import export
 
 from motion_vit.files.atomic_file import write_bytes
 from motion_vit.interop.exporting.inference_function import abstract_clips, graph_entry, inference_function
+from motion_vit.interop.exporting.interface import PLAIN, Interface
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -27,7 +28,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export_stablehlo(
-    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype
+    trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype, interface: Interface = PLAIN
 ) -> dict[str, Any]:
     """Writes `model.stablehlo`, which `jax.export.deserialize(data).call(clips)` runs.
 
@@ -36,6 +37,7 @@ def export_stablehlo(
       folder: an existing folder.
       batch: clips per call; None for any number.
       dtype: stored form of the weights.
+      interface: what the program takes and gives.
 
     Returns:
       The entry `export` of `config.json`.
@@ -44,7 +46,7 @@ def export_stablehlo(
       UserError: the weights are not finite, or do not fit `dtype`.
     """
     stored = compress(trained.variables, dtype)
-    logits = inference_function(trained.model)
+    logits = inference_function(trained, interface)
 
     @jax.jit
     def classify(clips: jax.Array) -> jax.Array:
@@ -52,11 +54,11 @@ def export_stablehlo(
         return logits({path: jnp.asarray(array) for path, array in stored.items()}, clips)
 
     with target_platform("any"):
-        exported = export.export(classify, platforms=PLATFORMS)(abstract_clips(trained.model, batch))
+        exported = export.export(classify, platforms=PLATFORMS)(abstract_clips(trained.model, batch, interface))
     path = folder / STABLEHLO_FILE
     write_bytes(path, exported.serialize())
     return {
-        **graph_entry(trained, "stablehlo", path, batch, dtype),
+        **graph_entry(trained, "stablehlo", path, batch, dtype, interface),
         "platforms": PLATFORMS,
         "calling_convention_version": exported.calling_convention_version,
         "jax_version": jax.__version__,

@@ -1,4 +1,4 @@
-"""Runs an export in another runtime, in a separate process, and compares its logits with JAX's."""
+"""Runs an export in another runtime, in a separate process, and compares its outputs with JAX's."""
 
 import dataclasses
 import json
@@ -15,6 +15,7 @@ from motion_vit.errors import UserError
 from motion_vit.files.json_file import read_json
 from motion_vit.interop.exporting.export import check_packages
 from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.interface import Output
 from motion_vit.interop.exporting.self_check import read_self_check
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE
 
@@ -29,33 +30,39 @@ class Verification:
     Attributes:
       file_format: name of the format.
       runtime: name and version of the runtime.
-      max_difference: largest absolute difference of a logit from JAX's.
+      max_difference: largest absolute difference of an output from JAX's.
       tolerance: largest accepted difference.
-      largest_logit: largest absolute logit, the scale of both.
+      largest_output: largest absolute output, the scale of both.
       load_seconds: time to read the file, after the runtime was imported.
       first_call_seconds: time of the first call, in which some runtimes compile.
+      output: what was compared, logits or probabilities.
     """
 
     file_format: str
     runtime: str
     max_difference: float
     tolerance: float
-    largest_logit: float
+    largest_output: float
     load_seconds: float
     first_call_seconds: float
+    output: Output = "logits"
 
     @property
     def agrees(self) -> bool:
-        """True if the logits are JAX's within the tolerance. NaN and infinite logits do not agree."""
+        """True if the outputs are JAX's within the tolerance. NaN and infinite ones do not agree."""
         # The tolerance is a share of JAX's largest logit: where that is infinite, anything would be within it.
         return self.max_difference <= self.tolerance < math.inf
+
+    @property
+    def _one(self) -> str:
+        return "logit" if self.output == "logits" else "probability"
 
     def __str__(self) -> str:
         """Formats the result as a sentence."""
         verdict = "agree with" if self.agrees else "DIFFER from"
         return (
-            f"logits of {self.runtime} {verdict} JAX's: largest difference {self.max_difference:.2g}, tolerance "
-            f"{self.tolerance:.2g}, largest logit {self.largest_logit:.3g}; loaded in {self.load_seconds:.2f} s"
+            f"{self.output} of {self.runtime} {verdict} JAX's: largest difference {self.max_difference:.2g}, tolerance "
+            f"{self.tolerance:.2g}, largest {self._one} {self.largest_output:.3g}; loaded in {self.load_seconds:.2f} s"
         )
 
 
@@ -76,17 +83,19 @@ def verify(folder: str | os.PathLike[str]) -> Verification:
     check = read_self_check(path)
     check_packages(file_format)
     found = _run(FORMATS[file_format].runner, path)
-    logits = np.asarray(found["logits"], np.float32)
-    if logits.shape != check.logits.shape:
-        raise UserError(f"{path} gave logits of shape {logits.shape}, but JAX gives {check.logits.shape}.")
+    outputs = np.asarray(found["outputs"], np.float32)
+    output = check.interface.output
+    if outputs.shape != check.outputs.shape:
+        raise UserError(f"{path} gave {output} of shape {outputs.shape}, but JAX gives {check.outputs.shape}.")
     return Verification(
         file_format=file_format,
         runtime=found["runtime"],
-        max_difference=float(np.abs(logits - check.logits).max()),
+        max_difference=float(np.abs(outputs - check.outputs).max()),
         tolerance=check.tolerance,
-        largest_logit=float(np.abs(check.logits).max()),
+        largest_output=float(np.abs(check.outputs).max()),
         load_seconds=found["load_seconds"],
         first_call_seconds=found["first_call_seconds"],
+        output=output,
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs an export on the clips of its `self_check.json` and prints logits, times and version as JSON.
+"""Runs an export on the clips of its `self_check.json` and prints its outputs, times and version as JSON.
 
     python check.py RUNNER FOLDER
 
@@ -19,13 +19,17 @@ def main() -> None:
     runner = importlib.import_module(sys.argv[1])
     folder = pathlib.Path(sys.argv[2])
     check = json.loads((folder / "self_check.json").read_text(encoding="utf-8"))
-    clips = np.random.default_rng(check["seed"]).standard_normal(check["shape"], dtype=np.float32)
+    rng = np.random.default_rng(check["seed"])
+    if check.get("dtype") == "uint8":
+        clips = rng.integers(0, 256, check["shape"], dtype=np.uint8)
+    else:
+        clips = rng.standard_normal(check["shape"], dtype=np.float32)
     start = time.perf_counter()
     model = runner.load(folder)
     loaded = time.perf_counter()
-    logits = model(clips)
+    outputs = model(clips)
     result = {
-        "logits": logits.tolist(),
+        "outputs": outputs.tolist(),
         "runtime": runner.version(),
         "load_seconds": loaded - start,
         "first_call_seconds": time.perf_counter() - loaded,

@@ -13,7 +13,7 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `model.tflite`."""
     interpreter = Interpreter(str(folder / "model.tflite"), num_threads=os.cpu_count())
     runner = interpreter.get_signature_runner("serving_default")
-    return lambda clips: np.asarray(runner(clips=clips)["logits"])
+    return lambda clips: np.asarray(next(iter(runner(clips=clips).values())))
 
 
 def version() -> str:

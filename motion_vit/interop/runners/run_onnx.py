@@ -11,11 +11,7 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `model.onnx`."""
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
 
-    def call(clips: np.ndarray) -> np.ndarray:
-        (logits,) = session.run(["logits"], {"clips": clips})
-        return np.asarray(logits)
-
-    return call
+    return lambda clips: np.asarray(session.run(None, {"clips": clips})[0])
 
 
 def version() -> str:

@@ -10,7 +10,7 @@ import tensorflow
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `saved_model`; the first call compiles."""
     signature = tensorflow.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
-    return lambda clips: np.asarray(signature(clips=tensorflow.constant(clips))["logits"])
+    return lambda clips: np.asarray(next(iter(signature(clips=tensorflow.constant(clips)).values())))
 
 
 def version() -> str:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from motion_vit.training.checkpoints.load_trained import load_trained
+import motion_vit
 
 
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `model.safetensors`; the first call compiles."""
-    trained = load_trained(folder)
+    trained = motion_vit.load(folder)
     logits = jax.jit(trained.model.apply)
     return lambda clips: np.asarray(logits(trained.variables, clips), np.float32)
 

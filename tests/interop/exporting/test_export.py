@@ -12,7 +12,9 @@ from motion_vit.errors import UserError
 from motion_vit.interop.exporting import export
 from motion_vit.interop.exporting.export import PROGRAM_EXPORTERS, WEIGHTS_EXPORTERS, check_request, export_model
 from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.interface import Interface
 from motion_vit.interop.exporting.self_check import draw_clips, read_self_check
+from motion_vit.interop.exporting.verification import verify
 from motion_vit.training.checkpoints.weight_dtypes import compress, expand
 
 
@@ -21,8 +23,11 @@ def test_a_folder_describes_itself_and_what_it_must_give(tmp_path):
     with jax.numpy_dtype_promotion("standard"):  # which Flax's own modules rely on
         description = export_model(trained, "stablehlo", tmp_path / "export", batch=3, dtype="float16")
     assert {path.name for path in (tmp_path / "export").iterdir()} == {
+        "README.md",
         "config.json",
+        "example.py",
         "model.stablehlo",
+        "preprocessing.json",
         "self_check.json",
     }
     assert json.loads((tmp_path / "export" / "config.json").read_text()) == json.loads(json.dumps(description))
@@ -36,13 +41,36 @@ def test_a_folder_describes_itself_and_what_it_must_give(tmp_path):
     clips = draw_clips(check.seed, check.shape)
     with jax.numpy_dtype_promotion("standard"):
         expected = trained.model.apply(expand(compress(trained.variables, "float16")), clips)
-    np.testing.assert_allclose(check.logits, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(check.outputs, expected, rtol=1e-4, atol=1e-5)
     assert math.isclose(check.tolerance, 1e-4 * np.abs(expected).max(), rel_tol=1e-3)
 
 
 def test_the_clips_of_a_check_are_what_its_file_says():
     expected = np.random.default_rng(3).standard_normal((1, 2, 4, 4, 3), dtype="float32")
     np.testing.assert_array_equal(draw_clips(3, (1, 2, 4, 4, 3)), expected)
+
+
+def test_a_program_can_take_pixels_and_give_probabilities_and_its_files_say_so(tmp_path):
+    trained = small_trained_model(name="uniformer_tiny", depths=(1, 1, 1, 1))
+    trained.config.data.channel_order, trained.config.data.mean = "bgr", (0.2, 0.5, 0.6)
+    with jax.numpy_dtype_promotion("standard"):  # which Flax's own modules rely on
+        export_model(trained, "stablehlo", tmp_path / "export", interface=Interface("uint8", "probabilities"))
+        check = read_self_check(tmp_path / "export")
+        pixels = draw_clips(check.seed, check.shape, "uint8")
+        logits = trained.model.apply(trained.variables, trained.preprocess(pixels))
+    np.testing.assert_array_equal(pixels, np.random.default_rng(check.seed).integers(0, 256, check.shape, np.uint8))
+    np.testing.assert_allclose(check.outputs, jax.nn.softmax(logits), rtol=1e-4)
+    assert 1e-6 <= check.tolerance < 1e-3
+    entry = json.loads((tmp_path / "export" / "config.json").read_text())["export"]
+    said = json.loads((tmp_path / "export" / "preprocessing.json").read_text())
+    assert entry["input"] == {"name": "clips", "shape": [None, 4, 32, 32, 3], "dtype": "uint8"}
+    assert (said["input"]["dtype"], said["input"]["normalised"]) == ("uint8", False)
+    assert entry["output"]["name"] == said["output"]["name"] == "probabilities"
+    assert said["probabilities"]["average"] == "logarithms of probabilities"
+    assert "The program does this: give it RGB from 0 to 255" in (tmp_path / "export" / "README.md").read_text()
+    verification = verify(tmp_path / "export")
+    assert verification.agrees
+    assert str(verification).startswith("probabilities of jax")
 
 
 def test_every_format_is_written_as_weights_or_as_a_program_and_only_programs_have_a_batch():
@@ -69,6 +97,12 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
         ({"file_format": "torch", "dtype": "int8-weights"}, "no weights of int8-weights"),
         ({"file_format": "tflite", "batch": "symbolic"}, "give --batch 1"),
         ({"file_format": "safetensors", "batch": 2}, "leave out --batch"),
+        ({"file_format": "torch", "interface": Interface("uint8")}, "no program that could take uint8 or give logits"),
+        (
+            {"file_format": "huggingface", "interface": Interface(output="probabilities")},
+            "leave out --input and --output",
+        ),
+        ({"file_format": "tflite", "page": True}, "a browser runs no tflite: --page is for --format onnx"),
         ({"file_format": "stablehlo", "batch": 0}, "batch is 0, but must be a whole number from 1 to"),
     ],
 )

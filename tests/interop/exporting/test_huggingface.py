@@ -9,11 +9,14 @@ import yaml
 from small_trained_model import small_trained_model
 
 import motion_vit
-from motion_vit.interop.exporting.huggingface import export_huggingface, model_card
+from motion_vit.interop.exporting.formats import FORMATS
+from motion_vit.interop.exporting.huggingface import export_huggingface
+from motion_vit.interop.exporting.model_card import model_card
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.training.checkpoints.model_description import description_of
 from motion_vit.training.checkpoints.weight_dtypes import compress, expand
 from motion_vit.training.checkpoints.weights_folder import write_config
+from motion_vit.training.inference.preprocessing import preprocessing_of
 
 EVALUATION = {"top1": 0.9125, "top5": 0.99, "videos": 400, "data": 'validation: "best".csv', "clips": 3, "crops": 1}
 
@@ -67,3 +70,26 @@ def test_without_an_evaluation_the_card_says_so():
     card = model_card(small_trained_model())
     assert "model-index" not in front_matter(card)
     assert "No accuracy has been reported for these weights" in card
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_the_card_of_every_format_says_what_its_preprocessing_says(file_format):
+    trained = small_trained_model()
+    trained.config.data.sampling, trained.config.data.stride, trained.config.data.fps = "dense", 3, 12.5
+    trained.config.evaluation.clips, trained.config.evaluation.crops = 4, 3
+    card = model_card(trained, file_format=file_format)
+    said = preprocessing_of(trained.config, trained.label_names)
+    for part, names in {
+        "frames": ("tick", "slack", "ticks"),
+        "decoding": ("call", "width", "height", "matrix", "range"),
+        "resize": ("call", "width", "height"),
+        "crop": ("top", "left", "places"),
+        "normalisation": ("formula", "mean", "std"),
+        "probabilities": ("formula",),
+    }.items():
+        for name in names:
+            assert str(said[part][name]) in card
+    assert "4 clips of 4 frames with a stride of 3 at 12.5 ticks a second" in card
+    assert "3 squares of 32 x 32 pixels" in card
+    assert f"pip install numpy av opencv-python-headless '{FORMATS[file_format].runtime}'" in card
+    assert card.startswith("---\n") == (file_format == "huggingface")

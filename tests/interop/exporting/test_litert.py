@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from exported import emim_model, read_config, run_python, write_emim_model
+from exported import emim_model, read_config, run_example, run_python, write_emim_model
 from small_trained_model import small_trained_model
 
 from motion_vit.errors import UserError
@@ -15,6 +16,7 @@ from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 EXPORT_AND_VERIFY = """
 import json, pathlib, sys
 from motion_vit.interop.exporting.export import export_model
+from motion_vit.interop.exporting.interface import Interface
 from motion_vit.interop.exporting.verification import verify
 from motion_vit.training.checkpoints.load_trained import load_trained
 trained = load_trained(sys.argv[1])
@@ -23,9 +25,12 @@ for dtype, batch in (("float32", 2), ("float16", 1), ("int8-weights", 1)):
     folder = pathlib.Path(sys.argv[2], dtype)
     export_model(trained, "tflite", folder, dtype=dtype, batch=batch)
     verification = verify(folder)
-    found[dtype] = (verification.agrees, verification.max_difference / verification.largest_logit)
+    found[dtype] = (verification.agrees, verification.max_difference / verification.largest_output)
 one_patch = pathlib.Path(sys.argv[2], "one patch")
 export_model(load_trained(sys.argv[3]), "tflite", one_patch, dtype="float32", batch=1)
+pixels = pathlib.Path(sys.argv[2], "pixels")
+export_model(load_trained("demo"), "tflite", pixels, interface=Interface("uint8", "probabilities"))
+found["pixels"] = (verify(pixels).agrees, 0.0)
 found["one patch"] = (verify(one_patch).agrees, 0.0)
 print(json.dumps(found))
 """
@@ -48,6 +53,20 @@ def test_the_interpreter_gives_the_same_logits_in_a_fresh_process(exports):
     assert found["float32"][0]
     assert found["float32"][1] < 1e-4
     assert read_config(folder / "float32")["export"]["input"]["shape"] == [2, 4, 32, 32, 3]
+
+
+def test_it_takes_pixels_and_gives_probabilities(exports):
+    folder, found = exports
+    assert found["pixels"][0]
+    interpreter = Interpreter(str(folder / "pixels" / "model.tflite"))
+    assert interpreter.get_input_details()[0]["dtype"] == np.uint8
+    assert interpreter.get_signature_list()["serving_default"]["outputs"] == ["probabilities"]
+
+
+def test_where_the_library_is_not_installed_the_example_prints_what_predict_prints(exports, predicted):
+    videos, expected = predicted
+    for said, probabilities in zip(run_example(exports[0] / "pixels", videos), expected, strict=True):
+        assert said == pytest.approx(probabilities, abs=1e-4)
 
 
 def test_a_map_of_one_patch_is_converted_too(exports):

@@ -126,6 +126,7 @@ FUNCTIONS = {
     "two axes that become one": (lambda x: x.reshape(x.shape[0], 20), X),
     "the batch joined with another axis": (lambda x: x.reshape(-1, 4) * 2.0, X),
     "a slice with steps": (lambda x: lax.slice_in_dim(x, 1, 5, 2, axis=1), X),
+    "two axes in reverse": (lambda x: jnp.flip(x, axis=(1, 2)) * 2.0, X),
     "indices": (lambda x: x[:, 1, 2:], X),
     "a pad and a cut at once": (lambda x: lax.pad(x, np.float32(7), [(0, 0, 0), (2, -1, 0), (-1, 3, 0)]), X),
     "a scalar for every clip": (lambda x: jnp.broadcast_to(jnp.float32(3), (x.shape[0], 2)) + x[:, 0, :2], X),

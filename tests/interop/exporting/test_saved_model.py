@@ -1,30 +1,55 @@
 """TensorFlow SavedModel: TensorFlow alone loads it, calls its signature and gives JAX's logits."""
 
+import json
+
 import pytest
-from exported import emim_model, export, read_config, write_emim_model
+from exported import emim_model, read_config, run_example, run_python, write_emim_model
 
 from motion_vit.training.checkpoints.weight_dtypes import compress
+
+# All in one process, because importing TensorFlow takes longer than converting.
+EXPORT_AND_VERIFY = """
+import json, pathlib, sys
+from motion_vit.interop.exporting.export import export_model
+from motion_vit.interop.exporting.interface import Interface
+from motion_vit.interop.exporting.verification import verify
+from motion_vit.training.checkpoints.load_trained import load_trained
+trained = load_trained(sys.argv[1])
+folder = pathlib.Path(sys.argv[2])
+export_model(trained, "savedmodel", folder / "plain", dtype="int8-weights")
+export_model(load_trained("demo"), "savedmodel", folder / "pixels", interface=Interface("uint8", "probabilities"))
+verifications = [verify(folder / name) for name in ("plain", "pixels")]
+print(json.dumps([(one.agrees, str(one)) for one in verifications]))
+"""
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The folder, and what the command said."""
+    """The folder of the exports, and for each whether it agrees and what is said."""
     path = tmp_path_factory.mktemp("saved_model")
-    weights = write_emim_model(path / "weights")
-    return path / "export", export(weights, "savedmodel", path / "export", "--dtype", "int8-weights", "--verify")
+    finished = run_python(EXPORT_AND_VERIFY, write_emim_model(path / "weights"), path)
+    assert finished.status == 0, finished.errors
+    return path, json.loads(finished.output.splitlines()[-1])
 
 
 def test_tensorflow_gives_the_same_logits_in_a_fresh_process(exported):
-    folder, finished = exported
-    assert finished.status == 0, finished.errors
-    assert "logits of tensorflow 2." in finished.output
-    assert "agree with JAX's" in finished.output
-    entry = read_config(folder)["export"]
+    folder, (plain, pixels) = exported
+    assert plain[0]
+    assert plain[1].startswith("logits of tensorflow 2.")
+    assert pixels[0]
+    assert pixels[1].startswith("probabilities of tensorflow 2.")
+    entry = read_config(folder / "plain")["export"]
     assert entry["signature"] == "serving_default"
     assert entry["input"] == {"name": "clips", "shape": [None, 4, 32, 32, 3], "dtype": "float32"}
 
 
 def test_variables_are_stored_in_the_small_form(exported):
     weights = sum(array.nbytes for array in compress(emim_model().variables, "int8-weights").values())
-    variables = sum(path.stat().st_size for path in (exported[0] / "saved_model" / "variables").iterdir())
+    variables = sum(path.stat().st_size for path in (exported[0] / "plain" / "saved_model" / "variables").iterdir())
     assert weights <= variables < 1.2 * weights
+
+
+def test_where_the_library_is_not_installed_the_example_prints_what_predict_prints(exported, predicted):
+    videos, expected = predicted
+    for said, probabilities in zip(run_example(exported[0] / "pixels", videos), expected, strict=True):
+        assert said == pytest.approx(probabilities, abs=1e-4)

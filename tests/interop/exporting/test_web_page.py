@@ -1,0 +1,150 @@
+"""The page of an ONNX export in a real browser: Chromium runs onnxruntime-web on videos that are dropped on it."""
+
+import functools
+import http.server
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from exported import ROOT
+from small_videos import ENCODINGS, encode
+
+import motion_vit
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.evaluation_batches import view_ticks
+from motion_vit.data.batches.frame_clock import EQUALLY_NEAR, FrameClock
+from motion_vit.data.embedded.motion_scenes import render_clip
+from motion_vit.interop.exporting.export import export_model
+from motion_vit.interop.exporting.interface import Interface
+from motion_vit.interop.exporting.web_page import web_page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` has playwright, which drives a browser")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+RUNTIME, VERSION = re.findall(r'"(https://[^"]+/onnxruntime-web@([\d.]+)/dist/)"', web_page())[0]
+# Of what the model was trained on: (label, frames, size) and how it is encoded. Of 20 such videos, the probabilities
+# of Chromium were off by up to 0.017, because it converts colours in its own way.
+VIDEOS = {
+    "apart.mp4": (("apart", 40, 96), "h264 with B-frames"),
+    "left.webm": (("left", 24, 64), "vp9"),
+    "grow.mp4": (("grow", 9, 40), "h264 that starts late"),
+}
+TOLERANCE = 0.04
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found; apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def runtime() -> pathlib.Path:
+    """The folder `dist` of the npm package, downloaded once for all runs."""
+    folder = ROOT / ".cache" / f"onnxruntime-web-{VERSION}"
+    if not (folder / "package" / "dist").is_dir():
+        if shutil.which("npm") is None:
+            pytest.skip("npm, which downloads onnxruntime-web, is not installed")
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "pack", f"onnxruntime-web@{VERSION}", "--silent"]
+        packed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+        if packed.returncode:
+            pytest.skip(f"npm cannot download onnxruntime-web: {packed.stderr.strip()[-200:]}")
+        with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
+            archive.extractall(folder, filter="data")
+    return folder / "package" / "dist"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves the export, and says nothing of it."""
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(
+    browser: "playwright.Browser", runtime: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["playwright.Page"]:
+    """The page of an export of pixels to probabilities; the runtime's address leads to its files here."""
+    folder = tmp_path_factory.mktemp("page") / "export"
+    export_model(motion_vit.load("demo"), "onnx", folder, interface=Interface("uint8", "probabilities"), page=True)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    kinds = {"mjs": "text/javascript", "wasm": "application/wasm"}
+
+    def answer(route: "playwright.Route") -> None:
+        name = route.request.url.removeprefix(RUNTIME)
+        headers = {"Access-Control-Allow-Origin": "*", "Content-Type": kinds[name.rpartition(".")[2]]}
+        route.fulfill(body=(runtime / name).read_bytes(), headers=headers)
+
+    page.route(f"{RUNTIME}**", answer)
+    page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    yield page
+    page.close()
+    server.shutdown()
+    server.server_close()
+
+
+def test_it_shows_nearly_the_probabilities_of_the_library(page: "playwright.Page", tmp_path: pathlib.Path) -> None:
+    trained = motion_vit.load("demo")
+    differences = {}
+    for name, (scene, encoding) in VIDEOS.items():
+        label, frames, size = scene
+        clip = render_clip(label, 1001, frames=frames, size=size)
+        video = encode(tmp_path / name, ENCODINGS[encoding], clip)
+        expected = dict(trained.predict(video, top="all")[0].classes)
+        page.set_input_files("#file", video)
+        page.wait_for_selector(f"#status:has-text('{name}: {frames} frames, 25.00 a second')", timeout=60_000)
+        page.wait_for_selector("body[data-done]", timeout=60_000)
+        found = dict(zip(trained.label_names, json.loads(page.evaluate("document.body.dataset.done")), strict=True))
+        differences[name] = max(abs(found[label] - expected[label]) for label in expected)
+        first = page.inner_text("#classes tr:first-child td:first-child")
+        assert first == max(found, key=lambda label: found[label])
+        assert page.locator("#frames canvas").count() == trained.config.data.frames
+    assert max(differences.values()) < TOLERANCE, differences
+
+
+def test_a_dropped_file_that_is_no_video_is_said_to_be_none(page: "playwright.Page") -> None:
+    script = """() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(["no video"], "notes.mp4"));
+      return transfer;
+    }"""
+    page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script)})
+    page.wait_for_selector("#status:has-text('notes.mp4 is not classified: this browser cannot play it')")
+
+
+def test_it_chooses_the_frames_of_the_library(browser: "playwright.Browser") -> None:
+    source = re.findall(r"(const say.*?)\n// The weights of", web_page(), re.DOTALL)[0].replace("export ", "")
+    page = browser.new_page()
+    choose = f"(given) => {{ {source} return chooseFrames(...given); }}"
+    for count, clips in ((1, 1), (3, 2), (16, 3), (75, 1), (76, 10), (301, 3)):
+        for sampling in ({"sampling": "segment"}, {"stride": 3, "sampling": "dense"}):
+            options = ClipOptions(frames=5, **sampling)
+            given = {"frames": 5, "fps": 0, "stride": 3, **sampling}
+            for clip in range(clips):
+                found = page.evaluate(choose, [count, 25, given, clip, clips])
+                assert found == view_ticks(count, options, clip, clips).tolist()
+        times = np.arange(count) / 30
+        clock = FrameClock(0, max(1, round(count / 30 * 12.5)), 12.5, times)
+        by_time = ClipOptions(frames=5, stride=3, sampling="dense", fps=12.5)
+        given = {"frames": 5, "fps": 12.5, "stride": 3, "sampling": "dense", "equally_near": EQUALLY_NEAR}
+        for clip in range(clips):
+            expected = clock.frames_at(view_ticks(clock.ticks, by_time, clip, clips)).tolist()
+            assert page.evaluate(choose, [count, 30, given, clip, clips]) == expected
+    page.close()
