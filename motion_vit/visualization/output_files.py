@@ -115,7 +115,7 @@ def _page(visualization: Visualization) -> str:
         visualization.clip,
         visualization.maps,
         title=visualization.video,
-        subtitle=visualization.model,
+        subtitle=", ".join(filter(None, [visualization.model, visualization.part])),
         predictions=f"This clip looks like: {shares}",
         notes=visualization.notes,
         point=visualization.point,

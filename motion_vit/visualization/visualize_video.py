@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from motion_vit.errors import UserError
 from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
+from motion_vit.training.checkpoints.whole_folder import check_can_be_made, whole_folder
 from motion_vit.visualization.clip_recording import What
 from motion_vit.visualization.output_files import FORMATS, Format, write_files
 from motion_vit.visualization.requests import choices
@@ -22,6 +22,9 @@ def visualize_video(
     model: TrainedModel | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
+    start: float | None = None,
+    clip: int | None = None,
+    clips: int | None = None,
     what: What | Sequence[What] = (),
     layers: str | Sequence[str] = (),
     point: tuple[float, float] | None = None,
@@ -37,6 +40,10 @@ def visualize_video(
       video: a video file.
       model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
       out: a new or empty folder for the pictures; None writes nothing.
+      start: second of the video that the clip starts at; None for the middle of the video, or frames spread over it,
+        as the recipe's evaluation takes a single clip.
+      clip: in place of `start`, the number, from 1, of one of the clips that evaluation spreads over the video.
+      clips: how many these are; None for the recipe's.
       what: what to see, one or several of "motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"; ()
         for all that the model has and that takes a forward pass only.
       layers: a name of layers or a pattern such as `stage3/*`, or several; () for all.
@@ -50,17 +57,27 @@ def visualize_video(
       The maps as arrays in the places of the video, and the most probable classes of the clip.
 
     Raises:
-      VideoDecodeError: the video cannot be decoded.
-      UserError: an argument is not what it must be, the folder holds something, or there is no such model. Also where
-        the video is too short to show motion, or the model lacks what was asked for, or such a layer, class or place.
+      VideoDecodeError: the video cannot be decoded, or ends before the start.
+      UserError: an argument is not what it must be, the folder holds something or cannot be made, or there is no such
+        model. Also where the video is too short to show motion, or the model lacks what was asked for, or such a clip,
+        layer, class or place.
     """
     formats = choices(formats, "formats", FORMATS)
     if out is not None:
-        check_new_or_empty(out)
+        check_can_be_made(out)
         if not formats:
             raise UserError(f"formats is empty, so that nothing would be written; it takes {', '.join(FORMATS)}.")
     seen = visualize(
-        as_trained(model), video, what=what, layers=layers, point=point, classes=classes, temperature=temperature
+        as_trained(model),
+        video,
+        start=start,
+        clip=clip,
+        clips=clips,
+        what=what,
+        layers=layers,
+        point=point,
+        classes=classes,
+        temperature=temperature,
     )
     if out is not None:
         with whole_folder(pathlib.Path(out)) as folder:

@@ -147,6 +147,8 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
         ({"classes": "cow"}, "no class 'cow'"),
         ({"classes": "ape,bee,cat"}, "given 3"),
         ({"point": (10.0, 5.0)}, "sees nothing at y=10, x=5"),
+        ({"clip": 2}, "clip 2 is asked for, but 1 clip is spread over the video by the recipe's evaluation.clips"),
+        ({"start": 60}, "it has no frame from 60 s"),
         ({"temperature": float("nan")}, "temperature is nan, but must be a number above 0"),
     ],
 )
@@ -172,6 +174,20 @@ def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, 
     assert layer["first_centre"] == [8, 36]
 
 
+def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    times = {}
+    for name, choice in {"first": ["--clip", "1", "--clips", "2"], "later": ["--start", "0.1"]}.items():
+        out = tmp_path / name
+        words = [str(video), "--checkpoint", "run", "--out", str(out), "--what", "motion", "--format", "npz,html"]
+        assert cli.main(["visualize", *words, *choice]) == 0
+        with np.load(out / "maps.npz") as arrays:
+            times[name] = json.loads(str(arrays["about"]))["times"]
+        assert {"first": "step 7, clip 1 of 2", "later": "step 7, from 0.1 s"}[name] in (out / "index.html").read_text()
+    assert times["later"][0] >= 0.1
+    assert tuple(times["first"]) == visualize(trained("uniformer"), video, clip=1, clips=2).clip.view.times
+
+
 def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
     (tmp_path / "full").mkdir()
@@ -181,6 +197,10 @@ def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatc
         ([str(video), "--out", str(tmp_path / "full")], "is not empty"),
         ([str(tmp_path / "broken.mp4"), "--out", str(tmp_path / "new")], "cannot decode the video"),
         ([str(video)], "a VIDEO and --out DIR are needed"),
+        ([str(video), "--out", str(tmp_path / "full" / "file" / "in")], "cannot be made"),
+        ([str(video), "--out", str(tmp_path / "new"), "--start", "1", "--clip", "1"], "each chooses the part"),
+        ([str(video), "--out", str(tmp_path / "new"), "--clips", "3"], "a number from 1 to 3, too"),
+        ([str(video), "--out", str(tmp_path / "new"), "--start", "9"], "it has no frame from 9 s"),
         ([str(video), "--out", str(tmp_path / "new"), "frames=4"], "'frames=4' is an option of --model"),
     ):
         assert cli.main(["visualize", *arguments, "--checkpoint", "run"]) == 2

@@ -65,6 +65,9 @@ def test_a_folder_without_a_model_is_named(video, tmp_path):
         ],
         ({"classes": ("ape", "bee")}, "classes is .*, but must be a text: a class, or two to compare as 'one,other'"),
         ({"classes": None}, "classes is None"),
+        ({"start": "1"}, "start is '1', but must be a number from 0"),
+        ({"start": 1, "clip": 1}, "start=1 and clip=1 are given"),
+        ({"out": "/dev/null/seen"}, "cannot be made"),
         *[({"temperature": value}, "temperature is .*, but must be a number above 0") for value in (0, -1, "1", None)],
         *[
             ({"video": video}, "the video is given as .*, but must be a path")
