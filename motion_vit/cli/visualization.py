@@ -110,7 +110,7 @@ def add_visualize(commands: Any) -> None:
 
 
 def _visualize(options: argparse.Namespace) -> int:
-    from motion_vit.training.checkpoints.whole_folder import check_can_be_made, whole_folder
+    from motion_vit.training.checkpoints.whole_folder import check_can_be_made
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.visualization.clip_choice import ClipChoice
 
@@ -125,7 +125,6 @@ def _visualize(options: argparse.Namespace) -> int:
     if options.list:
         _print_names(trained)
         return 0
-    from motion_vit.visualization.output_files import write_files
     from motion_vit.visualization.visualize import visualize
 
     print(f"computing: {trained.config.model.name}, {for_terminal(options.video)}", flush=True)
@@ -145,9 +144,7 @@ def _visualize(options: argparse.Namespace) -> int:
     for line in visualization.notes:
         print(line)
     print(f"drawing {counted(len(visualization.maps), 'map')}", flush=True)
-    with whole_folder(options.out) as folder:
-        files = write_files(visualization, folder, options.format)
-    print("\n".join(str(options.out / file.name) for file in files))
+    print("\n".join(map(str, visualization.save(options.out, formats=options.format))))
     return 0
 
 

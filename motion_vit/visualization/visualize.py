@@ -1,6 +1,5 @@
 """Visualizes a trained model on a video: maps in the places of the video, ready for drawing."""
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,6 @@ import jax.numpy as jnp
 
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.files.local_path import path_text
-from motion_vit.outside_text import for_plot
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inputs.normalization import normalization
@@ -21,48 +19,13 @@ from motion_vit.visualization.clip_view import ClipView
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
 from motion_vit.visualization.motion_maps import motion_maps, point_of_most_motion
 from motion_vit.visualization.requests import check_class_names, check_temperature, choices, place, texts
+from motion_vit.visualization.visualization import Visualization
 
 # The shorter side in pixels that frames are drawn with at most.
 _DRAWN_SIDE = 480
 _NAMED_CLASSES = 3
-_LONGEST_HEADING = 40
 _NO_CLASS = "The logits of this clip are NaN or infinite: no class is more probable than another."
 _RANDOM_WEIGHTS = "The weights are random: the model has learned nothing, and the pictures show its structure alone."
-
-
-@dataclasses.dataclass(frozen=True)
-class Visualization:
-    """Maps of a model on a clip of a video.
-
-    Attributes:
-      video: name of the video.
-      clip: the frames that the model saw.
-      maps: maps of the layers, in order.
-      what: kinds of maps that were requested.
-      point: (y, x) of the chosen patch in pixels of the video.
-      predictions: the most probable classes of this clip and their probabilities; () where its logits are not finite.
-      model: short description of the model.
-      notes: further remarks for the reader.
-      has_random_weights: whether the model is untrained, which every picture must say.
-      part: which part of the video the clip is, in words; "" for the clip of an evaluation with one of each video.
-    """
-
-    video: str
-    clip: ClipFrames
-    maps: tuple[LayerMap, ...]
-    what: tuple[What, ...]
-    point: tuple[float, float]
-    predictions: tuple[tuple[str, float], ...]
-    model: str
-    notes: tuple[str, ...]
-    has_random_weights: bool = False
-    part: str = ""
-
-    @property
-    def heading(self) -> str:
-        """The first words of every picture: the name of the video, shortened in the middle if it is long."""
-        name = for_plot(self.video, _LONGEST_HEADING)
-        return f"{name} (random weights)" if self.has_random_weights else name
 
 
 def visualize(

@@ -1,20 +1,15 @@
 """Visualizes a model on a video, from files to files."""
 
 import os
-import pathlib
 from collections.abc import Sequence
 
-from motion_vit.errors import UserError
 from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.whole_folder import check_can_be_made, whole_folder
+from motion_vit.training.checkpoints.whole_folder import check_can_be_made
 from motion_vit.visualization.clip_recording import What
-from motion_vit.visualization.output_files import FORMATS, Format, write_files
-from motion_vit.visualization.requests import choices
-from motion_vit.visualization.visualize import Visualization, visualize
-
-DEFAULT_FORMATS: tuple[Format, ...] = ("png", "npz", "html")
-"""Contact sheets, arrays, and the page to explore."""
+from motion_vit.visualization.output_files import DEFAULT_FORMATS, Format
+from motion_vit.visualization.visualization import Visualization, checked_formats
+from motion_vit.visualization.visualize import visualize
 
 
 def visualize_video(
@@ -36,6 +31,10 @@ def visualize_video(
 
         motion_vit.visualize("my_video.mp4", "runs/my_videos", "seen")  # seen/index.html is a page to explore
 
+    In a notebook, no folder is needed:
+
+        motion_vit.visualize("my_video.mp4", "demo").show()
+
     Args:
       video: a video file.
       model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
@@ -54,7 +53,8 @@ def visualize_video(
       formats: what to write, one or several of "png", "gif", "mp4", "npz", "html".
 
     Returns:
-      The maps as arrays in the places of the video, and the most probable classes of the clip.
+      The maps as arrays in the places of the video, and the most probable classes of the clip. A notebook shows it as
+      a page to explore; `save` writes pictures later.
 
     Raises:
       VideoDecodeError: the video cannot be decoded, or ends before the start.
@@ -62,11 +62,9 @@ def visualize_video(
         model. Also where the video is too short to show motion, or the model lacks what was asked for, or such a clip,
         layer, class or place.
     """
-    formats = choices(formats, "formats", FORMATS)
+    formats = checked_formats(formats)
     if out is not None:
         check_can_be_made(out)
-        if not formats:
-            raise UserError(f"formats is empty, so that nothing would be written; it takes {', '.join(FORMATS)}.")
     seen = visualize(
         as_trained(model),
         video,
@@ -80,6 +78,5 @@ def visualize_video(
         temperature=temperature,
     )
     if out is not None:
-        with whole_folder(pathlib.Path(out)) as folder:
-            write_files(seen, folder, formats)
+        seen.save(out, formats=formats)
     return seen

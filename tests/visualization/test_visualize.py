@@ -269,6 +269,9 @@ def test_pictures_of_random_weights_say_so_and_long_names_are_cut(trained, video
     seen = visualize(trained("uniformer"), video, has_random_weights=True)
     assert seen.heading == "moving.mp4 (random weights)"
     assert "The weights are random" in seen.notes[0]
+    assert "<title>moving.mp4 (random weights)</title>" in seen.page()
+    assert "(random weights)" in repr(seen)
+    assert "(random weights)" not in dataclasses.replace(seen, has_random_weights=False).page()
     seen = dataclasses.replace(seen, video=50 * "a" + ".mp4", has_random_weights=False)
     assert re.fullmatch(r"a{20,30}\.\.\.a{5,15}\.mp4", seen.heading)
 
