@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from motion_vit.training.checkpoints.trained_model import TrainedModel
 
 # Written out, so that `--help` need not import what draws; a test compares them with the library's.
-_WHAT = ("motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a")
+_WHAT = (
+    "motion",
+    "cost_volume",
+    "attention",
+    "cam",
+    "grad-cam",
+    "integrated-gradients",
+    "occlusion",
+    "prompt",
+    "m2a",
+)
 _FORMATS = ("png", "gif", "mp4", "npz", "html")
 _DEFAULT_FORMATS = ("png", "npz", "html")
 
@@ -70,7 +80,7 @@ def add_visualize(commands: Any) -> None:
         type=_choices(_WHAT),
         default=(),
         metavar="LIST",
-        help=f"of {','.join(_WHAT)}; default: all that the model has, without grad-cam",
+        help=f"of {','.join(_WHAT)}; default: all that the model has and that takes a single forward pass",
     )
     parser.add_argument(
         "--format",
@@ -92,7 +102,7 @@ def add_visualize(commands: Any) -> None:
         dest="classes",
         default="",
         metavar="NAME[,OTHER]",
-        help="of cam and grad-cam: a class, or two to compare; default: the most probable ones",
+        help="of maps of classes: a class, or two to compare; default: the most probable ones",
     )
     parser.add_argument(
         "--temperature",

@@ -12,6 +12,7 @@ from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.visualization.attention_layers import attention_layers
+from motion_vit.visualization.attribution_maps import integrated_gradient_maps, occlusion_maps
 from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
 from motion_vit.visualization.clip_choice import ClipChoice, repeated_frames
 from motion_vit.visualization.clip_recording import ALL, DEFAULT, Subject, What, record_clip
@@ -54,7 +55,7 @@ def visualize(
       clip: in place of `start`, the number, from 1, of one of the clips that evaluation spreads over the video.
       clips: how many these are; None for the recipe's.
       what: kinds of maps, or one; () for all that the model has and that only need a forward pass.
-      layers: names of layers, or patterns such as `stage3/*`; () for all.
+      layers: names of layers, or patterns such as `stage3/*`; () for all. Maps of the clip itself are none of them.
       point: (y, x) of the patch to look at, in pixels of the video; None for a place with motion.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
         ones.
@@ -90,6 +91,10 @@ def visualize(
         maps += class_activation_maps(subject, recorded, shown)
     if shown and "grad-cam" in what:
         maps += grad_cams(subject, shown, layers)
+    if shown and "integrated-gradients" in what:
+        maps += integrated_gradient_maps(subject, shown)
+    if shown and "occlusion" in what:
+        maps += occlusion_maps(subject, shown)
     predictions = ranked_classes(recorded.logits, trained.label_names, _NAMED_CLASSES)
     return Visualization(
         video=pathlib.Path(path).name,

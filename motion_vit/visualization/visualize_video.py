@@ -43,8 +43,9 @@ def visualize_video(
         as the recipe's evaluation takes a single clip.
       clip: in place of `start`, the number, from 1, of one of the clips that evaluation spreads over the video.
       clips: how many these are; None for the recipe's.
-      what: what to see, one or several of "motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"; ()
-        for all that the model has and that takes a forward pass only.
+      what: what to see, one or several of "motion", "cost_volume", "attention", "cam", "grad-cam",
+        "integrated-gradients", "occlusion", "prompt", "m2a"; () for all that the model has and that takes a single
+        forward pass.
       layers: a name of layers or a pattern such as `stage3/*`, or several; () for all.
       point: (y, x) of the patch to look at, in pixels of the video; None for the place where something moves.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable

@@ -19,7 +19,7 @@ from motion_vit.models.options import ADAPTER_OPTION
 from motion_vit.training.checkpoints import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.recipe.config import default_config
-from motion_vit.visualization import random_model
+from motion_vit.visualization import integrated_gradients, random_model
 from motion_vit.visualization.clip_recording import DEFAULT, What
 from motion_vit.visualization.layer_maps import FrameAttention, MotionMap, PatchAttention, PromptMap, ScalarMap
 from motion_vit.visualization.output_files import FORMATS
@@ -122,6 +122,26 @@ def test_grad_cam_of_a_stage_is_that_of_its_last_block(trained, video) -> None:
     assert isinstance(cam, ScalarMap)
     assert (cam.layer, cam.channels) == ("stage3/block1_output", ("dog",))
     assert cam.values.min() >= 0
+
+
+def test_integrated_gradients_and_occlusion_are_maps_of_the_clip_itself(trained, video, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(integrated_gradients, "_PANELS", (1,))
+    model = trained("uniformer")
+    seen = visualize(model, video, what=["integrated-gradients", "occlusion"], layers=["stage3"], classes="bee,cat")
+    gradients, drops = seen.maps
+    assert isinstance(gradients, ScalarMap)
+    assert isinstance(drops, ScalarMap)
+    assert [one.title for one in (gradients, drops)] == ["Integrated gradients", "Occlusion"]
+    for one in (gradients, drops):
+        assert (one.layer, one.channels) == ("clip", ("bee", "cat", "bee minus cat"))
+        np.testing.assert_allclose(one.values[2], one.values[0] - one.values[1], atol=1e-3 * one.limits[1])
+        assert one.grid.box == seen.clip.view.box
+    # Boxes of 3 x 3 pixels, so that there are at most 28 along the 64 of the clip.
+    assert gradients.values.shape == (3, 3, 22, 22)
+    assert drops.values.shape == (3, 3, 6, 6)
+    written = seen.save(tmp_path / "seen", formats=["png", "html", "npz", "gif"])
+    assert {"occlusion-clip.png", "integrated-gradients-clip.gif"} <= {file.name for file in written}
+    assert '"Integrated gradients"' in (tmp_path / "seen" / "index.html").read_text()
 
 
 def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space_and_time_gates_and_prompts(
@@ -279,4 +299,4 @@ def test_pictures_of_random_weights_say_so_and_long_names_are_cut(trained, video
 def test_the_command_offers_what_the_library_knows() -> None:
     assert get_args(What) == command._WHAT
     assert command._FORMATS == FORMATS
-    assert "grad-cam" not in DEFAULT
+    assert not {"grad-cam", "integrated-gradients", "occlusion"} & set(DEFAULT)
