@@ -1,7 +1,6 @@
 """Chooses the part of a video to look at: one of the clips that evaluation takes, or a clip from a moment on."""
 
 import dataclasses
-import numbers
 from typing import Any
 
 import numpy as np
@@ -130,10 +129,7 @@ def repeated_frames(view: ClipView) -> str:
 
 def _check(name: str, value: Any, expected: Number | Whole) -> None:
     # Numbers of NumPy are numbers, too.
-    if isinstance(value, numbers.Real) and not isinstance(value, int):
-        plain: Any = int(value) if isinstance(value, numbers.Integral) else float(value)
-    else:
-        plain = value
+    plain = value.item() if isinstance(value, np.number) else value
     if value is not None and not expected.holds(plain):
         raise UserError(f"{refusal(name, value, expected)}.")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -87,4 +88,4 @@ def _batches(versions: Iterable[Clip], size: int) -> Iterable[list[Clip]]:
 def _logits(
     model: VideoModel, variables: Mapping[str, Any], clips: Float[Array, "n t h w 3"]
 ) -> Float[Array, "n classes"]:
-    return model.apply(variables, clips, train=False)
+    return jnp.asarray(model.apply(variables, clips, train=False), jnp.float32)

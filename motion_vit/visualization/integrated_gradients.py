@@ -137,7 +137,7 @@ def _integral(
 def _score(
     model: VideoModel, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"], signs: Float[Array, " classes"]
 ) -> Float[Array, " b"]:
-    return model.apply(variables, clips, train=False).astype(jnp.float32) @ signs
+    return jnp.asarray(model.apply(variables, clips, train=False), jnp.float32) @ signs
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -151,7 +151,7 @@ def _path_integral(
     weights: Float[Array, " steps"],
 ) -> Float[Array, "b t h w"]:
     def score(clips: Array) -> Array:
-        return jnp.sum(model.apply(variables, clips, train=False).astype(jnp.float32) @ signs)
+        return jnp.sum(_score(model, variables, clips, signs))
 
     def step(total: Array, point: tuple[Array, Array]) -> tuple[Array, None]:
         place, weight = point

@@ -1,6 +1,7 @@
 """Maps that attribute an answer to parts of a clip are compared on rendered clips."""
 
 import attribution
+import numpy as np
 import pytest
 from small_trained_model import small_trained_model
 
@@ -16,19 +17,21 @@ def test_every_map_is_measured_on_every_clip(monkeypatch: pytest.MonkeyPatch) ->
         depthwise_implementation="xla_conv",
     )
     trained.config.data.sampling, trained.config.data.stride = "dense", 2
-    results, drops = attribution.measure(trained, seed=0, clips=1, share=0.25, size=32)
-    assert len(drops) == 1
-    assert list(results) == [
-        "CAM",
-        "Grad-CAM, stage 3",
-        "integrated gradients",
-        "occlusion",
-        "speed of the motion field",
-        "random",
-        "the object itself",
-    ]
+    asked = []
+
+    def maps_of(subject, recorded, motion, number):
+        asked.append((subject.inputs.shape, motion.layer, len(recorded.logits), number))
+        return {"first": np.ones(subject.inputs.shape[1:4], np.float32)}
+
+    monkeypatch.setattr(attribution, "maps_of", maps_of)
+    results, drops = attribution.measure(trained, seed=0, clips=2, share=0.25, size=32)
+    shape = (1, trained.model.frames, trained.model.image_size, trained.model.image_size, 3)
+    classes = len(trained.label_names)
+    assert asked == [(shape, "stage3/block0", classes, number) for number in range(2)]
+    assert list(results) == ["first", "the object itself"]
+    assert len(drops) == 2
     for values in results.values():
-        assert len(values) == 1
+        assert len(values) == 2
         for deletion, insertion, removal in values:
             assert 0 <= deletion <= 1
             assert 0 <= insertion <= 1

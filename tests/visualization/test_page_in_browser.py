@@ -348,3 +348,19 @@ def test_a_notebook_shows_the_page_shut_off_and_hostile_labels_do_nothing(
     assert page.url == outer.as_uri()
     assert [text for text in complaints if "willReadFrequently" not in text] == []
     page.close()
+
+
+def test_a_page_without_any_map_shows_its_notes(browser: "playwright.Browser", tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(html_page(planted.clip(), [], title="a.mp4", notes=["There is no map."]), encoding="utf-8")
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    assert page.inner_text("#notes") == "There is no map."
+    page.click("#theme")
+    assert page.get_attribute("html", "data-theme") in ("light", "dark")
+    assert page.locator("main").is_hidden()
+    assert complaints == []
+    page.close()

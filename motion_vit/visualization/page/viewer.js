@@ -195,7 +195,7 @@ const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRi
 
 function changeTheme() {
   switchTheme();
-  draw();
+  if (content.maps.length) draw();
 }
 
 function onKey(event) {
@@ -218,7 +218,6 @@ function listen() {
     draw();
   });
   element("time").addEventListener("change", () => remember({ asStep: false }));
-  element("theme").addEventListener("click", changeTheme);
   systemIsDark.addEventListener("change", () => {
     showTheme();
     draw();
@@ -245,11 +244,18 @@ function listen() {
 async function start() {
   for (const id of ["title", "subtitle", "predictions"]) element(id).textContent = content[id];
   element("notes").replaceChildren(...content.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+  showTheme();
+  element("theme").addEventListener("click", changeTheme);
+  if (!content.maps.length) {
+    // Nothing can be chosen; the notes say why.
+    document.querySelector("main").hidden = true;
+    document.body.dataset.ready = "true";
+    return;
+  }
   Object.assign(element("frame"), { width: Math.round(video.width * scale), height: Math.round(video.height * scale) });
   element("time").max = pictures.length - 1;
   await Promise.all(pictures.map((picture) => picture.decode()));
   restore();
-  showTheme();
   fillPickers();
   listen();
   draw();
