@@ -6,8 +6,17 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from motion_vit.cli.arguments import add_command, add_weights_choice, model_options, real_number, refusal
+from motion_vit.cli.arguments import (
+    add_command,
+    add_weights_choice,
+    model_options,
+    real_number,
+    refusal,
+    whole_number,
+)
 from motion_vit.counts import counted
+from motion_vit.data.batches.batch_ranges import CLIPS
+from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.outside_text import for_terminal
@@ -17,7 +26,17 @@ if TYPE_CHECKING:
     from motion_vit.training.checkpoints.trained_model import TrainedModel
 
 # Written out, so that `--help` need not import what draws; a test compares them with the library's.
-_WHAT = ("motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a")
+_WHAT = (
+    "motion",
+    "cost_volume",
+    "attention",
+    "cam",
+    "grad-cam",
+    "integrated-gradients",
+    "occlusion",
+    "prompt",
+    "m2a",
+)
 _FORMATS = ("png", "gif", "mp4", "npz", "html")
 _DEFAULT_FORMATS = ("png", "npz", "html")
 
@@ -42,11 +61,26 @@ def add_visualize(commands: Any) -> None:
     add_weights_choice(parser)
     parser.add_argument("--out", type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
+        "--start",
+        type=real_number(Number(0, MOST_SECONDS)),
+        metavar="SECONDS",
+        help="where in the video the clip starts; default: its middle, or frames spread over it",
+    )
+    parser.add_argument(
+        "--clip",
+        type=whole_number(CLIPS),
+        metavar="N",
+        help="instead, the N-th, from 1, of the clips that evaluation spreads over the video",
+    )
+    parser.add_argument(
+        "--clips", type=whole_number(CLIPS), metavar="M", help="how many these are; default: the recipe's"
+    )
+    parser.add_argument(
         "--what",
         type=_choices(_WHAT),
         default=(),
         metavar="LIST",
-        help=f"of {','.join(_WHAT)}; default: all that the model has, without grad-cam",
+        help=f"of {','.join(_WHAT)}; default: all that the model has and that takes a single forward pass",
     )
     parser.add_argument(
         "--format",
@@ -68,7 +102,7 @@ def add_visualize(commands: Any) -> None:
         dest="classes",
         default="",
         metavar="NAME[,OTHER]",
-        help="of cam and grad-cam: a class, or two to compare; default: the most probable ones",
+        help="of maps of classes: a class, or two to compare; default: the most probable ones",
     )
     parser.add_argument(
         "--temperature",
@@ -79,33 +113,37 @@ def add_visualize(commands: Any) -> None:
     )
     parser.add_argument("--list", action="store_true", help="print the names of all intermediates and leave")
     parser.usage = (
-        "motion-vit visualize VIDEO --checkpoint DIR --out DIR [--what LIST] [--layer PATTERN] [--patch Y,X] ...\n"
+        "motion-vit visualize VIDEO --checkpoint DIR --out DIR [--start SECONDS | --clip N] [--what LIST] ...\n"
         "       motion-vit visualize VIDEO --model NAME [OPTION=VALUE ...] --out DIR ...\n"
         "       motion-vit visualize (--checkpoint DIR | --model NAME) --list"
     )
 
 
 def _visualize(options: argparse.Namespace) -> int:
-    from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
+    from motion_vit.training.checkpoints.whole_folder import check_can_be_made
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.visualization.clip_choice import ClipChoice
 
     _sort_words(options)
     if not options.list:
         if options.video is None or options.out is None:
             raise UserError("a VIDEO and --out DIR are needed; --list alone goes without.")
-        check_new_or_empty(options.out)
+        check_can_be_made(options.out)
+        ClipChoice(options.start, options.clip, options.clips)
     enable_compilation_cache()
     trained = _read_model(options)
     if options.list:
         _print_names(trained)
         return 0
-    from motion_vit.visualization.output_files import write_files
     from motion_vit.visualization.visualize import visualize
 
     print(f"computing: {trained.config.model.name}, {for_terminal(options.video)}", flush=True)
     visualization = visualize(
         trained,
         options.video,
+        start=options.start,
+        clip=options.clip,
+        clips=options.clips,
         what=options.what,
         layers=options.layer,
         point=options.patch,
@@ -116,9 +154,7 @@ def _visualize(options: argparse.Namespace) -> int:
     for line in visualization.notes:
         print(line)
     print(f"drawing {counted(len(visualization.maps), 'map')}", flush=True)
-    with whole_folder(options.out) as folder:
-        files = write_files(visualization, folder, options.format)
-    print("\n".join(str(options.out / file.name) for file in files))
+    print("\n".join(map(str, visualization.save(options.out, formats=options.format))))
     return 0
 
 

@@ -74,6 +74,25 @@ def class_numbers(label_names: Sequence[str], text: str) -> tuple[int, ...]:
     return (*numbers, *class_numbers(label_names, ",".join(rest))) if rest else numbers
 
 
+def class_signs(model: VideoModel, class_index: int, minus: int | None = None) -> Float[Array, " classes"]:
+    """Returns what logits are multiplied with to sum up to that of a class, or to the difference of two.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      class_index: number of the class.
+      minus: another class, whose logit is subtracted.
+
+    Returns:
+      1 at the class, -1 at the other, 0 elsewhere.
+
+    Raises:
+      UserError: there is no such class.
+    """
+    _check_classes(model, class_index, minus)
+    signs = jnp.zeros(model.num_classes).at[class_index].add(1.0)
+    return signs if minus is None else signs.at[minus].add(-1.0)
+
+
 def classifier_weights(
     model: VideoModel, variables: Mapping[str, Any], class_index: int | Array, minus: int | None = None
 ) -> Float[Array, " c"]:
@@ -157,11 +176,8 @@ def grad_cam(
     """
     known = recording.names(model, clips.shape[1:])
     (layer,) = _one_layer(recording.choose(list(known), [layer]))
-    _check_classes(model, class_index, minus)
+    signs = class_signs(model, class_index, minus)
     layout = model.token_layout(layer, clips.shape[1:])
-    signs = jnp.zeros(model.num_classes).at[class_index].add(1.0)
-    if minus is not None:
-        signs = signs.at[minus].add(-1.0)
     features, gradient = _features_and_gradient(model, layer, variables, clips, signs)
     features, gradient = (_patches(x, layout, len(clips)) for x in (features, gradient))
     if not jnp.any(gradient):

@@ -70,7 +70,7 @@ def class_activation_maps(subject: Subject, recorded: ClipRecording, classes: Se
     values = np.moveaxis(recorded.maps[layer][0] @ np.stack(weights, axis=-1), -1, 0)
     grid = token_grid(subject.model, layer, subject.view)
     limits = value_limits(values, signed=True)
-    names = _names(subject, classes)
+    names = contrast_names(subject, classes)
     return [ScalarMap("Class activation", layer, grid, names, "Class", values, "share in the logit", limits, DIVERGING)]
 
 
@@ -106,8 +106,8 @@ def grad_cams(subject: Subject, classes: Sequence[Contrast], layers: Sequence[st
         ]
         values = np.stack(cams)
         grid = token_grid(subject.model, layer, subject.view)
-        limits = (0.0, value_limits(values)[1])
-        maps.append(ScalarMap("Grad-CAM", layer, grid, _names(subject, classes), "Class", values, "evidence", limits))
+        limits, names = (0.0, value_limits(values)[1]), contrast_names(subject, classes)
+        maps.append(ScalarMap("Grad-CAM", layer, grid, names, "Class", values, "evidence", limits))
     return maps
 
 
@@ -126,6 +126,12 @@ def _last(subject: Subject, outputs: Sequence[str]) -> str:
         return outputs[-3]
 
 
-def _names(subject: Subject, classes: Sequence[Contrast]) -> tuple[str, ...]:
+def contrast_names(subject: Subject, classes: Sequence[Contrast]) -> tuple[str, ...]:
+    """Names classes, and differences of two as "one minus other".
+
+    Args:
+      subject: model and clip.
+      classes: of `asked_classes` or `most_probable`.
+    """
     labels = subject.label_names
     return tuple(labels[first] + ("" if second is None else f" minus {labels[second]}") for first, second in classes)

@@ -13,14 +13,20 @@ from motion_vit.models.video_model import VideoModel
 from motion_vit.visualization import recording
 from motion_vit.visualization.clip_view import ClipView
 
-What = Literal["motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"]
+What = Literal[
+    "motion", "cost_volume", "attention", "cam", "grad-cam", "integrated-gradients", "occlusion", "prompt", "m2a"
+]
 """What to show: displacement fields, the affinities of a patch, global attention and attention over time, class
-activation, its generalisation by gradients, video motion prompts, and M2A's gates and attention of frames."""
+activation, its generalisation by gradients, integrated gradients and occlusion of the clip itself, video motion
+prompts, and M2A's gates and attention of frames."""
 
 ALL: tuple[What, ...] = get_args(What)
 
-DEFAULT: tuple[What, ...] = tuple(what for what in ALL if what != "grad-cam")
-"""What is shown unless something is asked for: all that takes no second, backward pass."""
+APART: tuple[What, ...] = ("grad-cam", "integrated-gradients", "occlusion")
+"""What is not made of the intermediates of the one forward pass, but takes passes of its own."""
+
+DEFAULT: tuple[What, ...] = tuple(what for what in ALL if what not in APART)
+"""What is shown unless something is asked for: all that takes a single forward pass."""
 
 # How the names of the intermediates end that each is made of, and the words for a model without.
 _ENDINGS: Mapping[What, tuple[str, ...]] = {
@@ -106,7 +112,7 @@ def record_clip(
         within = set(recording.choose(known, [pattern for layer in layers for pattern in _patterns(layer, known)]))
         always = _names_of_class_activation(subject.model, what)
         chosen = [name for name in chosen if name in within or name in always]
-        if not chosen and "grad-cam" not in what:
+        if not chosen and not set(APART) & set(what):
             raise UserError(
                 f"in the layers {', '.join(layers)} there is nothing of {', '.join(what)}. `motion-vit visualize "
                 "--list` names what there is."
@@ -120,7 +126,7 @@ def record_clip(
 
 def _names(model: VideoModel, known: Sequence[str], what: What) -> list[str]:
     """Lists the intermediates of a kind of map."""
-    if what == "grad-cam":
+    if what in APART:
         return []
     if what == "cam":
         return [model.activation_layer()]

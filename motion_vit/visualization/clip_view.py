@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
+from motion_vit.counts import counted
 from motion_vit.data.augmentation.crops import crop_corners, resize_frames, short_side_shape
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.evaluation_batches import view_ticks
@@ -160,9 +161,10 @@ def _read_view(
     frames = tuple(clock.frames_at(view_ticks(clock.ticks, options, number, clips)).tolist())
     if len(set(frames)) < 2 <= len(frames):
         count = clock.ticks if clock.times is None else len(clock.times)
+        since, advice = (f" from {clip.start:g} s on", "an earlier start") if clip.start else ("", "a longer video")
         raise UserError(
-            f"{video_name(clip.video)} has {count} frame{'s' * (count != 1)}, too few to see motion in: a clip of "
-            f"{len(frames)} frames would show one and the same frame. Give a longer video"
+            f"{video_name(clip.video)} has {counted(count, 'frame')}{since}, too few to see motion in: a clip of "
+            f"{len(frames)} frames would show one and the same frame. Give {advice}"
         )
     info = probe_video(clip.video)
     every_time = frame_times(clip.video)

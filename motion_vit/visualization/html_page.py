@@ -24,7 +24,18 @@ from motion_vit.visualization.token_grid import TokenGrid
 LARGEST_PAGE = 15 * 2**20
 """Characters that a page may have; large arrays are left out, and the page says so."""
 
-_SCRIPTS = ("packed_arrays.js", "colors.js", "drawing.js", "motion.js", "kinds.js", "viewer.js")
+_SCRIPTS = (
+    "packed_arrays.js",
+    "theme.js",
+    "colors.js",
+    "drawing.js",
+    "motion.js",
+    "kinds.js",
+    "address.js",
+    "picture_file.js",
+    "overview.js",
+    "viewer.js",
+)
 # Frames of large videos are scaled down to this longer side.
 _LONGEST_SIDE = 480
 _JPEG_QUALITY = 80

@@ -4,21 +4,25 @@ import json
 import pathlib
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from motion_vit.files.atomic_file import atomic_file, write_text
 from motion_vit.files.figure_file import write_figure
 from motion_vit.visualization.animation import overlay_pictures, write_gif, write_mp4
-from motion_vit.visualization.html_page import html_page
 from motion_vit.visualization.map_sheets import map_sheets
-from motion_vit.visualization.visualize import Visualization
+
+if TYPE_CHECKING:
+    from motion_vit.visualization.visualization import Visualization
 
 Format = Literal["png", "gif", "mp4", "npz", "html"]
 """Contact sheets, moving pictures in two formats, raw arrays, and a page."""
 
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+DEFAULT_FORMATS: tuple[Format, ...] = ("png", "npz", "html")
+"""Contact sheets, arrays, and the page to explore."""
 
 PAGE_FILE = "index.html"
 ARRAYS_FILE = "maps.npz"
@@ -26,7 +30,7 @@ ARRAYS_FILE = "maps.npz"
 _SECONDS_A_FRAME = 0.4
 
 
-def write_files(visualization: Visualization, folder: pathlib.Path, formats: Sequence[Format]) -> list[pathlib.Path]:
+def write_files(visualization: "Visualization", folder: pathlib.Path, formats: Sequence[Format]) -> list[pathlib.Path]:
     """Writes a visualization.
 
     Args:
@@ -44,7 +48,7 @@ def write_files(visualization: Visualization, folder: pathlib.Path, formats: Seq
         return folder / name
 
     if "html" in formats:
-        write_text(done(PAGE_FILE), _page(visualization))
+        write_text(done(PAGE_FILE), visualization.page())
     if "npz" in formats:
         arrays: dict[str, Any] = {**named_arrays(visualization)}
         with atomic_file(done(ARRAYS_FILE)) as file:
@@ -69,7 +73,7 @@ def write_files(visualization: Visualization, folder: pathlib.Path, formats: Seq
     return written
 
 
-def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
+def named_arrays(visualization: "Visualization") -> dict[str, np.ndarray]:
     """Collects the arrays of a visualization by name, as they are written.
 
     Args:
@@ -107,19 +111,6 @@ def named_arrays(visualization: Visualization) -> dict[str, np.ndarray]:
         "layers": layers,
     }
     return {**arrays, "about": np.array(json.dumps(about))}
-
-
-def _page(visualization: Visualization) -> str:
-    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in visualization.predictions) or "no class"
-    return html_page(
-        visualization.clip,
-        visualization.maps,
-        title=visualization.video,
-        subtitle=visualization.model,
-        predictions=f"This clip looks like: {shares}",
-        notes=visualization.notes,
-        point=visualization.point,
-    )
 
 
 def _file_name(title: str, layer: str) -> str:

@@ -1,73 +1,41 @@
 """Visualizes a trained model on a video: maps in the places of the video, ready for drawing."""
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 
-from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.files.local_path import path_text
-from motion_vit.outside_text import for_plot
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inputs.normalization import normalization
-from motion_vit.training.recipe.clips import clip_options
 from motion_vit.visualization.attention_layers import attention_layers
+from motion_vit.visualization.attribution_maps import integrated_gradient_maps, occlusion_maps
 from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
+from motion_vit.visualization.clip_choice import ClipChoice, repeated_frames
 from motion_vit.visualization.clip_recording import ALL, DEFAULT, Subject, What, record_clip
-from motion_vit.visualization.clip_view import ClipView, read_view
+from motion_vit.visualization.clip_view import ClipView
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
 from motion_vit.visualization.motion_maps import motion_maps, point_of_most_motion
 from motion_vit.visualization.requests import check_class_names, check_temperature, choices, place, texts
+from motion_vit.visualization.visualization import Visualization
 
 # The shorter side in pixels that frames are drawn with at most.
 _DRAWN_SIDE = 480
 _NAMED_CLASSES = 3
-_LONGEST_HEADING = 40
 _NO_CLASS = "The logits of this clip are NaN or infinite: no class is more probable than another."
 _RANDOM_WEIGHTS = "The weights are random: the model has learned nothing, and the pictures show its structure alone."
-
-
-@dataclasses.dataclass(frozen=True)
-class Visualization:
-    """Maps of a model on a clip of a video.
-
-    Attributes:
-      video: name of the video.
-      clip: the frames that the model saw.
-      maps: maps of the layers, in order.
-      what: kinds of maps that were requested.
-      point: (y, x) of the chosen patch in pixels of the video.
-      predictions: the most probable classes of this clip and their probabilities; () where its logits are not finite.
-      model: short description of the model.
-      notes: further remarks for the reader.
-      has_random_weights: whether the model is untrained, which every picture must say.
-    """
-
-    video: str
-    clip: ClipFrames
-    maps: tuple[LayerMap, ...]
-    what: tuple[What, ...]
-    point: tuple[float, float]
-    predictions: tuple[tuple[str, float], ...]
-    model: str
-    notes: tuple[str, ...]
-    has_random_weights: bool = False
-
-    @property
-    def heading(self) -> str:
-        """The first words of every picture: the name of the video, shortened in the middle if it is long."""
-        name = for_plot(self.video, _LONGEST_HEADING)
-        return f"{name} (random weights)" if self.has_random_weights else name
 
 
 def visualize(
     trained: TrainedModel,
     video: str | os.PathLike[str],
     *,
+    start: float | None = None,
+    clip: int | None = None,
+    clips: int | None = None,
     what: What | Sequence[What] = (),
     layers: str | Sequence[str] = (),
     point: tuple[float, float] | None = None,
@@ -75,13 +43,19 @@ def visualize(
     temperature: float = 1.0,
     has_random_weights: bool = False,
 ) -> Visualization:
-    """Visualizes the clip that the recipe evaluates with: the middle of the video, or frames spread over it.
+    """Visualizes a clip of a video.
+
+    By default it is the clip that an evaluation with one clip of each video takes: the middle of the video, or frames
+    spread over it. The clips of evaluation are those of `motion_vit.visualization.clip_choice`.
 
     Args:
       trained: weights, labels and recipe.
       video: a video file.
+      start: second of the video that the clip starts at.
+      clip: in place of `start`, the number, from 1, of one of the clips that evaluation spreads over the video.
+      clips: how many these are; None for the recipe's.
       what: kinds of maps, or one; () for all that the model has and that only need a forward pass.
-      layers: names of layers, or patterns such as `stage3/*`; () for all.
+      layers: names of layers, or patterns such as `stage3/*`; () for all. Maps of the clip itself are none of them.
       point: (y, x) of the patch to look at, in pixels of the video; None for a place with motion.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
         ones.
@@ -93,16 +67,17 @@ def visualize(
       of the clip.
 
     Raises:
-      VideoDecodeError: the video cannot be decoded.
+      VideoDecodeError: the video cannot be decoded, or ends before the start.
       UserError: an argument is not what it must be, the video is too short to show motion, the model lacks a requested
-        kind of map, or there is no such layer, class or place.
+        kind of map, or there is no such clip, layer, class or place.
     """
     path = path_text(video, "the video")
+    part = ClipChoice(start, clip, clips)
     what, layers, point = choices(what, "what", ALL), texts(layers, "layers"), place(point)
     check_class_names(classes)
     check_temperature(temperature)
     shown = asked_classes(trained.label_names, classes)
-    view, pixels = read_view(StoredClip(id=path, label=0, video=path), clip_options(trained.config))
+    view, pixels = part.read(path, trained.config)
     if point is not None:
         view.check_seen(*point)
     inputs = normalization(trained.config)(jnp.asarray(pixels)[None])
@@ -116,6 +91,10 @@ def visualize(
         maps += class_activation_maps(subject, recorded, shown)
     if shown and "grad-cam" in what:
         maps += grad_cams(subject, shown, layers)
+    if shown and "integrated-gradients" in what:
+        maps += integrated_gradient_maps(subject, shown)
+    if shown and "occlusion" in what:
+        maps += occlusion_maps(subject, shown)
     predictions = ranked_classes(recorded.logits, trained.label_names, _NAMED_CLASSES)
     return Visualization(
         video=pathlib.Path(path).name,
@@ -128,10 +107,12 @@ def visualize(
         notes=(
             *([_RANDOM_WEIGHTS] if has_random_weights else []),
             *([] if predictions else [_NO_CLASS]),
+            *filter(None, [repeated_frames(view)]),
             *_nearly_even([one.layer for one in motion if one.is_nearly_even]),
             *_not_shown(recorded.missing),
         ),
         has_random_weights=has_random_weights,
+        part=part.in_words(trained.config),
     )
 
 

@@ -1,20 +1,15 @@
 """Visualizes a model on a video, from files to files."""
 
 import os
-import pathlib
 from collections.abc import Sequence
 
-from motion_vit.errors import UserError
 from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
+from motion_vit.training.checkpoints.whole_folder import check_can_be_made
 from motion_vit.visualization.clip_recording import What
-from motion_vit.visualization.output_files import FORMATS, Format, write_files
-from motion_vit.visualization.requests import choices
-from motion_vit.visualization.visualize import Visualization, visualize
-
-DEFAULT_FORMATS: tuple[Format, ...] = ("png", "npz", "html")
-"""Contact sheets, arrays, and the page to explore."""
+from motion_vit.visualization.output_files import DEFAULT_FORMATS, Format
+from motion_vit.visualization.visualization import Visualization, checked_formats
+from motion_vit.visualization.visualize import visualize
 
 
 def visualize_video(
@@ -22,6 +17,9 @@ def visualize_video(
     model: TrainedModel | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
+    start: float | None = None,
+    clip: int | None = None,
+    clips: int | None = None,
     what: What | Sequence[What] = (),
     layers: str | Sequence[str] = (),
     point: tuple[float, float] | None = None,
@@ -33,12 +31,21 @@ def visualize_video(
 
         motion_vit.visualize("my_video.mp4", "runs/my_videos", "seen")  # seen/index.html is a page to explore
 
+    In a notebook, no folder is needed:
+
+        motion_vit.visualize("my_video.mp4", "demo").show()
+
     Args:
       video: a video file.
       model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
       out: a new or empty folder for the pictures; None writes nothing.
-      what: what to see, one or several of "motion", "cost_volume", "attention", "cam", "grad-cam", "prompt", "m2a"; ()
-        for all that the model has and that takes a forward pass only.
+      start: second of the video that the clip starts at; None for the middle of the video, or frames spread over it,
+        as the recipe's evaluation takes a single clip.
+      clip: in place of `start`, the number, from 1, of one of the clips that evaluation spreads over the video.
+      clips: how many these are; None for the recipe's.
+      what: what to see, one or several of "motion", "cost_volume", "attention", "cam", "grad-cam",
+        "integrated-gradients", "occlusion", "prompt", "m2a"; () for all that the model has and that takes a single
+        forward pass.
       layers: a name of layers or a pattern such as `stage3/*`, or several; () for all.
       point: (y, x) of the patch to look at, in pixels of the video; None for the place where something moves.
       classes: a class for the class activation maps, or two to compare, separated by a comma; "" for the most probable
@@ -47,22 +54,30 @@ def visualize_video(
       formats: what to write, one or several of "png", "gif", "mp4", "npz", "html".
 
     Returns:
-      The maps as arrays in the places of the video, and the most probable classes of the clip.
+      The maps as arrays in the places of the video, and the most probable classes of the clip. A notebook shows it as
+      a page to explore; `save` writes pictures later.
 
     Raises:
-      VideoDecodeError: the video cannot be decoded.
-      UserError: an argument is not what it must be, the folder holds something, or there is no such model. Also where
-        the video is too short to show motion, or the model lacks what was asked for, or such a layer, class or place.
+      VideoDecodeError: the video cannot be decoded, or ends before the start.
+      UserError: an argument is not what it must be, the folder holds something or cannot be made, or there is no such
+        model. Also where the video is too short to show motion, or the model lacks what was asked for, or such a clip,
+        layer, class or place.
     """
-    formats = choices(formats, "formats", FORMATS)
+    formats = checked_formats(formats)
     if out is not None:
-        check_new_or_empty(out)
-        if not formats:
-            raise UserError(f"formats is empty, so that nothing would be written; it takes {', '.join(FORMATS)}.")
+        check_can_be_made(out)
     seen = visualize(
-        as_trained(model), video, what=what, layers=layers, point=point, classes=classes, temperature=temperature
+        as_trained(model),
+        video,
+        start=start,
+        clip=clip,
+        clips=clips,
+        what=what,
+        layers=layers,
+        point=point,
+        classes=classes,
+        temperature=temperature,
     )
     if out is not None:
-        with whole_folder(pathlib.Path(out)) as folder:
-            write_files(seen, folder, formats)
+        seen.save(out, formats=formats)
     return seen

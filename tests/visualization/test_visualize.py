@@ -19,7 +19,7 @@ from motion_vit.models.options import ADAPTER_OPTION
 from motion_vit.training.checkpoints import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.recipe.config import default_config
-from motion_vit.visualization import random_model
+from motion_vit.visualization import integrated_gradients, random_model
 from motion_vit.visualization.clip_recording import DEFAULT, What
 from motion_vit.visualization.layer_maps import FrameAttention, MotionMap, PatchAttention, PromptMap, ScalarMap
 from motion_vit.visualization.output_files import FORMATS
@@ -124,6 +124,26 @@ def test_grad_cam_of_a_stage_is_that_of_its_last_block(trained, video) -> None:
     assert cam.values.min() >= 0
 
 
+def test_integrated_gradients_and_occlusion_are_maps_of_the_clip_itself(trained, video, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(integrated_gradients, "_PANELS", (1,))
+    model = trained("uniformer")
+    seen = visualize(model, video, what=["integrated-gradients", "occlusion"], layers=["stage3"], classes="bee,cat")
+    gradients, drops = seen.maps
+    assert isinstance(gradients, ScalarMap)
+    assert isinstance(drops, ScalarMap)
+    assert [one.title for one in (gradients, drops)] == ["Integrated gradients", "Occlusion"]
+    for one in (gradients, drops):
+        assert (one.layer, one.channels) == ("clip", ("bee", "cat", "bee minus cat"))
+        np.testing.assert_allclose(one.values[2], one.values[0] - one.values[1], atol=1e-3 * one.limits[1])
+        assert one.grid.box == seen.clip.view.box
+    # Boxes of 3 x 3 pixels, so that there are at most 28 along the 64 of the clip.
+    assert gradients.values.shape == (3, 3, 22, 22)
+    assert drops.values.shape == (3, 3, 6, 6)
+    written = seen.save(tmp_path / "seen", formats=["png", "html", "npz", "gif"])
+    assert {"occlusion-clip.png", "integrated-gradients-clip.gif"} <= {file.name for file in written}
+    assert '"Integrated gradients"' in (tmp_path / "seen" / "index.html").read_text()
+
+
 def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space_and_time_gates_and_prompts(
     trained, video
 ) -> None:
@@ -147,6 +167,8 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
         ({"classes": "cow"}, "no class 'cow'"),
         ({"classes": "ape,bee,cat"}, "given 3"),
         ({"point": (10.0, 5.0)}, "sees nothing at y=10, x=5"),
+        ({"clip": 2}, "clip 2 is asked for, but 1 clip is spread over the video by the recipe's evaluation.clips"),
+        ({"start": 60}, "it has no frame from 60 s"),
         ({"temperature": float("nan")}, "temperature is nan, but must be a number above 0"),
     ],
 )
@@ -172,6 +194,20 @@ def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, 
     assert layer["first_centre"] == [8, 36]
 
 
+def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    times = {}
+    for name, choice in {"first": ["--clip", "1", "--clips", "2"], "later": ["--start", "0.1"]}.items():
+        out = tmp_path / name
+        words = [str(video), "--checkpoint", "run", "--out", str(out), "--what", "motion", "--format", "npz,html"]
+        assert cli.main(["visualize", *words, *choice]) == 0
+        with np.load(out / "maps.npz") as arrays:
+            times[name] = json.loads(str(arrays["about"]))["times"]
+        assert {"first": "step 7, clip 1 of 2", "later": "step 7, from 0.1 s"}[name] in (out / "index.html").read_text()
+    assert times["later"][0] >= 0.1
+    assert tuple(times["first"]) == visualize(trained("uniformer"), video, clip=1, clips=2).clip.view.times
+
+
 def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
     (tmp_path / "full").mkdir()
@@ -181,6 +217,10 @@ def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatc
         ([str(video), "--out", str(tmp_path / "full")], "is not empty"),
         ([str(tmp_path / "broken.mp4"), "--out", str(tmp_path / "new")], "cannot decode the video"),
         ([str(video)], "a VIDEO and --out DIR are needed"),
+        ([str(video), "--out", str(tmp_path / "full" / "file" / "in")], "cannot be made"),
+        ([str(video), "--out", str(tmp_path / "new"), "--start", "1", "--clip", "1"], "each chooses the part"),
+        ([str(video), "--out", str(tmp_path / "new"), "--clips", "3"], "a number from 1 to 3, too"),
+        ([str(video), "--out", str(tmp_path / "new"), "--start", "9"], "it has no frame from 9 s"),
         ([str(video), "--out", str(tmp_path / "new"), "frames=4"], "'frames=4' is an option of --model"),
     ):
         assert cli.main(["visualize", *arguments, "--checkpoint", "run"]) == 2
@@ -249,6 +289,9 @@ def test_pictures_of_random_weights_say_so_and_long_names_are_cut(trained, video
     seen = visualize(trained("uniformer"), video, has_random_weights=True)
     assert seen.heading == "moving.mp4 (random weights)"
     assert "The weights are random" in seen.notes[0]
+    assert "<title>moving.mp4 (random weights)</title>" in seen.page()
+    assert "(random weights)" in repr(seen)
+    assert "(random weights)" not in dataclasses.replace(seen, has_random_weights=False).page()
     seen = dataclasses.replace(seen, video=50 * "a" + ".mp4", has_random_weights=False)
     assert re.fullmatch(r"a{20,30}\.\.\.a{5,15}\.mp4", seen.heading)
 
@@ -256,4 +299,4 @@ def test_pictures_of_random_weights_say_so_and_long_names_are_cut(trained, video
 def test_the_command_offers_what_the_library_knows() -> None:
     assert get_args(What) == command._WHAT
     assert command._FORMATS == FORMATS
-    assert "grad-cam" not in DEFAULT
+    assert not {"grad-cam", "integrated-gradients", "occlusion"} & set(DEFAULT)

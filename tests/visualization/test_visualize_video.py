@@ -1,12 +1,15 @@
 """`motion_vit.visualize`: from a video and a model, or where it is, to pictures."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 import motion_vit
 from motion_vit.data.video.encoding import write_video
 from motion_vit.training.recipe.config import default_config
-from motion_vit.visualization import visualize
+from motion_vit.visualization import visualization, visualize
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,9 @@ def test_a_folder_without_a_model_is_named(video, tmp_path):
         ],
         ({"classes": ("ape", "bee")}, "classes is .*, but must be a text: a class, or two to compare as 'one,other'"),
         ({"classes": None}, "classes is None"),
+        ({"start": "1"}, "start is '1', but must be a number from 0"),
+        ({"start": 1, "clip": 1}, "start=1 and clip=1 are given"),
+        ({"out": "/dev/null/seen"}, "cannot be made"),
         *[({"temperature": value}, "temperature is .*, but must be a number above 0") for value in (0, -1, "1", None)],
         *[
             ({"video": video}, "the video is given as .*, but must be a path")
@@ -94,3 +100,40 @@ def test_a_single_text_is_one_entry(trained, video, tmp_path):
     assert (alone.what, alone.point) == (listed.what, listed.point) == (("motion",), (9, 20))
     assert [one.layer for one in alone.maps] == [one.layer for one in listed.maps] != []
     assert [file.name for file in (tmp_path / "alone").iterdir()] == ["maps.npz"]
+
+
+def test_what_was_seen_is_saved_later_and_described_in_a_line(trained, video, tmp_path):
+    seen = motion_vit.visualize(video, trained, what=["motion"], clip=1, clips=2)
+    files = seen.save(tmp_path / "seen", formats=["npz", "html"])
+    assert files == [tmp_path / "seen" / "index.html", tmp_path / "seen" / "maps.npz"]
+    assert all(file.is_file() for file in files)
+    for arguments, message in (((tmp_path / "seen",), "is not empty"), ((tmp_path / "new", "jpeg"), "formats has")):
+        with pytest.raises(motion_vit.UserError, match=message):
+            seen.save(arguments[0], formats=arguments[1:] or ("html",))
+    line = repr(seen)
+    assert line.startswith("<Visualization of moving.mp4, clip 1 of 2 by uniformer, step 7: 2 maps: motion field (2); ")
+    assert "\n" not in line
+    assert len(line) < 200
+
+
+def test_only_a_notebook_shows_the_page(trained, video, monkeypatch, capsys):
+    seen = motion_vit.visualize(video, trained, what=["motion"])
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    seen.show()
+    assert ".save('FOLDER') writes them" in capsys.readouterr().out
+    shown = []
+    for shell in (None, types.SimpleNamespace(), types.SimpleNamespace(kernel=object())):
+        ipython = types.SimpleNamespace(get_ipython=lambda shell=shell: shell, display=types.SimpleNamespace())
+        ipython.display.display = shown.append
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        seen.show()
+    assert shown == [seen]
+    assert capsys.readouterr().out.count(".save('FOLDER')") == 2
+
+
+def test_the_page_in_a_notebook_is_small(trained, video, monkeypatch):
+    seen = motion_vit.visualize(video, trained)
+    assert "Left out" not in seen._repr_html_()
+    monkeypatch.setattr(visualization, "LARGEST_IN_NOTEBOOK", 1000)
+    assert "Left out, to keep the page small" in seen._repr_html_()
+    assert 'sandbox="allow-scripts allow-downloads"' in seen._repr_html_()

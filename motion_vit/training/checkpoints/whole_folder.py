@@ -30,7 +30,7 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """
     target = pathlib.Path(os.path.realpath(folder))
     check_new_or_empty(target)
-    unfinished = target.parent / f".{target.name}.{secrets.token_hex(4)}.unfinished"
+    unfinished = _unfinished(target)
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
@@ -42,6 +42,34 @@ def whole_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_can_be_made(folder: str | os.PathLike[str]) -> None:
+    """Checks that `whole_folder` can make a folder, before something is computed for it; leaves nothing behind.
+
+    Args:
+      folder: destination of a write.
+
+    Raises:
+      UserError: it is no local path, a file or not empty, or the system refuses to make it.
+    """
+    check_new_or_empty(folder)
+    target = pathlib.Path(os.path.realpath(folder))
+    missing = [parent for parent in target.parents if not parent.exists()]
+    trial = _unfinished(target)
+    try:
+        trial.mkdir(parents=True)
+        trial.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"the folder {target} cannot be made: {reason_of(error)}. Check the name and the permissions, or give "
+            "another folder."
+        ) from error
+    finally:
+        for parent in missing:
+            # What somebody else has put something into, or what could not be made, is not this one's to remove.
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
 
 def check_new_or_empty(folder: str | os.PathLike[str]) -> None:
@@ -67,3 +95,8 @@ def check_new_or_empty(folder: str | os.PathLike[str]) -> None:
             f"the folder {path} is not empty (it holds {found[0]!r}), and nothing is overwritten; give a new or an "
             "empty folder."
         )
+
+
+def _unfinished(target: pathlib.Path) -> pathlib.Path:
+    """Names the hidden neighbour that a folder is written as."""
+    return target.parent / f".{target.name}.{secrets.token_hex(4)}.unfinished"

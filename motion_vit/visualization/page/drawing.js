@@ -1,6 +1,9 @@
 "use strict";
 // What is laid over a frame, and the pictures beside it. Lengths are pixels of the canvas.
 
+// For lines that are seen on light and on dark pages.
+const MIDDLE_GREY = "#8b929a";
+
 // Where the shares of rows or columns begin; the outer ones end where what the patches see ends.
 function edgeX({ seen, left, strideX, columns }, column) {
   return column <= 0 ? seen.left : column >= columns ? seen.left + seen.width : left + column * strideX;
@@ -95,20 +98,21 @@ function drawTrack(pen, points, passed, scale) {
   pen.stroke();
 }
 
-// A table of values as cells, NaN left white and crossed; `marked` is the number of the framed cell.
+// A table of values as cells, framed and without a colour where the value is NaN; `marked` is the number of the framed cell.
 function drawTable(canvas, rows, columns, valueAt, colorOf, marked) {
   const cell = Math.max(8, Math.floor(320 / Math.max(rows, columns)));
   canvas.width = columns * cell;
   canvas.height = rows * cell;
   const pen = canvas.getContext("2d");
+  const { ground } = pageColors();
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const value = valueAt(row, column);
       const [left, top] = [column * cell, row * cell];
-      pen.fillStyle = Number.isNaN(value) ? "#fff" : css(colorOf(value));
+      pen.fillStyle = Number.isNaN(value) ? ground : css(colorOf(value));
       pen.fillRect(left, top, cell, cell);
       if (Number.isNaN(value)) {
-        pen.strokeStyle = "#bbb";
+        pen.strokeStyle = MIDDLE_GREY;
         pen.strokeRect(left + 0.5, top + 0.5, cell - 1, cell - 1);
       }
     }
@@ -130,7 +134,7 @@ function drawBar(canvas, table, least, greatest) {
     pen.fillStyle = css(tableColor(table, x / (canvas.width - 1)));
     pen.fillRect(x, 0, 1, 20);
   }
-  pen.fillStyle = "#1a1a1a";
+  pen.fillStyle = pageColors().ink;
   pen.font = "15px system-ui, sans-serif";
   pen.textBaseline = "bottom";
   [[0, "left"], [0.5, "center"], [1, "right"]].forEach(([share, align]) => {
@@ -151,7 +155,7 @@ function drawWheel(canvas, wheel, greatest, unit) {
       pen.fillRect(x + side / 2, y + side / 2, 1, 1);
     }
   }
-  pen.fillStyle = "#1a1a1a";
+  pen.fillStyle = pageColors().ink;
   pen.font = "15px system-ui, sans-serif";
   pen.fillText("edge of the wheel:", side + 8, side / 2 - 14);
   pen.fillText(`${written(greatest)} pixels`, side + 8, side / 2 + 6);

@@ -15,7 +15,7 @@ function drawCurve(canvas, x, y) {
   const across = (value) => 4 + ((value - x[0]) / (x[x.length - 1] - x[0])) * 312;
   const up = (value) => 176 - value * 168;
   pen.font = "13px system-ui, sans-serif";
-  pen.fillStyle = "#555";
+  pen.fillStyle = pageColors().ink;
   [x[0], 0, x[x.length - 1]].forEach((value, place) => {
     pen.textAlign = ["left", "center", "right"][place];
     pen.fillText(written(value), across(value), 196);
@@ -26,9 +26,9 @@ function drawCurve(canvas, x, y) {
     points.forEach((point, place) => (place ? pen.lineTo(...point) : pen.moveTo(...point)));
     pen.stroke();
   };
-  line("#bbb", 1, [[across(0), up(0)], [across(0), up(1)]]);
-  line("#bbb", 1, [[4, up(0)], [316, up(0)]]);
-  line("#0072b2", 3, x.map((value, place) => [across(value), up(y[place])]));
+  line(MIDDLE_GREY, 1, [[across(0), up(0)], [across(0), up(1)]]);
+  line(MIDDLE_GREY, 1, [[4, up(0)], [316, up(0)]]);
+  line(isDark() ? "#56b4e9" : "#0072b2", 3, x.map((value, place) => [across(value), up(y[place])]));
 }
 
 function showNeighbourhood(view) {

@@ -28,15 +28,17 @@ function patchOf(grid) {
   return { row, column };
 }
 
-function currentView() {
-  const layer = currentLayer();
+// Whether a map lies over the frame, or is a table or a curve beside it.
+const overlaysFrame = () => !["matrix", "curve"].includes(currentMap().kind);
+
+// What the kinds of maps draw of: a layer and a channel, and a canvas with the pixels of it that one of the video has.
+function viewOf(layer, channel, canvas, scale) {
   return {
-    layer, tables, scale,
-    channel: chosen.channel,
+    layer, tables, scale, channel,
     entry: entryOf(layer, chosen.frame),
     chosenEntry: entryOf(layer, chosen.pointFrame),
     patch: patchOf(layer.grid),
-    pen: element("frame").getContext("2d"),
+    pen: canvas.getContext("2d"),
     detail: element("detail"),
     legend: element("legend"),
     opacity: element("opacity").value / 100,
@@ -45,12 +47,18 @@ function currentView() {
   };
 }
 
-function drawFrame(view, kind) {
-  const { layer, patch, pen } = view;
+const currentView = () => viewOf(currentLayer(), chosen.channel, element("frame"), scale);
+
+function drawPicture({ pen }) {
   // Beneath colours that mean numbers the video is grey, so that all colour is the map's.
-  pen.filter = ["field", "matrix", "curve"].includes(currentMap().kind) ? "none" : "grayscale(1)";
+  pen.filter = overlaysFrame() && currentMap().kind !== "field" ? "grayscale(1)" : "none";
   pen.drawImage(pictures[chosen.frame], 0, 0, pen.canvas.width, pen.canvas.height);
   pen.filter = "none";
+}
+
+function drawFrame(view, kind) {
+  const { layer, patch, pen } = view;
+  drawPicture(view);
   kind.overlay(view);
   if (element("grid").checked) drawGrid(pen, layer.grid, scale);
   if (patch) strokeCell(pen, layer.grid, patch.row, patch.column, scale, "#fff");
@@ -67,7 +75,7 @@ function drawSide(view, kind) {
   element("legend").width = element("legend").height = 0;
   element("detail").width = element("detail").height = 0;
   element("legend-text").textContent = kind.legend(view);
-  const needsPatch = !["matrix", "curve"].includes(currentMap().kind);
+  const needsPatch = overlaysFrame();
   element("detail-text").textContent = needsPatch && !patch ? "Click a patch of the picture." : kind.detail(view);
   element("detail").hidden = !element("detail").width;
   element("legend").hidden = !element("legend").width;
@@ -94,6 +102,7 @@ function draw() {
   describe(view);
   element("time").value = chosen.frame;
   element("arrows").parentElement.hidden = currentMap().kind !== "field";
+  drawOverview();
 }
 
 function fill(select, names, place) {
@@ -111,6 +120,7 @@ function choose(part, value) {
   if (chosen.channel >= currentLayer().channels.length) chosen.channel = 0;
   fillPickers();
   draw();
+  remember({ asStep: true });
 }
 
 function fillPickers() {
@@ -124,6 +134,8 @@ function fillPickers() {
 function step(frames) {
   chosen.frame = (chosen.frame + frames + pictures.length) % pictures.length;
   draw();
+  // Browsers take only so many addresses in a while.
+  if (!chosen.playing) remember({ asStep: false });
 }
 
 function play() {
@@ -131,6 +143,7 @@ function play() {
   chosen.playing = chosen.playing ? null : setInterval(() => step(1), video.milliseconds);
   element("play").textContent = chosen.playing ? "Pause" : "Play";
   element("play").setAttribute("aria-pressed", String(Boolean(chosen.playing)));
+  if (!chosen.playing) remember({ asStep: false });
 }
 
 function pick(x, y) {
@@ -139,18 +152,30 @@ function pick(x, y) {
   draw();
 }
 
+// The middle of a patch, within what the patches see.
+function middleOf(grid, row, column) {
+  const inside = (place, start, length) => Math.min(Math.max(place, start), start + length - 0.01);
+  return {
+    x: inside(grid.left + (column + 0.5) * grid.strideX, grid.seen.left, grid.seen.width),
+    y: inside(grid.top + (row + 0.5) * grid.strideY, grid.seen.top, grid.seen.height),
+  };
+}
+
 // The neighbour of the chosen patch; the middle patch where none is chosen.
 function movePatch(down, right) {
   const { grid } = currentLayer();
-  const inside = (place, start, length) => Math.min(Math.max(place, start), start + length - 0.01);
   const patch = patchOf(grid) ?? { row: Math.floor(grid.rows / 2) - down, column: Math.floor(grid.columns / 2) - right };
   const row = Math.min(Math.max(patch.row + down, 0), grid.rows - 1);
   const column = Math.min(Math.max(patch.column + right, 0), grid.columns - 1);
-  const { seen } = grid;
-  pick(
-    inside(grid.left + (column + 0.5) * grid.strideX, seen.left, seen.width),
-    inside(grid.top + (row + 0.5) * grid.strideY, seen.top, seen.height),
-  );
+  const { x, y } = middleOf(grid, row, column);
+  pick(x, y);
+  remember({ asStep: false });
+}
+
+function release() {
+  chosen.point = null;
+  draw();
+  remember({ asStep: true });
 }
 
 const next = (part, count) => () => choose(part, (chosen[part] + 1) % count());
@@ -161,12 +186,17 @@ const keys = {
   m: next("map", () => content.maps.length),
   l: next("layer", () => currentMap().layers.length),
   h: next("channel", () => currentLayer().channels.length),
-  Escape: () => {
-    chosen.point = null;
-    draw();
-  },
+  o: () => toggleOverview(),
+  s: () => savePicture(),
+  d: () => changeTheme(),
+  Escape: release,
 };
 const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+function changeTheme() {
+  switchTheme();
+  if (content.maps.length) draw();
+}
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -187,6 +217,18 @@ function listen() {
     chosen.frame = Number(event.target.value);
     draw();
   });
+  element("time").addEventListener("change", () => remember({ asStep: false }));
+  systemIsDark.addEventListener("change", () => {
+    showTheme();
+    draw();
+  });
+  element("save").addEventListener("click", savePicture);
+  element("open-overview").addEventListener("click", toggleOverview);
+  addEventListener("popstate", () => {
+    restore();
+    fillPickers();
+    draw();
+  });
   element("play").addEventListener("click", play);
   for (const input of document.querySelectorAll("#opacity, #arrows, #grid, input[name=shown]")) {
     input.addEventListener("input", draw);
@@ -194,6 +236,7 @@ function listen() {
   element("frame").addEventListener("click", (event) => {
     const box = element("frame").getBoundingClientRect();
     pick(((event.clientX - box.left) / box.width) * video.width, ((event.clientY - box.top) / box.height) * video.height);
+    remember({ asStep: true });
   });
   document.addEventListener("keydown", onKey);
 }
@@ -201,9 +244,18 @@ function listen() {
 async function start() {
   for (const id of ["title", "subtitle", "predictions"]) element(id).textContent = content[id];
   element("notes").replaceChildren(...content.notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+  showTheme();
+  element("theme").addEventListener("click", changeTheme);
+  if (!content.maps.length) {
+    // Nothing can be chosen; the notes say why.
+    document.querySelector("main").hidden = true;
+    document.body.dataset.ready = "true";
+    return;
+  }
   Object.assign(element("frame"), { width: Math.round(video.width * scale), height: Math.round(video.height * scale) });
   element("time").max = pictures.length - 1;
   await Promise.all(pictures.map((picture) => picture.decode()));
+  restore();
   fillPickers();
   listen();
   draw();
