@@ -213,10 +213,7 @@ def segment_rules(options: argparse.Namespace) -> "SegmentRules":
     """
     from motion_vit.training.inference.segments import SegmentRules
 
-    given = {name: getattr(options, name) for name in ("enter", "leave", "min_length")}
-    if options.enter is not None and options.leave is None:
-        given["leave"] = min(options.enter, SegmentRules.leave)
-    return SegmentRules(**{name: value for name, value in given.items() if value is not None})
+    return SegmentRules.of(options.enter, options.leave, options.min_length)
 
 
 def _number(convert: Callable[[str], _Number], expected: Range) -> Callable[[str], _Number]:
