@@ -134,14 +134,13 @@ def test_all_files_have_one_address_of_the_repository() -> None:
     assert [path for path, text in texts.items() if part.search(text) and path != "tests/test_repository.py"] == []
 
 
-def test_the_wheel_has_what_is_no_code(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_every_file_of_the_library(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    assert {
-        "motion_vit/py.typed",
-        "motion_vit/recipes/demo.py",
-        "motion_vit/checkpoints/demo/model.safetensors",
-        "motion_vit/visualization/page/page.html",
-    } <= names
+    files = [path for path in (ROOT / "motion_vit").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    expected = {path.relative_to(ROOT).as_posix() for path in files}
+    assert {"motion_vit/py.typed", "motion_vit/serving/page/page.html"} <= expected
+    assert sorted(expected - names) == []
+    assert "motion_vit/recipes/demo.py" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"motion_vit"}
 
 
