@@ -350,7 +350,7 @@ SINKS = {
     # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
-        *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "training", "visualization")),
+        *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "streaming", "training", "visualization")),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
         *("interop/runners/check.py", "training/logs/progress.py"),
         *("training/parallel/last_words.py", "training/parallel/processes.py"),
