@@ -351,7 +351,8 @@ SINKS = {
     # example of exports writes names as Python does, in ASCII.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
-        *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "training", "visualization")),
+        *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "streaming", "training")),
+        "cli/visualization.py",
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
         *("interop/runners/check.py", "interop/runners/example.py", "training/logs/progress.py"),
         *("training/parallel/last_words.py", "training/parallel/processes.py"),

@@ -68,7 +68,7 @@ def stream(
     """Classifies overlapping windows of a stream while it runs.
 
         for event in motion_vit.stream(0, "runs/my_videos", window=2, hop=0.5):  # camera 0
-            print(event)
+            handle(event)
 
     Windows and segments are those that `TrainedModel.timeline` finds in a file with the same frames. An address is
     followed only if it is given here, and nothing that it brings leads anywhere else.
