@@ -20,7 +20,8 @@ def add_export(commands: Any) -> None:
     """Defines `motion-vit export`."""
     details = (
         "DIR gets the artefact, config.json (the model), preprocessing.json (how videos become inputs), example.py "
-        "(classifies videos), README.md and self_check.json (what it must give). Exit status 1 if --verify finds other."
+        "(classifies videos), README.md and self_check.json (what it must give). Exit status 1 if --verify finds a "
+        "difference."
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
     parser.add_argument("folder", nargs="?", metavar="CHECKPOINT", help="the same as --checkpoint")
