@@ -135,6 +135,7 @@ def _visualize(options: argparse.Namespace) -> int:
     if options.list:
         _print_names(trained)
         return 0
+    from motion_vit.visualization.output_files import write_folder
     from motion_vit.visualization.visualize import visualize
 
     print(f"computing: {trained.config.model.name}, {for_terminal(options.video)}", flush=True)
@@ -154,7 +155,7 @@ def _visualize(options: argparse.Namespace) -> int:
     for line in visualization.notes:
         print(line)
     print(f"drawing {counted(len(visualization.maps), 'map')}", flush=True)
-    print("\n".join(map(str, visualization.save(options.out, formats=options.format))))
+    print("\n".join(map(str, write_folder(visualization, options.out, options.format))))
     return 0
 
 

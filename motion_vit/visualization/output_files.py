@@ -1,6 +1,7 @@
 """Writes a visualization as contact sheets, animations, arrays, and a page to explore."""
 
 import json
+import os
 import pathlib
 import re
 from collections.abc import Sequence
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import atomic_file, write_text
 from motion_vit.files.figure_file import write_figure
+from motion_vit.training.checkpoints.whole_folder import check_can_be_made, whole_folder
 from motion_vit.visualization.animation import overlay_pictures, write_gif, write_mp4
 from motion_vit.visualization.map_sheets import map_sheets
+from motion_vit.visualization.requests import choices
 
 if TYPE_CHECKING:
     from motion_vit.visualization.visualization import Visualization
@@ -28,6 +32,46 @@ PAGE_FILE = "index.html"
 ARRAYS_FILE = "maps.npz"
 
 _SECONDS_A_FRAME = 0.4
+
+
+def checked_formats(formats: Format | Sequence[Format]) -> tuple[Format, ...]:
+    """Checks what is to be written.
+
+    Args:
+      formats: one or several of `FORMATS`.
+
+    Returns:
+      All of them.
+
+    Raises:
+      UserError: it is something else, or nothing.
+    """
+    checked = choices(formats, "formats", FORMATS)
+    if not checked:
+        raise UserError(f"formats is empty, so that nothing would be written; it takes {', '.join(FORMATS)}.")
+    return checked
+
+
+def write_folder(
+    visualization: "Visualization", folder: str | os.PathLike[str], formats: Sequence[Format]
+) -> list[pathlib.Path]:
+    """Writes a visualization into a folder, which is there as a whole or not at all.
+
+    Args:
+      visualization: maps and frames.
+      folder: a new or empty folder.
+      formats: kinds of files to write.
+
+    Returns:
+      The files.
+
+    Raises:
+      UserError: the folder holds something or cannot be made.
+    """
+    check_can_be_made(folder)
+    with whole_folder(folder) as unfinished:
+        files = write_files(visualization, unfinished, formats)
+    return [pathlib.Path(folder) / file.name for file in files]
 
 
 def write_files(visualization: "Visualization", folder: pathlib.Path, formats: Sequence[Format]) -> list[pathlib.Path]:

@@ -9,14 +9,11 @@ import sys
 from collections.abc import Sequence
 
 from motion_vit.counts import counted
-from motion_vit.errors import UserError
 from motion_vit.outside_text import for_html, for_plot, for_terminal
-from motion_vit.training.checkpoints.whole_folder import check_can_be_made, whole_folder
 from motion_vit.visualization.clip_recording import What
 from motion_vit.visualization.html_page import LARGEST_PAGE, html_page
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
-from motion_vit.visualization.output_files import DEFAULT_FORMATS, FORMATS, Format, write_files
-from motion_vit.visualization.requests import choices
+from motion_vit.visualization.output_files import DEFAULT_FORMATS, Format, checked_formats, write_folder
 
 LARGEST_IN_NOTEBOOK = 2 * 2**20
 """Characters of a page in a notebook, which keeps it in its file; the largest arrays are left out of it."""
@@ -95,11 +92,7 @@ class Visualization:
         Raises:
           UserError: there is no such format, or the folder holds something or cannot be made.
         """
-        formats = checked_formats(formats)
-        check_can_be_made(folder)
-        with whole_folder(folder) as unfinished:
-            files = write_files(self, unfinished, formats)
-        return [pathlib.Path(folder) / file.name for file in files]
+        return write_folder(self, folder, checked_formats(formats))
 
     def show(self) -> None:
         """Shows the page in a notebook; elsewhere says in a sentence how to see it."""
@@ -135,21 +128,3 @@ class Visualization:
     def _marked(self, name: str) -> str:
         """Adds what every reader must know to the name of the video."""
         return f"{name} (random weights)" if self.has_random_weights else name
-
-
-def checked_formats(formats: Format | Sequence[Format]) -> tuple[Format, ...]:
-    """Checks what is to be written.
-
-    Args:
-      formats: one or several of `output_files.FORMATS`.
-
-    Returns:
-      All of them.
-
-    Raises:
-      UserError: it is something else, or nothing.
-    """
-    checked = choices(formats, "formats", FORMATS)
-    if not checked:
-        raise UserError(f"formats is empty, so that nothing would be written; it takes {', '.join(FORMATS)}.")
-    return checked

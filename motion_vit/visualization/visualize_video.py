@@ -7,8 +7,8 @@ from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.whole_folder import check_can_be_made
 from motion_vit.visualization.clip_recording import What
-from motion_vit.visualization.output_files import DEFAULT_FORMATS, Format
-from motion_vit.visualization.visualization import Visualization, checked_formats
+from motion_vit.visualization.output_files import DEFAULT_FORMATS, Format, checked_formats, write_folder
+from motion_vit.visualization.visualization import Visualization
 from motion_vit.visualization.visualize import visualize
 
 
@@ -79,5 +79,5 @@ def visualize_video(
         temperature=temperature,
     )
     if out is not None:
-        seen.save(out, formats=formats)
+        write_folder(seen, out, formats)
     return seen
