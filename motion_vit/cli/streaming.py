@@ -28,7 +28,9 @@ def add_stream(commands: Any) -> None:
         "Classifies overlapping windows as they come, and prints a line for each window and for each label that begins "
         "or ends. Ctrl-C stops it."
     )
-    parser = add_command(commands, "stream", _stream, "say what happens in a camera or a stream", details)
+    parser = add_command(
+        commands, "stream", _stream, "say what happens in a camera or a stream", details, addresses=("source",)
+    )
     parser.add_argument(
         "source", metavar="SOURCE", help="number of a camera, http://, https:// or rtsp:// address, or video file"
     )
