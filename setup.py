@@ -36,6 +36,7 @@ setup(
         "motion_vit.recipes",
         # Folders of data alone, which would not be found.
         "motion_vit.checkpoints.demo",
+        "motion_vit.interop.exporting.page",
         "motion_vit.visualization.page",
     ],
     package_dir={"motion_vit.recipes": "configs"},

@@ -141,7 +141,10 @@ def test_the_wheel_has_what_is_no_code(wheel: zipfile.ZipFile) -> None:
         "motion_vit/recipes/demo.py",
         "motion_vit/checkpoints/demo/model.safetensors",
         "motion_vit/visualization/page/page.html",
+        "motion_vit/interop/exporting/page/index.html",
     } <= names
+    library = (path for path in (ROOT / "motion_vit").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert {path.relative_to(ROOT).as_posix() for path in library} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"motion_vit"}
 
 
