@@ -347,12 +347,13 @@ SINKS = {
     r"\btqdm\(": {"data/workers/progress_bar.py", "training/logs/progress.py"},
     r"\btqdm\.write\(|\bstd(out|err)\.write\(": set(),
     r"\bprint\(json(\.dumps|_text)\(": {"cli/json_output.py", "interop/runners/check.py"},
-    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`.
+    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`, and
+    # `Visualization.show` says its one line, in which names are made safe, to whoever works in Python.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
         *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "training", "visualization")),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
-        *("interop/runners/check.py", "training/logs/progress.py"),
+        *("interop/runners/check.py", "training/logs/progress.py", "visualization/visualization.py"),
         *("training/parallel/last_words.py", "training/parallel/processes.py"),
     },
 }
