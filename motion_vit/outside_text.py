@@ -107,6 +107,18 @@ def for_html(text: str) -> str:
     return html.escape(visible(text))
 
 
+def for_frame(page: str) -> str:
+    """Makes a whole page safe for the attribute `srcdoc` of a frame in another page; the frame shows it unchanged.
+
+    Args:
+      page: HTML, in which text from outside is safe already.
+
+    Returns:
+      The content of an attribute in double or single quotes.
+    """
+    return html.escape(page)
+
+
 def for_subtitle(text: str) -> str:
     """Makes text safe for a line of subtitles, SubRip or WebVTT: players read tags, and what ends a line of times.
 

@@ -342,14 +342,13 @@ def test_one_of_a_kind_is_not_many() -> None:
 # What shows or writes text from outside, and the only files of the library that may do it.
 SINKS = {
     r"\bcsv\.writer\(|\bDictWriter\(": {"files/csv_file.py"},
-    # In a notebook a page, whose names are escaped already, is the attribute of a frame.
-    r"\bhtml\.escape\(": {"outside_text.py", "visualization/visualization.py"},
+    r"\bhtml\.escape\(": {"outside_text.py"},
     r"\.savefig\(": {"files/figure_file.py"},
     r"\btqdm\(": {"data/workers/progress_bar.py", "training/logs/progress.py"},
     r"\btqdm\.write\(|\bstd(out|err)\.write\(": set(),
     r"\bprint\(json(\.dumps|_text)\(": {"cli/json_output.py", "interop/runners/check.py"},
-    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`, and the
-    # example of exports writes names as Python does, in ASCII.
+    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`, the
+    # example of exports writes names as Python does, in ASCII, and `Visualization.show` makes them safe in its one line.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
         *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "streaming", "training")),

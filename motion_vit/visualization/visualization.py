@@ -2,14 +2,13 @@
 
 import collections
 import dataclasses
-import html
 import os
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from motion_vit.counts import counted
-from motion_vit.outside_text import for_html, for_plot, for_terminal
+from motion_vit.outside_text import for_frame, for_html, for_plot, for_terminal
 from motion_vit.visualization.clip_recording import What
 from motion_vit.visualization.html_page import LARGEST_PAGE, html_page
 from motion_vit.visualization.layer_maps import ClipFrames, LayerMap
@@ -106,7 +105,7 @@ class Visualization:
 
     def _repr_html_(self) -> str:
         """Makes what a notebook shows: the page, shut off from the notebook, with its largest arrays left out."""
-        page = html.escape(self.page(largest=LARGEST_IN_NOTEBOOK))
+        page = for_frame(self.page(largest=LARGEST_IN_NOTEBOOK))
         return (
             f'<iframe sandbox="allow-scripts allow-downloads" title="{for_html(self.heading)}" '
             f'style="width: 100%; height: 56rem; border: 0" srcdoc="{page}"></iframe>'

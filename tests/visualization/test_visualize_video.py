@@ -1,5 +1,6 @@
 """`motion_vit.visualize`: from a video and a model, or where it is, to pictures."""
 
+import dataclasses
 import sys
 import types
 
@@ -129,6 +130,17 @@ def test_only_a_notebook_shows_the_page(trained, video, monkeypatch, capsys):
         seen.show()
     assert shown == [seen]
     assert capsys.readouterr().out.count(".save('FOLDER')") == 2
+
+
+def test_a_line_about_hostile_names_is_one_harmless_line(trained, video, capsys):
+    seen = motion_vit.visualize(video, trained, what=["motion"])
+    hostile = "\x1b[2J\u202e\n\udcff" + 500 * "a"
+    seen = dataclasses.replace(seen, video=hostile, model=hostile, predictions=((hostile, 1.0),))
+    seen.show()
+    said = capsys.readouterr().out
+    assert said.count("\n") == 2
+    assert said.replace("\n", "").isprintable()
+    assert len(said) < 1200
 
 
 def test_the_page_in_a_notebook_is_small(trained, video, monkeypatch):
