@@ -47,6 +47,12 @@ def test_weights_can_be_stored_small(weights, tmp_path, capsys):
         (["--format", "tflite", "--dtype", "bfloat16"], "has no weights of bfloat16"),
         (["--format", "tflite", "--batch", "symbolic"], "give --batch 1"),
         (["--format", "safetensors", "--batch", "2"], "leave out --batch"),
+        (["--format", "safetensors", "--input", "uint8"], "no program that could take uint8 or give logits"),
+        (
+            ["--format", "torch", "--output", "probabilities"],
+            "no program that could take float32 or give probabilities",
+        ),
+        (["--format", "stablehlo", "--page"], "--page is for --format onnx"),
         (["--format", "stablehlo", "--which", "best"], "holds one state of the weights"),
     ],
 )

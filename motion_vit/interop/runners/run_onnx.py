@@ -10,7 +10,6 @@ import onnxruntime
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `model.onnx`."""
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-
     return lambda clips: np.asarray(session.run(None, {"clips": clips})[0])
 
 

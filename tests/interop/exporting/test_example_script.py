@@ -183,13 +183,13 @@ def test_where_the_library_is_not_installed_it_prints_what_predict_prints(predic
         assert max(probabilities.values()) > 0.3
 
 
-@pytest.mark.parametrize("file_format", ["safetensors", "torch"])
-def test_of_weights_alone_the_library_computes_the_logits(file_format, videos, tmp_path, monkeypatch, capsys):
+def test_of_weights_alone_the_library_computes_the_logits(videos, tmp_path, monkeypatch, capsys):
     trained = small_trained_model(name="uniformer_tiny", depths=(1, 1, 1, 1))
-    export_model(trained, file_format, tmp_path / "export")
-    monkeypatch.setattr(sys, "argv", ["example.py", str(videos[0]), "--top", "2"])
-    runpy.run_path(str(tmp_path / "export" / "example.py"), run_name="__main__")
     (prediction,) = trained.predict([videos[0]], top=2)
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [float(line.split()[0]) for line in lines] == pytest.approx([p for _, p in prediction.classes], abs=2e-6)
-    assert [line.split(maxsplit=1)[1] for line in lines] == [ascii(label) for label, _ in prediction.classes]
+    monkeypatch.setattr(sys, "argv", ["example.py", str(videos[0]), "--top", "2"])
+    for file_format in ("safetensors", "torch"):
+        export_model(trained, file_format, tmp_path / file_format)
+        runpy.run_path(str(tmp_path / file_format / "example.py"), run_name="__main__")
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert [float(line.split()[0]) for line in lines] == pytest.approx([p for _, p in prediction.classes], abs=2e-6)
+        assert [line.split(maxsplit=1)[1] for line in lines] == [ascii(label) for label, _ in prediction.classes]
