@@ -53,7 +53,8 @@ def default_config() -> ConfigDict:
                 "options": ConfigDict(),  # passed to motion_vit.create_model; num_classes comes from the list file
             },
             "data": {
-                # A list file (CSV with header path,label), a folder that `motion-vit prepare` made, or FOLDER:SPLIT.
+                # A list file (CSV with header path,label), a folder that `motion-vit prepare` made, or FOLDER:SPLIT; or
+                # "tfds:NAME:SPLIT", a set that tensorflow_datasets has prepared.
                 "train": "",  # a folder alone means its split `train`
                 "validation": "",  # a folder alone means its split `validation`; "" trains without validation
                 "frames": 16,  # frames of a clip
