@@ -26,12 +26,8 @@ def add_prepare(commands: Any) -> None:
     )
     parser = add_command(commands, "prepare", _prepare, "turn a downloaded dataset into a prepared folder", details)
     parser.add_argument("dataset", metavar="NAME", help=f"one of: {_DATASETS}")
-    parser.add_argument(
-        "--source",
-        required=True,
-        metavar="PATH",
-        help="the download's folder; a CSV file for `list`, NAME or a folder for `tfds`",
-    )
+    source_help = "the download's folder; for `list` a CSV file, too; for `tfds` the name of the set, or its folder"
+    parser.add_argument("--source", required=True, metavar="PATH", help=source_help)
     parser.add_argument("--out", required=True, metavar="DIR", help="the prepared folder")
     parser.add_argument(
         "--codec",

@@ -12,7 +12,7 @@ class StoredRow:
     """A clip that lies in a source of clips, and not in a file of its own.
 
     Attributes:
-      source: the clips.
+      source: what the clip is read from, from any process.
       row: its number there.
     """
 

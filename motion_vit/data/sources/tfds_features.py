@@ -5,6 +5,7 @@ module reads their description, `features.json`, for itself.
 """
 
 import dataclasses
+import itertools
 import math
 import pathlib
 import re
@@ -216,7 +217,7 @@ def _frame_rate(folder: pathlib.Path, video: _Leaf) -> float:
 
 def _ffmpeg_rate(arguments: Sequence[str]) -> float:
     rate = 0.0
-    for option, value in zip(arguments, arguments[1:], strict=False):
+    for option, value in itertools.pairwise(arguments):
         if option.partition(":")[0] == "-r":
             rate = _as_rate(value)
         elif option.partition(":")[0] in ("-vf", "-filter") and (found := _RATE_FILTER.fullmatch(value)):

@@ -216,10 +216,9 @@ def _open_split(location: TfdsLocation, folder: pathlib.Path, split: str) -> Tfd
     name = f"{PREFIX}{location.what}:{split}"
     parts = _parts(splits, split, name)
     sizes = [_size(part.filename) for part in parts]
-    read = [
-        (os.path.basename(part.filename), part.skip, part.take, size) for part, size in zip(parts, sizes, strict=True)
-    ]
-    described = json.dumps([dataclasses.asdict(features), read])
+    names = [os.path.basename(part.filename) for part in parts]
+    read = [[part.skip, part.take] for part in parts]
+    described = json.dumps([dataclasses.asdict(features), names, sizes, read])
     warn_of_lookalikes(name, features.label_names)
     return TfdsSplit(name, features, parts, hashlib.sha256(described.encode()).hexdigest())
 

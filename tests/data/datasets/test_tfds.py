@@ -35,8 +35,8 @@ def test_a_set_becomes_a_prepared_folder_without_its_bad_examples(
     write_tfds(tmp_path / "waves" / "1.0.0", {"train": clips, "test": clips[:1]}, label_names=("clap", "wave it"))
     source = read_dataset("tfds", "waves", {})
     assert source.mismatches == (
-        "tfds:waves:train: 1 record left out, the first: its class is [-1]; expected one number from 0 to 1, and a clip "
-        "without a class cannot be used",
+        "tfds:waves:train: 1 record left out, the first: its class is [-1]; expected one number from 0 to 1, and a "
+        "clip without a class cannot be used",
     )
     report = prepare_dataset(source, tmp_path / "out", codec=codec, skip_bad=True, verify=True, progress=False)
     [bad] = report.manifest.splits["train"].bad

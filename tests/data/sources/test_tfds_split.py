@@ -298,7 +298,7 @@ def test_the_frame_rate_is_that_of_the_feature_or_the_metadata(
         assert clock.ticks == 20
         assert clock.frames_at(np.array([0, 2, 19])).tolist() == [0, 1, 9]
     else:
-        with pytest.raises(VideoDecodeError, match="has no times, and data.fps=25"):
+        with pytest.raises(VideoDecodeError, match=r"has no times, and data\.fps=25"):
             read_clock(source[0], 25.0)
 
 
