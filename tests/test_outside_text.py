@@ -347,8 +347,8 @@ SINKS = {
     r"\btqdm\(": {"data/workers/progress_bar.py", "training/logs/progress.py"},
     r"\btqdm\.write\(|\bstd(out|err)\.write\(": set(),
     r"\bprint\(json(\.dumps|_text)\(": {"cli/json_output.py", "interop/runners/check.py"},
-    # These print what a command says, inside of `safe_output`; the runners' JSON is read by `export --verify`, the
-    # example of exports writes names as Python does, in ASCII, and `Visualization.show` makes them safe in its one line.
+    # These print what a command says, inside of `safe_output`. The runners' JSON is read by `export --verify`, the
+    # example of exports writes names as Python does, in ASCII, and `Visualization.show` makes those of its line safe.
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
         *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "streaming", "training")),

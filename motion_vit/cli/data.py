@@ -13,9 +13,9 @@ from motion_vit.ranges import PROBABILITY, SEED
 # Written out, so that `--help` need not read the datasets' modules; a test compares them with the registry.
 _DATASETS = (
     "list, something_something_v1, something_something_v2, jester, kinetics400, kinetics600, kinetics700, diving48, "
-    "ucf101, hmdb51, finegym, mpii_cooking2, epic_kitchens100"
+    "ucf101, hmdb51, finegym, mpii_cooking2, epic_kitchens100, tfds"
 )
-_DATA_HELP = "prepared folder, FOLDER:SPLIT, or list file"
+_DATA_HELP = "prepared folder, FOLDER:SPLIT, tfds:NAME:SPLIT, or list file"
 
 
 def add_prepare(commands: Any) -> None:
@@ -26,7 +26,8 @@ def add_prepare(commands: Any) -> None:
     )
     parser = add_command(commands, "prepare", _prepare, "turn a downloaded dataset into a prepared folder", details)
     parser.add_argument("dataset", metavar="NAME", help=f"one of: {_DATASETS}")
-    parser.add_argument("--source", required=True, metavar="PATH", help="the download's folder; a CSV file for `list`")
+    source_help = "the download's folder; for `list` a CSV file, too; for `tfds` the name of the set, or its folder"
+    parser.add_argument("--source", required=True, metavar="PATH", help=source_help)
     parser.add_argument("--out", required=True, metavar="DIR", help="the prepared folder")
     parser.add_argument(
         "--codec",
@@ -76,7 +77,9 @@ def add_data(commands: Any) -> None:
     check = add_command(
         actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
     )
-    check.add_argument("data", metavar="DATA", help="prepared folder (all its splits), FOLDER:SPLIT, or list file")
+    check.add_argument(
+        "data", metavar="DATA", help="prepared folder or tfds:NAME (all splits), either with :SPLIT, or list file"
+    )
     check.add_argument("--workers", type=whole(1, 1000), metavar="N", help="processes; default: one for each core")
     check.add_argument("--json", action="store_true", help="print JSON")
     details = "With a recipe, also what its augmentations make of them: on the host, and on the device."

@@ -70,7 +70,12 @@ def read_clock(clip: StoredClip, fps: float) -> FrameClock:
     if not fps:
         first, frames = clip_frames(clip)
         return FrameClock(first, frames)
-    if find_jpegs(clip.video) is not None:
+    jpegs = find_jpegs(clip.video)
+    if jpegs is not None and jpegs.fps:
+        seconds = len(jpegs) / jpegs.fps
+        timeline = Timeline(len(jpegs), jpegs.times, jpegs.fps, seconds, repeats=0)
+        return clock_of(clip.video, timeline, *clip_frames(clip, timeline), fps)
+    if jpegs is not None:
         raise VideoDecodeError(
             clip.video,
             f"a sequence of JPEG files has no times, and data.fps={fps:g} samples by time; set data.fps=0, or prepare "

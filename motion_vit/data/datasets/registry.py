@@ -18,6 +18,7 @@ from motion_vit.data.datasets import (
     own_videos,
     something_something_v1,
     something_something_v2,
+    tfds,
     ucf101,
 )
 from motion_vit.data.datasets.source_dataset import SourceDataset
@@ -34,12 +35,14 @@ class DatasetLayout:
       read: reads its label files, given the folder of the download, and the options as keyword arguments.
       looks_like: tells if a folder seems to hold this dataset, without reading much.
       options: keyword arguments of `read`.
+      by_name: whether the source may be a name, which `read` finds, in place of a folder.
     """
 
     summary: str
     read: Callable[..., SourceDataset]
     looks_like: Callable[[pathlib.Path], bool]
     options: tuple[str, ...] = ()
+    by_name: bool = False
 
 
 DATASETS: Mapping[str, DatasetLayout] = {
@@ -78,6 +81,12 @@ DATASETS: Mapping[str, DatasetLayout] = {
     "epic_kitchens100": DatasetLayout(
         "Epic-Kitchens-100: verbs cut out of long kitchen videos", epic_kitchens100.read, epic_kitchens100.looks_like
     ),
+    "tfds": DatasetLayout(
+        "a set of tensorflow_datasets with a video feature, stored as ArrayRecord",
+        tfds.read,
+        tfds.looks_like,
+        by_name=True,
+    ),
 }
 """Name in `motion-vit prepare NAME` -> layout."""
 
@@ -87,7 +96,7 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
 
     Args:
       name: one of `DATASETS`.
-      source: the folder of the download.
+      source: the folder of the download; for `tfds` also the name of the set.
       options: keyword arguments for the dataset's own `read`; those with the value None are left at their default.
 
     Returns:
@@ -107,6 +116,8 @@ def read_dataset(name: str, source: str | os.PathLike[str], options: Mapping[str
         if option not in layout.options:
             takers = [other for other, its in DATASETS.items() if option in its.options]
             raise UserError(f"{option} is no option of {name}, but of {', '.join(takers)}; leave it out.")
+    if layout.by_name:
+        return layout.read(source, **given)
     folder = local_path(source).resolve()
     if not folder.exists():
         raise UserError(f"the source {source} does not exist; give what the download of {name} was unpacked to.")

@@ -3,14 +3,15 @@
 import os
 from typing import Literal
 
-from motion_vit.data.datasets.source_dataset import SourceClip
+from motion_vit.data.datasets.source_dataset import SourceClip, StoredRow
 from motion_vit.data.preparation.h264_fast import encode_h264_fast
 from motion_vit.data.preparation.stream_copy import cut_video
+from motion_vit.data.sources.clip_source import clip_frames
 from motion_vit.data.sources.list_file import MOST_SECONDS
 from motion_vit.data.sources.record import ClipRecord, Storage
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.encoded_video import EncodedVideo, JpegFrames, VideoBytes
-from motion_vit.data.video.jpeg_frames import find_jpegs, picture_size
+from motion_vit.data.video.jpeg_frames import JpegSequence, find_jpegs, picture_size
 from motion_vit.data.video.probing import VideoInfo, check_video, frame_window, probe_video
 from motion_vit.files.broken_link import broken_link
 from motion_vit.files.regular_file import open_regular_file
@@ -53,6 +54,8 @@ def _encode(clip: SourceClip, label: int, codec: Codec, storage: Storage, verify
         raise VideoDecodeError(
             clip.path, f"it is listed from {start} s to {end} s; expected 0 <= start < end, at most {MOST_SECONDS} s"
         )
+    if clip.record is not None:
+        return _encode_stored(clip, clip.record, label, codec, verify)
     if nowhere := broken_link(clip.path):
         raise VideoDecodeError(clip.path, f"it is {nowhere}")
     if codec == "h264-fast":
@@ -72,6 +75,26 @@ def _describe(video: EncodedVideo, verify: bool) -> VideoInfo:
 
 def _is_whole(clip: SourceClip) -> bool:
     return not clip.start and clip.end is None
+
+
+def _encode_stored(clip: SourceClip, record: StoredRow, label: int, codec: Codec, verify: bool) -> ClipRecord:
+    stored = record.read()
+    video = stored.video
+    info = _describe(video, verify)
+    first, frames = clip_frames(stored)
+    fps = info.fps or (JPEG_FPS if isinstance(video, JpegFrames) else 0.0)
+    end = info.duration or (frames / fps if fps else 0.0)
+    if codec == "h264-fast":
+        data = encode_h264_fast(video, first, frames, fps)
+        return _record(clip, label, data, 0, frames, fps, probe_video(VideoBytes(clip.id, data)), end)
+    if isinstance(video, JpegFrames):
+        jpegs = JpegSequence(video.name, video.frames)
+        for frame, file in enumerate(video.frames):
+            picture_size(jpegs, frame, file)
+        return _record(clip, label, video.frames, first, frames, fps, info, end)
+    if not isinstance(video, VideoBytes):
+        raise VideoDecodeError(video, "it is a file, and the records of a source hold the bytes themselves")
+    return _record(clip, label, video.data, first, frames, fps, info, end)
 
 
 def _copy_jpegs(clip: SourceClip, label: int, verify: bool) -> ClipRecord:

@@ -87,16 +87,19 @@ def stamp_files(source: SourceDataset) -> Stamps:
     return stamps
 
 
-def choose_storage(codec: Codec, stamps: Stamps) -> Storage:
+def choose_storage(source: SourceDataset, codec: Codec, stamps: Stamps) -> Storage:
     """Chooses the kind of data in the records of a dataset: that of most clips, so that a stray one costs no others.
 
     Args:
+      source: the download.
       codec: how clips are encoded.
       stamps: the stamps of the files.
 
     Returns:
       The storage.
     """
+    if source.storage is not None:
+        return source.storage if codec == "copy" else "video"
     kinds = Counter(found.is_folder for found in stamps.values() if found is not None)
     return "jpegs" if codec == "copy" and kinds[True] > kinds[False] else "video"
 

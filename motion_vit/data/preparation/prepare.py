@@ -93,7 +93,7 @@ def prepare_dataset(
         raise UserError(f"a shard must have at least 1 clip; given clips_per_shard={clips_per_shard}")
     folder = local_path(out_dir).resolve()
     stamps = stamp_files(source)
-    storage = choose_storage(codec, stamps)
+    storage = choose_storage(source, codec, stamps)
     with locked_output(folder):
         check_settings(folder, _settings(source, codec, storage, clips_per_shard))
         tasks = plan_shards(

@@ -1,6 +1,7 @@
 """The interface that training and evaluation read clips through, and its clips."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
@@ -57,8 +58,8 @@ class ClipSource(Protocol):
         ...
 
     @property
-    def clips_of_class(self) -> tuple[int, ...]:
-        """The number of clips of each class, in the order of `label_names`."""
+    def clips_of_class(self) -> Sequence[int]:
+        """The number of clips of each class, in the order of `label_names`; may be counted when they are asked for."""
         ...
 
     @property

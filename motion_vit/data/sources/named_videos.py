@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from motion_vit.data.sources.list_file import ListFileError, read_rows
 from motion_vit.data.sources.manifest import MANIFEST_FILE
+from motion_vit.data.sources.tfds_location import is_tfds
 from motion_vit.data.sources.video_list import row_paths
 from motion_vit.data.video.frame_files import FRAME_PATTERNS, is_frame
 from motion_vit.data.video.probing import check_window
@@ -71,6 +72,9 @@ def find_videos(names: Iterable[str], *, start: float = 0.0, end: float | None =
 def _named(name: str, start: float, end: float | None) -> Iterator[NamedVideo]:
     if os.path.lexists(name):
         yield from _found(name, start, end)
+        return
+    if is_tfds(name):
+        yield NamedVideo(name, error="it is a set of tensorflow_datasets; `motion-vit evaluate` reads such sets")
         return
     try:
         local_path(name)

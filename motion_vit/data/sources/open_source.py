@@ -1,4 +1,4 @@
-"""Opens the data that a recipe or a command names: a list file, or a split of a prepared folder."""
+"""Opens the data that a recipe or a command names: a list file, or a split of a prepared folder or of a set of TFDS."""
 
 import dataclasses
 import os
@@ -10,7 +10,8 @@ from jaxtyping import Int
 
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.sources.label_likeness import lookalike
-from motion_vit.data.sources.manifest import read_manifest
+from motion_vit.data.sources.manifest import MANIFEST_FILE, read_manifest
+from motion_vit.data.sources.tfds_location import is_tfds, parse_tfds
 from motion_vit.data.sources.video_list import LABELS_FILE, read_video_list
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
@@ -39,7 +40,7 @@ class _Relabelled:
         return self.source.fingerprint
 
     @property
-    def clips_of_class(self) -> tuple[int, ...]:
+    def clips_of_class(self) -> Sequence[int]:
         counts = dict(zip(self.numbers.tolist(), self.source.clips_of_class, strict=True))
         return tuple(counts.get(number, 0) for number in range(len(self.label_names)))
 
@@ -68,7 +69,8 @@ def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
     """Opens a list file or all splits of a folder.
 
     Args:
-      location: a list file, a prepared folder for all its splits, or `FOLDER:SPLIT`.
+      location: a list file, a prepared folder for all its splits, or `FOLDER:SPLIT`; `tfds:NAME` for all splits of a
+        set of tensorflow_datasets, or `tfds:NAME:SPLIT`.
 
     Returns:
       The sources.
@@ -76,6 +78,8 @@ def open_sources(location: str | os.PathLike[str]) -> list[ClipSource]:
     Raises:
       UserError: the location does not exist or cannot be read.
     """
+    if is_tfds(location):
+        return _open_tfds_splits(os.fspath(location))
     if not os.path.isdir(location):
         return [open_source(location, default_split="train")]
     return [_open_prepared(location, split) for split in read_manifest(pathlib.Path(location)).splits]
@@ -88,7 +92,8 @@ def open_source(
 
     Args:
       location: a list file (CSV with the header `path,label`), a prepared folder, or `FOLDER:SPLIT` for another split
-        than the default one.
+        than the default one. `tfds:NAME:SPLIT` for a set that tensorflow_datasets has prepared, see
+        `tfds_location.parse_tfds`.
       default_split: split to read where only a folder is given.
       label_names: the names of the classes in the order of the model's outputs, for example from a checkpoint; by
         default the source's own.
@@ -100,7 +105,9 @@ def open_source(
       UserError: the location does not exist or cannot be read, or has classes that are not among `label_names`.
     """
     if not os.fspath(location):
-        raise UserError("no data is named; expected a prepared folder, FOLDER:SPLIT or a list file")
+        raise UserError("no data is named; expected a prepared folder, FOLDER:SPLIT, a list file or tfds:NAME:SPLIT")
+    if is_tfds(location):
+        return _in_order_of(_open_tfds(os.fspath(location), default_split), label_names)
     path, split = _split_of(os.fspath(location))
     if not path.exists():
         raise UserError(
@@ -122,6 +129,26 @@ def _open_prepared(folder: str | os.PathLike[str], split: str) -> ClipSource:
     from motion_vit.data.sources.prepared_dataset import open_prepared
 
     return open_prepared(folder, split)
+
+
+def _open_tfds(location: str, default_split: str) -> ClipSource:
+    """Opens a split of a set of tensorflow_datasets, or of a folder of ours that is named as one."""
+    parsed = parse_tfds(location)
+    if os.path.lexists(os.path.join(parsed.what, MANIFEST_FILE)):
+        return _open_prepared(parsed.what, parsed.split or default_split)
+    from motion_vit.data.sources.tfds_split import open_tfds
+
+    return open_tfds(parsed, default_split)
+
+
+def _open_tfds_splits(location: str) -> list[ClipSource]:
+    """Opens all splits of a set of tensorflow_datasets, or the one that the location names."""
+    parsed = parse_tfds(location)
+    if parsed.split or os.path.lexists(os.path.join(parsed.what, MANIFEST_FILE)):
+        return [_open_tfds(location, "train")] if parsed.split else open_sources(parsed.what)
+    from motion_vit.data.sources.tfds_split import open_tfds_splits
+
+    return [*open_tfds_splits(parsed)]
 
 
 def _in_order_of(source: ClipSource, label_names: Sequence[str] | None) -> ClipSource:

@@ -24,10 +24,12 @@ class JpegFrames:
     Attributes:
       name: for messages.
       frames: the bytes of the JPEG or PNG files, in display order.
+      fps: frames per second, which no picture file says; 0.0 if unknown.
     """
 
     name: str
     frames: tuple[bytes, ...]
+    fps: float = 0.0
 
 
 EncodedVideo = str | os.PathLike[str] | VideoBytes | JpegFrames

@@ -46,11 +46,18 @@ class JpegSequence:
       name: for messages.
       files: paths or bytes, in display order.
       doubts: what the names of the files say is missing or doubtful, as clauses.
+      fps: frames per second; 0.0 if unknown, as for files in a folder.
     """
 
     name: str
     files: tuple[pathlib.Path | bytes, ...]
     doubts: tuple[str, ...] = ()
+    fps: float = 0.0
+
+    @property
+    def times(self) -> tuple[float, ...] | None:
+        """Seconds of each frame since the first; None where the rate is unknown."""
+        return tuple(frame / self.fps for frame in range(len(self))) if self.fps else None
 
     def __len__(self) -> int:
         """Returns the number of frames."""
@@ -99,7 +106,7 @@ def find_jpegs(video: EncodedVideo) -> JpegSequence | None:
       VideoDecodeError: it has no frames, the order of its frames is not known, or its folder cannot be listed.
     """
     if isinstance(video, JpegFrames):
-        found = JpegSequence(video.name, video.frames)
+        found = JpegSequence(video.name, video.frames, fps=video.fps)
     elif isinstance(video, VideoBytes) or not os.path.isdir(video):
         return None
     else:

@@ -32,8 +32,9 @@ class VideoInfo:
       frames: number of frames.
       width: width in pixels of the upright picture, after the rotation that the file asks for.
       height: height in pixels of the upright picture.
-      fps: mean frames per second by the times of the frames, 0.0 where the file does not say, as for JPEG frames.
-      duration: seconds, 0.0 for JPEG frames.
+      fps: mean frames per second by the times of the frames, 0.0 where the file does not say, as for JPEG
+        frames in a folder.
+      duration: seconds, 0.0 for JPEG frames whose rate is unknown.
       codec: FFmpeg's name of the codec, for example "h264", "vp9", or "mjpeg" for JPEG frames.
       notes: what is unusual about it, each a sentence without its name.
     """
@@ -74,13 +75,14 @@ def frame_times(video: EncodedVideo) -> tuple[float, ...] | None:
       video: in any form.
 
     Returns:
-      Seconds of each frame since the first; None where the file does not say, as for JPEG frames.
+      Seconds of each frame since the first; None where the file does not say, as for JPEG frames in a folder.
 
     Raises:
       VideoDecodeError: the video cannot be read.
     """
-    if find_jpegs(video) is not None:
-        return None
+    jpegs = find_jpegs(video)
+    if jpegs is not None:
+        return jpegs.times
     return read_timeline(video).times
 
 
@@ -159,7 +161,8 @@ def _notes(stream: av.video.stream.VideoStream, timeline: Timeline) -> Iterator[
 
 def _describe_jpegs(jpegs: JpegSequence) -> VideoInfo:
     _, height, width, _ = decode_jpegs(jpegs, [0], None).shape
-    return VideoInfo(len(jpegs), width, height, fps=0.0, duration=0.0, codec="mjpeg")
+    duration = len(jpegs) / jpegs.fps if jpegs.fps else 0.0
+    return VideoInfo(len(jpegs), width, height, fps=jpegs.fps, duration=duration, codec="mjpeg")
 
 
 def probe_video(video: EncodedVideo) -> VideoInfo:
