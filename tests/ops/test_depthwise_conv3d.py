@@ -54,8 +54,8 @@ class TestEveryImplementation:
         x, kernel = self.inputs(shape, kernel_size)
         rng = np.random.default_rng(1)
         gradient, other_x, other_kernel = (rng.standard_normal(a.shape).astype(np.float32) for a in (x, x, kernel))
-        _, pullback = jax.vjp(convolution(implementation), x, kernel)
-        x_gradient, kernel_gradient = (np.asarray(g, np.float64) for g in pullback(gradient))
+        pull_back = jax.jit(lambda x, kernel, gradient: jax.vjp(convolution(implementation), x, kernel)[1](gradient))
+        x_gradient, kernel_gradient = (np.asarray(g, np.float64) for g in pull_back(x, kernel, gradient))
         # The convolution is linear in each argument, so <g, conv(x', k)> = <dX, x'> and <g, conv(x, k')> = <dK, k'>.
         np.testing.assert_allclose(
             (x_gradient * other_x).sum(), (gradient * convolve_by_definition(other_x, kernel)).sum(), rtol=1e-4
@@ -85,10 +85,11 @@ def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
         _, pullback = jax.vjp(lambda k: depthwise_conv3d.depthwise_conv3d(x, k, implementation="shifted"), kernel)
         return pullback(jnp.ones(x.shape))[0]
 
-    whole = kernel_gradient(x)
+    whole = jax.jit(kernel_gradient)(x)
     for block_bytes in (1, 2 * 3 * 5 * 3 * 4, 2 * x[0].nbytes):  # one row, three rows, two clips at a time
         monkeypatch.setattr(depthwise_conv3d, "_BLOCK_BYTES", block_bytes)
-        np.testing.assert_allclose(kernel_gradient(x), whole, rtol=1e-5, atol=1e-5)
+        # Traced anew: the size of blocks is no argument.
+        np.testing.assert_allclose(jax.jit(lambda x: kernel_gradient(x))(x), whole, rtol=1e-5, atol=1e-5)
 
 
 def test_no_temporal_tap_copies_its_frames():

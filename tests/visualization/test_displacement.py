@@ -1,5 +1,7 @@
 """Shifts are planted in features, and the fields must say them."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,11 @@ from motion_vit.visualization.displacement import displacement_field, patch_feat
 from motion_vit.visualization.token_grid import token_grid
 
 CHANNELS = 32
+
+# Compiled whole: operation by operation, every shape would compile dozens of small programs.
+volume_of = jax.jit(patch_feature_cost_volume, static_argnames=("window", "frame_offset"))
+field_of = jax.jit(displacement_field, static_argnames=("temperature", "heads", "frame_offset"))
+weights_of = jax.jit(displacement.displacement_weights, static_argnames="heads")
 
 
 def moving_features(down: int, right: int, frames: int = 4, size: tuple[int, int] = (9, 11)) -> np.ndarray:
@@ -32,8 +39,8 @@ def stays_inside(shape: tuple[int, int], down: int, right: int) -> np.ndarray:
     [(3, 1, 1, -1), (5, 1, -2, 1), (9, 1, 4, -3), (5, 2, 1, -1), (5, -1, -2, 1), (9, -2, 2, 1), (3, 1, 0, 0)],
 )
 def test_a_planted_shift_is_the_field(window, offset, down, right):
-    volume = patch_feature_cost_volume(moving_features(down, right), window, frame_offset=offset)
-    field = displacement_field(volume, temperature=0.01, frame_offset=offset)
+    volume = volume_of(moving_features(down, right), window, frame_offset=offset)
+    field = field_of(volume, temperature=0.01, frame_offset=offset)
     pairs = 4 - abs(offset)
     assert field.flow.shape == (1, pairs, 9, 11, 2)
     inside = stays_inside((9, 11), offset * down, offset * right)
@@ -44,15 +51,15 @@ def test_a_planted_shift_is_the_field(window, offset, down, right):
 
 def test_displacements_that_leave_the_image_have_no_weight():
     volume = np.full((1, 1, 3, 4, 2, 9), -5.0, np.float32)
-    weights = np.asarray(displacement.displacement_weights(volume))
+    weights = np.asarray(weights_of(volume))
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-6)
     # The corner has four neighbours of nine, itself among them; what is left out would have been above it or beside it.
     np.testing.assert_allclose(weights[0, 0, 0, 0].reshape(3, 3), np.float32([[0, 0, 0], [0, 1, 1], [0, 1, 1]]) / 4)
-    field = displacement_field(volume)
+    field = field_of(volume)
     np.testing.assert_allclose(field.confidence, 0, atol=1e-6)  # all that can be is equally likely
     np.testing.assert_allclose(field.flow, 0, atol=1e-6)  # and does not seem to move inwards
     volume[..., 0] = 50.0  # up and to the left
-    field = displacement_field(volume)
+    field = field_of(volume)
     np.testing.assert_allclose(field.flow[0, 0, 1:, 1:], np.full((2, 3, 2), -1.0), atol=1e-5)
     np.testing.assert_allclose(field.confidence[0, 0, 1:, 1:], 1, atol=1e-5)
     np.testing.assert_allclose(field.confidence[0, 0, 0], 0, atol=1e-6)
@@ -60,11 +67,11 @@ def test_displacements_that_leave_the_image_have_no_weight():
 
 def test_heads_are_read_apart_or_averaged():
     volume = np.random.default_rng(0).standard_normal((2, 3, 4, 5, 3, 25)).astype(np.float32) * 3
-    each, mean = (displacement_field(volume, heads=heads) for heads in ("each", "mean"))
+    each, mean = (field_of(volume, heads=heads) for heads in ("each", "mean"))
     assert (each.flow.shape, each.confidence.shape) == ((2, 3, 3, 4, 5, 2), (2, 3, 3, 4, 5))
-    weights = displacement.displacement_weights(volume, heads="each")
-    np.testing.assert_allclose(weights.mean(axis=1), displacement.displacement_weights(volume), atol=1e-6)
-    second = displacement_field(volume, heads=1)
+    weights = weights_of(volume, heads="each")
+    np.testing.assert_allclose(weights.mean(axis=1), weights_of(volume), atol=1e-6)
+    second = field_of(volume, heads=1)
     np.testing.assert_allclose(each.flow[:, 1], second.flow, atol=1e-6)
     np.testing.assert_allclose(each.confidence[:, 1], second.confidence, atol=1e-6)
     # Heads that disagree are together less sure than in the mean of each.
@@ -84,13 +91,14 @@ def test_both_cost_volumes_of_emim_say_where_features_went_and_came_from(keep_fr
         position_bias=False,
     )
     x = moving_features(1, -1)
-    params = layer.init(jax.random.key(0), x, train=False)["params"]
+    params = jax.jit(functools.partial(layer.init, train=False))(jax.random.key(0), x)["params"]
     identity = np.eye(CHANNELS, dtype=np.float32)
     params["qkv"]["kernel"] = jnp.asarray(np.concatenate([9 * identity, identity, identity], axis=1))
-    _, state = layer.apply({"params": params}, x, train=False, mutable=["intermediates"])
+    apply = functools.partial(layer.apply, train=False, mutable=["intermediates"])
+    _, state = jax.jit(apply)({"params": params}, x)
     for name, direction in (("cost_volume", offset), ("cost_volume_backward", -offset)):
         (volume,) = state["intermediates"][name]
-        field = displacement_field(volume, frame_offset=direction)
+        field = field_of(volume, frame_offset=direction)
         assert field.flow.shape == (1, 4 - offset, 9, 11, 2)
         inside = stays_inside((9, 11), direction, -direction)
         truth = np.broadcast_to(np.float32([-direction, direction]), field.flow[:, :, inside].shape)
@@ -119,7 +127,7 @@ def test_fields_of_a_model_are_those_of_its_cost_volumes(small_model, everything
     name = "stage3/block0/attention/cost_volume"
     assert {found: field.frame_offset for found, field in fields.items()} == {name: 2, f"{name}_backward": -2}
     for found, field in fields.items():
-        expected = displacement_field(volumes[found], heads="each", temperature=0.5)
+        expected = field_of(volumes[found], heads="each", temperature=0.5)
         np.testing.assert_allclose(field.flow, expected.flow, atol=1e-4)
         np.testing.assert_allclose(field.confidence, expected.confidence, atol=1e-4)
 
@@ -141,7 +149,7 @@ def test_pixels_of_a_moving_picture_say_its_motion():
     clip = np.stack([np.roll(picture, (8 * frame, -16 * frame), axis=(0, 1)) for frame in range(2)])[None]
     patches = displacement.pixel_patches(jnp.asarray(clip), 8)
     np.testing.assert_array_equal(patches[0, 1, 2, 3].reshape(8, 8, 3), clip[0, 1, 16:24, 24:32])
-    flow = displacement_field(patch_feature_cost_volume(patches, 5), temperature=0.01).flow
+    flow = field_of(volume_of(patches, 5), temperature=0.01).flow
     np.testing.assert_allclose(flow[0, 0, :-1, 2:], np.broadcast_to(np.float32([-2, 1]), (5, 4, 2)), atol=1e-3)
 
 
