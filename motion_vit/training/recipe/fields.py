@@ -40,8 +40,8 @@ FIELDS: Mapping[str, Field] = {
     "data.train": Field(
         "",
         "Training videos: a folder of `motion-vit prepare`, `FOLDER:SPLIT`, or a list file, which is a CSV file with "
-        "the header `path,label`. A folder alone means its split `train`. Also `tfds:NAME:SPLIT`, a set that TensorFlow "
-        "Datasets has prepared.",
+        "the header `path,label`. A folder alone means its split `train`. Also `tfds:NAME:SPLIT`, a set that "
+        "TensorFlow Datasets has prepared.",
     ),
     "data.validation": Field(
         "",
