@@ -95,16 +95,17 @@ class _GrowingBytes:
 
     def __init__(self, file: BinaryIO, wait: float, stopped: threading.Event) -> None:
         self._file, self._wait, self._stopped = file, wait, stopped
+        self._ended = False
         self.head = b""
 
     def read(self, size: int) -> bytes:
         until = time.monotonic() + self._wait
-        while not self._stopped.is_set():
+        # FFmpeg asks several times at an end, which must not be waited for each time.
+        while not (self._ended or self._stopped.is_set()):
             data = os.read(self._file.fileno(), size)
             if data:
                 self.head = (self.head + data)[:HEAD_BYTES] if len(self.head) < HEAD_BYTES else self.head
                 return data
-            if time.monotonic() >= until:
-                break
+            self._ended = time.monotonic() >= until
             self._stopped.wait(_LOOK)
         return b""

@@ -18,7 +18,11 @@ class _End:
 
 
 def in_background(
-    items: Iterable[_Item], *, ahead: int, left_out: Callable[[_Item], None] | None = None
+    items: Iterable[_Item],
+    *,
+    ahead: int,
+    left_out: Callable[[_Item], None] | None = None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Generator[_Item, None, None]:
     """Takes items in a thread; they are ready before they are asked for.
 
@@ -29,6 +33,7 @@ def in_background(
       ahead: items that are ready at most, at least 1: they bound the memory.
       left_out: called in the thread with an item that nobody will get: where as many are ready as may be, the oldest of
         them gives way to the next. None lets the thread wait instead.
+      interrupt: called before the end of the thread is waited for, to end what it waits for itself; also after Ctrl-C.
 
     Yields:
       The items, in order.
@@ -75,4 +80,6 @@ def in_background(
             raise item.error
     finally:
         stopped.set()
+        if interrupt is not None:
+            interrupt()
         thread.join()

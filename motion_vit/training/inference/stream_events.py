@@ -131,7 +131,12 @@ def stream_events(
         # The first call compiles: frames that came meanwhile would be old.
         classified(np.zeros((counts.clips * counts.crops, *clip_options(config).shape), np.uint8))
         reading = reader.windows()
-        ready = in_background(reading, ahead=_NEWEST if drop else _WAITING, left_out=reader.leave_out if drop else None)
+        ready = in_background(
+            reading,
+            ahead=_NEWEST if drop else _WAITING,
+            left_out=reader.leave_out if drop else None,
+            interrupt=source.interrupt,
+        )
         smoothing, tracker = Smoothing(windows.hop, windows.start), SegmentTracker(label_names, rules)
         failure: UserError | None = None
         try:
@@ -154,7 +159,6 @@ def stream_events(
             if failure is not None:
                 raise failure
         finally:
-            source.interrupt()
             ready.close()
             reading.close()
 

@@ -62,6 +62,12 @@ def test_a_file_that_stays_empty_or_is_absent_is_told(tmp_path: pathlib.Path) ->
             list(frame_source(tmp_path / "absent.ts", wait=wait).frames(100))
 
 
+def test_the_end_of_a_file_is_waited_for_once(transport_stream: pathlib.Path) -> None:
+    start = time.monotonic()
+    assert len(list(frame_source(transport_stream, wait=2.0).frames(100))) > 40
+    assert 2.0 <= time.monotonic() - start < 3.9
+
+
 def test_a_growing_playlist_is_not_followed(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "list.ts"
     path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")

@@ -45,6 +45,21 @@ def test_who_takes_no_more_leaves_no_thread_behind() -> None:
     assert list(in_background([], ahead=1)) == []
 
 
+def test_a_thread_that_waits_is_interrupted_when_nobody_takes_more_also_by_an_exception() -> None:
+    woken = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield 0
+        woken.wait(60)
+
+    items = in_background(numbers(), ahead=1, interrupt=woken.set)
+    assert next(items) == 0
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        items.throw(KeyboardInterrupt)
+    assert time.monotonic() - start < 10
+
+
 def test_who_is_slow_gets_the_newest_item_and_is_told_what_was_left_out() -> None:
     left_out: list[int] = []
     made = threading.Event()
