@@ -6,6 +6,7 @@ import pathlib
 from motion_vit.counts import counted
 from motion_vit.data.datasets.source_dataset import SourceClip, SourceDataset, StoredRow
 from motion_vit.data.sources.manifest import MANIFEST_FILE
+from motion_vit.data.sources.record import Storage
 from motion_vit.data.sources.tfds_location import INFO_FILE, parse_tfds
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.errors import UserError
@@ -59,5 +60,5 @@ def read(source: str | os.PathLike[str]) -> SourceDataset:
         if bad:
             left_out.append(f"{split.name}: {counted(len(bad), 'record')} left out, the first: {bad[0].reason}")
         splits[split.name.rpartition(":")[2]] = tuple(clips)
-    storage = "video" if opened[0].features.holds_file else "jpegs"
+    storage: Storage = "video" if opened[0].features.holds_file else "jpegs"
     return SourceDataset("tfds", opened[0].label_names, splits, tuple(left_out), storage)

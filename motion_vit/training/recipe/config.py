@@ -13,6 +13,7 @@ from motion_vit.errors import UserError, did_you_mean
 from motion_vit.ranges import Options, refusal, shown
 
 OptimizerName: TypeAlias = Literal["adamw", "sgd", "muon"]
+WriterName: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
 # Take whatever the model and the loss take, which check these fields themselves.
 _FREE_FIELDS = ("model.options", "loss.options")
@@ -173,7 +174,12 @@ def default_config() -> ConfigDict:
                 "every_steps": 1000,  # besides one after every evaluation
                 "keep": 2,  # latest checkpoints, besides the best
             },
-            "log": {"every_steps": 50},
+            "log": {
+                "every_steps": 50,
+                # What the metrics go to besides metrics.jsonl: "tensorboard", "wandb" and "mlflow"; the last two need
+                # `pip install 'motion_vit[wandb,mlflow]'`.
+                "writers": ("tensorboard",),
+            },
         }
     )
     config.lock()
