@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.evaluation.prediction import predict
     from motion_vit.training.evaluation.streaming import stream
+    from motion_vit.training.logs.metric_writer import MetricWriter
     from motion_vit.training.losses.registry import register_loss
     from motion_vit.visualization.visualize_video import visualize_video as visualize
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "M2A",
     "Emim",
+    "MetricWriter",
     "MotionPrompt",
     "TrainedModel",
     "UserError",
@@ -48,6 +50,7 @@ __all__ = [
 # Flax, nor those who build a model for what trains it.
 _PLACES = {
     "M2A": "motion_vit.modules.m2a:M2A",
+    "MetricWriter": "motion_vit.training.logs.metric_writer:MetricWriter",
     "Emim": "motion_vit.modules.emim:Emim",
     "MotionPrompt": "motion_vit.modules.motion_prompt:MotionPrompt",
     "TrainedModel": "motion_vit.training.checkpoints.trained_model:TrainedModel",

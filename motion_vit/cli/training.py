@@ -4,6 +4,7 @@ import argparse
 import gc
 import os
 import pathlib
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ from motion_vit.outside_text import LONGEST_LABEL, for_terminal
 
 if TYPE_CHECKING:
     from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
+
+_DATA_HELP = "prepared folder, FOLDER:SPLIT, tfds:NAME:SPLIT, or list file"
+# Letters of the data's name in the name of a report's folder.
+_LONGEST_NAME = 100
 
 
 def add_train(commands: Any) -> None:
@@ -75,7 +80,7 @@ def add_evaluate(commands: Any) -> None:
     details = "Writes evaluation.json, confusion.csv and confusion.png. Exits with 1 if logits are NaN or infinite."
     parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
     add_checkpoint(parser)
-    parser.add_argument("--data", required=True, metavar="DATA", help="prepared folder, FOLDER:SPLIT, or list file")
+    parser.add_argument("--data", required=True, metavar="DATA", help=_DATA_HELP)
     parser.add_argument(
         "--frame-order",
         choices=["normal", "frozen", "shuffled", "reversed"],
@@ -133,10 +138,13 @@ def _check_folder(folder: pathlib.Path) -> None:
 
 def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
     """Names the default folder of a report, different for each recipe and each choice of options."""
+    from motion_vit.data.sources.tfds_location import is_tfds
     from motion_vit.training.checkpoints.load_trained import is_checkpoint
     from motion_vit.training.checkpoints.packaged import packaged_checkpoints
 
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
+    if is_tfds(options.data):  # the parts of such a name all matter, and some are no part of a path
+        data = re.sub(r"[^\w.+%-]+", "-", options.data)[-_LONGEST_NAME:].strip("-")
     name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
     checkpoint = pathlib.Path(options.checkpoint)
     # An installed model is given by its name, and has no folder that reports could lie in.

@@ -1,7 +1,6 @@
 """Everything that a run reports while it trains: lines on the console, metrics in files, and its pace."""
 
 import contextlib
-import pathlib
 import statistics
 import types
 from collections.abc import Mapping, Sequence
@@ -9,8 +8,10 @@ from collections.abc import Mapping, Sequence
 import jax
 
 from motion_vit.training.logs.meter import Meter, StepMetrics
+from motion_vit.training.logs.metric_writer import MetricWriter
 from motion_vit.training.logs.progress import Progress, step_line
 from motion_vit.training.logs.throughput import Throughput
+from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import Writers
 
 
@@ -18,11 +19,13 @@ class RunLog:
     """The log of a run; a context manager around its steps.
 
     Args:
-      workdir: folder of the run, for the metrics.
+      run: its folder, for the metrics, and its name and recipe.
       first: steps done before.
       total: steps of the whole run.
       throughput: what a clip costs, and the devices of all processes.
       local_devices: devices of this process, whose memory is reported.
+      names: writers of the metrics, those of `log.writers`.
+      others: further writers.
       active: whether anything is printed and written: in a run of many processes, only by one of them.
 
     Raises:
@@ -31,18 +34,22 @@ class RunLog:
 
     def __init__(
         self,
-        workdir: pathlib.Path,
+        run: TrackedRun,
         first: int,
         total: int,
         throughput: Throughput,
         local_devices: Sequence[jax.Device],
         *,
+        names: Sequence[str] = ("tensorboard",),
+        others: Sequence[MetricWriter] = (),
         active: bool = True,
     ) -> None:
         self._total = total
         self._paces: list[float] = []
         with contextlib.ExitStack() as opened:
-            self._writers = opened.enter_context(Writers(workdir, first, active=active))
+            self._writers = opened.enter_context(
+                Writers(run, first, names=names, others=others, report=self.line, active=active)
+            )
             self._progress = opened.enter_context(Progress(first, total, shown=active))
             self._opened = opened.pop_all()
         self._meter = Meter(throughput, local_devices)
@@ -55,7 +62,9 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
     ) -> None:
         """Closes the files and ends the bar."""
-        self._opened.close()
+        # First the writers, which may have something to say above the bar.
+        with self._opened:
+            self._writers.close()
 
     @property
     def clips_per_second(self) -> float | None:

@@ -1,13 +1,15 @@
-"""Writes the metrics of a run: JSON lines always, TensorBoard beside them."""
+"""Writes the metrics of a run: JSON lines always, and what the recipe names beside them."""
 
 import contextlib
+import functools
+import importlib.util
 import json
 import math
 import pathlib
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -16,26 +18,16 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import UnwritableError, reason_of, write_text
 from motion_vit.files.regular_file import read_regular_text
+from motion_vit.training.logs.background_writer import BackgroundWriter
+from motion_vit.training.logs.metric_writer import MetricWriter
+from motion_vit.training.logs.optional_writer import OptionalWriter
+from motion_vit.training.logs.tracked_run import TrackedRun
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 
-
-@runtime_checkable
-class MetricWriter(Protocol):
-    """Writes the metrics of a run."""
-
-    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Adds the values of a step.
-
-        Args:
-          step: training steps done.
-          split: "train" or "validation".
-          values: finite numbers by name.
-        """
-
-    def close(self) -> None:
-        """Closes the writer."""
+# Name in `log.writers` -> the package that it needs. TensorBoard's comes with the library.
+_PACKAGES = {"wandb": "wandb", "mlflow": "mlflow"}
 
 
 class JsonLinesWriter:
@@ -95,24 +87,64 @@ class TensorBoardWriter:
         self._records.flush()
 
 
+def check_writers(names: Iterable[str]) -> None:
+    """Checks, before training, that what the recipe names can be written to, as far as that is known without a network.
+
+    Args:
+      names: those of `log.writers`.
+
+    Raises:
+      UserError: a package is missing, or the service does not know whose the run is.
+    """
+    for name in names:
+        package = _PACKAGES.get(name)
+        if package is not None and importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"log.writers names {name}, which needs the package {package}, and that is not installed: run "
+                f"`pip install 'motion_vit[{name}]'`, or leave {name} out of log.writers."
+            )
+        if name == "wandb":
+            from motion_vit.training.logs.wandb_writer import check_wandb
+
+            check_wandb()
+        elif name == "mlflow":
+            from motion_vit.training.logs.mlflow_writer import check_mlflow
+
+            check_mlflow()
+
+
 class Writers:
     """All writers of a run as one; a context manager.
 
     Args:
-      workdir: folder of the run.
+      run: its folder, name and recipe.
       from_step: step that the run continues from.
+      names: those of `log.writers`: "tensorboard", "wandb" and "mlflow".
+      others: further writers. A failure of these, of wandb or of mlflow costs nothing but one line of warning.
+      report: takes such a line.
       active: whether to open and write anything; with many processes, only one of them does.
 
     Raises:
       UserError: the files cannot be written.
     """
 
-    def __init__(self, workdir: pathlib.Path, from_step: int, *, active: bool = True) -> None:
-        self._workdir = workdir
+    def __init__(
+        self,
+        run: TrackedRun,
+        from_step: int,
+        *,
+        names: Sequence[str] = ("tensorboard",),
+        others: Sequence[MetricWriter] = (),
+        report: Callable[[str], None] = print,
+        active: bool = True,
+    ) -> None:
+        self._run = run
+        self._workdir = run.workdir
+        self._report = report
         self._writers: list[MetricWriter] = []
         if active:
             with self._named_errors():
-                self._open(from_step)
+                self._open(from_step, names, others)
 
     def __enter__(self) -> "Writers":
         """Returns the writers; the files are already open."""
@@ -148,10 +180,19 @@ class Writers:
             while self._writers:
                 every.callback(self._writers.pop().close)
 
-    def _open(self, from_step: int) -> None:
+    def _open(self, from_step: int, names: Sequence[str], others: Sequence[MetricWriter]) -> None:
+        path = self._workdir / METRICS_FILE
+        # A service keeps what a run did behind its last checkpoint, and does again.
+        written = {str(record["split"]): int(record["step"]) for record in read_json_lines(path)}
         try:
-            self._writers.append(JsonLinesWriter(self._workdir / METRICS_FILE, from_step))
-            self._writers.append(TensorBoardWriter(self._workdir / TENSORBOARD_FOLDER, from_step))
+            self._writers.append(JsonLinesWriter(path, from_step))
+            if "tensorboard" in names:
+                self._writers.append(TensorBoardWriter(self._workdir / TENSORBOARD_FOLDER, from_step))
+            for name in (name for name in _PACKAGES if name in names):
+                service = BackgroundWriter(functools.partial(_open_service, name, self._run))
+                self._writers.append(OptionalWriter(name, service, self._report, written))
+            for other in others:
+                self._writers.append(OptionalWriter(type(other).__name__, other, self._report))
         except (OSError, UnwritableError):
             self.close()
             raise
@@ -166,6 +207,17 @@ class Writers:
                 f"the metrics of the run cannot be written to {self._workdir}: {reason_of(error)}. "
                 "Check the free space and the permissions, then start the same command again; it continues."
             ) from error
+
+
+def _open_service(name: str, run: TrackedRun) -> MetricWriter:
+    """Opens the run of a tracking service; the packages are imported here, in the thread that uses them."""
+    if name == "wandb":
+        from motion_vit.training.logs.wandb_writer import WandbWriter
+
+        return WandbWriter(run)
+    from motion_vit.training.logs.mlflow_writer import MlflowWriter
+
+    return MlflowWriter(run)
 
 
 def _json_line(record: Mapping[str, float | str]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import math
 import pathlib
 import time
@@ -24,11 +25,13 @@ from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import Evaluation, EvaluationStopped, ViewOptions, evaluate
 from motion_vit.training.logs.device_idle import DeviceIdle
+from motion_vit.training.logs.metric_writer import MetricWriter
 from motion_vit.training.logs.profiling import Profiler, profiled_steps
 from motion_vit.training.logs.run_log import RunLog
 from motion_vit.training.logs.startup import Startup
 from motion_vit.training.logs.throughput import Throughput
-from motion_vit.training.logs.writers import METRICS_FILE
+from motion_vit.training.logs.tracked_run import TrackedRun
+from motion_vit.training.logs.writers import METRICS_FILE, check_writers
 from motion_vit.training.loop.first_state import first_state
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
@@ -47,6 +50,7 @@ from motion_vit.training.parallel.mesh import make_mesh
 from motion_vit.training.parallel.processes import SharedError, errors_together, is_primary, shard
 from motion_vit.training.recipe.checks import validate, validate_fields
 from motion_vit.training.recipe.clips import clip_options, open_sources
+from motion_vit.training.recipe.config import to_json
 from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
 
@@ -77,11 +81,13 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     max_steps: int | None = None,
     profile: bool = False,
+    writers: Sequence[MetricWriter] = (),
 ) -> TrainingResult:
     """Trains the recipe's model, or continues the run that `workdir` holds.
 
-    The workdir receives `recipe.json` (the whole recipe), `metrics.jsonl`, `tensorboard/`, `checkpoints/` and
-    `curves.png`. Ctrl-C or SIGTERM saves a checkpoint and stops; the same call continues with the next batch.
+    The workdir receives `recipe.json` (the whole recipe), `metrics.jsonl`, `checkpoints/` and `curves.png`, and what
+    `log.writers` of the recipe names, such as `tensorboard/`. Ctrl-C or SIGTERM saves a checkpoint and stops; the same
+    call continues with the next batch.
 
     Where several processes train together (see `motion_vit.training.parallel.processes`), all of them make the same
     call, with a workdir that all of them see; process 0 alone prints and writes logs.
@@ -92,6 +98,8 @@ def train(
       devices: devices to train on, all of all processes by default.
       max_steps: stop, with a checkpoint, after this many steps of this call, for jobs with a time limit.
       profile: whether to trace a few steps after warm-up, into `profile/`; process 0 traces its own devices.
+      writers: further receivers of the metrics, in process 0, which are closed at the end. One that raises an exception
+        is reported in a line and gets no more; the training goes on.
 
     Returns:
       How it ended.
@@ -104,6 +112,8 @@ def train(
     startup = Startup()
     with errors_together():
         validate_fields(config)
+        if is_primary():
+            check_writers(config.log.writers)
         try:
             training, validation = open_sources(config)
         except UserError:
@@ -141,7 +151,19 @@ def train(
         last = plan.total if max_steps is None else min(first + max_steps, plan.total)
         throughput = Throughput.of(program.costs, program.model.dtype, program.mesh)
         local_devices = program.mesh.local_devices
-        log = stack.enter_context(RunLog(folder, first, plan.total, throughput, local_devices, active=is_primary()))
+        tracked = TrackedRun(folder, config.name, json.loads(to_json(config)))
+        log = stack.enter_context(
+            RunLog(
+                tracked,
+                first,
+                plan.total,
+                throughput,
+                local_devices,
+                names=config.log.writers,
+                others=writers,
+                active=is_primary(),
+            )
+        )
         log.line(_opening(program, training, plan, first, (unlocked, origin)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))

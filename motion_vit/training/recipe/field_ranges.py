@@ -29,7 +29,7 @@ from motion_vit.ranges import (
     Text,
     Whole,
 )
-from motion_vit.training.recipe.config import OptimizerName
+from motion_vit.training.recipe.config import OptimizerName, WriterName
 
 _NAME = Text(200)
 _PATH = Text(4096)  # Linux takes no longer one
@@ -119,6 +119,7 @@ FIELD_RANGES: Mapping[str, Range] = {
     "checkpoint.every_steps": _STEPS,
     "checkpoint.keep": Whole(1, 1_000_000),
     "log.every_steps": _STEPS,
+    "log.writers": Items(Choice(get_args(WriterName)), 0, len(get_args(WriterName))),
 }
 """Dotted name of a field -> what it may be. What is checked beyond that is how fields go with each other."""
 

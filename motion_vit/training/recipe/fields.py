@@ -213,5 +213,10 @@ FIELDS: Mapping[str, Field] = {
     "checkpoint.every_steps": Field(1000, "Steps from one checkpoint to the next, besides one after every evaluation."),
     "checkpoint.keep": Field(2, "How many of the latest checkpoints are kept, besides the best."),
     "log.every_steps": Field(50, "Steps from one line of the log to the next."),
+    "log.writers": Field(
+        ("tensorboard",),
+        "What gets the metrics besides `metrics.jsonl`: `tensorboard`, `wandb` and `mlflow`, of which the last two need "
+        "the extra of that name.",
+    ),
 }
 """Dotted name -> field, in the order in which they are shown."""

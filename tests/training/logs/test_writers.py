@@ -7,11 +7,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from motion_vit import UserError
 from motion_vit.training.logs.curves import draw_curves
+from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import JsonLinesWriter, Writers, read_json_lines
 
 
 def write_steps(folder: pathlib.Path, from_step: int, steps: list[int]) -> None:
-    with Writers(folder, from_step) as writers:
+    with Writers(TrackedRun(folder, "small", {}), from_step) as writers:
         for step in steps:
             writers.write(step, "train", {"loss": 10.0 - step, "top1": step / 10})
         writers.write(steps[-1], "validation", {"top1": 0.5})
@@ -85,7 +86,7 @@ def test_tensorboard_drops_what_is_done_again(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_was_written_is_there_if_the_run_is_killed(tmp_path: pathlib.Path) -> None:
-    writers = Writers(tmp_path, 0)
+    writers = Writers(TrackedRun(tmp_path, "small", {}), 0)
     writers.write(1, "train", {"loss": 9.0})
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -95,14 +96,14 @@ def test_what_was_written_is_there_if_the_run_is_killed(tmp_path: pathlib.Path) 
 
 
 def test_numbers_that_are_not_finite_are_left_out_of_strict_json(tmp_path: pathlib.Path) -> None:
-    with Writers(tmp_path, 0) as writers:
+    with Writers(TrackedRun(tmp_path, "small", {}), 0) as writers:
         writers.write(1, "train", {"loss": 1.0, "grad_norm": float("inf"), "top1": float("nan")})
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert records == [{"step": 1, "split": "train", "loss": 1.0}]
 
 
 def test_the_other_processes_of_a_run_write_nothing(tmp_path: pathlib.Path) -> None:
-    with Writers(tmp_path, 0, active=False) as writers:
+    with Writers(TrackedRun(tmp_path, "small", {}), 0, active=False) as writers:
         writers.write(1, "train", {"loss": 1.0})
     assert list(tmp_path.iterdir()) == []
 
@@ -118,7 +119,7 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_was_written(
 ) -> None:
     if kind == "tensorboard":
         monkeypatch.setattr(JsonLinesWriter, "write", lambda *_: None)
-    writers = Writers(tmp_path, 0)
+    writers = Writers(TrackedRun(tmp_path, "small", {}), 0)
     with files_of_at_most(400), pytest.raises(UserError, match=f"cannot be written to {tmp_path}.*free space"):
         write_until_it_fails(writers)
     writers.close()
@@ -131,7 +132,7 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_was_written(
 def test_a_workdir_that_cannot_be_written_to_is_a_clear_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "tensorboard").write_text("a file where a folder should be")
     with pytest.raises(UserError, match=f"cannot be written to {tmp_path}"):
-        Writers(tmp_path, 0)
+        Writers(TrackedRun(tmp_path, "small", {}), 0)
 
 
 def test_curves_are_drawn_with_and_without_records(tmp_path: pathlib.Path) -> None:
