@@ -79,9 +79,10 @@ def first_state(model: str = "uniformer_emim_tiny") -> TrainState:
 
 def start(program: TrainingProgram) -> TrainState:
     """The first state on the devices of a program, which may give up its memory."""
-    state = jax.tree.map(jnp.copy, first_state(program.config.model.name))
-    optimizer_state = program.optimizer.init(state.params)
-    return jax.device_put(dataclasses.replace(state, opt_state=optimizer_state), program.state_sharding)
+    # All that an optimizer begins with is zero; making it would compile a program for every shape.
+    optimizer_state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), program.state_shapes.opt_state)
+    state = dataclasses.replace(first_state(program.config.model.name), opt_state=optimizer_state)
+    return jax.device_put(state, program.state_sharding, may_alias=False)
 
 
 @dataclasses.dataclass(frozen=True)
