@@ -1,4 +1,4 @@
-"""Variables of models drawn by NumPy: compiling an initialisation takes as long as compiling a step of a small model."""
+"""Variables of models drawn by NumPy: compiling an initialisation takes as long as compiling a small step."""
 
 import math
 from typing import Any
