@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import optax
 import pytest
+from drawn_variables import drawn_variables
 from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from motion_vit import UserError, create_model
-from motion_vit.models.checked_model import trace_model
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.correspondence import ClipLoss, CorrespondenceLosses, correspondence_losses
 from motion_vit.training.losses.cross_entropy import cross_entropy
@@ -52,10 +52,7 @@ def small_transformer(**options: Any) -> nn.Module:
     return create_model("timesformer_tiny", **shared, temporal_attention="cost_volume", **options)
 
 
-@functools.cache
-def initial_variables(model: nn.Module) -> dict[str, Any]:
-    """Those of a model, compiled: computing them operation by operation takes longer than a step."""
-    return jax.jit(trace_model(model).init)(jax.random.key(3))
+variables_of = functools.cache(drawn_variables)
 
 
 def run(
@@ -77,11 +74,12 @@ def run(
         "weight": np.ones(CLIPS, np.float32),
     }
     # Which do not depend on how blocks are compiled.
-    variables = initial_variables(model.clone(remat="none", scan_blocks=False))
+    variables = variables_of(model.clone(remat="none", scan_blocks=False))
     state = initial_state(variables, settings.optimizer, jax.random.key(1), averaged=False)
     sharding = state_sharding(state, settings.optimizer, (), mesh)
     step = make_train_step(model, settings, sharding, mesh)
     states, metrics = [jax.device_get(state)], []
+    state = jax.device_put(state, sharding)
     for _ in range(steps):
         state, found = step(state, meshes.to_devices(batch, mesh, settings.accumulation))
         states.append(jax.device_get(state))
@@ -154,6 +152,10 @@ def test_it_is_the_same_however_blocks_are_compiled(execution: dict[str, Any]) -
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, err_msg=name)
 
 
+def random_clips(model: nn.Module) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((2, *model.clip_shape), np.float32)
+
+
 def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
     model = small_model(neighbours="both")
     losses = CorrespondenceLosses(photometric=3.0)
@@ -162,8 +164,7 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
         return losses(model, volumes, clips, jax.random.key(2))["photometric"]
 
     @jax.jit
-    def of_all_and_each(clips: jax.Array) -> tuple[ClipLoss, list[jax.Array]]:
-        variables = trace_model(model).init(jax.random.key(0))
+    def of_all_and_each(variables: dict[str, Any], clips: jax.Array) -> tuple[ClipLoss, list[jax.Array]]:
         _, found = model.apply(variables, clips, mutable=["cost_volumes"])
         layers = [
             {stage: {"block0": {"attention": {name: volume}}}}
@@ -173,7 +174,7 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
         each = [photometric(layer, clips).plain for layer in layers]
         return photometric(found["cost_volumes"], clips), each
 
-    whole, each = of_all_and_each(jax.random.normal(jax.random.key(1), (2, *model.clip_shape)))
+    whole, each = of_all_and_each(drawn_variables(model), random_clips(model))
     assert len(each) == 4
     np.testing.assert_allclose(whole.weighted, 3 * whole.plain, rtol=1e-6)
     np.testing.assert_allclose(whole.plain, np.mean(each, axis=0), rtol=1e-5)
@@ -196,14 +197,13 @@ def test_every_model_with_cost_volumes_has_the_losses(name: str, options: dict[s
     losses = correspondence_losses(config, model)
     assert losses is not None
 
-    def losses_of(clips: jax.Array) -> dict[str, jax.Array]:
-        variables = trace_model(model).init(jax.random.key(0))
+    @jax.jit
+    def losses_of(variables: dict[str, Any], clips: jax.Array) -> dict[str, jax.Array]:
         _, found = model.apply(variables, clips, mutable=["cost_volumes"])
         of_clips = losses(model, found["cost_volumes"], clips, jax.random.key(2))
         return {name: loss.plain for name, loss in of_clips.items()}
 
-    clips = jax.random.normal(jax.random.key(1), (2, *model.clip_shape))
-    found = jax.jit(losses_of)(clips)
+    found = losses_of(drawn_variables(model), random_clips(model))
     assert {name: loss.shape for name, loss in found.items()} == {"photometric": (2,), "walk": (2,)}
     assert all(0 < value < math.inf for loss in found.values() for value in loss.tolist())
 
