@@ -40,7 +40,7 @@ def read(source: str | os.PathLike[str]) -> SourceDataset:
     from motion_vit.data.sources.tfds_split import open_tfds_splits
 
     location = parse_tfds(os.fspath(source))
-    if location.split and not location.split.isidentifier():
+    if "[" in location.split or "+" in location.split:
         raise UserError(
             f"{source} names a slice, {location.split}, and whole splits are prepared; name none or one, and take the "
             "slice where the data is used, as in data.train=tfds:NAME:train[:80%]."

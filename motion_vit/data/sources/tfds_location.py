@@ -122,13 +122,14 @@ def how_to_prepare(what: str) -> str:
     """Says how a set is prepared so that it can be read at random.
 
     Args:
-      what: name of the set.
+      what: name of the set; another text may hold what a shell obeys, and is not repeated.
 
     Returns:
       A sentence.
     """
+    name = what if _NAME.fullmatch(what) else "NAME"
     command = (
-        f"import tensorflow_datasets as tfds; tfds.builder({what!r}, file_format='array_record').download_and_prepare()"
+        f"import tensorflow_datasets as tfds; tfds.builder('{name}', file_format='array_record').download_and_prepare()"
     )
     return f'Prepare it once, where TensorFlow is installed: python -c "{command}"'
 

@@ -22,6 +22,7 @@ from motion_vit.data.sources.source_check import check_source
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
+from motion_vit.training.losses.registry import make_loss
 
 HOSTILE = ("../clap", "wave\x1b[31m all", "Ölçü [x], 100 %", "a:b?label=c")
 
@@ -345,6 +346,26 @@ def test_what_is_not_there_or_not_readable_at_random_is_told_with_the_way_out(
     }.items():
         with pytest.raises(UserError, match=f"(?s){message}"):
             open_source(location, default_split="train")
+
+
+def test_no_command_is_suggested_that_a_shell_would_obey(tmp_path: pathlib.Path) -> None:
+    folder = write_tfds(tmp_path / "$(touch x)" / "2.0.0", {}, label_names=("a",), file_format="tfrecord")
+    with pytest.raises(UserError, match=r"tfds\.builder\('NAME', file_format") as raised:
+        open_source(f"tfds:{folder}:train", default_split="train")
+    assert "$(" not in str(raised.value).partition("python -c")[2]
+
+
+def test_classes_are_counted_only_when_a_number_is_asked_for(tmp_path: pathlib.Path) -> None:
+    """Most losses need the number of classes alone, and reading all records of a large set takes long."""
+    clips = [{"video": [b""], "label": number} for number in (1, 1, 0)]
+    folder = write_tfds(tmp_path / "acts" / "2.0.0", {"train": clips}, label_names=("a", "b"))
+    counted = open_source(f"tfds:{folder}", default_split="train").clips_of_class
+    lost = open_source(f"tfds:{folder}", default_split="train").clips_of_class
+    assert list(counted) == [1, 2]
+    for shard in folder.glob("*array_record*"):
+        shard.write_bytes(b"")
+    assert make_loss("cross_entropy", {}, lost) is not None
+    assert len(lost) == 2
 
 
 def test_predict_names_the_command_that_reads_sets(waves: pathlib.Path) -> None:
