@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_variables import drawn_variables
 
 import motion_vit
 from motion_vit.models.inspection import measure_costs
@@ -45,7 +46,7 @@ def test_the_clips_have_one_frame_more_than_the_backbone_sees() -> None:
 def test_the_backbone_sees_the_prompts_and_training_reports_and_regularises_them() -> None:
     model = motion_vit.create_model("uniformer_emim_tiny", **PROMPTED)
     clips = jnp.asarray(np.random.default_rng(0).standard_normal((2, *model.clip_shape)), jnp.float32)
-    variables = jax.jit(lambda: model.init(jax.random.key(0), clips))()
+    variables = drawn_variables(model)
 
     def loss(params: dict) -> tuple[jax.Array, dict]:
         logits, stored = model.apply(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_variables import drawn_variables
 from flax import traverse_util
 
 import motion_vit
@@ -24,10 +25,7 @@ def clips():
     return jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 32, 64, 3)), jnp.float32)
 
 
-@functools.cache
-def variables_of(model):
-    # This generator compiles several times faster than the default one.
-    return jax.jit(model.init)(jax.random.key(0, impl="rbg"), jnp.zeros((1, 3, 32, 64, 3)))
+variables_of = functools.cache(drawn_variables)
 
 
 def test_logits_are_float32_for_clips_of_any_shape(clips):

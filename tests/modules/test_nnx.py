@@ -17,13 +17,15 @@ def test_a_layer_gives_in_nnx_what_it_gives_in_linen(layer):
     bridged = nnx.bridge.ToNNX(layer, rngs=nnx.Rngs(0)).lazy_init(x)
     collections = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
     variables = {name: nnx.to_pure_dict(nnx.state(bridged, kind)) for name, kind in collections.items()}
-    np.testing.assert_allclose(bridged(x), layer.apply(variables, x), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        nnx.jit(lambda layer, x: layer(x))(bridged, x), jax.jit(layer.apply)(variables, x), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_every_parameter_of_a_layer_is_trained_in_nnx():
     x = jax.random.normal(jax.random.key(0), (2, 4, 8, 8, 16))
     layer = nnx.bridge.ToNNX(Emim(heads=2, window=3), rngs=nnx.Rngs(0)).lazy_init(x)
-    gradients = nnx.grad(lambda layer: jnp.square(layer(x)).sum())(layer)
+    gradients = nnx.jit(nnx.grad(lambda layer: jnp.square(layer(x)).sum()))(layer)
     leaves = jax.tree_util.tree_leaves_with_path(nnx.to_pure_dict(gradients))
     assert len(leaves) == 9
     # The motion branch starts with its last layer at zero, so that its first one has no gradient yet.

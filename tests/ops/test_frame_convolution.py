@@ -1,5 +1,7 @@
 """Convolution, pooling and resizing of frames, against PyTorch."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,7 @@ def test_frames_are_convolved_as_pytorch_does(side, stride, platform):
     weight = torch.tensor(kernel.transpose(3, 2, 0, 1))
     expected = from_torch(torch.nn.functional.conv2d(to_torch(x), weight, stride=stride, padding=side // 2), 2)
     with target_platform(platform):
-        found = frame_convolution(jnp.asarray(x), jnp.asarray(kernel), stride=stride)
+        found = jax.jit(functools.partial(frame_convolution, stride=stride))(x, kernel)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -49,7 +51,7 @@ def test_the_maximum_and_its_gradient_are_those_of_pytorch(size, platform):
         return jnp.sum(y * from_torch(torch.tensor(cotangent), 2)), y
 
     with target_platform(platform):
-        gradient, y = jax.grad(weighted, has_aux=True)(jnp.asarray(x))
+        gradient, y = jax.jit(jax.grad(weighted, has_aux=True))(x)
     np.testing.assert_array_equal(y, from_torch(pooled, 2))
     np.testing.assert_allclose(gradient, from_torch(theirs.grad, 2), atol=1e-6)
 
