@@ -215,8 +215,8 @@ FIELDS: Mapping[str, Field] = {
     "log.every_steps": Field(50, "Steps from one line of the log to the next."),
     "log.writers": Field(
         ("tensorboard",),
-        "What gets the metrics besides the lines in the workdir: `tensorboard`, `wandb` and `mlflow`. The last two need "
-        "the extra of their name.",
+        "What gets the metrics besides the lines in the workdir: `tensorboard`, `wandb` and `mlflow`. The last two "
+        "need the extra of their name.",
     ),
 }
 """Dotted name -> field, in the order in which they are shown."""
