@@ -1,5 +1,7 @@
 """Chooses what gives the frames of a source: an iterator, an open container, a file, a camera or an address."""
 
+import contextlib
+import numbers
 import operator
 import os
 from collections.abc import Iterable
@@ -56,11 +58,15 @@ def frame_source(
     Raises:
       UserError: it is of another kind, an address is not followed, or a number is out of range.
     """
-    numbers: dict[str, Any] = {"wait": wait, "timeout": timeout, "attempts": attempts}
+    values: dict[str, Any] = {"wait": wait, "timeout": timeout, "attempts": attempts}
     ranges: dict[str, Range] = {"wait": WAIT, "timeout": TIMEOUT, "attempts": ATTEMPTS}
     if frame_rate is not None:
-        numbers["frame_rate"], ranges["frame_rate"] = frame_rate, RATE
-    if found := problems(numbers, ranges):
+        if isinstance(frame_rate, numbers.Real) and not isinstance(frame_rate, int):
+            # Containers have theirs as fractions, and arrays as numbers of NumPy.
+            with contextlib.suppress(OverflowError):
+                frame_rate = float(frame_rate)
+        values["frame_rate"], ranges["frame_rate"] = frame_rate, RATE
+    if found := problems(values, ranges):
         raise UserError(f"{found[0]}.")
     if isinstance(source, av.container.InputContainer):
         return OpenContainer(source)
