@@ -60,12 +60,13 @@ def frame_source(
     """
     values: dict[str, Any] = {"wait": wait, "timeout": timeout, "attempts": attempts}
     ranges: dict[str, Range] = {"wait": WAIT, "timeout": TIMEOUT, "attempts": ATTEMPTS}
-    if frame_rate is not None:
-        if isinstance(frame_rate, numbers.Real) and not isinstance(frame_rate, int):
+    rate: Any = frame_rate
+    if rate is not None:
+        if isinstance(rate, numbers.Real) and not isinstance(rate, int):
             # Containers have theirs as fractions, and arrays as numbers of NumPy.
             with contextlib.suppress(OverflowError):
-                frame_rate = float(frame_rate)
-        values["frame_rate"], ranges["frame_rate"] = frame_rate, RATE
+                rate = float(rate)
+        values["frame_rate"], ranges["frame_rate"] = rate, RATE
     if found := problems(values, ranges):
         raise UserError(f"{found[0]}.")
     if isinstance(source, av.container.InputContainer):
@@ -81,7 +82,7 @@ def frame_source(
             raise UserError(f"the camera is given as {source}; cameras have the numbers 0, 1, 2 and so on.")
         return Camera(operator.index(source))
     elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray):
-        return GivenFrames(source, frame_rate)
+        return GivenFrames(source, rate)
     raise UserError(
         f"the source is given as {type(source).__name__}, but must be the path of a video, the number of a camera, an "
         "http://, https:// or rtsp:// address, a container of av.open, or an iterator of frames."
