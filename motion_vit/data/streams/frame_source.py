@@ -62,7 +62,7 @@ def frame_source(
     ranges: dict[str, Range] = {"wait": WAIT, "timeout": TIMEOUT, "attempts": ATTEMPTS}
     rate: Any = frame_rate
     if rate is not None:
-        if isinstance(rate, numbers.Real) and not isinstance(rate, int):
+        if not isinstance(rate, int) and isinstance(rate, numbers.Real):
             # Containers have theirs as fractions, and arrays as numbers of NumPy.
             with contextlib.suppress(OverflowError):
                 rate = float(rate)
