@@ -7,7 +7,8 @@ import re
 from motion_vit.errors import UserError
 
 # `pathlib` makes `gs:/bucket` of `gs://bucket`. A single letter is a drive, not a scheme, and what has a dot is a file.
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):/{1,3}(?!/)")
+# `tfds:/folder:train` is a set of TensorFlow Datasets in a local folder.
+_ADDRESS = re.compile(r"(?!tfds:/(?!/))([A-Za-z][A-Za-z0-9+-]+):/{1,3}(?!/)")
 
 _MOUNTED_BY = {
     "gs": "gcsfuse",

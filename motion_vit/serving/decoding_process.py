@@ -19,6 +19,7 @@ from motion_vit.data.batches.decoded_video import DecodedVideo, decode_video
 from motion_vit.data.batches.window_views import WindowReader, Windows, WindowViews
 from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
+from motion_vit.errors import UserError
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -45,10 +46,17 @@ class DecodingProcess:
         """Waits until the process has started.
 
         Raises:
-          EOFError: it ended instead.
+          UserError: it ended instead.
         """
-        self.connection.send((_greet,))
-        self.connection.recv()
+        try:
+            self.connection.send((_greet,))
+            self.connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise UserError(
+                f"a process that decodes has ended {self.ending()} as it started: memory may have run out. (In a "
+                'script of your own, start the server below `if __name__ == "__main__":`, as these processes import '
+                "the script.)"
+            ) from error
 
     def kill(self) -> None:
         """Ends the process, whatever it does; whoever waits for it gets `EOFError`."""

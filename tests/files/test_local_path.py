@@ -8,7 +8,7 @@ from motion_vit import UserError
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.sources.open_source import open_source
-from motion_vit.files.local_path import local_path
+from motion_vit.files.local_path import local_path, refuse_address
 from motion_vit.training.loop.loop import train
 
 ADDRESSES = [
@@ -57,3 +57,9 @@ def test_nothing_is_made_of_an_address(tmp_path: pathlib.Path, monkeypatch: pyte
         with pytest.raises(UserError, match="only local paths are read and written"):
             use()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_tensorflow_datasets_is_no_address() -> None:
+    refuse_address("tfds:/data/ucf101/ucf101_1/2.0.0:train[:80%]")
+    with pytest.raises(UserError, match="is an address"):
+        refuse_address("tfds://server/ucf101:train")

@@ -65,6 +65,8 @@ class Windows:
     @classmethod
     def of(cls, seconds: float, hop: float | None, start: float, end: float | None) -> "Windows":
         """Makes windows whose hop is a quarter of their length, unless one is given; arguments as the attributes."""
+        if found := problems({"window": seconds}, {"window": WINDOW}):
+            raise UserError(f"{found[0]}.")
         return cls(seconds, seconds / 4 if hop is None else hop, start, end)
 
     def count(self, end: float) -> int:

@@ -46,7 +46,9 @@ def decoded_frames(
     """
     convert = RgbConverter(short_side)
     name = container.format.name
-    clock = _Clock(stream, is_live=is_live, arrivals=is_live and name in _TIMELESS, reorders=name == _NUMBERED)
+    # A decoder that gives frames in the order of their packets may give none for a packet that changes nothing.
+    reorders = name == _NUMBERED and bool(stream.codec_context.has_b_frames)
+    clock = _Clock(stream, is_live=is_live, arrivals=is_live and name in _TIMELESS, reorders=reorders)
     refused = 0
     for packet in demux(container, stream):
         clock.note(packet)
@@ -62,7 +64,9 @@ def decoded_frames(
             seconds, is_jump = clock.read(frame)
             unit = frame.time_base
             duration = float(frame.duration * unit) if frame.duration and unit else 0.0
-            yield TimedFrame(seconds, convert(frame), duration or clock.step, after_gap=is_jump)
+            if not duration or (unit and abs(duration - clock.step) < unit):
+                duration = clock.step  # which Matroska rounds to milliseconds
+            yield TimedFrame(seconds, convert(frame), duration, after_gap=is_jump)
 
 
 class _Clock:

@@ -1,5 +1,7 @@
 """Chooses what gives the frames of a source: an iterator, an open container, a file, a camera or an address."""
 
+import contextlib
+import numbers
 import operator
 import os
 from collections.abc import Iterable
@@ -56,11 +58,16 @@ def frame_source(
     Raises:
       UserError: it is of another kind, an address is not followed, or a number is out of range.
     """
-    numbers: dict[str, Any] = {"wait": wait, "timeout": timeout, "attempts": attempts}
+    values: dict[str, Any] = {"wait": wait, "timeout": timeout, "attempts": attempts}
     ranges: dict[str, Range] = {"wait": WAIT, "timeout": TIMEOUT, "attempts": ATTEMPTS}
-    if frame_rate is not None:
-        numbers["frame_rate"], ranges["frame_rate"] = frame_rate, RATE
-    if found := problems(numbers, ranges):
+    rate: Any = frame_rate
+    if rate is not None:
+        if not isinstance(rate, int) and isinstance(rate, numbers.Real):
+            # Containers have theirs as fractions, and arrays as numbers of NumPy.
+            with contextlib.suppress(OverflowError):
+                rate = float(rate)
+        values["frame_rate"], ranges["frame_rate"] = rate, RATE
+    if found := problems(values, ranges):
         raise UserError(f"{found[0]}.")
     if isinstance(source, av.container.InputContainer):
         return OpenContainer(source)
@@ -75,7 +82,7 @@ def frame_source(
             raise UserError(f"the camera is given as {source}; cameras have the numbers 0, 1, 2 and so on.")
         return Camera(operator.index(source))
     elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray):
-        return GivenFrames(source, frame_rate)
+        return GivenFrames(source, rate)
     raise UserError(
         f"the source is given as {type(source).__name__}, but must be the path of a video, the number of a camera, an "
         "http://, https:// or rtsp:// address, a container of av.open, or an iterator of frames."

@@ -1,15 +1,21 @@
 """Takes frames from an iterator of arrays."""
 
 import contextlib
+import itertools
 import math
-from collections.abc import Generator, Iterable
+import numbers
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from motion_vit.counts import counted
 from motion_vit.data.streams.timed_frame import TimedFrame
 from motion_vit.errors import UserError
+from motion_vit.outside_text import visible
+
+_END = object()
 
 
 class GivenFrames:
@@ -35,11 +41,17 @@ class GivenFrames:
     def frames(self, short_side: int) -> Generator[TimedFrame, None, None]:
         """Takes the frames; see `FrameSource`. The iterator runs in the thread that takes them."""
         first = last = 0.0
+        given = 0
         with contextlib.ExitStack() as stack:
             close = getattr(self._items, "close", None)
             if close is not None:
-                stack.callback(close)
-            for number, item in enumerate(self._items):
+                stack.callback(lambda: _ask(close, given=given))
+            items = _ask(iter, self._items, given=0)
+            for number in itertools.count():
+                item = _ask(next, items, _END, given=given)
+                if item is _END:
+                    return
+                given += 1
                 seconds, picture = self._parts(item, number)
                 if not number:
                     first = last = seconds
@@ -59,13 +71,38 @@ class GivenFrames:
 
     def _parts(self, item: Any, number: int) -> tuple[float, UInt8[np.ndarray, "h w 3"]]:
         if self._rate is None:
-            if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[0], int | float):
+            if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[0], numbers.Real):
+                given = type(item).__name__
+                if isinstance(item, tuple | list):
+                    given += (
+                        f" of {', '.join(type(part).__name__ for part in item[:3])}{', ...' if len(item) > 3 else ''}"
+                    )
                 raise UserError(
-                    f"frame {number} of the frames is given as {type(item).__name__}, but without a frame_rate each "
-                    "must be a pair: seconds, and an array of RGB values."
+                    f"frame {number} of the frames is given as {given}, but without a frame_rate each must be a pair: "
+                    "seconds, and an array of RGB values."
                 )
-            return float(item[0]), _checked(item[1], number)
+            return _seconds(item[0]), _checked(item[1], number)
         return number / self._rate, _checked(item, number)
+
+
+def _ask(function: Callable[..., Any], *arguments: Any, given: int) -> Any:
+    """Calls what belongs to the iterator, and tells its errors as its own: they are no fault of the frames."""
+    try:
+        return function(*arguments)
+    except UserError:
+        raise
+    except Exception as error:
+        message = visible(str(error)) or "no message"
+        raise UserError(
+            f"the iterator of frames has raised {type(error).__name__} after {counted(given, 'frame')}: {message}"
+        ) from error
+
+
+def _seconds(given: numbers.Real) -> float:
+    try:
+        return float(given)
+    except OverflowError:  # a whole number beyond all floats
+        return math.inf
 
 
 def _checked(picture: Any, number: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -42,6 +42,10 @@ _SHORT_ANALYSIS = {"analyzeduration": "500000"}
 
 # How MP4 and MOV files start whose index follows the pictures.
 _INDEXED_LAST = re.compile(rb".{4}ftyp.*?(free|wide|mdat)", re.DOTALL)
+_INDEX_TOO_LATE = (
+    "its index, which MP4 and MOV files have at their end, is missing; of what grows or comes in pieces it must be at "
+    "the start, as in fragmented MP4, Matroska and transport streams"
+)
 _START_OF_JPEG = b"\xff\xd8"
 # FFmpeg's AVERROR_INVALIDDATA, without its sign.
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
@@ -108,13 +112,13 @@ def open_byte_stream(
     Raises:
       VideoDecodeError: as `open_video`.
     """
-    with _opened(name, source, lambda: source.head, _CONTAINER_OPTIONS | _SHORT_ANALYSIS) as opened:
+    with _opened(name, source, lambda: source.head, _CONTAINER_OPTIONS | _SHORT_ANALYSIS, in_order=True) as opened:
         yield opened
 
 
 @contextlib.contextmanager
 def _opened(
-    video: EncodedVideo, source: Any, head: Callable[[], bytes], options: dict[str, str]
+    video: EncodedVideo, source: Any, head: Callable[[], bytes], options: dict[str, str], *, in_order: bool = False
 ) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
     try:
         container = av.open(source, container_options=options, **_TOLERATED_METADATA)
@@ -122,12 +126,10 @@ def _opened(
         raise VideoDecodeError(video, _refusal(head(), error)) from error
     try:
         with container:
+            if in_order and _is_indexed_last(head()):
+                raise VideoDecodeError(video, _INDEX_TOO_LATE)
             if not container.streams and _INDEXED_LAST.match(head()):
-                raise VideoDecodeError(
-                    video,
-                    "its index, which MP4 and MOV files have at their end, is missing; of what grows or comes in "
-                    "pieces it must be at the start, as in fragmented MP4, Matroska and transport streams",
-                )
+                raise VideoDecodeError(video, _INDEX_TOO_LATE)
             _check_raw_jpegs(video, head(), container)
             yield container, video_stream(video, container)
     except av.error.FFmpegError as error:
@@ -149,8 +151,10 @@ def open_source(video: EncodedVideo) -> BinaryIO:
     """
     if isinstance(video, VideoBytes):
         return io.BytesIO(video.data)
-    if isinstance(video, JpegFrames) or os.path.isdir(video):
+    if isinstance(video, JpegFrames):
         raise VideoDecodeError(video, "it is a sequence of JPEG files, which has no packets and no times")
+    if os.path.isdir(video):
+        raise VideoDecodeError(video, "it is a folder; give a video file, for frames of a folder have no times")
     if nowhere := broken_link(video):
         raise VideoDecodeError(video, f"it is {nowhere}")
     try:
@@ -208,6 +212,17 @@ def _check_raw_jpegs(video: EncodedVideo, head: bytes, container: av.container.I
     """Refuses files that merely contain JPEG pictures, as PDF files do, which FFmpeg takes for a sequence of them."""
     if container.format.name == "mjpeg" and not head.startswith(_START_OF_JPEG):
         raise VideoDecodeError(video, f"it is {describe_content(head) or 'not a video, but holds JPEG pictures'}")
+
+
+def _is_indexed_last(head: bytes) -> bool:
+    """Tells if the pictures of an MP4 or MOV file come before its index, by the boxes at its start."""
+    place = 0
+    while head[4:8] == b"ftyp" and place + 8 <= len(head):
+        size, kind = int.from_bytes(head[place : place + 4]), head[place + 4 : place + 8]
+        if kind in (b"mdat", b"moov", b"moof"):
+            return kind == b"mdat"
+        place += max(size, 8)
+    return False
 
 
 def _refusal(head: bytes, error: av.error.FFmpegError) -> str:

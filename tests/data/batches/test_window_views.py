@@ -142,3 +142,9 @@ def test_what_has_no_times_or_no_frames_there_is_told(tmp_path, video):
 def test_windows_that_leave_something_out_are_refused(numbers, message):
     with pytest.raises(UserError, match=message):
         Windows(*numbers)
+
+
+@pytest.mark.parametrize("window", ["2s", None, [1.0], True])
+def test_a_window_that_is_no_number_is_refused_before_its_hop_is_made(window):
+    with pytest.raises(UserError, match=r"window is .*, but must be a number from 0\.001"):
+        Windows.of(window, None, 0.0, None)

@@ -1,7 +1,8 @@
 """Frames of iterators: at a rate, or with times; and what is no frame."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,56 @@ def test_frames_have_the_times_of_their_rate_or_their_own() -> None:
     assert [frame.seconds for frame in timed] == [0.0, 0.0, 2.5]
 
 
+@pytest.mark.parametrize("kind", [float, np.float32, np.int64, Fraction])
+def test_times_and_rates_may_be_real_numbers_of_any_library(kind: Callable[[int], Any]) -> None:
+    at_rate = frame_source(iter([PICTURE] * 3), frame_rate=kind(4)).frames(8)
+    assert [frame.seconds for frame in at_rate] == [0.0, 0.25, 0.5]
+    timed = frame_source(iter([(kind(7), PICTURE), (kind(9), PICTURE)])).frames(8)
+    assert [frame.seconds for frame in timed] == [0.0, 2.0]
+
+
+class Broken:
+    """Frames, with an error where it is told to be."""
+
+    def __init__(self, where: str) -> None:
+        self.where, self.given = where, 0
+
+    def __iter__(self) -> "Broken":
+        self.fail("iter")
+        return self
+
+    def __next__(self) -> np.ndarray:
+        self.fail(f"frame {self.given}")
+        self.given += 1
+        if self.given > 3:
+            raise StopIteration
+        return PICTURE
+
+    def close(self) -> None:
+        self.fail("close")
+
+    def fail(self, here: str) -> None:
+        if here == self.where:
+            raise KeyError(f"no\x1b {here}")
+
+
+@pytest.mark.parametrize(("where", "given"), [("iter", "0 frames"), ("frame 0", "0 frames"), ("frame 2", "2 frames")])
+def test_an_error_of_the_iterator_is_told_as_its_own(where: str, given: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"the iterator of frames has raised KeyError after {given}: .*no.*{where}"
+    ) as told:
+        list(frame_source(Broken(where), frame_rate=1).frames(8))
+    assert isinstance(told.value.__cause__, KeyError)
+    assert "\x1b" not in str(told.value)
+
+
+def test_an_error_of_its_close_is_told_after_all_frames() -> None:
+    frames = frame_source(Broken("close"), frame_rate=1).frames(8)
+    assert [next(frames).seconds for _ in range(3)] == [0.0, 1.0, 2.0]
+    with pytest.raises(UserError, match="raised KeyError after 3 frames"):
+        next(frames)
+
+
 @pytest.mark.parametrize(
     ("items", "rate", "said"),
     [
@@ -31,6 +82,9 @@ def test_frames_have_the_times_of_their_rate_or_their_own() -> None:
         ([(1.0, PICTURE), (0.5, PICTURE)], None, r"comes at 0\.5 s, after one at 1 s"),
         ([(float("nan"), PICTURE)], None, "comes at nan s"),
         ([(0.0, PICTURE), (float("inf"), PICTURE)], None, "comes at inf s"),
+        ([(0.0, PICTURE), (10**400, PICTURE)], None, "comes at inf s"),
+        ([("0", PICTURE)], None, "frame 0 of the frames is given as tuple of str, ndarray, but without a frame_rate"),
+        ([(0.0, PICTURE, "a", 1)], None, r"given as tuple of float, ndarray, str, \.\.\., but"),
     ],
 )
 def test_what_is_no_frame_is_told(items: list[Any], rate: float | None, said: str) -> None:

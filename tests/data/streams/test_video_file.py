@@ -3,6 +3,7 @@
 import pathlib
 import threading
 import time
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from small_videos import ENCODINGS, Encoding, decode_all, encode, moving_texture
 
 from motion_vit import UserError
+from motion_vit.data.batches.frame_clock import end_of
 from motion_vit.data.streams.frame_source import frame_source
+from motion_vit.data.video.timeline import read_timeline
 
 _X264 = ENCODINGS["h264 without B-frames"].options
 GROWING = {
@@ -81,6 +84,69 @@ def test_a_growing_mp4_without_fragments_is_told(tmp_path: pathlib.Path) -> None
     path.write_bytes(whole.read_bytes()[:1500])
     with pytest.raises(UserError, match="its index, which MP4 and MOV files have at their end, is missing"):
         list(frame_source(path, wait=0.1).frames(100))
+
+
+@pytest.mark.parametrize("form", ["h264 with B-frames", "fragmented mp4", "index first"])
+def test_a_whole_mp4_that_comes_in_order_is_read_unless_its_index_is_last(form: str, tmp_path: pathlib.Path) -> None:
+    first = Encoding(".mp4", "libx264", _X264, container={"movflags": "faststart"})
+    encoding = {**ENCODINGS, **GROWING, "index first": first}[form]
+    source = frame_source(encode(tmp_path / "whole.mp4", encoding, moving_texture(10)), wait=0.1)
+    if form in ENCODINGS:
+        with pytest.raises(UserError, match="its index, which MP4 and MOV files have at their end, is missing"):
+            list(source.frames(100))
+    else:
+        assert len(list(source.frames(100))) == 10
+
+
+def test_a_folder_is_told_to_be_one(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="it is a folder; give a video file"):
+        list(frame_source(tmp_path).frames(100))
+
+
+@pytest.mark.parametrize("rate", [12, 24, 30, Fraction(30000, 1001)], ids=str)
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mp4", ".avi"])
+def test_the_last_frame_ends_where_the_timeline_does(suffix: str, rate: int | Fraction, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / f"video{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for picture in np.zeros((23, 32, 32, 3), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    *_, last = frame_source(path).frames(100)
+    timeline = read_timeline(str(path))
+    # Windows take halves of a microsecond for nothing.
+    assert last.seconds + last.duration == pytest.approx(end_of(timeline, timeline.frames), abs=4e-7)
+
+
+def write_avi_that_stands_still(path: pathlib.Path, frames: int) -> None:
+    """Writes MPEG-4 whose frames are followed by 0, 1, 2, 0, ... packets that say "not coded": nothing has changed."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        pictures = np.random.default_rng(0).integers(0, 256, (frames, 64, 64, 3), np.uint8)
+        coded = [
+            packet for one in pictures for packet in stream.encode(av.VideoFrame.from_ndarray(one, format="rgb24"))
+        ]
+        number = 0
+        for place, packet in enumerate([*coded, *stream.encode()]):
+            for still in range(1 + place % 3):
+                # A VOP of type P whose bit vop_coded is 0; its time has four bits.
+                shown = av.Packet(bytes([0, 0, 1, 0xB6, 0x50 | number % 10, 0x9F])) if still else packet
+                shown.stream, shown.time_base = stream, packet.time_base
+                shown.pts = shown.dts = number
+                container.mux(shown)
+                number += 1
+
+
+def test_frames_that_stay_while_packets_change_nothing_have_their_times(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "still.avi"
+    write_avi_that_stands_still(path, 10)
+    found = [frame.seconds for frame in frame_source(path).frames(100)]
+    np.testing.assert_allclose(found, np.array([0, 1, 3, 6, 7, 9, 12, 13, 15, 18]) / 10)
+    np.testing.assert_allclose(found, read_timeline(str(path)).times)
 
 
 def test_interrupting_ends_the_wait_for_more_bytes(transport_stream: pathlib.Path) -> None:
