@@ -161,7 +161,7 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"what": ["m2a"]}, "the model has none; there is one in models with a motion module"),
+        ({"what": ["m2a"]}, "'m2a' is asked for, but the model has none; there is one in models with a motion module"),
         ({"layers": ["stage3/block7"]}, "no intermediate"),
         ({"layers": ["stage1/*"], "what": ["motion"]}, "there is nothing of motion"),
         ({"classes": "cow"}, "no class 'cow'"),

@@ -1,7 +1,7 @@
 """Reads recipe files, Python files that make recipes, and changes single fields from the command line.
 
 A recipe file has a function `get_config()` that takes `config.default_config()`, changes what differs and returns it,
-or a function `get_configs()` that returns several such recipes by name. Where `get_config` has a parameter, FILE:ARG
+or a function `get_configs()` that returns several such recipes by name. Where `get_config` has a parameter, `FILE:ARG`
 gives it the text ARG. `--config.optimizer.learning_rate=1e-3` on the command line changes single fields after that.
 While a recipe file runs, it can import what lies in its folder.
 """
@@ -37,8 +37,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Reads a recipe and changes single fields.
 
     Args:
-      path: a Python file that defines `get_config()`, FILE:ARG to call `get_config("ARG")`, FILE:NAME for one of the
-        recipes of `get_configs()`, or the name of an installed recipe in place of FILE; see `packaged_recipes`.
+      path: a Python file that defines `get_config()`, `FILE:ARG` to call `get_config("ARG")`, `FILE:NAME` for one of
+        the recipes of `get_configs()`, or the name of an installed recipe in place of FILE; see `packaged_recipes`.
       overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
 
     Returns:
@@ -98,7 +98,7 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
 
 
 def split_argument(path: str) -> tuple[str, str | None]:
-    """Splits FILE:ARG, where FILE is a recipe file or the name of an installed recipe.
+    """Splits `FILE:ARG`, where FILE is a recipe file or the name of an installed recipe.
 
     Args:
       path: as for `load_config`. What exists as a file is one, colons and all, as is a path that begins with the
@@ -165,7 +165,7 @@ def _running(path: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _call(get_config: Callable[..., Any], path: str, argument: str | None) -> Any:
-    """Calls get_config() of a file, with the ARG of FILE:ARG or without, if it takes that."""
+    """Calls get_config() of a file, with the ARG of `FILE:ARG` or without, if it takes that."""
     given = () if argument is None else (argument,)
     signature = inspect.signature(get_config).replace(return_annotation=inspect.Signature.empty)
     try:
