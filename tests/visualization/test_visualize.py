@@ -166,6 +166,7 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
         ({"layers": ["stage1/*"], "what": ["motion"]}, "there is nothing of motion"),
         ({"classes": "cow"}, "no class 'cow'"),
         ({"classes": "ape,bee,cat"}, "given 3"),
+        ({"classes": "ape,0"}, "two different ones, not ape,0"),
         ({"point": (10.0, 5.0)}, "sees nothing at y=10, x=5"),
         ({"clip": 2}, "clip 2 is asked for, but 1 clip is spread over the video by the recipe's evaluation.clips"),
         ({"start": 60}, "it has no frame from 60 s"),

@@ -4,6 +4,7 @@ import ast
 import itertools
 import json
 import math
+import re
 import runpy
 import subprocess
 import sys
@@ -107,6 +108,19 @@ def test_the_frame_nearest_in_time_is_that_of_the_library():
         expected = FrameClock(0, len(ticks), fps, times).frames_at(ticks)
         assert [example.nearest_frame(times, tick / fps, EQUALLY_NEAR) for tick in ticks] == expected.tolist()
     assert value_of("max(1, round(seconds * fps))", seconds=0.001, fps=12.0) == 1
+
+
+def test_the_page_about_exports_explains_every_field():
+    def names_of(fields):
+        for name, value in fields.items():
+            yield name
+            yield from names_of(value) if isinstance(value, dict) else ()
+
+    table = (ROOT / "docs" / "interop.md").read_text(encoding="utf-8").partition("| `format`, `schema_version` |")[2]
+    explained = set(re.findall(r"[\w.]*?(\w+)`", table.partition("### In a browser")[0])) | {"format", "schema_version"}
+    said = preprocessing_of(recipe("dense"), ["one"])
+    groups = {name for name, value in said.items() if isinstance(value, dict)}
+    assert set(names_of(said)) - groups - explained == set()
 
 
 def test_the_formulas_of_sizes_and_crops_are_what_the_library_computes():
