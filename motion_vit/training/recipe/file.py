@@ -16,6 +16,7 @@ import re
 import runpy
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -161,7 +162,17 @@ def _running(path: str) -> Iterator[Mapping[str, Any]]:
     except Exception as error:
         if key := unknown_key(error):
             raise UserError(f"the config file {path}: {unknown_field(key)}") from error
-        raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+        raise UserError(f"the config file {path} fails{_place(error, path)}: {_sentence(error)}") from error
+
+
+def _place(error: Exception, path: str) -> str:
+    """Says in which line of the file an error arose, or which line called what it arose in; "" if none is known."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        line = error.lineno
+    else:
+        steps = traceback.extract_tb(error.__traceback__)
+        line = next((step.lineno for step in reversed(steps) if step.filename == path), None)
+    return f" in line {line}" if line else ""
 
 
 def _call(get_config: Callable[..., Any], path: str, argument: str | None) -> Any:
