@@ -70,9 +70,10 @@ def refuse_address(path: str | os.PathLike[str]) -> None:
     found = _ADDRESS.match(text)
     if found and not os.path.lexists(text):
         scheme = found[1].lower()
-        way = (
-            f"mount the bucket, for example with {_MOUNTED_BY[scheme]}, and give the path of the mount"
-            if scheme in _MOUNTED_BY
-            else "download it, or mount the server, and give the local path"
-        )
+        if scheme == "file":
+            way = "give the path itself, such as /folder/name"
+        elif scheme in _MOUNTED_BY:
+            way = f"mount the bucket, for example with {_MOUNTED_BY[scheme]}, and give the path of the mount"
+        else:
+            way = "download it, or mount the server, and give the local path"
         raise UserError(f"{text} is an address, and only local paths are read and written: {way}.")

@@ -32,13 +32,15 @@ def asked_classes(label_names: Sequence[str], names: str) -> list[Contrast]:
       Numbers of classes, each with that of the class subtracted from it.
 
     Raises:
-      UserError: a class is unknown, or there are more than two.
+      UserError: a class is unknown or given twice, or there are more than two.
     """
     if not names:
         return []
     first, *other = class_numbers(label_names, names)
     if len(other) > 1:
         raise UserError(f"a class, or two to compare, can be shown; given {1 + len(other)}: {names}")
+    if first in other:
+        raise UserError(f"a class does not differ from itself; give one class, or two different ones, not {names}.")
     return [(first, None), *((second, None) for second in other), *((first, second) for second in other)]
 
 

@@ -106,7 +106,7 @@ def record_clip(
             chosen += _names(subject.model, known, one)
         except UserError as error:
             if asked:
-                raise
+                raise UserError(f"{one!r} is asked for, but {error}") from None
             missing[one] = str(error)
     if layers:
         within = set(recording.choose(known, [pattern for layer in layers for pattern in _patterns(layer, known)]))

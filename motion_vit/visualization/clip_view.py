@@ -90,8 +90,7 @@ def check_in_box(y: float, x: float, box: tuple[float, float, float, float], vid
     if not (top <= y < top + height and left <= x < left + width):
         raise UserError(
             f"the model sees nothing at y={y:g}, x={x:g}: of this video of {video_size[0]} x {video_size[1]} pixels it "
-            f"sees y from {top:g} to {top + height:g} and x from {left:g} to {left + width:g}. Choose a place inside, "
-            "or another crop"
+            f"sees y from {top:g} to {top + height:g} and x from {left:g} to {left + width:g}. Choose a place inside."
         )
 
 

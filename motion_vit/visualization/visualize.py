@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 
+from motion_vit.data.sources.named_videos import find_videos
 from motion_vit.data.video.decoding import decode_frames
+from motion_vit.errors import UserError
 from motion_vit.files.local_path import path_text
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
@@ -50,7 +52,7 @@ def visualize(
 
     Args:
       trained: weights, labels and recipe.
-      video: a video file.
+      video: a video file, or a folder of one video or of its frames.
       start: second of the video that the clip starts at.
       clip: in place of `start`, the number, from 1, of one of the clips that evaluation spreads over the video.
       clips: how many these are; None for the recipe's.
@@ -71,7 +73,7 @@ def visualize(
       UserError: an argument is not what it must be, the video is too short to show motion, the model lacks a requested
         kind of map, or there is no such clip, layer, class or place.
     """
-    path = path_text(video, "the video")
+    path = _one_video(path_text(video, "the video"))
     part = ClipChoice(start, clip, clips)
     what, layers, point = choices(what, "what", ALL), texts(layers, "layers"), place(point)
     check_class_names(classes)
@@ -114,6 +116,20 @@ def visualize(
         has_random_weights=has_random_weights,
         part=part.in_words(trained.config),
     )
+
+
+def _one_video(path: str) -> str:
+    """Finds the one video that a folder holds, or is the frames of; other names are taken as they are."""
+    if not os.path.isdir(path):
+        return path
+    found = find_videos([path])
+    errors = [one for one in found if one.error]
+    if errors:
+        raise UserError(f"in {path} no single video is meant: {errors[0].path}: {errors[0].error}.")
+    if len(found) > 1:
+        some = ", ".join(os.path.relpath(one.path, path) for one in found[:3])
+        raise UserError(f"{path} holds {len(found)} videos ({some}, ...), but one is looked at: name one of them.")
+    return found[0].path
 
 
 def _nearly_even(layers: Sequence[str]) -> list[str]:

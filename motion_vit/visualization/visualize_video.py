@@ -36,7 +36,7 @@ def visualize_video(
         motion_vit.visualize("my_video.mp4", "demo").show()
 
     Args:
-      video: a video file.
+      video: a video file, or a folder of one video or of its frames.
       model: a trained model, or where it is, as `motion_vit.load` takes it: a workdir, a weights folder, or "demo".
       out: a new or empty folder for the pictures; None writes nothing.
       start: second of the video that the clip starts at; None for the middle of the video, or frames spread over it,

@@ -19,8 +19,13 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("address", [*ADDRESSES, *(pathlib.Path(address) for address in ADDRESSES[:3])])
 def test_an_address_is_refused_with_a_way_out(address: str) -> None:
-    with pytest.raises(UserError, match=r"is an address, and only local paths are read and written: (mount|download)"):
+    with pytest.raises(UserError, match=r"is an address, and only local paths .* written: (mount|download|give)"):
         local_path(address)
+
+
+def test_the_address_of_a_local_file_asks_for_the_path() -> None:
+    with pytest.raises(UserError, match=r"written: give the path itself, such as /folder/name\.$"):
+        local_path("file:///videos/a.mp4")
 
 
 @pytest.mark.parametrize(

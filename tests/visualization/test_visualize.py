@@ -161,11 +161,12 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"what": ["m2a"]}, "the model has none; there is one in models with a motion module"),
+        ({"what": ["m2a"]}, "'m2a' is asked for, but the model has none; there is one in models with a motion module"),
         ({"layers": ["stage3/block7"]}, "no intermediate"),
         ({"layers": ["stage1/*"], "what": ["motion"]}, "there is nothing of motion"),
         ({"classes": "cow"}, "no class 'cow'"),
         ({"classes": "ape,bee,cat"}, "given 3"),
+        ({"classes": "ape,0"}, "two different ones, not ape,0"),
         ({"point": (10.0, 5.0)}, "sees nothing at y=10, x=5"),
         ({"clip": 2}, "clip 2 is asked for, but 1 clip is spread over the video by the recipe's evaluation.clips"),
         ({"start": 60}, "it has no frame from 60 s"),

@@ -1,11 +1,14 @@
 """`motion_vit.visualize`: from a video and a model, or where it is, to pictures."""
 
 import dataclasses
+import pathlib
+import shutil
 import sys
 import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import motion_vit
 from motion_vit.data.video.encoding import write_video
@@ -89,6 +92,22 @@ def test_a_wrong_argument_is_told_before_anything_is_computed(asked, message, tr
     with pytest.raises(motion_vit.UserError, match=message):
         motion_vit.visualize(arguments.pop("video"), trained, arguments.pop("out"), **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_taken_only_if_it_is_one_video(trained, video, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    with pytest.raises(motion_vit.UserError, match=r"no single video is meant: .*there is no video in it"):
+        motion_vit.visualize(folder, trained)
+    first = shutil.copy(video, folder)
+    assert motion_vit.visualize(folder, trained, what="motion").video == pathlib.Path(first).name
+    Image.new("RGB", (32, 32)).save(folder / "cover.jpg")
+    with pytest.raises(motion_vit.UserError, match=r"no single video is meant: .*beside videos"):
+        motion_vit.visualize(folder, trained)
+    (folder / "cover.jpg").unlink()
+    shutil.copy(video, folder / "another.mp4")
+    with pytest.raises(motion_vit.UserError, match=r"holds 2 videos \(.*another.mp4.*\), but one is looked at"):
+        motion_vit.visualize(folder, trained)
 
 
 def test_a_single_text_is_one_entry(trained, video, tmp_path):

@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ def open_stream(container: av.container.InputContainer) -> av.video.stream.Video
     """Takes the first video stream that is no cover picture and, as AVIF animations begin with, no single picture."""
     covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [one for one in container.streams.video if not one.disposition & covers]
+    if not streams:
+        raise ValueError("it has no video stream")
     stream = next((one for one in streams if one.frames != 1), streams[0])
     stream.codec_context.thread_count = 1  # with more, some versions of PyAV hang where reading ends early
     return stream
@@ -45,6 +48,8 @@ def frame_times(path: str) -> tuple[np.ndarray, float]:
         frames = [(frame.pts, frame.duration or 0) for frame in decode(container, stream)]
         unit, gap = float(stream.time_base or 0), 1 / float(stream.average_rate or 25)
         declared = float(stream.duration or 0) * unit
+    if not frames:
+        raise ValueError("not one of its frames can be decoded")
     known = [pts for pts, _ in frames if pts is not None]
     if len(known) < len(frames):
         return gap * np.arange(len(frames)), gap * len(frames)
@@ -160,11 +165,20 @@ def main() -> None:
     folder = pathlib.Path(__file__).resolve().parent
     description = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
     model = load(folder)
+    failed = 0
     for video in options.videos:
-        probabilities = classify(video, model, description)
         print(f"{video!a}")
+        try:
+            probabilities = classify(video, model, description)
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
+            print(f"  not classified: {reason}")
+            failed += 1
+            continue
         for number in np.argsort(-probabilities, kind="stable")[: options.top]:
             print(f"  {probabilities[number]:.6f}  {description['label_names'][number]!a}")
+    if failed:
+        sys.exit(f"{failed} of {len(options.videos)} videos not classified")
 
 
 if __name__ == "__main__":

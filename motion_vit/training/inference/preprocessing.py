@@ -86,6 +86,7 @@ def _decoding(size: int) -> dict[str, Any]:
     """Describes how frames become RGB, in the same pass as they are scaled down."""
     scale = f"min(1, {size} / min(w, h))"
     return {
+        "stream": "the first of video that is no cover picture, and not of a single frame if there is another",
         "call": 'frame.reformat(width, height, "rgb24")',
         "library": "libswscale of FFmpeg, by PyAV",
         "pixel_format": "rgb24",

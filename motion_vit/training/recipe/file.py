@@ -1,7 +1,7 @@
 """Reads recipe files, Python files that make recipes, and changes single fields from the command line.
 
 A recipe file has a function `get_config()` that takes `config.default_config()`, changes what differs and returns it,
-or a function `get_configs()` that returns several such recipes by name. Where `get_config` has a parameter, FILE:ARG
+or a function `get_configs()` that returns several such recipes by name. Where `get_config` has a parameter, `FILE:ARG`
 gives it the text ARG. `--config.optimizer.learning_rate=1e-3` on the command line changes single fields after that.
 While a recipe file runs, it can import what lies in its folder.
 """
@@ -16,6 +16,7 @@ import re
 import runpy
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,8 +38,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Reads a recipe and changes single fields.
 
     Args:
-      path: a Python file that defines `get_config()`, FILE:ARG to call `get_config("ARG")`, FILE:NAME for one of the
-        recipes of `get_configs()`, or the name of an installed recipe in place of FILE; see `packaged_recipes`.
+      path: a Python file that defines `get_config()`, `FILE:ARG` to call `get_config("ARG")`, `FILE:NAME` for one of
+        the recipes of `get_configs()`, or the name of an installed recipe in place of FILE; see `packaged_recipes`.
       overrides: arguments of the form `--config.key=value`; a value is a Python literal, or text for text fields.
 
     Returns:
@@ -98,7 +99,7 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
 
 
 def split_argument(path: str) -> tuple[str, str | None]:
-    """Splits FILE:ARG, where FILE is a recipe file or the name of an installed recipe.
+    """Splits `FILE:ARG`, where FILE is a recipe file or the name of an installed recipe.
 
     Args:
       path: as for `load_config`. What exists as a file is one, colons and all, as is a path that begins with the
@@ -161,11 +162,21 @@ def _running(path: str) -> Iterator[Mapping[str, Any]]:
     except Exception as error:
         if key := unknown_key(error):
             raise UserError(f"the config file {path}: {unknown_field(key)}") from error
-        raise UserError(f"the config file {path} fails: {_sentence(error)}") from error
+        raise UserError(f"the config file {path} fails{_place(error, path)}: {_sentence(error)}") from error
+
+
+def _place(error: Exception, path: str) -> str:
+    """Says in which line of the file an error arose, or which line called what it arose in; "" if none is known."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        line = error.lineno
+    else:
+        steps = traceback.extract_tb(error.__traceback__)
+        line = next((step.lineno for step in reversed(steps) if step.filename == path), None)
+    return f" in line {line}" if line else ""
 
 
 def _call(get_config: Callable[..., Any], path: str, argument: str | None) -> Any:
-    """Calls get_config() of a file, with the ARG of FILE:ARG or without, if it takes that."""
+    """Calls get_config() of a file, with the ARG of `FILE:ARG` or without, if it takes that."""
     given = () if argument is None else (argument,)
     signature = inspect.signature(get_config).replace(return_annotation=inspect.Signature.empty)
     try:

@@ -4,9 +4,11 @@ import ast
 import itertools
 import json
 import math
+import re
 import runpy
 import subprocess
 import sys
+import wave
 
 import jax
 import numpy as np
@@ -108,6 +110,19 @@ def test_the_frame_nearest_in_time_is_that_of_the_library():
     assert value_of("max(1, round(seconds * fps))", seconds=0.001, fps=12.0) == 1
 
 
+def test_the_page_about_exports_explains_every_field():
+    def names_of(fields):
+        for name, value in fields.items():
+            yield name
+            yield from names_of(value) if isinstance(value, dict) else ()
+
+    table = (ROOT / "docs" / "interop.md").read_text(encoding="utf-8").partition("| `format`, `schema_version` |")[2]
+    explained = set(re.findall(r"[\w.]*?(\w+)`", table.partition("### In a browser")[0])) | {"format", "schema_version"}
+    said = preprocessing_of(recipe("dense"), ["one"])
+    groups = {name for name, value in said.items() if isinstance(value, dict)}
+    assert set(names_of(said)) - groups - explained == set()
+
+
 def test_the_formulas_of_sizes_and_crops_are_what_the_library_computes():
     rng = np.random.default_rng(2)
     for width, height, size in rng.integers(1, 700, (200, 3)).tolist():
@@ -193,3 +208,26 @@ def test_of_weights_alone_the_library_computes_the_logits(videos, tmp_path, monk
         lines = capsys.readouterr().out.splitlines()[1:]
         assert [float(line.split()[0]) for line in lines] == pytest.approx([p for _, p in prediction.classes], abs=2e-6)
         assert [line.split(maxsplit=1)[1] for line in lines] == [ascii(label) for label, _ in prediction.classes]
+
+
+def test_a_video_that_cannot_be_classified_costs_none_of_the_others(videos, tmp_path, monkeypatch, capsys):
+    trained = small_trained_model(name="uniformer_tiny", depths=(1, 1, 1, 1))
+    export_model(trained, "safetensors", tmp_path / "export")
+    sound, text = tmp_path / "sound.wav", tmp_path / "text.mp4"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(1600))
+    text.write_text("no video")
+    given = [str(path) for path in (tmp_path / "absent.mp4", text, sound, tmp_path, videos[0])]
+    monkeypatch.setattr(sys, "argv", ["example.py", *given, "--top", "1"])
+    with pytest.raises(SystemExit, match="4 of 5 videos not classified"):
+        runpy.run_path(str(tmp_path / "export" / "example.py"), run_name="__main__")
+    said = capsys.readouterr().out.splitlines()
+    assert said[::2] == [ascii(path) for path in given]
+    assert [line.strip() for line in said[1:-2:2]] == [
+        "not classified: No such file or directory",
+        "not classified: Invalid data found when processing input",
+        "not classified: it has no video stream",
+        "not classified: Is a directory",
+    ]
+    assert float(said[-1].split()[0]) > 0

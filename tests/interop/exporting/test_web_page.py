@@ -75,29 +75,44 @@ def browser() -> Iterator["playwright.Browser"]:
 
 
 @pytest.fixture(scope="module")
-def page(
-    browser: "playwright.Browser", runtime: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator["playwright.Page"]:
-    """The page of an export of pixels to probabilities; the runtime's address leads to its files here."""
+def export(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """An export of pixels to probabilities with its page."""
     folder = tmp_path_factory.mktemp("page") / "export"
     export_model(motion_vit.load("demo"), "onnx", folder, interface=Interface("uint8", "probabilities"), page=True)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(export: pathlib.Path) -> Iterator[str]:
+    """Where a server that any folder may have serves the export."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(export)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    page = browser.new_page(viewport={"width": 800, "height": 900})
+    yield f"http://127.0.0.1:{server.server_port}/index.html"
+    server.shutdown()
+    server.server_close()
+
+
+def serve_runtime(page: "playwright.Page", runtime: pathlib.Path, appended: bytes = b"") -> None:
+    """Lets the runtime's address lead to its files here, and to some bytes behind each."""
     kinds = {"mjs": "text/javascript", "wasm": "application/wasm"}
 
     def answer(route: "playwright.Route") -> None:
         name = route.request.url.removeprefix(RUNTIME)
         headers = {"Access-Control-Allow-Origin": "*", "Content-Type": kinds[name.rpartition(".")[2]]}
-        route.fulfill(body=(runtime / name).read_bytes(), headers=headers)
+        route.fulfill(body=(runtime / name).read_bytes() + appended, headers=headers)
 
     page.route(f"{RUNTIME}**", answer)
-    page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+
+
+@pytest.fixture(scope="module")
+def page(browser: "playwright.Browser", runtime: pathlib.Path, address: str) -> Iterator["playwright.Page"]:
+    """The page, with the runtime of the network."""
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    serve_runtime(page, runtime)
+    page.goto(address)
     page.wait_for_selector("body[data-ready]", timeout=60_000)
     yield page
     page.close()
-    server.shutdown()
-    server.server_close()
 
 
 def test_it_shows_nearly_the_probabilities_of_the_library(page: "playwright.Page", tmp_path: pathlib.Path) -> None:
@@ -148,3 +163,47 @@ def test_it_chooses_the_frames_of_the_library(browser: "playwright.Browser") -> 
             expected = clock.frames_at(view_ticks(clock.ticks, by_time, clip, clips)).tolist()
             assert page.evaluate(choose, [count, 30, given, clip, clips]) == expected
     page.close()
+
+
+def test_the_runtime_of_the_network_is_refused_if_its_bytes_are_others(
+    browser: "playwright.Browser", runtime: pathlib.Path, address: str
+) -> None:
+    page = browser.new_page()
+    serve_runtime(page, runtime, appended=b"\n")
+    page.goto(address)
+    page.wait_for_selector("#status:has-text('is not the file of onnxruntime-web that this page expects')")
+    assert page.locator("body[data-ready]").count() == 0
+    page.close()
+
+
+def test_without_a_network_a_copy_of_the_runtime_beside_the_page_does(
+    browser: "playwright.Browser", runtime: pathlib.Path, address: str, export: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    page = browser.new_page()
+    page.route("https://**/*", lambda route: route.abort())
+    page.goto(address)
+    status = page.locator("#status:has-text('into the folder onnxruntime-web/ beside this page')")
+    status.wait_for()
+    copy = export / "onnxruntime-web"
+    copy.mkdir()
+    for name in re.findall(r"[\w.-]+\.(?:mjs|wasm)", status.inner_text().rpartition("Without a network")[2]):
+        shutil.copy(runtime / name, copy)
+    page.goto(address)
+    video = encode(tmp_path / "left.webm", ENCODINGS["vp9"], render_clip("left", 1001, frames=24, size=64))
+    page.set_input_files("#file", video)  # perhaps before the model is there: it waits
+    page.wait_for_selector("body[data-done]", timeout=60_000)
+    assert page.inner_text("#classes tr:first-child td:first-child") == "left"
+    shutil.rmtree(copy)
+    page.close()
+
+
+def test_the_page_reads_from_nowhere_else(page: "playwright.Page") -> None:
+    page.route("https://elsewhere.test/", lambda route: route.fulfill(headers={"Access-Control-Allow-Origin": "*"}))
+    read = "fetch('https://elsewhere.test/').then(() => 'read', () => 'refused')"
+    assert page.evaluate(read) == "refused"
+
+
+def test_a_file_can_be_chosen_with_the_keyboard(page: "playwright.Page") -> None:
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"

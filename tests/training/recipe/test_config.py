@@ -95,7 +95,7 @@ def test_a_value_of_the_wrong_type_is_named(recipe: str, override: str, message:
         ("config.unlock(); config.num_frames = 3", "unknown config field 'num_frames'. Did you mean 'data.frames'"),
         ("config.mesh.quux = 3", "unknown config field 'mesh.quux'. The fields are: accumulation, "),
         ("config.model.options.depth + 1", "AttributeError: .*depth"),
-        ("{'a': 1}['lr']", "fails: KeyError: lr"),
+        ("{'a': 1}['lr']", "fails in line [0-9]+: KeyError: lr"),
         ("config.epochs = 'many'", "Could not override field 'epochs'"),
         ("config = 3", "returns int, but must return a ConfigDict"),
         ("1 / 0", "ZeroDivisionError"),
@@ -109,6 +109,24 @@ def test_a_mistake_in_a_recipe_is_told_in_one_line_with_its_file(
         load_config(path)
     assert path in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\n\n1 / 0\n", 3),
+        ("def get_config():\n    return 1 / 0\n", 2),
+        ("\ndef get_config(:\n", 2),
+        ("import json\n\njson.loads('{')\n", 3),
+        ("def deeper():\n    return {}['a']\n\n\ndef get_config():\n    return deeper()\n", 2),
+        ("import broken_neighbour\n", 1),
+    ],
+)
+def test_the_line_of_a_recipe_that_fails_is_told(tmp_path: pathlib.Path, text: str, line: int) -> None:
+    (tmp_path / "broken_neighbour.py").write_text("\n\n\n)\n")
+    (tmp_path / "broken.py").write_text(text)
+    with pytest.raises(UserError, match=f"the config file .*broken.py fails in line {line}: "):
+        load_config(str(tmp_path / "broken.py"))
 
 
 def test_a_file_without_a_recipe_is_refused(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,12 @@
 // Classifies a video with model.onnx as preprocessing.json says. The functions have the names of those in example.py.
 
+// onnxruntime-web: a copy beside this page, or else that of the network. Other bytes than these are refused.
+const LOCAL_RUNTIME = "onnxruntime-web/";
 const RUNTIME = "https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/";
+const RUNTIME_FILES = {
+  "ort.wasm.bundle.min.mjs": "sha384-PLWz+nHEVHpjwBsO0YVdvQj6n5814Iv8E3b8FG0Rp/uIAtjFMCKOpP66iPzedrIG",
+  "ort-wasm-simd-threaded.wasm": "sha384-vjBJ1z7qrhkTyYsNqKeF6c7N+nOJSU94czEo+tvZcu8G75JparGq9kB+kTnEUNVM",
+};
 const SHOWN_CLASSES = 5;
 const LONGEST_WAIT = 500; // milliseconds
 
@@ -214,6 +220,7 @@ function showFrames(view, size) {
 
 async function look(file, model) {
   delete document.body.dataset.done;
+  for (const id of ["classes", "frames"]) document.getElementById(id).replaceChildren();
   say(`Reading ${file.name}…`);
   try {
     const video = await openVideo(file);
@@ -232,25 +239,54 @@ async function look(file, model) {
   }
 }
 
+// A file of the export, or an error that says what to do.
+async function readFile(name) {
+  const response = await fetch(name).catch(() => null);
+  if (response?.ok) return response;
+  throw new Error(`${name} cannot be read beside this page${response ? ` (status ${response.status})` : ""}. `
+    + "Serve the whole folder of the export with `python -m http.server`, and open http://localhost:8000");
+}
+
+// The files of the runtime. The browser compares their bytes with the checksums before anything of them runs.
+async function readRuntime() {
+  const names = Object.keys(RUNTIME_FILES);
+  const copied = await Promise.all(names.map((name) => fetch(LOCAL_RUNTIME + name, { method: "HEAD" })));
+  const source = copied.every((response) => response.ok) ? LOCAL_RUNTIME : RUNTIME;
+  return Promise.all(names.map(async (name) => {
+    const response = await fetch(source + name, { integrity: RUNTIME_FILES[name] }).catch(() => {
+      throw new Error(`${source}${name} cannot be read, or is not the file of onnxruntime-web that this page expects. `
+        + `Without a network, put ${names.join(" and ")} from ${RUNTIME} into the folder ${LOCAL_RUNTIME} beside this page`);
+    });
+    return response.arrayBuffer();
+  }));
+}
+
 async function load() {
-  const ort = await import(`${RUNTIME}ort.wasm.min.mjs`);
-  ort.env.wasm.wasmPaths = RUNTIME;
+  const description = await (await readFile("preprocessing.json")).json();
+  const weights = new Uint8Array(await (await readFile("model.onnx")).arrayBuffer());
+  const [script, program] = await readRuntime();
+  const ort = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  ort.env.wasm.wasmBinary = program;
   ort.env.wasm.numThreads = 1;
-  const description = await (await fetch("preprocessing.json")).json();
-  return { ort, description, session: await ort.InferenceSession.create("model.onnx") };
+  return { ort, description, session: await ort.InferenceSession.create(weights) };
 }
 
 const drop = document.getElementById("drop"), input = document.getElementById("file");
-load().then((model) => {
+const model = load();
+model.then(() => {
   say("Ready.");
   document.body.dataset.ready = "";
-  input.onchange = () => { if (input.files[0]) look(input.files[0], model); };
-  drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
-  drop.ondragleave = () => drop.classList.remove("over");
-  drop.ondrop = (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0], model);
-  };
-}).catch((error) => say(`The model cannot be loaded: ${error.message}. `
-  + "Serve this folder with `python -m http.server` and open http://localhost:8000."));
+}, (error) => say(`The model cannot be loaded: ${error.message}.`));
+
+// One after the other, and none before the model is there.
+let work = model.catch(() => null);
+const take = (file) => { if (file) work = work.then(async (loaded) => { if (loaded) await look(file, loaded); return loaded; }); };
+input.onchange = () => { take(input.files[0]); input.value = ""; };
+// Everywhere on the page: where nothing takes a dropped file, the browser leaves the page and opens the file.
+window.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+window.addEventListener("dragleave", () => drop.classList.remove("over"));
+window.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  take(event.dataTransfer.files[0]);
+});
