@@ -16,13 +16,13 @@ from motion_vit.modules.patch_attention import PatchAttention
 from motion_vit.ops.frame_difference import frame_difference
 from motion_vit.ops.platform import target_platform
 
-X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 4, 4, 16)), jnp.float32)
+X = np.random.default_rng(0).standard_normal((2, 4, 4, 4, 16), np.float32)
 
 
 def initialised(module, x=X):
     shapes = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), x)
     rng = np.random.default_rng(1)  # noise, so that no part is silent
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.6, leaf.shape), jnp.float32), shapes)
+    return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes)
 
 
 @pytest.mark.parametrize("kind", ["none", *PUBLISHED_MODULES])
@@ -53,9 +53,12 @@ def test_a_program_of_any_batch_size_has_no_gathers(kind):
 
 @pytest.mark.parametrize("attention", ["frames", "patches"])
 def test_motion_is_what_neighbouring_frames_differ_by(attention):
-    still = jnp.broadcast_to(X[:, :1], X.shape)
+    still = np.broadcast_to(X[:, :1], X.shape)
     variables = initialised(M2A(attention=attention))
-    moving, resting = (M2A(motion, attention).apply(variables, still, train=False) for motion in ("difference", "none"))
+    moving, resting = (
+        np.asarray(jax.jit(functools.partial(M2A(motion, attention).apply, train=False))(variables, still))
+        for motion in ("difference", "none")
+    )
     # Without motion all frames of a clip at rest are the same; the difference to the zeros behind its end is not.
     np.testing.assert_allclose(resting, np.broadcast_to(resting[:, :1], X.shape), atol=1e-5)
     np.testing.assert_allclose(moving[:, :-1], np.broadcast_to(moving[:, :1], X[:, :-1].shape), atol=1e-5)
@@ -70,15 +73,17 @@ def test_frames_that_patches_do_not_tile_differ_from_frame_to_frame():
     def permuted(x):
         return x.reshape(2, 4, 9, 16)[:, :, order].reshape(x.shape)
 
-    attend = functools.partial(attention.apply, {}, find_motion=frame_difference)
+    attend = jax.jit(functools.partial(attention.apply, {}, find_motion=frame_difference))
     # Differences between positions, as in the released code, would depend on their order.
-    np.testing.assert_allclose(attend(permuted(x)), permuted(np.asarray(attend(x))), atol=1e-5)
-    assert np.abs(attend(x) - x).max() > 1e-2
+    attended = np.asarray(attend(x))
+    np.testing.assert_allclose(attend(permuted(x)), permuted(attended), atol=1e-5)
+    assert np.abs(attended - x).max() > 1e-2
 
 
 def test_attention_of_frames_is_among_the_intermediates():
     module = M2A()
-    _, state = module.apply(initialised(module), X, train=False, mutable=["intermediates"])
+    apply = functools.partial(module.apply, train=False, mutable=["intermediates"])
+    _, state = jax.jit(apply)(initialised(module), X)
     (weights,) = state["intermediates"]["frame_attention"]
     assert weights.shape == (2, 4, 4)
     np.testing.assert_allclose(np.sum(weights, axis=-1), 1, rtol=1e-5)

@@ -4,7 +4,7 @@ import pathlib
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
@@ -76,14 +76,19 @@ def _add_augmented(
         "weight": np.ones(len(cut), np.float32),
     }
     normalise = normalization(config)
-    inputs, targets = augment_batch(
-        jax.device_put(batch),
-        jax.random.key(seed),
-        normalization=normalise,
-        augmentation=clip_augmentation(config),
-        num_classes=len(names),
-    )
-    pictures, targets = jax.device_get((normalise.denormalise(inputs), targets))
+    augmentation = clip_augmentation(config)
+
+    # Compiled whole: operation by operation, a hundred small programs would take seconds.
+    @jax.jit
+    def augment(
+        batch: dict[str, Array], key: PRNGKeyArray
+    ) -> tuple[UInt8[Array, "b t h w 3"], Float[Array, "b classes"]]:
+        inputs, targets = augment_batch(
+            batch, key, normalization=normalise, augmentation=augmentation, num_classes=len(names)
+        )
+        return normalise.denormalise(inputs), targets
+
+    pictures, targets = jax.device_get(augment(batch, jax.random.key(seed)))
     for row, (clip, label), picture, target in zip(rows, cut, pictures, targets, strict=True):
         row.append(CaptionedClip(f"on the host: {names[label]}", clip))
         row.append(CaptionedClip(f"on the device: {_shares(target, names)}", picture))

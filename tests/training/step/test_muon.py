@@ -27,7 +27,7 @@ def shapes(name: str, **options: Any) -> Any:
 
 def random_like(params: Any, seed: int = 0) -> Any:
     random = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(random.standard_normal(leaf.shape), jnp.float32), params)
+    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape).astype(np.float32), params)
 
 
 def muon_config() -> ConfigDict:
@@ -63,7 +63,7 @@ def test_queries_keys_and_values_are_orthogonalised_each_by_itself() -> None:
     grads = random_like(FUSED)
     # Whatever the size of the gradient of one of them, its update has the same size as the others'.
     scaled = jax.tree.map(lambda leaf: leaf * jnp.repeat(jnp.array([[1.0, 100.0, 0.01]]), 8, axis=1), grads)
-    updates, _ = transformation.update(scaled, transformation.init(FUSED))
+    updates, _ = jax.jit(transformation.update)(scaled, transformation.init(FUSED))
     for part in np.split(np.asarray(updates["block"]["qkv"]["kernel"]), 3, axis=1):
         singular_values = np.linalg.svd(part / (0.2 * np.sqrt(8)), compute_uv=False)
         # Newton-Schulz iterations stop between 0.7 and 1.2, as their author says.
@@ -75,10 +75,11 @@ def test_the_direction_is_that_of_the_nearest_orthogonal_matrix_to_the_nesterov_
     params = {"kernel": jnp.zeros((12, 6))}
     transformation = scale_by_orthogonal_momentum({"kernel": 1}, momentum=0.9)
     state = transformation.init(params)
+    update_of = jax.jit(transformation.update)
     average = np.zeros((12, 6))
     for step in range(3):
         grads = random_like(params, step)
-        updates, state = transformation.update(grads, state)
+        updates, state = update_of(grads, state)
         gradient = np.asarray(grads["kernel"], np.float64)
         average = 0.9 * average + 0.1 * gradient  # the published form
         left, _, right = np.linalg.svd(0.9 * average + 0.1 * gradient, full_matrices=False)
@@ -120,7 +121,7 @@ def test_weight_decay_and_freezing_hold_for_both() -> None:
     config.optimizer.frozen = (("frozen/.*", True),)
     optimizer = make_optimizer(config, optax.schedules.constant_schedule(0.1), params)
     nothing = jax.tree.map(jnp.zeros_like, params)
-    updates, state = optimizer.update(nothing, optimizer.init(params), params)
+    updates, state = jax.jit(optimizer.update)(nothing, optimizer.init(params), params)
     for name in ("block", "head"):
         np.testing.assert_allclose(updates[name]["kernel"], -0.05, rtol=1e-6)
         np.testing.assert_array_equal(updates[name]["bias"], 0)
