@@ -310,8 +310,8 @@ class SlowFast(Backbone):
         logits = Linear(self.num_classes, nn.initializers.normal(0.01), name="head")(features)
         if not several:
             return logits
-        shares = jax.nn.log_softmax(logits.reshape(len(logits), -1, self.num_classes))
-        return jax.nn.logsumexp(shares, axis=1) - np.log(shares.shape[1]).astype(np.float32)
+        places = np.float32(logits.shape[1] * logits.shape[2])
+        return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=(1, 2)) - np.log(places)
 
 
 class LateralConnection(nn.Module):
