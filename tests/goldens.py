@@ -5,6 +5,7 @@ import math
 import pathlib
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,18 @@ def load(name: str) -> dict[str, np.ndarray]:
     """The arrays of one golden file, by name; large ones as `thin` leaves them."""
     with np.load(FOLDER / f"{name}.npz") as arrays:
         return dict(arrays)
+
+
+def slowfast_names(kind: str) -> dict[str, Any]:
+    """Of each tiny SlowFast network the `shapes` of its weights by name, or its names in the `slowfast_repository`."""
+    names: dict[str, Any] = json.loads((FOLDER / "slowfast" / "names.json").read_text())[kind]
+    return names
+
+
+def seeded_video(golden: Mapping[str, np.ndarray], which: str = "input/") -> np.ndarray:
+    """The input that a golden file of a SlowFast network names by its seed and shape, `[b, t, h, w, 3]`."""
+    seed, shape = int(golden[f"{which}seed"]), tuple(golden[f"{which}shape"])
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
 
 
 def tiny_video() -> np.ndarray:

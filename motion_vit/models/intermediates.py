@@ -36,6 +36,17 @@ In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.
 - `stage{s}/block{i}_output` `[b, t, h, w, c]`: the features after a block.
 
+In a SlowFast, with the same resolutions, names start with `slow_` or `fast_`, and `t` is the number of frames of that
+pathway. Of a single pathway they are called as in a ResNet, and `t` is half the frames behind a pool over time.
+
+- `slow_stem_output`, `fast_stage{s}/block{i}_output` and so on `[b, t, h, w, c]`: the features of a pathway, without
+  what a lateral connection adds to them.
+- `lateral_stem_output`, `lateral_stage{s}_output` `[b, t, h, w, c]`: what a lateral connection adds to the Slow
+  pathway, as more channels.
+- `temporal_pool_output` `[b, t, h, w, c]`, of a single pathway: the features that enter stage 2.
+- `features_output` `[b, t, h, w, c]`, of two pathways: the features whose average the head classifies, of the Slow
+  pathway and, averaged over as many frames as one of the Slow pathway stands for, of the Fast one.
+
 In any of them, with a motion module:
 
 - `.../block{i}/motion/gate` `[b, t, h, w, c]`: what the features are multiplied by before they are added to themselves,

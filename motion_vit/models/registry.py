@@ -13,6 +13,7 @@ from motion_vit.errors import UserError, did_you_mean
 from motion_vit.models.option import option_defaults
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
 from motion_vit.models.resnet import ResNet
+from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
@@ -45,6 +46,8 @@ _SHIFT = {"temporal_shift": True}
 _M2A = {"motion_module": "m2a"}
 _RESNET_TINY = {"widths": (16, 32, 64, 128), "num_classes": 10, "image_size": 64}
 
+_ONE_PATHWAY = {"fast_pathway": False, "frames": 8}
+
 _PRESETS: dict[str, Preset] = {
     "uniformer_s": Preset(
         UniFormer, _SMALL | {"placement": "gg"}, "UniFormer-S without motion attention, all frames kept"
@@ -68,6 +71,26 @@ _PRESETS: dict[str, Preset] = {
     "resnet50_m2a_tsm": Preset(ResNet, _RESNET50 | _M2A | _SHIFT, "ResNet-50 with M2A and temporal shifts"),
     "resnet18_tiny": Preset(
         ResNet, _RESNET_TINY, "0.7 M parameters, for tests and demos, TSN; options make the others"
+    ),
+    "slowfast_4x16_r50": Preset(SlowFast, {}, "SlowFast of ResNet-50, 4 slow and 32 fast frames"),
+    "slowfast_8x8_r50": Preset(
+        SlowFast, {"frame_ratio": 4, "lateral_kernel": 7}, "SlowFast of ResNet-50, 8 slow and 32 fast frames"
+    ),
+    "slow_8x8_r50": Preset(SlowFast, _ONE_PATHWAY, "the Slow pathway alone: ResNet-50, late stages over time"),
+    "c2d_8x8_r50": Preset(
+        SlowFast,
+        _ONE_PATHWAY | {"temporal_convolutions": "none", "temporal_pool": True},
+        "ResNet-50 on every frame, frames pooled in pairs (C2D)",
+    ),
+    "i3d_8x8_r50": Preset(
+        SlowFast,
+        _ONE_PATHWAY | {"temporal_convolutions": "alternating", "temporal_pool": True},
+        "ResNet-50 inflated over time (I3D)",
+    ),
+    "slowfast_tiny": Preset(
+        SlowFast,
+        _RESNET_TINY | {"depths": (1, 1, 1, 1), "frames": 8, "frame_ratio": 4, "channel_ratio": 2},
+        "1.3 M parameters, for tests and demos, SlowFast; options make the others",
     ),
     "timesformer_s": Preset(
         TimeSformer, {"width": 384, "heads": 6}, "TimeSformer of ViT-S/16, divided space-time attention"
@@ -144,11 +167,12 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
     Args:
       name: one of `list_models()`.
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
-        `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.resnet.ResNet` or a registered one) that differ
-        from the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
-        "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
-        `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the
-        model, whose own options are the fields of `motion_vit.models.motion_prompted.MotionPrompted`.
+        `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.resnet.ResNet`,
+        `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from the named model's. All have
+        `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or "float16"), those of the library
+        also `motion_module`, `stochastic_depth` and `remat`; `window`, `temporal_shift` and others are of some.
+        `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the fields of
+        `motion_vit.models.motion_prompted.MotionPrompted`.
 
     Returns:
       A Flax Linen module. `model.init(key, clips)` makes its variables, `model.apply(variables, clips, train=False)`

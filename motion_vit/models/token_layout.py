@@ -28,6 +28,8 @@ class TokenLayout:
       temporal_stride: distance of neighbouring frames of tokens, in frames of the clip.
       first_frame: frame of the clip that the first frame of tokens is of.
       class_tokens: tokens before those of the patches of a sequence.
+      picked_frames: where frames of tokens are not evenly spaced: the frame of the clip, from `first_frame` on, that
+        each is of. () for even ones.
     """
 
     frames: int
@@ -39,6 +41,13 @@ class TokenLayout:
     temporal_stride: int = 1
     first_frame: int = 0
     class_tokens: int = 0
+    picked_frames: tuple[int, ...] = ()
+
+    @property
+    def clip_frames(self) -> tuple[int, ...]:
+        """Frame of the clip that each frame of tokens is of."""
+        picked = self.picked_frames or range(0, self.frames * self.temporal_stride, self.temporal_stride)
+        return tuple(self.first_frame + frame for frame in picked)
 
 
 def patch_layout(frames: int, height: int, width: int, patch_sizes: Sequence[int]) -> TokenLayout:

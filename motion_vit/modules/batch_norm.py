@@ -25,6 +25,7 @@ class BatchNorm(nn.Module):
       frozen: whether the layer also normalises by the running statistics in training, and keeps them. No gradient
         reaches scale and bias, but an optimizer that decays weights would still move them: a model that freezes layers
         names them in its `frozen_patterns`, which `motion_vit.training.step.optimizer` leaves out.
+      scale_init: initialiser of the scale; zeros silence a residual branch that ends here until it is trained.
       dtype: dtype of the output; statistics are float32.
     """
 
@@ -32,6 +33,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     groups: int = 1
     frozen: bool = False
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -46,7 +48,7 @@ class BatchNorm(nn.Module):
         channels = x.shape[-1]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), jnp.float32)
-        scale = self.param("scale", nn.initializers.ones, (channels,))
+        scale = self.param("scale", self.scale_init, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         if self.frozen:
             scale, bias = lax.stop_gradient((scale, bias))

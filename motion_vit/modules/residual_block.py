@@ -1,6 +1,4 @@
-"""The blocks of a ResNet on every frame, with places for modules that mix frames."""
-
-from typing import Any
+"""The blocks of a ResNet, on every frame or over time, with places for modules that mix frames."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -9,6 +7,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
+from motion_vit.modules.clip_convolution import ClipConvolution
 from motion_vit.modules.frame_convolution import FrameConvolution
 from motion_vit.modules.motion_module import apply_motion_module, make_motion_module
 from motion_vit.modules.stochastic_depth import StochasticDepth
@@ -25,12 +24,15 @@ class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions, or a bottleneck of 1 x 1, 3 x 3 and 1 x 1, normalised and residual (arXiv 1512.03385).
 
     As in torchvision, a bottleneck's stride is in its 3 x 3 convolution. The branch begins with the motion module and
-    the temporal shift, where `make_temporal_shift` of gebob19/M2A places them; the shortcut bypasses them.
+    the temporal shift, where `make_temporal_shift` of gebob19/M2A places them; the shortcut bypasses them. With a first
+    convolution over several frames it is the block of SlowFast and I3D (arXiv 1812.03982).
 
     Attributes:
       features: inner channels; the output has four times as many in a bottleneck, else the same.
       stride: distance of the output positions.
       bottleneck: whether the block is a bottleneck.
+      kernel_frames: frames, an odd number, that the first convolution spans.
+      zero_scale: whether the last BatchNorm starts with a scale of 0, so that the block starts as its shortcut.
       motion_module: applied before the first convolution; see `motion_vit.modules.motion_module`.
       shift: whether channels are shifted to neighbouring frames before the first convolution.
       freeze_norm: whether training leaves the BatchNorms as they are; those of the motion module are trained.
@@ -41,6 +43,8 @@ class ResidualBlock(nn.Module):
     features: int
     stride: int = 1
     bottleneck: bool = False
+    kernel_frames: int = 1
+    zero_scale: bool = False
     motion_module: str = "none"
     shift: bool = False
     freeze_norm: bool = False
@@ -74,19 +78,25 @@ class ResidualBlock(nn.Module):
             layers = [(1, 1, self.features), wide, (1, 1, BOTTLENECK_EXPANSION * self.features)]
         for number, (kernel_size, stride, features) in enumerate(layers, start=1):
             y = nn.relu(y) if number > 1 else y
-            y = self._convolution(features, kernel_size, stride, f"conv{number}")(y)
-            y = self._norm(f"norm{number}")(y, train=train)
+            frames = self.kernel_frames if number == 1 else 1
+            y = _convolution(features, kernel_size, stride, frames, self.dtype, f"conv{number}")(y)
+            starts_silent = self.zero_scale and number == len(layers)
+            y = self._norm(f"norm{number}", nn.initializers.zeros if starts_silent else nn.initializers.ones)(
+                y, train=train
+            )
         if self.stride > 1 or x.shape[-1] != y.shape[-1]:
-            x = self._convolution(y.shape[-1], 1, self.stride, "shortcut_conv")(x)
+            x = _convolution(y.shape[-1], 1, self.stride, 1, self.dtype, "shortcut_conv")(x)
             x = self._norm("shortcut_norm")(x, train=train)
         return nn.relu(x + StochasticDepth()(y, stochastic_depth, train=train))
 
-    def _convolution(self, features: int, kernel_size: int, stride: int, name: str) -> FrameConvolution:
-        init = initializers.residual_kernel
-        return FrameConvolution(features, kernel_size, stride, kernel_init=init, dtype=self.dtype, name=name)
-
-    def _norm(self, name: str) -> BatchNorm:
-        return BatchNorm(groups=self.batch_norm_groups, frozen=self.freeze_norm, dtype=self.dtype, name=name)
+    def _norm(self, name: str, scale_init: nn.initializers.Initializer = nn.initializers.ones) -> BatchNorm:
+        return BatchNorm(
+            groups=self.batch_norm_groups,
+            frozen=self.freeze_norm,
+            scale_init=scale_init,
+            dtype=self.dtype,
+            name=name,
+        )
 
 
 class ResidualStem(nn.Module):
@@ -94,21 +104,31 @@ class ResidualStem(nn.Module):
 
     Attributes:
       features: output channels.
+      kernel_frames: frames, an odd number, that the convolution spans.
       freeze_norm: whether training leaves the BatchNorm as it is.
       batch_norm_groups: see `motion_vit.modules.batch_norm.BatchNorm`.
       dtype: dtype of the computation.
     """
 
     features: int
+    kernel_frames: int = 1
     freeze_norm: bool = False
     batch_norm_groups: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w colours"], *, train: bool = False) -> Float[Array, "b t h4 w4 c"]:
-        """Applies the layers to every frame."""
-        shared: dict[str, Any] = {"dtype": self.dtype}
-        init = initializers.residual_kernel
-        x = FrameConvolution(self.features, 7, 2, kernel_init=init, **shared, name="conv")(clips)
-        norm = BatchNorm(groups=self.batch_norm_groups, frozen=self.freeze_norm, **shared, name="norm")
+        """Applies the layers; frames keep their number."""
+        x = _convolution(self.features, 7, 2, self.kernel_frames, self.dtype, "conv")(clips)
+        norm = BatchNorm(groups=self.batch_norm_groups, frozen=self.freeze_norm, dtype=self.dtype, name="norm")
         return max_pool_frames(nn.relu(norm(x, train=train)))
+
+
+def _convolution(
+    features: int, kernel_size: int, stride: int, frames: int, dtype: DTypeLike, name: str
+) -> FrameConvolution | ClipConvolution:
+    """Makes a convolution of every frame, or of `frames` neighbouring ones."""
+    init = initializers.residual_kernel
+    if frames == 1:
+        return FrameConvolution(features, kernel_size, stride, kernel_init=init, dtype=dtype, name=name)
+    return ClipConvolution(features, frames, kernel_size, stride, kernel_init=init, dtype=dtype, name=name)

@@ -1,4 +1,4 @@
-"""Max pooling of every frame of a clip."""
+"""Max pooling of every frame of a clip, and of pairs of frames."""
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,22 @@ def max_pool_frames(x: Video) -> Pooled:
       Clips of `ceil(h / 2)` rows and `ceil(w / 2)` columns.
     """
     return _pool_with_shifted_gradient(x) if likely_platform() == "cpu" else _pool(x)
+
+
+def max_pool_frame_pairs(x: Video) -> Float[Array, "b t2 h w c"]:
+    """Takes the larger of frames 0 and 1, 2 and 3, and so on, as PyTorch's `MaxPool3d((2, 1, 1))`.
+
+    Equal values share the gradient; PyTorch gives it to the earlier frame.
+
+    Args:
+      x: clips of two frames or more.
+
+    Returns:
+      Clips of `t // 2` frames; a last odd one is left out.
+    """
+    length = x.shape[1] // 2 * 2
+    even, odd = (lax.slice_in_dim(x, first, length, 2, axis=1) for first in (0, 1))
+    return jnp.maximum(even, odd)
 
 
 def _pool(x: Video) -> Pooled:

@@ -160,7 +160,7 @@ def token_grid(model: VideoModel, name: str, view: ClipView) -> TokenGrid:
         frames=layout.frames,
         rows=layout.rows,
         columns=layout.columns,
-        clip_frames=tuple(layout.first_frame + frame * layout.temporal_stride for frame in range(layout.frames)),
+        clip_frames=layout.clip_frames,
         frame_numbers=view.frame_numbers,
         times=view.times,
         video_size=view.video_size,

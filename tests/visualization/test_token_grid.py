@@ -86,6 +86,8 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("uniformer", {"input_adapter": "motion_prompt"}),
         ("timesformer", {"motion_module": "m2a"}),
         ("resnet", {"motion_module": "m2a"}),
+        ("slowfast", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
+        ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),
     ],
 )
 def test_layouts_have_the_shapes_of_what_they_describe(small_model, family, options, size):
@@ -117,6 +119,17 @@ def test_frames_of_tokens_are_those_of_the_stem_and_of_the_prompts():
     assert prompted.clip_frames == (1, 2, 3, 4, 5, 6)
     assert prompted.token_frames == (0, 0, 1, 2, 3, 4, 5)
     assert prompted.times == (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
+
+
+def test_frames_of_the_slow_pathway_are_those_that_it_sees():
+    view = place_view((60, 60), range(9), 60)
+    model = motion_vit.create_model("slowfast_tiny", frames=8, frame_ratio=2, input_adapter="motion_prompt")
+    for name in ("slow_stage2/block0_output", "lateral_stage1_output", "features_output"):
+        assert token_grid(model, f"backbone/{name}", view).clip_frames == (1, 3, 5, 8)
+    assert token_grid(model, "backbone/fast_stage4/block0_output", view).clip_frames == tuple(range(1, 9))
+    pooled = motion_vit.create_model("slowfast_tiny", fast_pathway=False, temporal_pool=True)
+    assert token_grid(pooled, "stage1/block0_output", view).clip_frames == tuple(range(9))
+    assert token_grid(pooled, "stage2/block0_output", view).clip_frames == (0, 2, 4, 6)
 
 
 @pytest.mark.parametrize("sampling", ["dense", "segment"])

@@ -46,6 +46,11 @@ CONVOLUTION = Layout(
     lambda x: x.transpose(2, 3, 4, 1, 0),
     lambda x: x.transpose(4, 3, 0, 1, 2),
 )
+CONVOLUTION_OF_FRAMES = Layout(
+    "[out, in, 1, h, w] to [h, w, in, out]",
+    lambda x: x[:, :, 0].transpose(2, 3, 1, 0),
+    lambda x: x.transpose(3, 2, 0, 1)[:, :, None],
+)
 DEPTHWISE = Layout(
     "[channels, 1, t, h, w] to [t, h, w, channels]",
     lambda x: x[:, 0].transpose(1, 2, 3, 0),

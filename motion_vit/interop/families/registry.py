@@ -7,15 +7,22 @@ from motion_vit.interop.families.family import ModelFamily
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
 from motion_vit.interop.families.name_rules import TorchEntry, torch_entry
 from motion_vit.interop.families.resnet import RESNET
+from motion_vit.interop.families.slowfast import SLOWFAST
 from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.resnet import ResNet
+from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import VideoModel
 
-_FAMILIES: dict[type[VideoModel], ModelFamily] = {UniFormer: UNIFORMER, TimeSformer: TIMESFORMER, ResNet: RESNET}
+_FAMILIES: dict[type[VideoModel], ModelFamily] = {
+    UniFormer: UNIFORMER,
+    TimeSformer: TIMESFORMER,
+    ResNet: RESNET,
+    SlowFast: SLOWFAST,
+}
 
 
 def register_family(model_class: type[VideoModel], family: ModelFamily) -> None:

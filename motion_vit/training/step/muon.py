@@ -25,7 +25,7 @@ _RMS = 0.2
 # First layers, heads and embeddings read or write other things than features, and a channel of a depthwise kernel is no
 # matrix: all of these are AdamW's, as biases and scales are.
 _NOT_MATRICES = re.compile(
-    r"(backbone/)?(patch_embed1|embedding|stem|head)/.*|(?!backbone/).*prompt.*|.*(position|depthwise|tea|tdn)/.*"
+    r"(backbone/)?(patch_embed1|embedding|(slow_|fast_)?stem|head)/.*|(?!backbone/).*prompt.*|.*(position|depthwise|tea|tdn)/.*"
 )
 _FIELD = "optimizer.muon.matrices"
 _FUSED_PROJECTIONS = re.compile(r".*/qkv/kernel")

@@ -6,6 +6,7 @@ Checks on the way that what is left out can be rebuilt: weights and videos are f
 import argparse
 import json
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -18,6 +19,10 @@ import goldens
 TINY = ("uniformer_emim_tiny", "uniformer_tiny", "uniformer_emim_tiny_layerscale")
 EMIM = ("emim_t16_k5", "emim_t16_k7", "emim_t32_k7")
 TIMESFORMER = tuple(f"timesformer_tiny_{scheme}" for scheme in ("divided_space_time", "joint_space_time", "space_only"))
+SLOWFAST = (
+    *("slowfast_tiny", "slow_tiny", "c2d_tiny", "i3d_tiny", "slowfast_tiny_motion_prompt"),
+    *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
+)
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -48,7 +53,21 @@ def main(source: pathlib.Path) -> None:
         shapes[name] = {entry: list(value.shape) for entry, value in weights.items()}
         _save(name, _without_weights(arrays))
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
+    _copy_slowfast(source / "conv")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _copy_slowfast(source: pathlib.Path) -> None:
+    """Copies what is as small as it can be, and the names and shapes of the weights in both naming schemes."""
+    for name in SLOWFAST:
+        shutil.copy(source / f"{name}.npz", goldens.FOLDER / "slowfast" / f"{name}.npz")
+    shapes = json.loads((source / "conv_state_dicts.json").read_text())
+    repository = json.loads((source / "conv_names_pytorchvideo_to_slowfast.json").read_text())
+    kept = {
+        "shapes": {name: shapes[name] for name in SLOWFAST[:4]},
+        "slowfast_repository": {name: repository[name] for name in SLOWFAST[:4] if name in repository},
+    }
+    (goldens.FOLDER / "slowfast" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -35,6 +35,14 @@ NETWORKS = {
         "temporal_shift": True,
         "size": 64,
     },
+    "slowfast": {
+        **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "frame_ratio": 2, "channel_ratio": 1, "size": 64},
+        **{"motion_module": "m2a", "input_adapter": "motion_prompt"},
+    },
+    "i3d": {
+        **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "fast_pathway": False, "pool_size": 32, "size": 64},
+        **{"temporal_convolutions": "alternating", "temporal_pool": True},
+    },
     # The same in UniFormer, where the module also stands before convolutions.
     "uniformer": {
         **{"name": "uniformer_emim_tiny", "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8},
@@ -67,6 +75,8 @@ print(json.dumps(found))
     ("network", "file_format"),
     [
         *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
+        *(("slowfast", file_format) for file_format in RUNNERS),
+        ("i3d", "onnx"),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
     ],
@@ -82,12 +92,12 @@ def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):
 
 @pytest.mark.slow
 def test_tensorflow_and_litert_give_the_same_logits(tmp_path: pathlib.Path):
-    for network in ("timesformer", "resnet"):
+    for network in ("timesformer", "resnet", "slowfast"):
         write_weights_folder(tmp_path / "weights" / network, small_trained_model(**NETWORKS[network]))
     finished = run_python(IN_TENSORFLOW, tmp_path / "weights", tmp_path)
     assert finished.status == 0, finished.errors
     found = json.loads(finished.output.splitlines()[-1])
-    assert len(found) == 4
+    assert len(found) == 6
     assert {name: pair for name, pair in found.items() if not pair[0] <= pair[1]} == {}
 
 

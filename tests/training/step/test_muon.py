@@ -44,6 +44,7 @@ def muon_config() -> ConfigDict:
         ("timesformer_tiny", {"temporal_attention": "cost_volume"}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "temporal_shift": True}),
         ("resnet50_tsm", {}),
+        ("slowfast_4x16_r50", {}),
     ],
 )
 def test_kernels_of_hidden_layers_are_muons_and_all_else_is_adamws(name: str, options: dict[str, Any]) -> None:
@@ -52,6 +53,7 @@ def test_kernels_of_hidden_layers_are_muons_and_all_else_is_adamws(name: str, op
     for path, count in counts.items():
         parts = path.removeprefix("backbone/").split("/")
         outside = {"head", "patch_embed1", "embedding", "stem", "position", "depthwise", "prompt", "tdn", "tam"}
+        outside |= {"slow_stem", "fast_stem"}
         is_matrix = parts[-1] == "kernel" and not outside & set(parts)
         assert count == (0 if not is_matrix else 3 if parts[-2] == "qkv" else 1), path
     trained = sum(params[path].size for path, count in counts.items() if count)
