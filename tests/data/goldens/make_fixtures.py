@@ -18,6 +18,7 @@ import goldens
 TINY = ("uniformer_emim_tiny", "uniformer_tiny", "uniformer_emim_tiny_layerscale")
 EMIM = ("emim_t16_k5", "emim_t16_k7", "emim_t32_k7")
 TIMESFORMER = tuple(f"timesformer_tiny_{scheme}" for scheme in ("divided_space_time", "joint_space_time", "space_only"))
+VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -47,6 +48,14 @@ def main(source: pathlib.Path) -> None:
         weights = {entry.removeprefix("param/"): value for entry, value in arrays.items() if entry.startswith("param/")}
         shapes[name] = {entry: list(value.shape) for entry, value in weights.items()}
         _save(name, _without_weights(arrays))
+    for name in VIDEOMAE:
+        network, _, size = name.rpartition("_")
+        arrays = dict(np.load(source / "vit" / f"{name}.npz"))
+        seed, shape = int(arrays.pop("video_seed")), tuple(arrays.pop("video_shape"))
+        np.testing.assert_array_equal(arrays.pop("video_head"), goldens.seeded_video(seed, shape).ravel()[:8])
+        shapes[name] = json.loads((source / "vit" / f"{network}_state_dicts.json").read_text())[size]
+        # What pretraining computes has no counterpart here.
+        _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
