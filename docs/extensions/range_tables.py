@@ -16,6 +16,7 @@ from motion_vit.models.option import option_ranges
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.videomae import VideoMAE
 from motion_vit.ranges import Range
 from motion_vit.training.recipe.field_descriptions import FieldDescription, describe_fields
 
@@ -40,7 +41,7 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (UniFormer, TimeSformer, ResNet, MotionPrompted)
+            for each in (UniFormer, TimeSformer, VideoMAE, ResNet, MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 
