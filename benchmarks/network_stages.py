@@ -18,12 +18,14 @@ from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.videomae import VideoMAE
 
 Tree = Any  # nested mappings of arrays
 
 STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     UniFormer: {f"stage{number}": (f"patch_embed{number}", f"stage{number}") for number in range(1, 5)},
     TimeSformer: {"embedding": ("embedding",), "blocks": ("blocks",)},
+    VideoMAE: {"embedding": ("embedding",), "blocks": ("blocks",)},
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of."""
 
@@ -124,8 +126,8 @@ def network_stages(model: nn.Module, batch: int, costs: Mapping[str, PartCost]) 
       UserError: the model's class is not one of those in `STAGES`.
     """
     if type(model) not in STAGES:
-        known = " and ".join(each.__name__ for each in STAGES)
-        raise UserError(f"the stages of a {type(model).__name__} are not known here: choose a {known}.")
+        known = ", ".join(each.__name__ for each in STAGES)
+        raise UserError(f"the stages of a {type(model).__name__} are not known here: choose one of {known}.")
     parts: dict[str, Part] = {}
     inputs: dict[str, jax.ShapeDtypeStruct] = {}
     outputs: dict[str, jax.ShapeDtypeStruct] = {}

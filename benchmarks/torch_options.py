@@ -31,4 +31,19 @@ class TimeSformerOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions
+@dataclasses.dataclass(frozen=True)
+class VideoMAEOptions:
+    """The shape of a VideoMAE, as the fields of `motion_vit.models.videomae.VideoMAE` of the same names."""
+
+    num_classes: int
+    frames: int
+    image_size: int
+    tubelet_frames: int
+    patch_size: int
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions

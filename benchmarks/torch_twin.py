@@ -1,12 +1,13 @@
 """Builds the PyTorch twin of a model."""
 
 import torch
-from torch_options import TimeSformerOptions, TwinOptions
+from torch_options import TimeSformerOptions, TwinOptions, VideoMAEOptions
 from torch_timesformer import TimeSformer
 from torch_uniformer import UniFormer
+from torch_videomae import VideoMAE
 
 
-def make_twin(options: TwinOptions) -> UniFormer | TimeSformer:
+def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -17,4 +18,6 @@ def make_twin(options: TwinOptions) -> UniFormer | TimeSformer:
     """
     if isinstance(options, TimeSformerOptions):
         return TimeSformer(options).to(memory_format=torch.channels_last).eval()
+    if isinstance(options, VideoMAEOptions):
+        return VideoMAE(options).to(memory_format=torch.channels_last_3d).eval()
     return UniFormer(options).to(memory_format=torch.channels_last_3d).eval()

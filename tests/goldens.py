@@ -40,8 +40,13 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def state_dict(network: str) -> dict[str, np.ndarray]:
     """The weights of a network (`uniformer_emim_tiny`, ...) under PyTorch's names and in its layouts."""
+    return {name: weight(name, shape) for name, shape in state_dict_shapes(network).items()}
+
+
+def state_dict_shapes(network: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights of a network under PyTorch's names."""
     shapes = json.loads((FOLDER / "state_dicts.json").read_text())[network]
-    return {name: weight(name, tuple(shape)) for name, shape in shapes.items()}
+    return {name: tuple(shape) for name, shape in shapes.items()}
 
 
 def load(name: str) -> dict[str, np.ndarray]:
@@ -82,6 +87,21 @@ def timesformer_video() -> np.ndarray:
     """The input of the TimeSformers, `[2, 8, 64, 64, 3]`."""
     video = np.random.default_rng(11).standard_normal((2, 3, 8, 64, 64))
     return np.moveaxis(video.astype(np.float16).astype(np.float32), 1, -1)
+
+
+def seeded_video(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """A clip `[b, t, h, w, 3]` of random numbers."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
+
+
+def videomae_video() -> np.ndarray:
+    """The input of the tiny VideoMAEs, `[2, 8, 64, 64, 3]`."""
+    return seeded_video(31, (2, 8, 64, 64, 3))
+
+
+def videomae_base_video() -> np.ndarray:
+    """The input of VideoMAE-B, `[1, 16, 224, 224, 3]`."""
+    return seeded_video(32, (1, 16, 224, 224, 3))
 
 
 def _random_video(seed: int, batch: int, size: int) -> np.ndarray:

@@ -31,6 +31,15 @@ In a TimeSformer, where `t` is the number of frames, `h` and `w` are the rows an
   `cost_volume_backward`: as in a UniFormer.
 - `norm_output` `[b, c]`: the features that the head classifies.
 
+In a VideoMAE, where `t` is the number of frames of tubelets, `h` and `w` are their rows and columns, and there is no
+class token:
+
+- `embedding_output` `[b, t, h, w, c]`: the tokens that enter the first block.
+- `blocks/block{i}_output` `[b, t, h, w, c]`: the tokens after a block.
+- `blocks/block{i}/attention/attention_weights`, or, in a block that has EMIM, `blocks/block{i}/attention/cost_volume`
+  and `cost_volume_backward`: as in a UniFormer.
+- `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
+
 In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.

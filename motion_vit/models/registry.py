@@ -17,6 +17,7 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
+from motion_vit.models.videomae import VideoMAE
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
 
@@ -106,6 +107,27 @@ _PRESETS: dict[str, Preset] = {
         {"width": 96, "depth": 2, "heads": 3, "num_classes": 10, "image_size": 64, "initialization": "fan_in"},
         "0.4 M parameters, for tests and demos",
     ),
+    "videomae_s": Preset(VideoMAE, {"width": 384, "heads": 6}, "the ViT-S/16 of VideoMAE, on tubelets of 2 frames"),
+    "videomae_b": Preset(VideoMAE, {}, "the ViT-B/16 of VideoMAE, on tubelets of 2 frames"),
+    "videomae_l": Preset(
+        VideoMAE, {"width": 1024, "depth": 24, "heads": 16}, "the ViT-L/16 of VideoMAE, on tubelets of 2 frames"
+    ),
+    "videomae_h": Preset(
+        VideoMAE, {"width": 1280, "depth": 32, "heads": 16}, "the ViT-H/16 of VideoMAE, on tubelets of 2 frames"
+    ),
+    "videomae_g": Preset(
+        VideoMAE,
+        {"width": 1408, "depth": 40, "heads": 16, "patch_size": 14, "mlp_ratio": 48 / 11},
+        "the ViT-g/14 of VideoMAE V2, on tubelets of 2 frames",
+    ),
+    "videomae_tiny": Preset(
+        VideoMAE,
+        {
+            **{"width": 96, "depth": 2, "heads": 3, "frames": 8},
+            **{"num_classes": 10, "image_size": 64, "initialization": "fan_in"},
+        },
+        "0.4 M parameters, for tests and demos",
+    ),
 }
 _OWN_MODELS = frozenset(_PRESETS)
 
@@ -167,12 +189,12 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
     Args:
       name: one of `list_models()`.
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
-        `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.resnet.ResNet`,
-        `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from the named model's. All have
-        `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or "float16"), those of the library
-        also `motion_module`, `stochastic_depth` and `remat`; `window`, `temporal_shift` and others are of some.
-        `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the fields of
-        `motion_vit.models.motion_prompted.MotionPrompted`.
+        `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.videomae.VideoMAE`,
+        `motion_vit.models.resnet.ResNet`, `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from
+        the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
+        "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
+        `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the
+        model, whose own options are the fields of `motion_vit.models.motion_prompted.MotionPrompted`.
 
     Returns:
       A Flax Linen module. `model.init(key, clips)` makes its variables, `model.apply(variables, clips, train=False)`

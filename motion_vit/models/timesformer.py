@@ -149,7 +149,7 @@ class TimeSformer(CostVolumeBackbone):
         """Refuses: there is no layer whose average the head classifies."""
         raise UserError(
             "a TimeSformer has no class activation map: its classifier reads a class token, not an average over "
-            "patches. Ask for Grad-CAM of one of its blocks; UniFormers and ResNets have both"
+            "patches. Ask for Grad-CAM of one of its blocks; UniFormers, VideoMAEs and ResNets have both"
         )
 
     def option_problems(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""UniFormer's block of the late stages, which mixes tokens by attention."""
+"""The transformer block of tokens on a grid: UniFormer's of the late stages, and a plain ViT's (VideoMAE)."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -18,8 +18,11 @@ Clips = Float[Array, "b t h w c"]
 class AttentionBlock(nn.Module):
     """Depthwise position encoding, attention and a perceptron, all residual (UniFormer's `SABlock`).
 
+    Without the position encoding it is the block of a plain vision transformer, such as VideoMAE's `Block`.
+
     Attributes:
       attention: the attention layer.
+      position_encoding: whether a depthwise convolution, which lets a token know its place, comes first.
       motion_module: applied before the attention, after its norm; see `motion_vit.modules.motion_module`.
       mlp_ratio: hidden features of the perceptron over channels.
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
@@ -31,6 +34,7 @@ class AttentionBlock(nn.Module):
     """
 
     attention: nn.Module
+    position_encoding: bool = True
     motion_module: str = "none"
     mlp_ratio: float = 4.0
     layer_scale: float | None = None
@@ -53,8 +57,9 @@ class AttentionBlock(nn.Module):
           Tokens of the same shape.
         """
         skip = StochasticDepth()
-        position = DepthwiseConv3D(3, dtype=self.dtype, implementation=self.depthwise_implementation, name="position")
-        x = x + position(x)
+        if self.position_encoding:
+            convolution = self.depthwise_implementation
+            x = x + DepthwiseConv3D(3, dtype=self.dtype, implementation=convolution, name="position")(x)
         y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"

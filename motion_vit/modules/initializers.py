@@ -22,6 +22,9 @@ LINEAR_KERNELS: Mapping[Initialization, nn.initializers.Initializer] = {
 }
 """Kernels of the linear layers of transformer blocks and of the head, by the model's option `initialization`."""
 
+small_head_kernel = nn.initializers.normal(stddev=0.02 * 0.001)
+"""The kernel of VideoMAE's head, `init_scale` times the other linear layers': it starts with equal classes."""
+
 convolution_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 """Kernels of convolutions, 1x1x1 ones included: uniform in `+-1 / sqrt(fan_in)`, PyTorch's default."""
 

@@ -1,5 +1,7 @@
 """The linear layer, and its bare weights for operators that apply them."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -50,14 +52,30 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch features"]:
         """Applies the layer to every token."""
-        boxed_kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), unbox=False)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), unbox=False)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        dtype = computation_dtype(self.dtype)
-        # One that is split over devices is gathered when its box is opened: in bfloat16, half of the bytes travel.
-        kernel = nn.meta.unbox(jax.tree.map(lambda leaf: leaf.astype(dtype), boxed_kernel))
-        output = linear(x.astype(dtype), kernel, bias.astype(dtype))
-        return checkpoint_name(output, LINEAR_OUTPUT)
+        return apply_kernel(x, kernel, bias, self.dtype)
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
         """Counts the multiply-adds of one call on an input of this shape."""
         return x.size * self.features
+
+
+def apply_kernel(
+    x: Float[Array, "*batch c"], boxed_kernel: Any, bias: Float[Array, " features"], dtype: DTypeLike
+) -> Float[Array, "*batch features"]:
+    """Applies the weights of a linear layer inside the layer, in its dtype.
+
+    Args:
+      x: tokens, of any dtype.
+      boxed_kernel: the kernel as `self.param` returns it with `unbox=False`.
+      bias: added to the products, not in the dtype yet.
+      dtype: dtype of the computation.
+
+    Returns:
+      The output, named for rematerialisation.
+    """
+    dtype = computation_dtype(dtype)
+    # One that is split over devices is gathered when its box is opened: in bfloat16, half of the bytes travel.
+    kernel = nn.meta.unbox(jax.tree.map(lambda leaf: leaf.astype(dtype), boxed_kernel))
+    return checkpoint_name(linear(x.astype(dtype), kernel, bias.astype(dtype)), LINEAR_OUTPUT)

@@ -38,7 +38,7 @@ class PatchProjection(nn.Module):
         kernel = self.param("kernel", initializers.convolution_kernel, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         dtype = computation_dtype(self.dtype)
-        patches = _spatial_patches(x.astype(dtype), rows, columns)
+        patches = spatial_patches(x.astype(dtype), rows, columns)
         shifted = (shift_frames(patches, tap - frames // 2) for tap in range(frames))
         # Slices of `jnp` become gathers where the batch is symbolic.
         taps = [lax.slice_in_dim(tap, 0, None, self.temporal_stride, axis=1) for tap in shifted]
@@ -50,14 +50,6 @@ class PatchProjection(nn.Module):
         frames, rows, columns = self.kernel_size
         positions = x.shape[0] * -(-x.shape[1] // self.temporal_stride) * (x.shape[2] // rows) * (x.shape[3] // columns)
         return positions * frames * rows * columns * x.shape[4] * self.features
-
-
-def _spatial_patches(x: Float[Array, "b t h w c"], rows: int, columns: int) -> Float[Array, "b t h2 w2 patch"]:
-    batch, frames, height, width, channels = x.shape
-    high, wide = height // rows, width // columns
-    x = x[:, :, : high * rows, : wide * columns]
-    x = x.reshape(batch, frames, high, rows, wide, columns * channels)  # LiteRT transposes up to six axes
-    return jnp.moveaxis(x, 3, 4).reshape(batch, frames, high, wide, rows * columns * channels)
 
 
 class PatchEmbedding(nn.Module):
@@ -81,3 +73,21 @@ class PatchEmbedding(nn.Module):
         x = PatchProjection(self.features, self.kernel_size, self.temporal_stride, self.dtype, name="proj")(x)
         normalized: Array = LayerNorm(epsilon=1e-5, output_dtype=self.dtype, name="norm")(x)
         return normalized
+
+
+def spatial_patches(x: Float[Array, "b t h w c"], rows: int, columns: int) -> Float[Array, "b t h2 w2 patch"]:
+    """Collects the pixels of each patch of a frame; pixels beyond a whole number of patches are left out.
+
+    Args:
+      x: clips.
+      rows: height of a patch.
+      columns: width of a patch.
+
+    Returns:
+      For each patch its pixels row by row, each with its channels: `patch = rows * columns * c`.
+    """
+    batch, frames, height, width, channels = x.shape
+    high, wide = height // rows, width // columns
+    x = x[:, :, : high * rows, : wide * columns]
+    x = x.reshape(batch, frames, high, rows, wide, columns * channels)  # LiteRT transposes up to six axes
+    return jnp.moveaxis(x, 3, 4).reshape(batch, frames, high, wide, rows * columns * channels)

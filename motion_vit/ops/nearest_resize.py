@@ -48,6 +48,26 @@ def resize_time_embedding(embedding: Float[Array, "t c"], frames: int) -> Float[
     return _resize_axis(embedding, frames, axis=0)
 
 
+def resize_grid_embedding(
+    embedding: Float[Array, "positions c"], grid: tuple[int, int, int], new_grid: tuple[int, int, int]
+) -> Float[Array, "resized c"]:
+    """Resizes an embedding of the places of a whole clip.
+
+    Args:
+      embedding: entries frame by frame, row by row.
+      grid: frames, rows and columns of the entries.
+      new_grid: wanted frames, rows and columns.
+
+    Returns:
+      Entries in the same order; the embedding itself, if it fits.
+    """
+    channels = embedding.shape[1]
+    entries = embedding.reshape(*grid, channels)
+    for axis, size in enumerate(new_grid):
+        entries = _resize_axis(entries, size, axis=axis)
+    return entries.reshape(-1, channels)
+
+
 def nearest_indices(size: int, new_size: int) -> list[int]:
     """Returns the entry of an axis of `size` that each of `new_size` entries copies, in float32 as PyTorch."""
     scale = np.float32(size) / np.float32(new_size)

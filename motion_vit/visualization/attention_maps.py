@@ -59,11 +59,11 @@ def record_attention(
     attention; a patch then means its row and column in every frame.
 
     Args:
-      model: a UniFormer or a TimeSformer, also behind motion prompts.
+      model: a UniFormer, a TimeSformer or a VideoMAE, also behind motion prompts.
       variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       stage: a stage of `global_layers`, such as "stage3", or "blocks".
-      patch: frame, row and column of the attending token. None for the class token or, in a UniFormer, the mean over
+      patch: frame, row and column of the attending token. None for the class token or, without one, the mean over
         all tokens, which shows how much each token is attended to.
       residual: see `rollout`.
 
@@ -75,7 +75,7 @@ def record_attention(
     """
     stages = global_layers(list(recording.names(model, clips.shape[1:])))
     if stage not in stages:
-        held = f"it has it in {', '.join(stages)}" if stages else "UniFormers and TimeSformers have it"
+        held = f"it has it in {', '.join(stages)}" if stages else "UniFormers, TimeSformers and VideoMAEs have it"
         raise UserError(f"the model has no global attention in {stage!r}; {held}")
     layers = stages[stage]
     layout = model.token_layout(f"{layers[0]}/query", clips.shape[1:])

@@ -169,7 +169,7 @@ def test_stages_in_turn_are_the_network():
 
 
 def test_models_without_a_twin_are_refused_by_name():
-    with pytest.raises(UserError, match="a ResNet are not known here: choose a UniFormer and TimeSformer"):
+    with pytest.raises(UserError, match="a ResNet are not known here: choose one of UniFormer, TimeSformer, VideoMAE"):
         network_stages.network_stages(motion_vit.create_model("resnet18_tiny"), batch=1, costs={})
 
 

@@ -6,7 +6,7 @@ import goldens
 import numpy as np
 import pytest
 import torch
-from torch_options import TimeSformerOptions, UniFormerOptions
+from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions
 from torch_twin import make_twin
 
 import motion_vit
@@ -57,6 +57,16 @@ def test_the_twin_of_a_timesformer_gives_the_authors_logits():
     with torch.inference_mode():
         logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.timesformer_video())))
     np.testing.assert_allclose(logits, goldens.load(name)["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_twin_of_a_videomae_gives_the_authors_logits():
+    size = {"frames": 8, "image_size": 64, "tubelet_frames": 2, "patch_size": 16}
+    twin = make_twin(VideoMAEOptions(10, **size, width=96, depth=2, heads=3))
+    state_dict = {key: torch.from_numpy(np.array(value)) for key, value in goldens.state_dict("videomae_tiny").items()}
+    twin.load_state_dict(state_dict, strict=True)
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.videomae_video())))
+    np.testing.assert_allclose(logits, goldens.load("videomae_tiny")["logits"], rtol=1e-4, atol=1e-4)
 
 
 MILLIONS = {

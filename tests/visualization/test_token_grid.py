@@ -85,6 +85,7 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("uniformer", {"stem_temporal_stride": 2, "frames": 5, "motion_module": "m2a"}),
         ("uniformer", {"input_adapter": "motion_prompt"}),
         ("timesformer", {"motion_module": "m2a"}),
+        ("videomae", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("resnet", {"motion_module": "m2a"}),
         ("slowfast", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),

@@ -158,6 +158,17 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
     assert any("class activation" in note for note in seen.notes)
 
 
+def test_a_videomae_shows_cost_volumes_attention_and_class_activation_on_its_tubelets(trained, video) -> None:
+    seen = visualize(trained("videomae"), video)
+    motion = next(one for one in seen.maps if isinstance(one, MotionMap))
+    assert (motion.layer, motion.grid.clip_frames) == ("blocks/block0", (0, 2, 4))
+    attention = next(one for one in seen.maps if isinstance(one, PatchAttention))
+    assert (attention.layer, attention.weights.shape) == ("blocks/block1", (2, 27, 27))
+    assert {"Attention that patches get", "Class activation"} <= {
+        one.title for one in seen.maps if isinstance(one, ScalarMap)
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 from motion_vit.errors import UserError
 from motion_vit.interop.families.name_rules import Rule
 from motion_vit.interop.families.state_dict_shapes import has_own_names, own_options
-from motion_vit.interop.files.stored_tensor import Shape
+from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,10 @@ def _same_names(names: Collection[str], wanted: Collection[str]) -> dict[str, st
     return {name: name for name in names}
 
 
+def _same_tensors(tensors: Mapping[str, StoredTensor]) -> Mapping[str, StoredTensor]:
+    return tensors
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelFamily:
     """A class of models whose weights other frameworks have, too.
@@ -64,6 +68,10 @@ class ModelFamily:
       clips: how published weights, whose options were read, took their clips: fields of the recipe's `data`.
       notes: what to know about weights, by their names and shapes, in a model of all these options.
       names: what the weights of a source are called in a model, from their names and those of the model's weights.
+      tensors: makes of the weights of a source those that the rules and all else here know: other codes call them
+        otherwise, and split what is one weight here. It reads no values.
+      beside: matches as a whole the names of weights of a source that are no part of the network, such as those of a
+        decoder that pretraining alone needs; "" for none.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
@@ -73,6 +81,8 @@ class ModelFamily:
     clips: Callable[[Mapping[str, Any]], dict[str, Any]] = _default_clips
     notes: Callable[[Mapping[str, Shape], Mapping[str, Any]], list[str]] = _no_notes
     names: Callable[[Collection[str], Collection[str]], Mapping[str, str]] = _same_names
+    tensors: Callable[[Mapping[str, StoredTensor]], Mapping[str, StoredTensor]] = _same_tensors
+    beside: str = ""
 
     def options(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:
         """Reads the options of the model that weights leave no doubt about.

@@ -10,15 +10,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from motion_vit.interop.families.family import HEAD, ModelFamily, Part
+from motion_vit.interop.families.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from motion_vit.interop.families.layouts import FRAME_CONVOLUTION
 from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, motion_module_rules
 from motion_vit.interop.families.name_rules import Rule, Scope
 from motion_vit.interop.families.state_dict_shapes import blocks, first_size, has_own_names, known, of_all_stages
 from motion_vit.interop.files.stored_tensor import Shape
 from motion_vit.models.resnet import ResNet
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _FIRST_CONVOLUTION = re.compile(r"(layer\d+\.\d+\.conv1)(\.net|\.[12])?\.weight")
 """The first convolution of a block; behind its name what TSM, M2A and both put there."""

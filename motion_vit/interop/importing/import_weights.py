@@ -14,10 +14,10 @@ from motion_vit.errors import UserError
 from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
 from motion_vit.interop.families.registry import model_family
 from motion_vit.interop.files.stored_tensor import StoredTensor
-from motion_vit.interop.files.torch_files import Source, describe_source, open_state_dict
+from motion_vit.interop.files.torch_files import Source, describe_source
 from motion_vit.interop.importing.inflation import Inflation
 from motion_vit.interop.importing.report import ImportReport
-from motion_vit.interop.importing.state_dict import load_state_dict
+from motion_vit.interop.importing.state_dict import load_state_dict, open_for_model
 from motion_vit.interop.importing.weight_slots import Fitting
 from motion_vit.models.options import model_options
 from motion_vit.models.registry import create_model
@@ -102,7 +102,7 @@ def import_weights(
     where = describe_source(source)
     preset = create_model(model_name, **options)
     family = model_family(preset)
-    with open_state_dict(source, state) as state_dict:
+    with open_for_model(preset, source, state) as state_dict:
         shapes = {name: tensor.shape for name, tensor in state_dict.tensors.items()}
         found = family.options(shapes)
         source_classes = found.get("num_classes")

@@ -30,6 +30,8 @@ class ImportReport:
       copied: weights of the model that start anew by request as a copy of another one: the name of that one.
       anew: weights of the model that start anew by request at initial values, with the model's shape.
       replaced: weights of the source that are unused because their parts start anew, with their shape.
+      outside: weights of the source that are no part of the network, such as the decoder of a pretraining, with their
+        shape. They are unused.
       prefix: prefix of all names in the source, which is removed here.
       state: entry of the source that they are from; "" where they lie at the top.
       other_states: other entries of the source that hold weights, and are unused.
@@ -47,6 +49,7 @@ class ImportReport:
     copied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     anew: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
     replaced: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
+    outside: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
     prefix: str = ""
     state: str = ""
     other_states: tuple[str, ...] = ()
@@ -72,6 +75,7 @@ class ImportReport:
         changes += _section("started anew, as asked (copies)", copies)
         changes += _section("started anew, as asked (initial values)", self.anew)
         changes += _section("unused, because the model's start anew", self.replaced)
+        changes += _section("unused, because they are no part of the network", self.outside)
         return "\n".join([self._summary("loaded"), *changes, *self._misfits()])
 
     def problems(self) -> str:

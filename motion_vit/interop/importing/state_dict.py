@@ -1,7 +1,8 @@
 """Imports PyTorch weights into models of this library, strictly: nothing is skipped without notice."""
 
+import contextlib
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -58,9 +59,29 @@ def load_torch(
       UserError: the source cannot be read, holds no weights, or weights that are not floating point numbers, or are NaN
         or infinite; the model has no such part, or no PyTorch counterpart.
     """
-    with open_state_dict(source, state) as state_dict:
+    with open_for_model(model, source, state) as state_dict:
         fitting = Fitting(anew, inflation, resize)
         return load_state_dict(model, state_dict, describe_source(source), fitting, strict=strict, rng=rng)
+
+
+@contextlib.contextmanager
+def open_for_model(model: VideoModel, source: Source, state: str | None) -> Iterator[StateDict]:
+    """Opens the weights of a source, under the names that the family of a model has for them.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      source: as in `load_torch`.
+      state: as in `load_torch`.
+
+    Yields:
+      The weights, while the source is open.
+
+    Raises:
+      UserError: the model has no PyTorch counterpart, or as `open_state_dict`.
+    """
+    family = model_family(model)
+    with open_state_dict(source, state) as state_dict:
+        yield state_dict._replace(tensors=family.tensors(state_dict.tensors))
 
 
 def load_state_dict(
@@ -70,7 +91,7 @@ def load_state_dict(
 
     Args:
       model: as in `load_torch`.
-      state_dict: weights of the open source.
+      state_dict: weights of the open source, of `open_for_model`.
       where: name of the source in messages.
       fitting: allowed changes to the weights.
       strict: as in `load_torch`.
@@ -83,13 +104,13 @@ def load_state_dict(
       CheckpointImportError: as `load_torch`.
       UserError: as `load_torch`.
     """
-    model_family(model)  # refuses a model that has none, before it is traced
+    family = model_family(model)  # refuses a model that has none, before it is traced
     tensors = state_dict.tensors
     flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
     shapes: dict[str, Shape] = {path: leaf.shape for path, leaf in flat.items()}
     slots = weight_slots(model, shapes, tensors.keys(), fitting.anew)
     report = dataclasses.replace(
-        compare(where, tensors, slots, fitting),
+        compare(where, tensors, slots, fitting, family.beside),
         prefix=state_dict.prefix,
         state=state_dict.state,
         other_states=state_dict.other_states,

@@ -1,6 +1,7 @@
 """Matches the weights of a source with the variables of a model, and converts them."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -97,7 +98,7 @@ def _source_entries(model: VideoModel, paths: Iterable[str], names: Collection[s
 
 
 def compare(
-    where: str, tensors: Mapping[str, StoredTensor], slots: Mapping[str, Slot], fitting: Fitting
+    where: str, tensors: Mapping[str, StoredTensor], slots: Mapping[str, Slot], fitting: Fitting, beside: str = ""
 ) -> ImportReport:
     """Compares the weights of a source with a model.
 
@@ -106,6 +107,7 @@ def compare(
       tensors: weights of the source, by name.
       slots: of `weight_slots`.
       fitting: allowed changes to the weights.
+      beside: matches the names of weights that are no part of the network, as `ModelFamily.beside`.
 
     Returns:
       The report.
@@ -119,6 +121,8 @@ def compare(
     }
     loaded = tuple(name for name in both if name not in misshapen)
     ignored = tuple(name for name in tensors if name.rpartition(".")[2] == STEP_COUNTER)
+    unknown = {name: tensor.shape for name, tensor in tensors.items() if name not in slots and name not in ignored}
+    outside = {name: shape for name, shape in unknown.items() if beside and re.fullmatch(beside, name)}
     copied = {
         name: slot.original
         for name, slot in slots.items()
@@ -128,9 +132,10 @@ def compare(
         source=where,
         loaded=loaded,
         missing={name: slot.shape for name, slot in wanted.items() if name not in tensors},
-        unexpected={n: tensor.shape for n, tensor in tensors.items() if n not in slots and n not in ignored},
+        unexpected={name: shape for name, shape in unknown.items() if name not in outside},
         misshapen=misshapen,
         ignored=ignored,
+        outside=outside,
         reshaped={n: wanted[n].entry.layout.description for n in loaded if wanted[n].entry.layout is not SAME},
         inflated={name: pair for name, pair in inflated.items() if pair[1][2] > 1},
         resized=resized,

@@ -23,6 +23,7 @@ SLOWFAST = (
     *("slowfast_tiny", "slow_tiny", "c2d_tiny", "i3d_tiny", "slowfast_tiny_motion_prompt"),
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
+VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -52,6 +53,14 @@ def main(source: pathlib.Path) -> None:
         weights = {entry.removeprefix("param/"): value for entry, value in arrays.items() if entry.startswith("param/")}
         shapes[name] = {entry: list(value.shape) for entry, value in weights.items()}
         _save(name, _without_weights(arrays))
+    for name in VIDEOMAE:
+        network, _, size = name.rpartition("_")
+        arrays = dict(np.load(source / "vit" / f"{name}.npz"))
+        seed, shape = int(arrays.pop("video_seed")), tuple(arrays.pop("video_shape"))
+        np.testing.assert_array_equal(arrays.pop("video_head"), goldens.seeded_video(seed, shape).ravel()[:8])
+        shapes[name] = json.loads((source / "vit" / f"{network}_state_dicts.json").read_text())[size]
+        # What pretraining computes has no counterpart here.
+        _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")

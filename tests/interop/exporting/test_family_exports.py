@@ -28,6 +28,11 @@ NETWORKS = {
     },
     # A batch of all frames, which is a multiple of the symbolic one.
     "space_only": {"name": "timesformer_tiny", "depth": 1, "attention": "space_only"},
+    # Without a class token, and with both kinds of attention.
+    "videomae": {
+        **{"name": "videomae_tiny", "depth": 2, "width": 16, "heads": 2, "placement": "lg", "window": 3},
+        **{"input_adapter": "motion_prompt"},
+    },
     "resnet": {
         "name": "resnet18_tiny",
         "depths": (1, 1, 1, 1),
@@ -79,6 +84,7 @@ print(json.dumps(found))
         ("i3d", "onnx"),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
+        *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
     ],
 )
 def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):

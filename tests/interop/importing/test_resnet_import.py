@@ -10,7 +10,8 @@ import pytest
 
 import motion_vit
 from motion_vit.interop.exporting.pytorch import torch_state_dict
-from motion_vit.interop.families.resnet import IMAGENET_MEAN, resnet_options
+from motion_vit.interop.families.imagenet import IMAGENET_MEAN
+from motion_vit.interop.families.resnet import resnet_options
 from motion_vit.interop.importing.import_weights import import_weights
 from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch

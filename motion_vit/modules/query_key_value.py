@@ -1,0 +1,41 @@
+"""The linear layer that makes queries, keys and values of tokens."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from motion_vit.modules import initializers
+from motion_vit.modules.linear import apply_kernel
+
+
+class QueryKeyValue(nn.Module):
+    """Makes the query, the key and the value of every token, one behind the other.
+
+    Attributes:
+      key_bias: whether keys have a bias. Without one (VideoMAE) the biases are two parameters, `query_bias` and
+        `value_bias`, in the place of `bias`.
+      kernel_init: initialiser of the kernel; biases start at zero.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    key_bias: bool = True
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch 3*c"]:
+        """Applies the layer to every token."""
+        channels = x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (channels, 3 * channels), unbox=False)
+        if self.key_bias:
+            bias = self.param("bias", nn.initializers.zeros, (3 * channels,))
+        else:
+            query_bias = self.param("query_bias", nn.initializers.zeros, (channels,))
+            value_bias = self.param("value_bias", nn.initializers.zeros, (channels,))
+            bias = jnp.concatenate([query_bias, jnp.zeros_like(query_bias), value_bias])
+        return apply_kernel(x, kernel, bias, self.dtype)
+
+    def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
+        """Counts the multiply-adds of one call on an input of this shape."""
+        return 3 * x.size * x.shape[-1]
