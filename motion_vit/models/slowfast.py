@@ -165,9 +165,9 @@ class SlowFast(Backbone):
         """Names scale and bias of frozen BatchNorms."""
         if self.frozen_batch_norm == "none":
             return ()
-        behind = (r"(slow_|fast_)?stage\d/block\d+/(norm\d|shortcut_norm)/.*",)
-        behind += (r"lateral_\w+/norm/.*",) if self.fast_pathway else ()
-        return (r"(slow_|fast_)?stem/norm/.*", *behind) if self.frozen_batch_norm == "all" else behind
+        stems = [r"(slow_|fast_)?stem/norm/.*"] if self.frozen_batch_norm == "all" else []
+        laterals = [r"lateral_\w+/norm/.*"] if self.fast_pathway else []
+        return (*stems, r"(slow_|fast_)?stage\d/block\d+/(norm\d|shortcut_norm)/.*", *laterals)
 
     def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
         """Says where the features of an intermediate lie: at every `stride`-th pixel, of the pathway's frames."""
@@ -205,14 +205,13 @@ class SlowFast(Backbone):
             problems.append(f"channel_ratio is {self.channel_ratio}, but must divide the widths, such as {odd[0]}")
         if self.motion_module not in PUBLISHED_MODULES:
             return problems
-        narrow = self.widths
-        if self.fast_pathway and self.motion_pathways != "slow":
-            narrow = tuple(width // self.channel_ratio for width in self.widths)
+        in_fast = self.fast_pathway and self.motion_pathways != "slow"
+        narrow = tuple(self.width("fast_" if in_fast else "", stage) for stage in range(4))
         if min(narrow) < 8:
             problems.append(
                 f"the widths of blocks with the motion module {self.motion_module} are {narrow}, but must be 8 or "
                 "more: it takes eighths of the channels. Choose greater widths"
-                + (", or motion_pathways='slow'" if narrow is not self.widths else "")
+                + (", or motion_pathways='slow'" if in_fast else "")
             )
         return problems
 
@@ -310,8 +309,10 @@ class SlowFast(Backbone):
         logits = Linear(self.num_classes, nn.initializers.normal(0.01), name="head")(features)
         if not several:
             return logits
-        places = np.float32(logits.shape[1] * logits.shape[2])
-        return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=(1, 2)) - np.log(places)
+        # The logarithm of the mean, of probabilities relative to the largest, so that none of them is too small.
+        shares = jax.nn.log_softmax(logits)
+        largest = lax.stop_gradient(jnp.max(shares, axis=(1, 2)))
+        return jnp.log(jnp.mean(jnp.exp(shares - largest[:, None, None]), axis=(1, 2))) + largest
 
 
 class LateralConnection(nn.Module):
