@@ -61,10 +61,9 @@ def slowfast_names(kind: str) -> dict[str, Any]:
     return names
 
 
-def seeded_video(golden: Mapping[str, np.ndarray], which: str = "input/") -> np.ndarray:
+def slowfast_video(golden: Mapping[str, np.ndarray], which: str = "input/") -> np.ndarray:
     """The input that a golden file of a SlowFast network names by its seed and shape, `[b, t, h, w, 3]`."""
-    seed, shape = int(golden[f"{which}seed"]), tuple(golden[f"{which}shape"])
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
+    return seeded_video(int(golden[f"{which}seed"]), tuple(golden[f"{which}shape"]))
 
 
 def tiny_video() -> np.ndarray:
