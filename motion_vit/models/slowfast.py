@@ -219,7 +219,7 @@ class SlowFast(Backbone):
         """Returns the inner channels of a stage's blocks.
 
         Args:
-          pathway: "slow_", "fast_", or "" for the only one.
+          pathway: `slow_`, `fast_`, or nothing for the only one.
           stage: from 0 to 3; 0 also for the stem.
         """
         return self.widths[stage] // (self.channel_ratio if pathway == "fast_" else 1)
@@ -228,7 +228,7 @@ class SlowFast(Backbone):
         """Returns the frames that the first convolution of a block spans.
 
         Args:
-          pathway: "slow_", "fast_", or "" for the only one.
+          pathway: `slow_`, `fast_`, or nothing for the only one.
           stage: from 1 to 4; 0 for the stem.
           block: number of the block in its stage, from 0.
         """
@@ -241,7 +241,7 @@ class SlowFast(Backbone):
         return several if self.temporal_convolutions == "late" and stage >= 3 else 1
 
     def has_motion(self, pathway: str) -> bool:
-        """Tells if the blocks of a pathway ("slow_", "fast_" or "" for the only one) have the motion module."""
+        """Tells if the blocks of a pathway (`slow_`, `fast_`, or nothing for the only one) have the motion module."""
         return self.motion_module != "none" and (not pathway or self.motion_pathways in ("both", pathway.strip("_")))
 
     def _frames_problem(self, frames: int) -> str:
