@@ -2,30 +2,29 @@
 
 import dataclasses
 import pathlib
-import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from real_browser import needs_browser, open_browser
 from running_server import RunningServer, running_server
 from small_trained_model import small_trained_model
 from small_videos import ENCODINGS, encode, moving_texture
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` has playwright, which drives a browser")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
 HOSTILE = '<img src=x onerror="document.title=1">'
 LABELS = (HOSTILE, "\u202egpj.exe", "a\x1b[31m\n\tb", "</script><script>document.title=1</script>", "x" * 5000)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found; apt-get install chromium")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+def browser() -> Iterator["Browser"]:
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser", server: RunningServer) -> Iterator["playwright.Page"]:
+def page(browser: "Browser", server: RunningServer) -> Iterator["Page"]:
     """The page, opened; afterwards it must have neither complained nor asked anything of another server."""
     page = browser.new_page(viewport={"width": 1000, "height": 700})
     complaints: list[str] = []
@@ -62,11 +61,13 @@ def is_own(url: str, server: RunningServer) -> bool:
     return url.startswith((f"{server.url}/", "blob:", "data:"))
 
 
-def shown_labels(page: "playwright.Page") -> list[str]:
+def shown_labels(page: "Page") -> list[str]:
     return page.locator("#answers .label").all_inner_texts()
 
 
-def test_a_chosen_video_gets_its_classes_with_bars(page: "playwright.Page", video: pathlib.Path) -> None:
+def test_a_chosen_video_gets_its_classes_with_bars(page: "Page", video: pathlib.Path) -> None:
+    from playwright.sync_api import expect
+
     page.set_input_files("#file", video)
     page.wait_for_selector("#answers li")
     assert len(shown_labels(page)) == 5
@@ -76,18 +77,20 @@ def test_a_chosen_video_gets_its_classes_with_bars(page: "playwright.Page", vide
     page.wait_for_selector("#video:not([hidden])")
     page.fill("#top", "2")
     page.click("#again")
-    playwright.expect(page.locator("#answers li")).to_have_count(2)
+    expect(page.locator("#answers li")).to_have_count(2)
 
 
-def test_a_window_asks_for_a_timeline(page: "playwright.Page", video: pathlib.Path) -> None:
+def test_a_window_asks_for_a_timeline(page: "Page", video: pathlib.Path) -> None:
+    from playwright.sync_api import expect
+
     page.fill("#window", "0.5")
     page.set_input_files("#file", video)
-    playwright.expect(page.locator("#status")).to_contain_text("clip.webm")
-    playwright.expect(page.locator("#status")).to_contain_text(" s)")
+    expect(page.locator("#status")).to_contain_text("clip.webm")
+    expect(page.locator("#status")).to_contain_text(" s)")
     assert page.is_hidden("#error")
 
 
-def test_a_dropped_file_is_sent(page: "playwright.Page", video: pathlib.Path) -> None:
+def test_a_dropped_file_is_sent(page: "Page", video: pathlib.Path) -> None:
     transfer = page.evaluate_handle(
         """numbers => {
           const transfer = new DataTransfer();
@@ -104,7 +107,7 @@ def test_a_dropped_file_is_sent(page: "playwright.Page", video: pathlib.Path) ->
     assert page.get_attribute("#drop", "class") == ""
 
 
-def test_hostile_labels_and_names_are_text(page: "playwright.Page", video: pathlib.Path) -> None:
+def test_hostile_labels_and_names_are_text(page: "Page", video: pathlib.Path) -> None:
     page.fill("#top", "10")
     page.set_input_files("#file", {"name": HOSTILE, "mimeType": "video/webm", "buffer": video.read_bytes()})
     page.wait_for_selector("#answers li")
@@ -117,19 +120,23 @@ def test_hostile_labels_and_names_are_text(page: "playwright.Page", video: pathl
     assert page.locator("#answers img, #status img, #answers script").count() == 0
 
 
-def test_refusals_are_shown_with_their_sentence(page: "playwright.Page") -> None:
+def test_refusals_are_shown_with_their_sentence(page: "Page") -> None:
+    from playwright.sync_api import expect
+
     page.set_input_files("#file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": b"text\n" * 9})
     page.wait_for_selector("#error:not([hidden])")
     assert page.inner_text("#error") == "it is a text, not a video"
     page.set_input_files("#file", {"name": "b.mp4", "mimeType": "video/mp4", "buffer": bytes(2_000_000)})
-    playwright.expect(page.locator("#error")).to_contain_text("more than the 1000000 bytes")
+    expect(page.locator("#error")).to_contain_text("more than the 1000000 bytes")
     page.fill("#top", "0")
     page.set_input_files("#file", {"name": "c.mp4", "mimeType": "video/mp4", "buffer": b"text"})
-    playwright.expect(page.locator("#error")).to_contain_text("top is '0'")
+    expect(page.locator("#error")).to_contain_text("top is '0'")
     assert shown_labels(page) == []
 
 
-def test_the_keyboard_alone_will_do(page: "playwright.Page", video: pathlib.Path) -> None:
+def test_the_keyboard_alone_will_do(page: "Page", video: pathlib.Path) -> None:
+    from playwright.sync_api import expect
+
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     assert page.evaluate("getComputedStyle(document.getElementById('drop')).outlineStyle") == "solid"
@@ -141,10 +148,10 @@ def test_the_keyboard_alone_will_do(page: "playwright.Page", video: pathlib.Path
     page.keyboard.press("Control+A")
     page.keyboard.type("1")
     page.keyboard.press("Enter")
-    playwright.expect(page.locator("#answers li")).to_have_count(1)
+    expect(page.locator("#answers li")).to_have_count(1)
 
 
-def test_it_is_dark_where_that_is_wanted_and_fits_a_phone(page: "playwright.Page", video: pathlib.Path) -> None:
+def test_it_is_dark_where_that_is_wanted_and_fits_a_phone(page: "Page", video: pathlib.Path) -> None:
     color = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(color) == "rgb(255, 255, 255)"
     page.emulate_media(color_scheme="dark")
@@ -156,9 +163,7 @@ def test_it_is_dark_where_that_is_wanted_and_fits_a_phone(page: "playwright.Page
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_another_page_cannot_ask_the_server(
-    browser: "playwright.Browser", server: RunningServer, tmp_path: pathlib.Path
-) -> None:
+def test_another_page_cannot_ask_the_server(browser: "Browser", server: RunningServer, tmp_path: pathlib.Path) -> None:
     other = tmp_path / "other.html"
     other.write_text("<title>other</title>", encoding="utf-8")
     page = browser.new_page()

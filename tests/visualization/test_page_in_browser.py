@@ -3,39 +3,29 @@
 import dataclasses
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import planted_maps as planted
 import pytest
 from PIL import Image
+from real_browser import needs_browser, open_browser
 
 from motion_vit.visualization.html_page import html_page
 from motion_vit.visualization.visualization import Visualization
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` has playwright, which drives a browser")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found; apt-get install chromium")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+def browser() -> Iterator["Browser"]:
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +36,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser", page_file: pathlib.Path) -> Iterator["playwright.Page"]:
+def page(browser: "Browser", page_file: pathlib.Path) -> Iterator["Page"]:
     """The page, opened; afterwards it must have neither complained nor asked the network for anything."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     complaints: list[str] = []
@@ -61,7 +51,7 @@ def page(browser: "playwright.Browser", page_file: pathlib.Path) -> Iterator["pl
     assert [text for text in complaints if "willReadFrequently" not in text] == []
 
 
-def color_at(page: "playwright.Page", y: float, x: float) -> list[int]:
+def color_at(page: "Page", y: float, x: float) -> list[int]:
     """The colour of the canvas at a place of the video."""
     script = """([y, x]) => {
       const canvas = document.getElementById("frame");
@@ -71,18 +61,18 @@ def color_at(page: "playwright.Page", y: float, x: float) -> list[int]:
     return page.evaluate(script, [y, x])
 
 
-def click(page: "playwright.Page", y: float, x: float) -> None:
+def click(page: "Page", y: float, x: float) -> None:
     box = page.locator("#frame").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + x / 90 * box["width"], box["y"] + y / 60 * box["height"])
 
 
-def choose(page: "playwright.Page", **choices: str) -> None:
+def choose(page: "Page", **choices: str) -> None:
     for name, label in choices.items():
         page.select_option(f"#{name}", label=label)
 
 
-def test_the_slider_changes_the_frame(page: "playwright.Page") -> None:
+def test_the_slider_changes_the_frame(page: "Page") -> None:
     before = color_at(page, 5, 5)[0]
     page.locator("#time").fill("2")
     assert color_at(page, 5, 5)[0] == pytest.approx(before + 60, abs=6)
@@ -90,7 +80,7 @@ def test_the_slider_changes_the_frame(page: "playwright.Page") -> None:
     assert "frames 3 and 4 of the clip" in page.inner_text("#caption")
 
 
-def test_the_pickers_change_the_map_the_layer_and_the_channel(page: "playwright.Page") -> None:
+def test_the_pickers_change_the_map_the_layer_and_the_channel(page: "Page") -> None:
     page.locator("#opacity").fill("100")
     page.uncheck("#arrows")
     choose(page, channel="head 1")
@@ -107,7 +97,7 @@ def test_the_pickers_change_the_map_the_layer_and_the_channel(page: "playwright.
     assert color_at(page, 25, 50) == pytest.approx([0, 0, 4], abs=3)
 
 
-def test_a_click_shows_the_affinities_of_that_patch(page: "playwright.Page") -> None:
+def test_a_click_shows_the_affinities_of_that_patch(page: "Page") -> None:
     choose(page, channel="head 1", map="Cost volume")
     click(page, 12, 33)
     assert page.inner_text("#detail-title") == "Chosen patch: row 2, column 2"
@@ -128,13 +118,15 @@ def test_a_click_shows_the_affinities_of_that_patch(page: "playwright.Page") -> 
     assert "9.0" in page.inner_text("#detail-text")
 
 
-def test_the_track_of_a_point_is_that_of_the_library(page: "playwright.Page") -> None:
+def test_the_track_of_a_point_is_that_of_the_library(page: "Page") -> None:
     script = "() => follow(content.layers[0], 1, 0, 35, 25).map(([x, y]) => [y, x])"
     track = planted.motion().track(1, 25.0, 35.0)
     assert page.evaluate(script) == [pytest.approx(point, abs=0.01) for point in track if point[0] == point[0]]
 
 
-def test_everything_can_be_done_with_the_keyboard(page: "playwright.Page") -> None:
+def test_everything_can_be_done_with_the_keyboard(page: "Page") -> None:
+    from playwright.sync_api import expect
+
     page.focus("#frame")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
@@ -150,12 +142,12 @@ def test_everything_can_be_done_with_the_keyboard(page: "playwright.Page") -> No
     assert page.inner_text("#detail-text") == "Click a patch of the picture."
     page.keyboard.press("Space")
     assert page.get_attribute("#play", "aria-pressed") == "true"
-    playwright.expect(page.locator("#clock")).not_to_have_text(re.compile("^2"))
+    expect(page.locator("#clock")).not_to_have_text(re.compile("^2"))
     page.keyboard.press("Space")
     assert page.inner_text("#play") == "Play"
 
 
-def test_every_map_draws_and_a_phone_need_not_scroll_sideways(page: "playwright.Page") -> None:
+def test_every_map_draws_and_a_phone_need_not_scroll_sideways(page: "Page") -> None:
     page.set_viewport_size({"width": 375, "height": 700})
     for label in page.locator("#map option").all_inner_texts():
         choose(page, map=label)
@@ -163,11 +155,11 @@ def test_every_map_draws_and_a_phone_need_not_scroll_sideways(page: "playwright.
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def hash_of(page: "playwright.Page") -> str:
+def hash_of(page: "Page") -> str:
     return page.evaluate("decodeURIComponent(location.hash)")
 
 
-def test_the_address_follows_what_is_chosen_and_the_back_button_undoes_it(page: "playwright.Page") -> None:
+def test_the_address_follows_what_is_chosen_and_the_back_button_undoes_it(page: "Page") -> None:
     click(page, 12, 33)
     assert hash_of(page) == "#Motion field/stage3/block0/mean of heads/1/2,2"
     choose(page, map="Cost volume", channel="head 2")
@@ -188,7 +180,7 @@ def test_the_address_follows_what_is_chosen_and_the_back_button_undoes_it(page: 
     assert page.inner_text("#detail-title") == "Chosen patch: row 2, column 2"
 
 
-def test_an_address_restores_its_view(browser: "playwright.Browser", page_file: pathlib.Path) -> None:
+def test_an_address_restores_its_view(browser: "Browser", page_file: pathlib.Path) -> None:
     first, again = browser.new_page(), browser.new_page()
     first.goto(page_file.as_uri())
     first.wait_for_selector("body[data-ready]")
@@ -214,7 +206,7 @@ def test_an_address_restores_its_view(browser: "playwright.Browser", page_file: 
     "address",
     ["#", "#%", "#%ff/%", "#no such map/x/y/99/99,99", "#Motion field/?/?/-3/0,-1", "#a/b/c/d/e/f", "#" + 999 * "/"],
 )
-def test_an_address_that_leads_nowhere_shows_what_there_is(page: "playwright.Page", address: str) -> None:
+def test_an_address_that_leads_nowhere_shows_what_there_is(page: "Page", address: str) -> None:
     page.evaluate("address => { location.hash = address; }", address)
     page.wait_for_function("() => document.getElementById('caption').textContent.startsWith('Motion field, stage3')")
     page.reload()
@@ -222,7 +214,7 @@ def test_an_address_that_leads_nowhere_shows_what_there_is(page: "playwright.Pag
     assert page.inner_text("#caption").startswith("Motion field, stage3/block0")
 
 
-def contrasts(page: "playwright.Page") -> dict[str, float]:
+def contrasts(page: "Page") -> dict[str, float]:
     """The contrast of every visible text with what is behind it, as WCAG 2 defines it."""
     return page.evaluate("""() => {
       const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -246,7 +238,7 @@ def contrasts(page: "playwright.Page") -> dict[str, float]:
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])
-def test_text_can_be_read_in_light_and_in_dark(page: "playwright.Page", system: str) -> None:
+def test_text_can_be_read_in_light_and_in_dark(page: "Page", system: str) -> None:
     page.emulate_media(color_scheme=system)
     page.click("#open-overview")
     for pressed in (system == "dark", system != "dark"):
@@ -267,7 +259,7 @@ def test_text_can_be_read_in_light_and_in_dark(page: "playwright.Page", system: 
         page.keyboard.press("d")
 
 
-def test_the_picture_is_saved_with_its_name(page: "playwright.Page", tmp_path: pathlib.Path) -> None:
+def test_the_picture_is_saved_with_its_name(page: "Page", tmp_path: pathlib.Path) -> None:
     choose(page, channel="head 1")
     with page.expect_download() as waiting:
         page.click("#save")
@@ -284,7 +276,7 @@ def test_the_picture_is_saved_with_its_name(page: "playwright.Page", tmp_path: p
     assert red > green > blue
 
 
-def test_the_overview_shows_every_layer_and_head_and_opens_one(page: "playwright.Page") -> None:
+def test_the_overview_shows_every_layer_and_head_and_opens_one(page: "Page") -> None:
     page.focus("#frame")
     page.keyboard.press("o")
     names = page.locator("#tiles .tile").all_inner_texts()
@@ -310,7 +302,7 @@ def test_the_overview_shows_every_layer_and_head_and_opens_one(page: "playwright
 
 
 def test_a_notebook_shows_the_page_shut_off_and_hostile_labels_do_nothing(
-    browser: "playwright.Browser", tmp_path: pathlib.Path
+    browser: "Browser", tmp_path: pathlib.Path
 ) -> None:
     hostile = """</iframe><script>parent.document.title = "taken"</script>"'&quot;<img src=x onerror=alert(1)>"""
     scalar = dataclasses.replace(planted.scalar(), channels=(hostile, "down"))
@@ -350,7 +342,7 @@ def test_a_notebook_shows_the_page_shut_off_and_hostile_labels_do_nothing(
     page.close()
 
 
-def test_a_page_without_any_map_shows_its_notes(browser: "playwright.Browser", tmp_path: pathlib.Path) -> None:
+def test_a_page_without_any_map_shows_its_notes(browser: "Browser", tmp_path: pathlib.Path) -> None:
     path = tmp_path / "index.html"
     path.write_text(html_page(planted.clip(), [], title="a.mp4", notes=["There is no map."]), encoding="utf-8")
     page = browser.new_page()

@@ -4,13 +4,13 @@ import dataclasses
 import json
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import pytest
+from real_browser import needs_browser, open_browser
 from small_trained_model import small_trained_model
 from small_videos import moving_texture
 
@@ -20,6 +20,10 @@ from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.segments import Segment, SegmentRules
 from motion_vit.training.inference.timeline import VideoTimeline
 from motion_vit.visualization.timeline_page import timeline_page, write_timeline_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 
 SMALLEST = {
     "widths": (8, 8, 16, 16),
@@ -135,24 +139,14 @@ def test_what_cannot_be_written_is_told(trained: TrainedModel, timeline: VideoTi
     assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` has playwright, which drives a browser")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found; apt-get install chromium")
-
-
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+def browser() -> Iterator["Browser"]:
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser", page_text: str, tmp_path: pathlib.Path) -> Iterator["playwright.Page"]:
+def page(browser: "Browser", page_text: str, tmp_path: pathlib.Path) -> Iterator["Page"]:
     """The page, opened; afterwards it must have neither complained nor asked the network for anything."""
     path = tmp_path / "timeline.html"
     path.write_text(page_text, encoding="utf-8")
@@ -169,8 +163,8 @@ def page(browser: "playwright.Browser", page_text: str, tmp_path: pathlib.Path) 
     assert complaints == []
 
 
-@in_browser
-def test_a_click_on_a_segment_changes_text_and_pictures(page: "playwright.Page") -> None:
+@needs_browser
+def test_a_click_on_a_segment_changes_text_and_pictures(page: "Page") -> None:
     assert page.inner_text("#when").startswith("0.50 s: </script>")
     before = page.get_attribute("#motion", "src")
     page.click("[data-segment='1']")
@@ -183,8 +177,8 @@ def test_a_click_on_a_segment_changes_text_and_pictures(page: "playwright.Page")
     assert page.evaluate("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
 
 
-@in_browser
-def test_a_click_on_the_curves_chooses_that_second(page: "playwright.Page") -> None:
+@needs_browser
+def test_a_click_on_the_curves_chooses_that_second(page: "Page") -> None:
     box = page.locator("#curve").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 30)
@@ -192,8 +186,8 @@ def test_a_click_on_the_curves_chooses_that_second(page: "playwright.Page") -> N
     assert float(page.input_value("#second")) == pytest.approx(2.25, abs=0.01)
 
 
-@in_browser
-def test_the_keyboard_reaches_every_segment_and_every_window(page: "playwright.Page") -> None:
+@needs_browser
+def test_the_keyboard_reaches_every_segment_and_every_window(page: "Page") -> None:
     page.focus("[data-segment='1']")
     page.keyboard.press("Enter")
     assert page.inner_text("#when").startswith("1.50 s")
@@ -205,8 +199,8 @@ def test_the_keyboard_reaches_every_segment_and_every_window(page: "playwright.P
     assert page.get_attribute("#second", "aria-valuetext") == page.inner_text("#when")
 
 
-@in_browser
-def test_it_is_dark_where_that_is_preferred_and_fits_a_phone(page: "playwright.Page") -> None:
+@needs_browser
+def test_it_is_dark_where_that_is_preferred_and_fits_a_phone(page: "Page") -> None:
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -10,10 +10,12 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from exported import ROOT
+from real_browser import needs_browser, open_browser
 from small_videos import ENCODINGS, encode
 
 import motion_vit
@@ -25,9 +27,10 @@ from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.exporting.interface import Interface
 from motion_vit.interop.exporting.web_page import web_page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` has playwright, which drives a browser")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
 RUNTIME, VERSION = re.findall(r'"(https://[^"]+/onnxruntime-web@([\d.]+)/dist/)"', web_page())[0]
 # Of what the model was trained on: (label, frames, size) and how it is encoded. Of 20 such videos, the probabilities
 # of Chromium were off by up to 0.017, because it converts colours in its own way.
@@ -38,7 +41,7 @@ VIDEOS = {
 }
 TOLERANCE = 0.04
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found; apt-get install chromium")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +69,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+def browser() -> Iterator["Browser"]:
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +92,11 @@ def address(export: pathlib.Path) -> Iterator[str]:
     server.server_close()
 
 
-def serve_runtime(page: "playwright.Page", runtime: pathlib.Path, appended: bytes = b"") -> None:
+def serve_runtime(page: "Page", runtime: pathlib.Path, appended: bytes = b"") -> None:
     """Lets the runtime's address lead to its files here, and to some bytes behind each."""
     kinds = {"mjs": "text/javascript", "wasm": "application/wasm"}
 
-    def answer(route: "playwright.Route") -> None:
+    def answer(route: "Route") -> None:
         name = route.request.url.removeprefix(RUNTIME)
         headers = {"Access-Control-Allow-Origin": "*", "Content-Type": kinds[name.rpartition(".")[2]]}
         route.fulfill(body=(runtime / name).read_bytes() + appended, headers=headers)
@@ -105,7 +105,7 @@ def serve_runtime(page: "playwright.Page", runtime: pathlib.Path, appended: byte
 
 
 @pytest.fixture(scope="module")
-def page(browser: "playwright.Browser", runtime: pathlib.Path, address: str) -> Iterator["playwright.Page"]:
+def page(browser: "Browser", runtime: pathlib.Path, address: str) -> Iterator["Page"]:
     """The page, with the runtime of the network."""
     page = browser.new_page(viewport={"width": 800, "height": 900})
     serve_runtime(page, runtime)
@@ -115,7 +115,7 @@ def page(browser: "playwright.Browser", runtime: pathlib.Path, address: str) -> 
     page.close()
 
 
-def test_it_shows_nearly_the_probabilities_of_the_library(page: "playwright.Page", tmp_path: pathlib.Path) -> None:
+def test_it_shows_nearly_the_probabilities_of_the_library(page: "Page", tmp_path: pathlib.Path) -> None:
     trained = motion_vit.load("demo")
     differences = {}
     for name, (scene, encoding) in VIDEOS.items():
@@ -134,7 +134,7 @@ def test_it_shows_nearly_the_probabilities_of_the_library(page: "playwright.Page
     assert max(differences.values()) < TOLERANCE, differences
 
 
-def test_a_dropped_file_that_is_no_video_is_said_to_be_none(page: "playwright.Page") -> None:
+def test_a_dropped_file_that_is_no_video_is_said_to_be_none(page: "Page") -> None:
     script = """() => {
       const transfer = new DataTransfer();
       transfer.items.add(new File(["no video"], "notes.mp4"));
@@ -144,7 +144,7 @@ def test_a_dropped_file_that_is_no_video_is_said_to_be_none(page: "playwright.Pa
     page.wait_for_selector("#status:has-text('notes.mp4 is not classified: this browser cannot play it')")
 
 
-def test_it_chooses_the_frames_of_the_library(browser: "playwright.Browser") -> None:
+def test_it_chooses_the_frames_of_the_library(browser: "Browser") -> None:
     source = re.findall(r"(const say.*?)\n// The weights of", web_page(), re.DOTALL)[0].replace("export ", "")
     page = browser.new_page()
     choose = f"(given) => {{ {source} return chooseFrames(...given); }}"
@@ -166,7 +166,7 @@ def test_it_chooses_the_frames_of_the_library(browser: "playwright.Browser") -> 
 
 
 def test_the_runtime_of_the_network_is_refused_if_its_bytes_are_others(
-    browser: "playwright.Browser", runtime: pathlib.Path, address: str
+    browser: "Browser", runtime: pathlib.Path, address: str
 ) -> None:
     page = browser.new_page()
     serve_runtime(page, runtime, appended=b"\n")
@@ -177,7 +177,7 @@ def test_the_runtime_of_the_network_is_refused_if_its_bytes_are_others(
 
 
 def test_without_a_network_a_copy_of_the_runtime_beside_the_page_does(
-    browser: "playwright.Browser", runtime: pathlib.Path, address: str, export: pathlib.Path, tmp_path: pathlib.Path
+    browser: "Browser", runtime: pathlib.Path, address: str, export: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     page = browser.new_page()
     page.route("https://**/*", lambda route: route.abort())
@@ -197,13 +197,13 @@ def test_without_a_network_a_copy_of_the_runtime_beside_the_page_does(
     page.close()
 
 
-def test_the_page_reads_from_nowhere_else(page: "playwright.Page") -> None:
+def test_the_page_reads_from_nowhere_else(page: "Page") -> None:
     page.route("https://elsewhere.test/", lambda route: route.fulfill(headers={"Access-Control-Allow-Origin": "*"}))
     read = "fetch('https://elsewhere.test/').then(() => 'read', () => 'refused')"
     assert page.evaluate(read) == "refused"
 
 
-def test_a_file_can_be_chosen_with_the_keyboard(page: "playwright.Page") -> None:
+def test_a_file_can_be_chosen_with_the_keyboard(page: "Page") -> None:
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
