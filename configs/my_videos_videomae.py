@@ -1,6 +1,6 @@
 """Videos of one's own, one folder per class: VideoMAE-B, fine-tuned from its authors' weights.
 
-Commands:           motion-vit prepare folder --source my_videos/ --out data/my_videos --labels my_videos/labels.csv
+Commands:           motion-vit prepare list --source my_videos --out data/my_videos
                     motion-vit import FILE --model videomae_b --out weights/videomae --new head --labels labels.txt
                     motion-vit train --config configs/my_videos_videomae.py --workdir runs/my_videos_videomae
                     motion-vit evaluate --checkpoint runs/my_videos_videomae --data data/my_videos --clips 2 --crops 3

@@ -42,7 +42,8 @@ def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: pathlib.P
             assert found is not None, first
             # Until the model is compiled, it says so.
             assert health(found[1]) == 503
-            assert process.stdout.readline() == "ready\n"
+            ready = process.stdout.readline()
+            assert ready == "ready\n", process.communicate(timeout=60)
             assert health(found[1]) == 200
             request = urllib.request.Request(f"{found[1]}/predict?top=3", video.read_bytes(), method="POST")
             answer = json.load(urllib.request.urlopen(request, timeout=60))

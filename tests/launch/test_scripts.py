@@ -23,7 +23,7 @@ def header(path: pathlib.Path) -> str:
 
 
 def test_there_is_a_way_for_each_kind_of_machine() -> None:
-    assert {path.name for path in FILES} == {*RETRYING, "cuda.Dockerfile", "tpu.Dockerfile"}
+    assert {path.name for path in FILES} == {*RETRYING, "cuda.Dockerfile", "tpu.Dockerfile", "serve.Containerfile"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -127,7 +127,8 @@ def test_what_tfds_itself_writes_is_decoded_to_the_pixels_that_it_decodes(tmp_pa
     for encoding in ("png", "jpeg"):
         source = open_source(f"tfds:{tmp_path / encoding / 'waves'}", default_split="train")
         assert (source.label_names, source.frame_rate) == (("clap", "wave it"), 25.0)
-        expected = np.load(tmp_path / f"{encoding}.npz")
+        with np.load(tmp_path / f"{encoding}.npz") as stored:
+            expected = dict(stored)
         assert [clip.label for clip in source] == expected["label"].tolist()
         for number, clip in enumerate(source):
             decoded = decode_frames(clip.video, range(clip.frames))

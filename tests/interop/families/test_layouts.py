@@ -11,6 +11,7 @@ SHAPES = {
     "NUMBER": (),
     "POINTWISE": (2, 3),
     "CONVOLUTION": (2, 3, 5, 7, 11),
+    "CONVOLUTION_OF_FRAMES": (2, 3, 5, 7),
     "DEPTHWISE": (2, 3, 5, 7),
     "FRAME_CONVOLUTION": (2, 3, 5, 7),
     "FRAME_POINTWISE": (2, 3),
