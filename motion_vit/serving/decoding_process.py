@@ -8,6 +8,7 @@ server process that has imported what they need, so that a new one takes millise
 import contextlib
 import multiprocessing
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -29,13 +30,24 @@ class StoppedError(Exception):
 
 
 class DecodingProcess:
-    """A process that decodes one video after the other."""
+    """A process that decodes one video after the other.
+
+    Raises:
+      UserError: the system starts none.
+    """
 
     def __init__(self) -> None:
         _CONTEXT.set_forkserver_preload([__name__])
         self.connection, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_decode_until_closed, args=(theirs,), daemon=True)
-        self._process.start()
+        try:
+            self._process.start()
+        except OSError as error:
+            # Its socket is a temporary file, of whose path systems take about a hundred letters.
+            raise UserError(
+                f"a process that decodes cannot be started: {error.strerror or error}. Temporary files lie in "
+                f"{tempfile.gettempdir()}; if that path is long, set TMPDIR to a shorter one, such as /tmp."
+            ) from error
         theirs.close()
 
     def is_alive(self) -> bool:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 
@@ -29,8 +30,8 @@ def health(url: str) -> int:
 
 def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: pathlib.Path) -> None:
     video = encode(tmp_path / "clip.avi", ENCODINGS["mpeg4 in avi"], moving_texture())
-    (tmp_path / "temporary").mkdir()
-    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    temporary = tempfile.mkdtemp(dir="/tmp")  # shorter than tmp_path: sockets lie in it
+    environment = os.environ | {"TMPDIR": temporary}
     command = [sys.executable, "-m", "motion_vit", "serve", "--checkpoint", "demo", "--port", "0", "--concurrency", "1"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -52,9 +53,30 @@ def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: pathlib.P
         finally:
             process.kill()
     assert (process.returncode, rest, errors) == (0, "stopped\n", "")
-    assert list((tmp_path / "temporary").iterdir()) == []
+    os.rmdir(temporary)  # fails if anything is left
     assert answer[0]["video"] == "upload"
     assert len(answer[0]["predictions"]) == 3
+
+
+def test_a_path_of_temporary_files_that_is_too_long_for_sockets_is_named(tmp_path: pathlib.Path) -> None:
+    longest = tmp_path / ("a" * 100)
+    longest.mkdir()
+    program = """
+from motion_vit import UserError
+from motion_vit.serving.decoding_process import DecodingProcess
+try:
+    DecodingProcess()
+except UserError as error:
+    print(error)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"TMPDIR": str(longest)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"Temporary files lie in {longest}; if that path is long, set TMPDIR to a shorter one" in ended.stdout
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "python_multipart", "prometheus_client"])
