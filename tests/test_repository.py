@@ -1,5 +1,6 @@
 """What is around the code agrees with it: the published package, continuous integration, and what hosts read."""
 
+import ast
 import email
 import email.message
 import pathlib
@@ -180,3 +181,13 @@ def links_of(markdown: str) -> tuple[list[str], list[str]]:
     links = [str(token.attrs["href"]) for token in flat if token.type == "link_open"]
     pictures = [str(token.attrs["src"]) for token in flat if token.type == "image"]
     return links + re.findall(r'href="([^"]*)"', html), pictures + re.findall(r'src="([^"]*)"', html)
+
+
+def test_every_protocol_can_be_checked_at_run_time() -> None:
+    # `make check-types` compares arguments with annotations, and stops at a protocol that cannot be asked.
+    unchecked = []
+    for path in sorted((ROOT / "motion_vit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+                unchecked += [] if "runtime_checkable" in map(ast.unparse, node.decorator_list) else [node.name]
+    assert unchecked == []

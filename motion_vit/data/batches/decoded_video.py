@@ -1,7 +1,7 @@
 """Decodes the views of a named video, or says why they cannot be decoded."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -34,6 +34,7 @@ class DecodedVideo:
     frame_rate: float = 0.0
 
 
+@runtime_checkable
 class VideoDecoder(Protocol):
     """A function that does what `decode_video` does, wherever: it may be called in several threads at once."""
 

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -95,6 +95,7 @@ class WindowViews:
     views: UInt8[np.ndarray, "views t size size 3"]
 
 
+@runtime_checkable
 class WindowSource(Protocol):
     """The windows of a video, in order."""
 
@@ -116,6 +117,7 @@ class WindowSource(Protocol):
         ...
 
 
+@runtime_checkable
 class OpenWindows(Protocol):
     """Opens the windows of a video, as `WindowReader` does, wherever."""
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Generator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,6 +25,7 @@ class TimedFrame:
     after_gap: bool = False
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """A source of frames.
 

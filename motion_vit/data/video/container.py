@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import av
 import av.container
@@ -51,6 +51,7 @@ _START_OF_JPEG = b"\xff\xd8"
 _INVALID_DATA = int.from_bytes(b"INDA", "little")
 
 
+@runtime_checkable
 class ByteStream(Protocol):
     """Bytes that come one after the other."""
 
