@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -23,11 +24,11 @@ def drawn_variables(model: nn.Module, seed: int = 0) -> dict[str, Any]:
     """
     rng = np.random.default_rng(seed)
 
-    def draw(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    def draw(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
         values = rng.standard_normal(leaf.shape, np.float32)
         name = path[-1].key
         if name in ("scale", "var"):
-            return np.ones_like(values)
-        return values * np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1])) if name == "kernel" else 0.02)
+            return jnp.asarray(np.ones_like(values))
+        return jnp.asarray(values * np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1])) if name == "kernel" else 0.02))
 
     return jax.tree_util.tree_map_with_path(draw, variable_shapes(model))

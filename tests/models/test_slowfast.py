@@ -122,7 +122,7 @@ def test_both_pathways_reach_from_the_first_frame_to_the_last(frames, ratio):
     assert picked[0] == 0
     assert picked[-1] == (frames - 1 if len(picked) > 1 else 0)
     clips = np.random.default_rng(frames).standard_normal((1, frames, 2)).astype(np.float32)
-    averages = average_frames(clips, len(picked))
+    averages = average_frames(jnp.asarray(clips), len(picked))
     np.testing.assert_allclose(averages.mean(axis=1), clips.mean(axis=1), atol=1e-6)
     if frames % len(picked) == 0:
         np.testing.assert_allclose(averages, clips.reshape(1, len(picked), -1, 2).mean(axis=2), atol=1e-6)

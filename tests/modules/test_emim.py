@@ -32,7 +32,7 @@ def random_variables(layer, x, seed=0):
     shapes = jax.eval_shape(functools.partial(layer.init, train=False), jax.random.key(0), x)
     leaves, structure = jax.tree.flatten(shapes)
     rng = np.random.default_rng(seed)
-    return structure.unflatten([rng.normal(0, 0.3, leaf.shape).astype(np.float32) for leaf in leaves])
+    return structure.unflatten([jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32) for leaf in leaves])
 
 
 def test_a_fresh_layer_is_local_attention_without_motion(x):
@@ -101,5 +101,6 @@ def test_the_cost_volume_is_among_the_intermediates(x):
 def test_gradients_reach_every_parameter(x):
     layer = Emim(heads=2, window=3)
     variables = random_variables(layer, x)
-    gradients = jax.jit(jax.grad(lambda v: jnp.sum(layer.apply(v, x, train=False) ** 2)))(variables)
+    loss = jax.jit(lambda v, x: jnp.sum(layer.apply(v, x, train=False) ** 2))
+    gradients = jax.grad(loss)(variables, x)
     assert all(np.abs(gradient).max() > 0 for gradient in jax.tree.leaves(gradients))

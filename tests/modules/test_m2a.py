@@ -16,13 +16,13 @@ from motion_vit.modules.patch_attention import PatchAttention
 from motion_vit.ops.frame_difference import frame_difference
 from motion_vit.ops.platform import target_platform
 
-X = np.random.default_rng(0).standard_normal((2, 4, 4, 4, 16), np.float32)
+X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 4, 4, 16), np.float32))
 
 
 def initialised(module, x=X):
     shapes = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), x)
     rng = np.random.default_rng(1)  # noise, so that no part is silent
-    return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.6, leaf.shape), jnp.float32), shapes)
 
 
 @pytest.mark.parametrize("kind", ["none", *PUBLISHED_MODULES])
