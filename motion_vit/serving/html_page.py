@@ -4,10 +4,9 @@ It is one file of plain HTML with its style and script inside, which alone its p
 outside, labels, file names and errors, is set as text, never as HTML.
 """
 
-import base64
-import hashlib
 import importlib.resources
 
+from motion_vit.files.html_template import fill, policy_hash
 from motion_vit.outside_text import for_html
 
 
@@ -15,14 +14,10 @@ def _read(name: str) -> str:
     return importlib.resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
 _STYLE, _SCRIPT = _read("style.css"), _read("page.js")
 
 CONTENT_POLICY = (
-    f"default-src 'none'; script-src {_hash(_SCRIPT)}; style-src {_hash(_STYLE)}; connect-src 'self'; "
+    f"default-src 'none'; script-src {policy_hash(_SCRIPT)}; style-src {policy_hash(_STYLE)}; connect-src 'self'; "
     "media-src blob:; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The page's header Content-Security-Policy: nothing but its own style, script and server."""
@@ -37,7 +32,4 @@ def page_html(model: str) -> str:
     Returns:
       HTML.
     """
-    page = _read("page.html")
-    for mark, text in (("@@MODEL@@", for_html(model)), ("@@STYLE@@", _STYLE), ("@@SCRIPT@@", _SCRIPT)):
-        page = page.replace(mark, text)
-    return page
+    return fill(_read("page.html"), {"MODEL": for_html(model), "STYLE": _STYLE, "SCRIPT": _SCRIPT})

@@ -1,13 +1,11 @@
 """Assembles a page of one file: a template, styles, scripts in plain JavaScript, and the content as JSON."""
 
-import base64
-import hashlib
 import importlib.resources
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from motion_vit.files.html_template import fill, policy_hash
 from motion_vit.outside_text import for_html
 
 
@@ -36,13 +34,11 @@ def assemble_page(
     text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     programs = [f"\n{read(name)}" for name in scripts]
     # The browser runs these scripts and no other, wherever a name from a checkpoint or a file may get to.
-    hashes = [base64.b64encode(hashlib.sha256(program.encode()).digest()).decode("ascii") for program in programs]
     parts = {
-        "POLICY": " ".join(f"'sha256-{number}'" for number in hashes),
+        "POLICY": " ".join(map(policy_hash, programs)),
         "TITLE": for_html(title),
         "STYLE": "\n".join(read(name) for name in styles),
         "CONTENT": text,
         "SCRIPTS": "\n".join(f"<script>{program}</script>" for program in programs),
     }
-    # In one pass: what is put in is not searched for marks.
-    return re.sub("@@([A-Z]+)@@", lambda mark: parts[mark.group(1)], read(template))
+    return fill(read(template), parts)

@@ -1,9 +1,9 @@
 """`index.html` of an ONNX export: a page that classifies videos dropped on it, with onnxruntime-web in the browser."""
 
-import base64
-import hashlib
 import pathlib
 import re
+
+from motion_vit.files.html_template import policy_hash
 
 PAGE_FILE = "index.html"
 
@@ -23,10 +23,9 @@ def web_page() -> str:
     script = "\n" + (_SOURCES / "page.js").read_text(encoding="utf-8")
     runtime = re.search('RUNTIME = "(https:[^"]+)"', script)
     assert runtime is not None, "page.js has the address of the runtime"
-    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The runtime has no address of its own in script-src: what ran is then a blob of bytes that were compared.
     policy = (
-        f"default-src 'none'; script-src 'sha256-{checksum}' blob: 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {policy_hash(script)} blob: 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
         f"connect-src 'self' {runtime[1]}; media-src blob:; base-uri 'none'; form-action 'none'"
     )
     page = (_SOURCES / PAGE_FILE).read_text(encoding="utf-8").replace("POLICY", policy)
