@@ -1,6 +1,5 @@
 """A real browser for the tests of pages: Chromium, driven by Playwright, without a window."""
 
-import contextlib
 import importlib.util
 import shutil
 from collections.abc import Iterator
@@ -25,9 +24,9 @@ needs_browser = pytest.mark.skipif(
 """Marks a test that opens a page."""
 
 
-@contextlib.contextmanager
-def open_browser() -> "Iterator[Browser]":
-    """Opens Chromium, and closes it in the end."""
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, for all tests of a file."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

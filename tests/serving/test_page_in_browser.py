@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from real_browser import needs_browser, open_browser
+from real_browser import needs_browser
 from running_server import RunningServer, running_server
 from small_trained_model import small_trained_model
 from small_videos import ENCODINGS, encode, moving_texture
@@ -19,12 +19,6 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 LABELS = (HOSTILE, "\u202egpj.exe", "a\x1b[31m\n\tb", "</script><script>document.title=1</script>", "x" * 5000)
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

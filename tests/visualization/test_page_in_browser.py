@@ -10,7 +10,7 @@ import numpy as np
 import planted_maps as planted
 import pytest
 from PIL import Image
-from real_browser import needs_browser, open_browser
+from real_browser import needs_browser
 
 from motion_vit.visualization.html_page import html_page
 from motion_vit.visualization.visualization import Visualization
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import pytest
-from real_browser import needs_browser, open_browser
+from real_browser import needs_browser
 from small_trained_model import small_trained_model
 from small_videos import moving_texture
 
@@ -137,12 +137,6 @@ def test_what_cannot_be_written_is_told(trained: TrainedModel, timeline: VideoTi
         write_timeline_page(trained, timeline, pathlib.Path(timeline.path))
     write_timeline_page(trained, timeline, tmp_path / "a.html", most=1)
     assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from exported import ROOT
-from real_browser import needs_browser, open_browser
+from real_browser import needs_browser
 from small_videos import ENCODINGS, encode
 
 import motion_vit
@@ -66,12 +66,6 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
