@@ -16,7 +16,7 @@ KILLS  ?= 20
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test quick check-types fuzz kills lint format docs notebooks lock clean
+.PHONY: demo test quick check-types peers fuzz kills lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,11 @@ test: $(VENV)/.installed-dev
 quick: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quick 100
 
+# Networks of other libraries, with random weights, against those here: tests that need these libraries.
+peers: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
+	$(BIN)/python -m pytest tests/interop/peers
+
 # Feeds hostile and damaged inputs to the library, of a new seed each time; SEED=7 INPUTS=500 for others.
 fuzz: $(VENV)/.installed-dev
 	PYTHONPATH=tests:tests/robustness $(BIN)/python tests/robustness/fuzz.py $(if $(filter-out 0,$(SEED)),--seed $(SEED)) --inputs $(INPUTS)
@@ -85,6 +90,6 @@ clean:
 # needed depends on the PyTorch build.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv==0.13.9
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra notebooks --extra torch --extra mpii --extra serve --extra tpu --extra onnx --extra tflite --extra wandb --extra mlflow --python-version 3.11 --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra notebooks --extra torch --extra peers --extra mpii --extra serve --extra tpu --extra onnx --extra tflite --extra wandb --extra mlflow --python-version 3.11 --universal \
 	  --no-header --annotation-style line --quiet --output-file constraints.txt
 	sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt

@@ -64,6 +64,7 @@ class TimeSformer(CostVolumeBackbone):
       depth: number of blocks.
       heads: attention heads; divides the width.
       mlp_ratio: hidden features of the perceptrons over channels.
+      qkv_bias: whether queries, keys and values have biases.
       attention: which tokens see each other; see `AttentionScheme`.
       temporal_attention: what the attention over time of "divided_space_time" is; see `TemporalAttention`.
       motion_module: what the patches pass before the first attention of each block, after its normalisation; see
@@ -84,6 +85,7 @@ class TimeSformer(CostVolumeBackbone):
     depth: int = option(12, takes=DEPTH)
     heads: int = option(12, takes=WIDTH)
     mlp_ratio: float = option(4.0, takes=MLP_RATIO)
+    qkv_bias: bool = True
     attention: AttentionScheme = "divided_space_time"
     temporal_attention: TemporalAttention = "global"
     motion_module: str = option("none", takes=MotionModuleName())
@@ -194,7 +196,12 @@ def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **bi
         "kernel_init": LINEAR_KERNELS[model.initialization],
         "dtype": model.dtype,
     }
-    attention: dict[str, Any] = {"heads": model.heads, **shared, "parent": None}
+    attention: dict[str, Any] = {
+        "heads": model.heads,
+        "biases": "all" if model.qkv_bias else "none",
+        **shared,
+        "parent": None,
+    }
     spatial = GlobalAttention(implementation=model.attention_implementation, **attention)
     motion = None
     if model.motion_module != "none":

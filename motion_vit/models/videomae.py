@@ -60,6 +60,7 @@ class VideoMAE(CostVolumeBackbone):
       depth: number of blocks.
       heads: attention heads; divides the width.
       mlp_ratio: hidden features of the perceptrons over channels.
+      qkv_bias: whether queries and values have a bias; keys have none.
       positions: how tokens know their places; see `motion_vit.modules.tubelet_embedding.Positions`.
       placement: which blocks have EMIM in the place of attention; see `Placement`.
       motion_module: what tokens pass before the attention of each block, after its normalisation; see
@@ -85,6 +86,7 @@ class VideoMAE(CostVolumeBackbone):
     depth: int = option(12, takes=DEPTH)
     heads: int = option(12, takes=WIDTH)
     mlp_ratio: float = option(4.0, takes=MLP_RATIO)
+    qkv_bias: bool = True
     positions: Positions = "sinusoid"
     placement: Placement = "gg"
     motion_module: str = option("none", takes=MotionModuleName())
@@ -214,7 +216,7 @@ def _make_block(model: VideoMAE, index: int, **binding: Any) -> nn.Module:
 def _make_attention(model: VideoMAE, index: int) -> Emim | GlobalAttention:
     shared: dict[str, Any] = {
         "heads": model.heads,
-        "key_bias": False,
+        "biases": "query_value" if model.qkv_bias else "none",
         "dropout": model.dropout,
         "kernel_init": LINEAR_KERNELS[model.initialization],
         "dtype": model.dtype,

@@ -19,7 +19,7 @@ from motion_vit.modules.attention_heads import channels_of_head
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.modules.layer_checks import check_choices, check_counts, check_features
 from motion_vit.modules.linear import Linear, LinearWeights
-from motion_vit.modules.query_key_value import QueryKeyValue
+from motion_vit.modules.query_key_value import Biases, QueryKeyValue
 from motion_vit.ops import cost_volume, frame_pairs
 from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
 from motion_vit.ops.motion_branch import MotionBranch
@@ -80,7 +80,7 @@ class Emim(nn.Module):
         results are the same, for a little more arithmetic (see `motion_vit.ops.frame_pairs`).
       dropout: probability of dropping a feature of the output in training.
       kernel_init: initialiser of the kernels of `qkv` and `proj`.
-      key_bias: whether keys have a bias; see `motion_vit.modules.query_key_value.QueryKeyValue`.
+      biases: which of queries, keys and values have one; see `motion_vit.modules.query_key_value.Biases`.
       dtype: dtype of the computation; affinity and softmax are float32.
       implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
     """
@@ -95,13 +95,13 @@ class Emim(nn.Module):
     keep_frames: bool = False
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
-    key_bias: bool = True
+    biases: Biases = "all"
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        check_choices(self, {"motion_input": cost_volume.MotionInput, "neighbours": Neighbours})
+        check_choices(self, {"motion_input": cost_volume.MotionInput, "neighbours": Neighbours, "biases": Biases})
         check_counts(self, "heads", "frame_offset")
         cost_volume.check_window(self.window)
         cost_volume.check_implementation(self.implementation)
@@ -121,7 +121,7 @@ class Emim(nn.Module):
         head_channels = channels_of_head(channels, self.heads)
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
         x = x.reshape(batch, frames, height * width, channels)
-        qkv = QueryKeyValue(self.key_bias, self.kernel_init, self.dtype, name="qkv")(x)
+        qkv = QueryKeyValue(self.biases, self.kernel_init, self.dtype, name="qkv")(x)
         query, key, value = (qkv[..., start : start + channels] for start in range(0, 3 * channels, channels))
         bias_shape = (self.heads, self.window, self.window)
         rpb = self.param("rpb", initializers.linear_kernel, bias_shape) if self.position_bias else None

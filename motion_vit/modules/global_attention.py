@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from motion_vit.modules import initializers
 from motion_vit.modules.attention_heads import channels_of_head
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.query_key_value import QueryKeyValue
+from motion_vit.modules.query_key_value import Biases, QueryKeyValue
 from motion_vit.ops import global_attention
 from motion_vit.ops.kept_activations import ATTENTION_OUTPUT
 
@@ -25,7 +25,7 @@ class GlobalAttention(nn.Module):
       heads: number of heads; divides the channels.
       dropout: probability of dropping a feature of the output in training.
       kernel_init: initialiser of the kernels of `qkv` and `proj`.
-      key_bias: whether keys have a bias; see `motion_vit.modules.query_key_value.QueryKeyValue`.
+      biases: which of queries, keys and values have one; see `motion_vit.modules.query_key_value.Biases`.
       dtype: dtype of the computation; the softmax is float32.
       implementation: see `motion_vit.ops.global_attention.global_attention`.
     """
@@ -33,7 +33,7 @@ class GlobalAttention(nn.Module):
     heads: int
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
-    key_bias: bool = True
+    biases: Biases = "all"
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
@@ -49,7 +49,7 @@ class GlobalAttention(nn.Module):
         tokens = frames * height * width
         # On a TPU rows of tokens are padded to whole tiles: here, once, instead of in queries, keys and values.
         x = x.reshape(batch, tokens, channels)
-        qkv = QueryKeyValue(self.key_bias, self.kernel_init, self.dtype, name="qkv")(x)
+        qkv = QueryKeyValue(self.biases, self.kernel_init, self.dtype, name="qkv")(x)
         # Heads get an axis of their own last: what is cut by then would be padded, too.
         query, key, value = (
             qkv[..., start : start + channels].reshape(batch, tokens, self.heads, head_channels)

@@ -1,5 +1,7 @@
 """The linear layer that makes queries, keys and values of tokens."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -8,18 +10,25 @@ from jaxtyping import Array, Float
 from motion_vit.modules import initializers
 from motion_vit.modules.linear import apply_kernel
 
+Biases = Literal["all", "query_value", "none"]
+"""Which of queries, keys and values have a bias.
+
+In a softmax over keys, a bias of keys changes nothing: it adds the same number to all affinities of a query. VideoMAE
+therefore leaves it out.
+"""
+
 
 class QueryKeyValue(nn.Module):
     """Makes the query, the key and the value of every token, one behind the other.
 
     Attributes:
-      key_bias: whether keys have a bias. Without one (VideoMAE) the biases are two parameters, `query_bias` and
-        `value_bias`, in the place of `bias`.
+      biases: see `Biases`. Those of "query_value" are two parameters, `query_bias` and `value_bias`, in the place of
+        `bias`.
       kernel_init: initialiser of the kernel; biases start at zero.
       dtype: dtype of the computation; parameters are float32.
     """
 
-    key_bias: bool = True
+    biases: Biases = "all"
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
 
@@ -28,8 +37,10 @@ class QueryKeyValue(nn.Module):
         """Applies the layer to every token."""
         channels = x.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (channels, 3 * channels), unbox=False)
-        if self.key_bias:
+        if self.biases == "all":
             bias = self.param("bias", nn.initializers.zeros, (3 * channels,))
+        elif self.biases == "none":
+            bias = jnp.zeros((3 * channels,))
         else:
             query_bias = self.param("query_bias", nn.initializers.zeros, (channels,))
             value_bias = self.param("value_bias", nn.initializers.zeros, (channels,))

@@ -7,9 +7,10 @@ from typing import Any
 from motion_vit.interop.files.stored_tensor import Shape
 
 _COLLECTIONS = ("params/", "batch_stats/")
-# Digits of the number of a block.
-_LONGEST_NUMBER = 9
 """What names begin with in files of this library, where they are paths joined by "/"."""
+
+_LONGEST_NUMBER = 9
+"""Digits of the number of a block."""
 
 _OWN_HEAD = re.compile(r"params/(backbone/)?head/bias")
 """The classifier's bias in files of this library, also behind an input adapter."""

@@ -78,6 +78,7 @@ def timesformer_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
         "patch_size": patch_size,
         "image_size": math.isqrt(positions - 1) * patch_size if positions and patch_size else None,
         "frames": size(shapes, "time_embed", -2),
+        "qkv_bias": "blocks.0.attn.qkv.bias" in shapes if "blocks.0.attn.qkv.weight" in shapes else None,
         "attention": _attention(shapes),
         # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
         "motion_module": None if any(".motion." in name for name in shapes) else "none",

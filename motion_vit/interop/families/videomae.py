@@ -160,6 +160,7 @@ def videomae_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
         "depth": blocks(shapes, r"blocks\.(\d+)\."),
         "tubelet_frames": size(shapes, "patch_embed.proj.weight", 2),
         "patch_size": size(shapes, "patch_embed.proj.weight", -1),
+        "qkv_bias": _qkv_bias(shapes),
         "positions": "learned" if "pos_embed" in shapes else "sinusoid",
         # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
         "motion_module": None if any(".motion." in name for name in shapes) else "none",
@@ -167,6 +168,12 @@ def videomae_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
     }
     # None is what this option is called without layer scale, and no lack of knowledge.
     return {**known(found), "layer_scale": 1.0 if any(name.endswith(".gamma_1") for name in shapes) else None}
+
+
+def _qkv_bias(shapes: Mapping[str, Shape]) -> bool | None:
+    """Tells whether queries and values have biases; None where there is no attention to tell it of."""
+    attention = {name.rpartition(".")[2] for name in shapes if re.fullmatch(r"blocks\.\d+\.attn\.q.*", name)}
+    return "q_bias" in attention if attention else None
 
 
 def _cost_volume_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:

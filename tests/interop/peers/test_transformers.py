@@ -1,0 +1,67 @@
+"""Networks of Hugging Face's transformers, with random weights: imported, they give the same logits here."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import motion_vit
+from motion_vit.interop.importing.state_dict import load_torch
+from motion_vit.models.video_model import VideoModel
+
+torch = pytest.importorskip("torch", reason="needs PyTorch (the extra `torch`)")
+transformers = pytest.importorskip("transformers", reason="needs Hugging Face's transformers (the extra `peers`)")
+
+CLASSES = 7
+
+
+def random_network(kind: str, **fields: Any) -> Any:
+    """A network of random weights far enough from their initial values that every part counts."""
+    config = getattr(transformers, f"{kind}Config")(num_labels=CLASSES, **fields)
+    torch.manual_seed(len(kind))
+    network = getattr(transformers, f"{kind}ForVideoClassification")(config).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.1)
+    return network
+
+
+def assert_same_logits(network: Any, model: VideoModel, size: int) -> None:
+    """Imports all weights of a network, and compares what both say of two clips."""
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    variables, report = load_torch(model, weights)
+    assert report.complete
+    clips = np.random.default_rng(3).standard_normal((2, model.frames, size, size, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(clips.transpose(0, 1, 4, 2, 3))).logits.numpy()
+    logits = jax.jit(model.apply)(variables, jnp.asarray(clips))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("size", "frames", "tubelet", "bias"), [(48, 6, 2, True), (32, 4, 1, False)])
+def test_videomae(size: int, frames: int, tubelet: int, bias: bool) -> None:
+    network = random_network(
+        "VideoMAE",
+        image_size=size,
+        num_frames=frames,
+        tubelet_size=tubelet,
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=192,
+        qkv_bias=bias,
+    )
+    model = motion_vit.create_model(
+        "videomae_tiny",
+        num_classes=CLASSES,
+        image_size=size,
+        frames=frames,
+        tubelet_frames=tubelet,
+        qkv_bias=bias,
+        width=48,
+        depth=2,
+        heads=3,
+    )
+    assert_same_logits(network, model, size)
