@@ -17,8 +17,9 @@ from motion_vit.data.sources.video_list import read_video_list
 from motion_vit.outside_text import for_terminal
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_for_inference
 from motion_vit.training.checkpoints.trained_model import TrainedModel
-from motion_vit.training.evaluation.evaluate import Evaluation, write_report
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.evaluation.report import write_report
+from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.logs.curves import CURVES_FILE
 from motion_vit.training.logs.progress import duration
 from motion_vit.training.logs.writers import METRICS_FILE, TENSORBOARD_FOLDER

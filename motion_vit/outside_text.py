@@ -95,6 +95,18 @@ def for_csv(text: str) -> str:
     return f"'{seen}" if _FORMULA.match(seen) and not _NUMBER.fullmatch(seen) else seen
 
 
+def from_csv(cell: str) -> str:
+    """Takes off the apostrophe that `for_csv` put in front of a text.
+
+    Args:
+      cell: of a table that was written with `for_csv`.
+
+    Returns:
+      The text that it was made of, in its visible form.
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def for_html(text: str) -> str:
     """Makes text safe for a page, between tags and in attributes.
 

@@ -13,9 +13,11 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from planted_evaluation import planted_scores
 
 import motion_vit
 from motion_vit import cli
+from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.datasets.registry import DATASETS
 from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.training.checkpoints.run_checkpoints import Which
@@ -195,13 +197,9 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
         assert ema is asked
         return CheckpointEvaluation(
             label_names=("up", "down"),
-            confusion=np.eye(2, 3, dtype=int),
-            top1=1.0,
-            top5=1.0,
+            scored=planted_scores([0, 1], [[1, 0], [1, np.nan]], ("up", "down"), ["good.mp4", "nan.mp4"]),
             skipped=(),
-            not_finite=("nan.mp4",),
             seconds=1.0,
-            clips_per_second=2.0,
             step=7,
             which=which,
             ema=ema is not False,
@@ -209,6 +207,7 @@ def test_reports_of_parameters_and_averages_of_the_last_and_the_best_checkpoint_
             clips=1,
             crops=1,
             frame_order="normal",
+            options=ClipOptions(frames=4, size=32),
         )
 
     monkeypatch.setattr(

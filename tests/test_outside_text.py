@@ -17,10 +17,11 @@ import numpy as np
 import planted_maps as planted
 import pytest
 from package_graph import LIBRARY
+from planted_evaluation import planted_scores
 from small_trained_model import small_trained_model
 
+from motion_vit.cli import evaluation as evaluation_commands
 from motion_vit.cli import main
-from motion_vit.cli import training as training_commands
 from motion_vit.cli.json_output import print_json
 from motion_vit.cli.subtitles import SubtitleFormat, subtitles
 from motion_vit.comparison.conditions import Conditions
@@ -29,6 +30,7 @@ from motion_vit.comparison.plot import draw_comparison
 from motion_vit.comparison.run_result import RunResult
 from motion_vit.comparison.table import comparison_table
 from motion_vit.counts import counted
+from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.contact_sheet import CaptionedClip, draw_sheet
 from motion_vit.data.sources.source_check import BadClip, SourceCheck
 from motion_vit.data.video.decode_error import VideoDecodeError
@@ -37,7 +39,16 @@ from motion_vit.errors import UserError
 from motion_vit.files.csv_file import write_csv
 from motion_vit.files.figure_file import write_figure
 from motion_vit.interop.exporting.model_card import model_card
-from motion_vit.outside_text import for_csv, for_html, for_markdown, for_plot, for_terminal, shortened, visible
+from motion_vit.outside_text import (
+    for_csv,
+    for_html,
+    for_markdown,
+    for_plot,
+    for_terminal,
+    from_csv,
+    shortened,
+    visible,
+)
 from motion_vit.terminal import safe_output
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
 from motion_vit.training.inference.prediction import Prediction
@@ -94,16 +105,12 @@ def assert_harmless(text: str) -> None:
 
 
 def evaluation(names: list[str]) -> CheckpointEvaluation:
-    confusion = np.arange(len(names) * (len(names) + 1)).reshape(len(names), -1)
+    labels, logits = range(len(names)), np.full((len(names), len(names)), np.nan)
     return CheckpointEvaluation(
         label_names=tuple(names),
-        confusion=confusion,
-        top1=0.5,
-        top5=0.5,
+        scored=planted_scores(labels, logits.tolist(), names, names),
         skipped=tuple(names),
-        not_finite=tuple(names),
         seconds=1.0,
-        clips_per_second=1.0,
         step=1,
         which="last",
         ema=False,
@@ -111,6 +118,7 @@ def evaluation(names: list[str]) -> CheckpointEvaluation:
         clips=1,
         crops=1,
         frame_order="normal",
+        options=ClipOptions(frames=4, size=32),
     )
 
 
@@ -129,11 +137,14 @@ def test_a_report_is_harmless_on_the_terminal_in_a_spreadsheet_and_as_a_picture(
 ) -> None:
     names = hostile(seed)
     with safe_output():
-        training_commands._report(evaluation(names), tmp_path, as_json=False)
+        evaluation_commands._report(evaluation(names), None, tmp_path, as_json=False)
     captured = capsys.readouterr()
     printed = captured.out + captured.err
     assert_harmless(printed)
-    assert printed.count("\n") == len(names) * 2 + 2 + 3  # no name makes a line of its own
+    # No name makes a line of its own: classes and skipped videos, four lines of measures, two notes, five files.
+    assert printed.count("\n") == len(names) * 2 + 4 + 2 + 5
+    for cell in (cell for row in cells(tmp_path / "predictions.csv") for cell in row):
+        assert_harmless(cell)
     table = cells(tmp_path / "confusion.csv")
     assert len(table) == len(names) + 1
     for cell in [*table[0], *(row[0] for row in table)]:
@@ -149,7 +160,7 @@ def test_json_is_exact_whatever_the_names_are(
 ) -> None:
     names = hostile(seed)
     with safe_output():
-        training_commands._report(evaluation(names), tmp_path, as_json=True)
+        evaluation_commands._report(evaluation(names), None, tmp_path, as_json=True)
         print_json({"every": list(PIECES)})
     printed = capsys.readouterr().out
     assert_harmless(printed)
@@ -285,6 +296,7 @@ def test_safe_text_is_the_same_made_safe_again_and_keeps_what_can_be_seen(seed: 
         assert html.unescape(for_html(name)) == visible(name)
         assert re.sub(r"\\([\\`*\[\]<>|~&$#])", r"\1", for_markdown(name)) == visible(name)
         assert for_csv(name) in (visible(name), f"'{visible(name)}")
+        assert from_csv(for_csv(name)) == visible(name)
         assert len(for_terminal(name)) <= 200
         assert max(map(len, for_plot(name).split("\n"))) <= 60
     for text in ("turn_left", "äöü 动作 🙂", "a\\b", "$5 & <more>"):
@@ -350,8 +362,14 @@ SINKS = {
     # These print what a command says, inside of `safe_output`. The runners' JSON is read by `export --verify`, the
     # example of exports writes names as Python does, in ASCII, and `Visualization.show` makes those of its line safe.
     r"(?<![\w.])print\(": {
-        *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
-        *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "streaming", "training")),
+        *(
+            f"cli/{name}.py"
+            for name in ("__init__", "data", "evaluation", "export", "importing", "inspection", "json_output")
+        ),
+        *(
+            f"cli/{name}.py"
+            for name in ("answers", "evaluation", "prediction", "recipes", "serving", "streaming", "training")
+        ),
         *("cli/visualization.py", "visualization/visualization.py"),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
         *("interop/runners/check.py", "interop/runners/example.py", "training/logs/progress.py"),

@@ -16,6 +16,7 @@ from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_a
 from motion_vit.cli.comparison import add_compare
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
+from motion_vit.cli.evaluation import add_calibrate, add_evaluate
 from motion_vit.cli.export import add_export
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
@@ -23,7 +24,7 @@ from motion_vit.cli.prediction import add_predict
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
 from motion_vit.cli.streaming import add_stream
-from motion_vit.cli.training import add_evaluate, add_train
+from motion_vit.cli.training import add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
 from motion_vit.terminal import safe_output
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     add_recipe(commands)
     add_train(commands)
     add_evaluate(commands)
+    add_calibrate(commands)
     add_predict(commands)
     add_stream(commands)
     add_visualize(commands)

@@ -122,7 +122,7 @@ def add_weights_choice(parser: argparse.ArgumentParser) -> None:
         "--which",
         choices=["last", "best"],
         default="last",
-        help="the last checkpoint, or that of best validation top-1",
+        help="the last checkpoint, or the best in validation",
     )
     parser.add_argument(
         "--ema",

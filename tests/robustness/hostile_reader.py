@@ -39,7 +39,8 @@ from motion_vit.interop.importing.label_file import read_label_file
 from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
-from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate, write_report
+from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate
+from motion_vit.training.evaluation.report import write_report
 from motion_vit.training.loop.loop import train
 from motion_vit.training.parallel.mesh import data_mesh
 from motion_vit.training.recipe.checks import validate

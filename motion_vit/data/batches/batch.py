@@ -7,6 +7,7 @@ A batch is a dictionary of numpy arrays:
 * `weight` float32 `[B]`, 0.0 for a clip that cannot be decoded and for the padding of the last evaluation batch;
 * `index` int32 `[B]`, the row of the clip in its source, -1 for padding;
 * `view` int32 `[B]` in evaluation, from 0 to clips * crops - 1 with the crop changing fastest;
+* `seconds` float32 `[B]` in evaluation: how long decoding all views of the video took;
 * `failed` and `reason`, text `[B]`, in training: the name of a clip that cannot be decoded and what is wrong with it,
   "" for the others.
 """

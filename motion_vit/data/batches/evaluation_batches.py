@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import time
 from collections.abc import Sequence
 from typing import SupportsIndex
 
@@ -120,7 +121,11 @@ class _Views(grain.transforms.Map):
     def map(self, element: SupportsIndex) -> Example:
         """Decodes the views of row `element`."""
         settle_reader()
-        row = int(element)
+        started = time.perf_counter()
+        decoded = self._decode(int(element))
+        return {**decoded, "seconds": np.float32(time.perf_counter() - started)}
+
+    def _decode(self, row: int) -> Example:
         shape = (self.clips * self.crops, *self.options.shape)
         if row < 0:
             return padding(shape)
@@ -155,7 +160,7 @@ class _PaddedBatch:
     batch_size: int
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        filler = {**padding(examples[0]["clip"].shape), "view": np.int32(0)}
+        filler = {**padding(examples[0]["clip"].shape), "view": np.int32(0), "seconds": np.float32(0)}
         padded = [*examples, *[filler] * (self.batch_size - len(examples))]
         return {name: np.stack([one[name] for one in padded]) for name in padded[0]}
 

@@ -8,13 +8,14 @@ functions.
 """
 
 import contextlib
-import math
+import functools
 import os
 import pathlib
 import shutil
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -36,16 +37,20 @@ from motion_vit.training.checkpoints.errors import (
     write_errors,
 )
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
+from motion_vit.training.checkpoints.validation_rank import validation_rank
 from motion_vit.training.checkpoints.weight_dtypes import check_finite
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, errors_together, gather, is_primary
 from motion_vit.training.recipe.checks import build_model, validate_fields
 from motion_vit.training.recipe.config import config_from_dict
+from motion_vit.training.recipe.validation_metric import ValidationMetric
 from motion_vit.training.step.state import TrainState
 
 CHECKPOINTS_FOLDER = "checkpoints"
 _DELETED_FOLDER = "deleted"
 _METRICS = "metrics"
+# Beside what was measured: by which of it the run ranks its checkpoints.
+_RANKED_BY = "ranked_by"
 _UNFINISHED = f"*{ocp.utils.TMP_DIR_SUFFIX}*"
 _DELETED = f"{_DELETED_FOLDER}/*"
 # Devices that hold the same array share the work of writing it only if the part of each has so many bytes: Orbax
@@ -72,23 +77,26 @@ class Checkpoints:
 
     Args:
       workdir: folder of the run; checkpoints are in its folder `checkpoints`.
-      keep: number of latest checkpoints to keep, besides the one of best validation accuracy.
+      keep: number of latest checkpoints to keep, besides the best one.
+      best_metric: what the best one is best in.
 
     Raises:
       UserError: the folder cannot be created.
     """
 
-    def __init__(self, workdir: pathlib.Path, keep: int) -> None:
+    def __init__(self, workdir: pathlib.Path, keep: int, best_metric: ValidationMetric = "top1") -> None:
+        rank = functools.partial(validation_rank, metric=best_metric)
         self._folder = workdir / CHECKPOINTS_FOLDER
+        self._best_metric = best_metric
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(keep),
-                checkpoint_managers.BestN(get_metric_fn=_top1, n=1),
+                checkpoint_managers.BestN(get_metric_fn=rank, n=1),
             ]
         )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policy,
-            best_fn=_top1,
+            best_fn=rank,
             todelete_subdir=_DELETED_FOLDER,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
         )
@@ -162,7 +170,7 @@ class Checkpoints:
         state: TrainState,
         data_state: dict[str, Any],
         description: dict[str, Any],
-        validation: dict[str, float] | None = None,
+        validation: dict[str, Any] | None = None,
     ) -> None:
         """Writes a checkpoint in the background, unless there is one of this step.
 
@@ -170,7 +178,7 @@ class Checkpoints:
           state: the state; may be donated to the next step as soon as this returns.
           data_state: position of the data iterator, as JSON.
           description: label names, recipe and library version, as JSON.
-          validation: metrics with the key `top1`, if the state was just evaluated.
+          validation: what was measured, if the state was just evaluated.
 
         Raises:
           UserError: this checkpoint or the previous one could not be written.
@@ -190,14 +198,15 @@ class Checkpoints:
             self._manager.wait_until_finished()
             self._deleting.submit(self._remove, _DELETED)
             self._saving = step
-            self._manager.save(step, args=ocp.args.Composite(**items), metrics=validation or {})
+            metrics = {**validation, _RANKED_BY: self._best_metric} if validation else {}
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
-    def latest_top1(self) -> float | None:
-        """Returns the latest validation accuracy that was stored with a checkpoint, None without one."""
+    def latest_validation(self) -> dict[str, Any]:
+        """Returns what was measured at the latest validation that was stored with a checkpoint; {} without one."""
         for step in sorted(self._manager.all_steps(), reverse=True):
             if metrics := self._manager.metrics(step):
-                return float(metrics["top1"])
-        return None
+                return dict(metrics)
+        return {}
 
     def wait(self) -> None:
         """Waits for pending writes.
@@ -293,9 +302,8 @@ def load_for_inference(
         _check_metrics(root)
     with contextlib.ExitStack() as stack:
         with read_errors(root, steps[-1], steps):
-            options = ocp.CheckpointManagerOptions(create=False, best_fn=_top1 if which == "best" else None)
-            manager = stack.enter_context(_open(root, options))
-            step = manager.best_step() if which == "best" else manager.latest_step()
+            manager = stack.enter_context(_open(root, ocp.CheckpointManagerOptions(create=False)))
+            step = _best_step(manager, steps) if which == "best" else steps[-1]
         check_intact(root, step, steps)
         with _read_errors(manager, step):
             items = {"description": ocp.args.JsonRestore()}
@@ -346,6 +354,14 @@ def steps_on_disk(folder: pathlib.Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def _best_step(manager: ocp.CheckpointManager, steps: Sequence[int]) -> int:
+    """Finds the best of some checkpoints by the metric that the run ranked the latest of them by."""
+    measured: dict[int, dict[str, Any]] = {step: manager.metrics(step) or {} for step in steps}
+    ranked_by = [metrics[_RANKED_BY] for metrics in measured.values() if _RANKED_BY in metrics]
+    metric: ValidationMetric = next((name for name in get_args(ValidationMetric) if name in ranked_by[-1:]), "top1")
+    return max(steps, key=lambda step: (validation_rank(measured[step], metric), step))
+
+
 def _check_metrics(folder: pathlib.Path) -> None:
     """Checks the accuracies that are stored with checkpoints, which Orbax reads of all of them at once."""
     steps = steps_on_disk(folder)
@@ -381,12 +397,6 @@ def _key_data(key: Any) -> Any:
         return jax.random.key_data(key)
     data = jax.eval_shape(jax.random.key_data, key)
     return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=key.sharding)
-
-
-def _top1(metrics: dict[str, float]) -> float:
-    """Returns the rank of a checkpoint; without evaluation, or with NaN, it ranks last."""
-    top1 = metrics.get("top1", -1.0)
-    return top1 if math.isfinite(top1) else -1.0
 
 
 def _replicated(shapes: dict[str, Any], mesh: Mesh) -> dict[str, Any]:

@@ -4,17 +4,19 @@ import dataclasses
 import os
 from typing import Any
 
+from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
-from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, evaluate
+from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate
+from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.clips import clip_options
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class CheckpointEvaluation(Evaluation):
     """The result of evaluating a checkpoint.
 
@@ -26,6 +28,7 @@ class CheckpointEvaluation(Evaluation):
       clips: clips of each video.
       crops: crops of each clip.
       frame_order: "normal", or the control.
+      options: frames, size and sampling of a clip.
     """
 
     step: int
@@ -35,6 +38,7 @@ class CheckpointEvaluation(Evaluation):
     clips: int
     crops: int
     frame_order: FrameOrder
+    options: ClipOptions
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON, beginning with the checkpoint."""
@@ -99,4 +103,5 @@ def evaluate_checkpoint(
         clips=views.clips,
         crops=views.crops,
         frame_order=frame_order,
+        options=options,
     )

@@ -14,6 +14,9 @@ from motion_vit.training.logs.throughput import Throughput
 from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import Writers
 
+# Measures of a validation in its line, but for the loss.
+_SHARES = {"top1": "top-1", "mean_class": "mean of classes", "top5": "top-5"}
+
 
 class RunLog:
     """The log of a run; a context manager around its steps.
@@ -127,17 +130,18 @@ class RunLog:
         self.line(step_line(step, self._total, summary, self._progress.time_left()))
         self._meter.restart()
 
-    def write_validation(self, step: int, top1: float, top5: float, remark: str) -> None:
+    def write_validation(self, step: int, measures: Mapping[str, float], remark: str) -> None:
         """Logs an evaluation.
 
         Args:
           step: steps done.
-          top1: accuracy, from 0 to 1.
-          top5: the same of the five most probable classes.
+          measures: `top1` and, where they are known, `loss`, `mean_class` and `top5`.
           remark: the end of the line.
 
         Raises:
           UserError: the files cannot be written.
         """
-        self._writers.write(step, "validation", {"top1": top1, "top5": top5})
-        self.line(f"step {step}/{self._total}  validation top-1 {100 * top1:.1f} %  top-5 {100 * top5:.1f} %{remark}")
+        self._writers.write(step, "validation", measures)
+        loss = f" loss {measures['loss']:.4f} " if "loss" in measures else ""
+        shares = "  ".join(f"{name} {100 * measures[key]:.1f} %" for key, name in _SHARES.items() if key in measures)
+        self.line(f"step {step}/{self._total}  validation{loss} {shares}{remark}")

@@ -23,7 +23,8 @@ from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.outside_text import for_terminal
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
-from motion_vit.training.evaluation.evaluate import Evaluation, EvaluationStopped, ViewOptions, evaluate
+from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
+from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.logs.device_idle import DeviceIdle
 from motion_vit.training.logs.metric_writer import MetricWriter
 from motion_vit.training.logs.profiling import Profiler, profiled_steps
@@ -32,6 +33,7 @@ from motion_vit.training.logs.startup import Startup
 from motion_vit.training.logs.throughput import Throughput
 from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import METRICS_FILE, check_writers
+from motion_vit.training.loop.early_stopping import EarlyStopping
 from motion_vit.training.loop.first_state import first_state
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
@@ -62,16 +64,21 @@ class TrainingResult:
     Attributes:
       steps: steps done in all.
       completed: False if it was stopped before the last step; the same call continues it.
-      top1: the latest validation accuracy, None without one.
+      validation: what was measured at the latest validation, such as `top1`; {} without one.
       clips_per_second: the median over the log lines of this call, None without one.
       undecodable: training videos that could not be decoded in this call.
     """
 
     steps: int
     completed: bool
-    top1: float | None
+    validation: Mapping[str, Any]
     clips_per_second: float | None
     undecodable: tuple[str, ...]
+
+    @property
+    def top1(self) -> float | None:
+        """The latest validation accuracy, None without one."""
+        return self.validation.get("top1")
 
 
 def train(
@@ -141,7 +148,7 @@ def train(
         with errors_together():
             wait_for_workdir(folder)
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
-        checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep))
+        checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep, config.checkpoint.best_metric))
         batches = stack.enter_context(contextlib.closing(_training_batches(config, training)))
         compilation = StepCompilation(program, startup)
         errors = RuntimeErrors(checkpoints, words)
@@ -223,10 +230,12 @@ class Run:
         """
         log, undecodable = self.log, Undecodable(self.training, self.program.config.data.max_undecodable)
         step = first = int(jax.device_get(state.step))
-        top1 = self.checkpoints.latest_top1()
+        validation = self.checkpoints.latest_validation()
+        patience = EarlyStopping(**self.program.config.early_stopping)
+        patience.restore(validation)
         running: Any = ()  # the loss of the step that was handed to the devices last
         with StopRequest() as stop, self.errors.explained(), contextlib.closing(DeviceIdle()) as idle:
-            while step < last and not stop.reached():
+            while step < last and not patience.ended and not stop.reached():
                 step += 1
                 with profiler.before_step(step, running):
                     asked = time.perf_counter()
@@ -261,7 +270,7 @@ class Run:
                     log.write_steps(step, len(undecodable.names))
                     self.errors.update()
                 if due.evaluation and self.validation is not None:
-                    top1 = self._evaluate_and_save(state, step, stop, top1)
+                    validation = self._evaluate_and_save(state, step, stop, patience) or validation
                 elif due.evaluation or due.checkpoint:
                     self._save(state)
                 if step == first + 1:
@@ -270,12 +279,14 @@ class Run:
             self._check_finite(step)
             self._save(state)
             self.checkpoints.wait()
-        if step < last:
+        if patience.ended:
+            log.line(f"step {step}/{self.plan.total}  {patience}")
+        elif step < last:
             log.line(f"stopped after step {step}; saved. The same command continues.")
         return TrainingResult(
             steps=step,
-            completed=step == self.plan.total,
-            top1=top1,
+            completed=patience.ended or step == self.plan.total,
+            validation=validation,
             clips_per_second=log.clips_per_second,
             undecodable=undecodable.names,
         )
@@ -301,8 +312,10 @@ class Run:
             if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"])):
                 raise SharedError(_not_finite(number, metrics, self.checkpoints.latest_step()))
 
-    def _evaluate_and_save(self, state: TrainState, step: int, stop: StopRequest, top1: float | None) -> float | None:
-        """Evaluates and saves; returns top-1, or the one before it where somebody asks to stop meanwhile.
+    def _evaluate_and_save(
+        self, state: TrainState, step: int, stop: StopRequest, patience: EarlyStopping
+    ) -> dict[str, Any]:
+        """Evaluates and saves; returns what was measured, nothing where somebody asks to stop meanwhile.
 
         A run that is stopped saves at once instead of evaluating, but for the last time, which no later call makes up
         for.
@@ -313,14 +326,16 @@ class Run:
         except EvaluationStopped:
             self.log.line(f"step {step}/{self.plan.total}  validation left out, to save and stop")
             self._save(state)
-            return top1
+            return {}
         except UserError:  # of all processes: what was trained is not to be lost for it
             self._save(state)
             raise
-        self._log_evaluation(step, result)
-        self._save(state, {"top1": result.top1})
+        measures = result.summary()
+        self._log_evaluation(step, result, measures)
+        measured = patience.add(measures)
+        self._save(state, measured)
         self.log.leave_out(time.perf_counter() - started)
-        return result.top1
+        return measured
 
     def _evaluate(self, state: TrainState, stop: StopRequest | None) -> Evaluation:
         if self.validation is None:
@@ -343,15 +358,15 @@ class Run:
             stopped=stop.reached if stop is not None else lambda: False,
         )
 
-    def _log_evaluation(self, step: int, result: Evaluation) -> None:
+    def _log_evaluation(self, step: int, result: Evaluation, measures: Mapping[str, float]) -> None:
         for name in result.skipped:
             self.log.line(f"skipped in validation, cannot be decoded: {for_terminal(name)}")
         skipped = f"  {counted(len(result.skipped), 'video')} skipped" if result.skipped else ""
-        self.log.write_validation(step, result.top1, result.top5, skipped)
+        self.log.write_validation(step, measures, skipped)
         if warning := result.warning():
             self.log.line(warning)
 
-    def _save(self, state: TrainState, validation: dict[str, float] | None = None) -> None:
+    def _save(self, state: TrainState, validation: dict[str, Any] | None = None) -> None:
         if jax.device_get(state.step):
             description = describe(self.program.config, self.training)
             self.checkpoints.save(state, self.batches.get_state(), description, validation)

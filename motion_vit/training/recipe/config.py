@@ -38,6 +38,7 @@ _CHANGEABLE = (
     "remat",
     "evaluation",
     "checkpoint",
+    "early_stopping",
     "log",
 )
 

@@ -30,6 +30,7 @@ from motion_vit.ranges import (
     Whole,
 )
 from motion_vit.training.recipe.config import OptimizerName, WriterName
+from motion_vit.training.recipe.validation_metric import ValidationMetric
 
 _NAME = Text(200)
 _PATH = Text(4096)  # Linux takes no longer one
@@ -118,6 +119,9 @@ FIELD_RANGES: Mapping[str, Range] = {
     "evaluation.ema": Flag(),
     "checkpoint.every_steps": _STEPS,
     "checkpoint.keep": Whole(1, 1_000_000),
+    "checkpoint.best_metric": Choice(get_args(ValidationMetric)),
+    "early_stopping.metric": Choice(get_args(ValidationMetric)),
+    "early_stopping.patience": Whole(0, 1_000_000),
     "log.every_steps": _STEPS,
     "log.writers": Items(Choice(get_args(WriterName)), 0, len(get_args(WriterName))),
 }

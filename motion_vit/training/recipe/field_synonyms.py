@@ -62,6 +62,9 @@ _OTHER_NAMES: Mapping[str, str] = {
     "evaluation.crops": "num_crops test_crops num_spatial_crops test_num_crop",
     "evaluation.every_epochs": "eval_every eval_freq eval_interval eval_period val_freq val_interval",
     "checkpoint.every_steps": "save_every save_freq save_interval ckpt_every checkpoint_every checkpoint_period",
+    "checkpoint.best_metric": "monitor save_best metric_for_best_model key_indicator",
+    "early_stopping.metric": "early_stopping_metric early_stop_metric",
+    "early_stopping.patience": "patience early_stopping_patience early_stop",
     "checkpoint.keep": "keep max_to_keep keep_checkpoints save_total_limit",
     "log.every_steps": "log_every log_freq log_interval log_every_steps print_freq logging_steps",
 }

@@ -212,6 +212,15 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.ema": Field(False, "Whether the averages of the parameters are evaluated instead of the parameters."),
     "checkpoint.every_steps": Field(1000, "Steps from one checkpoint to the next, besides one after every evaluation."),
     "checkpoint.keep": Field(2, "How many of the latest checkpoints are kept, besides the best."),
+    "checkpoint.best_metric": Field(
+        "top1",
+        "What the best checkpoint is best in: accuracy, the mean accuracy of the classes (`mean_class`), or the "
+        "smallest cross entropy (`loss`).",
+    ),
+    "early_stopping.metric": Field("loss", "What must get better in validation; as for `checkpoint.best_metric`."),
+    "early_stopping.patience": Field(
+        0, "Evaluations without a new best value after which the run ends; 0 never ends it early."
+    ),
     "log.every_steps": Field(50, "Steps from one line of the log to the next."),
     "log.writers": Field(
         ("tensorboard",),

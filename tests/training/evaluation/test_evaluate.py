@@ -1,5 +1,4 @@
 import csv
-import dataclasses
 import json
 import math
 import pathlib
@@ -7,14 +6,17 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from planted_evaluation import planted_evaluation
 from training_processes import RECIPE
 
 from motion_vit import UserError
 from motion_vit.data.sources.clip_source import clip_name
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
-from motion_vit.training.evaluation.evaluate import Evaluation, ViewOptions, evaluate, write_report
+from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate
 from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from motion_vit.training.evaluation.report import write_report
+from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.logs.writers import METRICS_FILE, read_json_lines
 from motion_vit.training.loop.loop import train
@@ -25,16 +27,8 @@ from motion_vit.training.step.train_step import make_logits_function
 
 
 def example() -> Evaluation:
-    return Evaluation(
-        label_names=("up", "down", "left"),
-        confusion=np.array([[3, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]),
-        top1=5 / 6,
-        top5=1.0,
-        skipped=("bad.mp4",),
-        not_finite=(),
-        seconds=1.0,
-        clips_per_second=6.0,
-    )
+    # Three of four "up" and both "down" are right, no video is "left".
+    return planted_evaluation([0, 0, 0, 0, 1, 1], [*[[4, 1, 1]] * 3, *[[0, 5, 0]] * 3], skipped=["bad.mp4"])
 
 
 def test_every_video_is_evaluated_once_whatever_the_batch(
@@ -141,16 +135,14 @@ def test_videos_with_logits_that_are_not_finite_count_as_wrong_and_are_named(
 def test_the_confusion_matrix_has_a_column_of_videos_without_finite_logits_where_there_are_some(
     tmp_path: pathlib.Path,
 ) -> None:
-    confusion = example().confusion.copy()
-    confusion[2, -1] = 1
-    evaluation = dataclasses.replace(example(), confusion=confusion, not_finite=("nan.mp4",))
+    evaluation = planted_evaluation([0, 2], [[2, 1, 0], [1, np.nan, 0]])
     files = write_report(evaluation, tmp_path)
     with files["table"].open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0][1:] == ["up", "down", "left", "NaN or infinite logits"]
     assert rows[3] == ["left", "0", "0", "0", "1"]
     assert json.loads(files["report"].read_text())["per_class"]["left"] == 0
-    assert evaluation.warning() == "1 of 7 videos have NaN or infinite logits and count as wrong: nan.mp4"
+    assert evaluation.warning() == "1 of 2 videos have NaN or infinite logits and count as wrong: 1.mp4"
 
 
 def test_evaluation_runs_on_all_devices(finished_run: pathlib.Path, lists: dict[str, pathlib.Path]) -> None:

@@ -1,0 +1,219 @@
+"""`motion-vit evaluate | calibrate`."""
+
+import argparse
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from motion_vit.cli.arguments import FAILED_STATUS, add_checkpoint, add_command, add_views, whole_number
+from motion_vit.cli.json_output import print_json
+from motion_vit.counts import counted
+from motion_vit.data.batches.batch_ranges import WORKERS
+from motion_vit.errors import UserError
+from motion_vit.files.atomic_file import UnwritableError, writing
+from motion_vit.files.local_path import local_path
+from motion_vit.outside_text import LONGEST_LABEL, for_terminal
+
+if TYPE_CHECKING:
+    from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
+
+_DATA_HELP = "prepared folder, FOLDER:SPLIT, tfds:NAME:SPLIT, or list file"
+# Letters of the data's name in the name of a report's folder.
+_LONGEST_NAME = 100
+
+
+def add_evaluate(commands: Any) -> None:
+    """Defines `motion-vit evaluate`."""
+    details = (
+        "Writes measures (evaluation.json), every prediction (predictions.csv), the confusion matrix (confusion.csv, "
+        "confusion.png), how far probabilities can be trusted (reliability.png) and the worst mistakes (failures.png). "
+        "Exits with 1 if logits are NaN or infinite."
+    )
+    parser = add_command(commands, "evaluate", _evaluate, "measure a checkpoint's accuracy on labelled videos", details)
+    add_checkpoint(parser)
+    parser.add_argument("--data", required=True, metavar="DATA", help=_DATA_HELP)
+    parser.add_argument(
+        "--frame-order",
+        choices=["normal", "frozen", "shuffled", "reversed"],
+        default="normal",
+        help="controls: every frame the middle one, in random order, or backwards",
+    )
+    add_views(parser)
+    parser.add_argument(
+        "--compare",
+        type=local_path,
+        metavar="EVALUATION",
+        help="folder of another model's evaluation on the same data: which videos the two differ on (compared.csv)",
+    )
+    _add_workers(parser)
+    parser.add_argument(
+        "--out",
+        type=local_path,
+        metavar="DIR",
+        help="default: CHECKPOINT/evaluation/DATA-ORDER[-best][-ema]; of an installed model evaluation/NAME/...",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=whole_number(WORKERS), default=0, metavar="N", help="processes that decode; default: 0"
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
+    from motion_vit.training.evaluation.paired_comparison import read_predictions
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.parallel.processes import exit_on_error, initialize_distributed, is_primary
+
+    if options.out:
+        _check_folder(options.out)
+    other = None if options.compare is None else read_predictions(options.compare)
+    enable_compilation_cache()
+    with exit_on_error():
+        initialize_distributed(takes_preemption=False)
+        result = evaluate_checkpoint(
+            options.checkpoint,
+            options.data,
+            which=options.which,
+            ema=options.ema,
+            clips=options.clips,
+            crops=options.crops,
+            frame_order=options.frame_order,
+            batch_size=options.batch_size,
+            workers=options.workers,
+        )
+        if is_primary():
+            _report(result, other, options.out or _report_folder(options, result), as_json=options.json)
+    return FAILED_STATUS if result.not_finite else 0
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    """Checks that the report's folder can be made, before the evaluation."""
+    with writing(folder):
+        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise UserError(f"--out {folder}: {existing} is a file; give a folder.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"--out {folder}: nothing can be written in {existing}. Name another folder.")
+
+
+def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") -> pathlib.Path:
+    """Names the default folder of a report, different for each recipe and each choice of options."""
+    from motion_vit.data.sources.tfds_location import is_tfds
+    from motion_vit.training.checkpoints.load_trained import is_checkpoint
+    from motion_vit.training.checkpoints.packaged import packaged_checkpoints
+
+    data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
+    if is_tfds(options.data):  # the parts of such a name all matter, and some are no part of a path
+        data = re.sub(r"[^\w.+%-]+", "-", options.data)[-_LONGEST_NAME:].strip("-")
+    name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
+    checkpoint = pathlib.Path(options.checkpoint)
+    # An installed model is given by its name, and has no folder that reports could lie in.
+    is_installed = str(checkpoint) in packaged_checkpoints() and not is_checkpoint(checkpoint)
+    return ("evaluation" / checkpoint if is_installed else checkpoint / "evaluation") / name
+
+
+def _report(
+    result: "CheckpointEvaluation",
+    other: Mapping[str, tuple[str, str]] | None,
+    folder: pathlib.Path,
+    *,
+    as_json: bool,
+) -> None:
+    from motion_vit.training.evaluation.paired_comparison import compare_predictions, write_comparison
+    from motion_vit.training.evaluation.report import write_report
+
+    compared = None if other is None else compare_predictions(result, other)
+    # First of all, because what was measured for an hour must not be lost to a folder that cannot be written.
+    if as_json:
+        print_json(result.to_dict() | ({} if compared is None else {"compared": compared.to_dict()}))
+    else:
+        _print_measures(result)
+        if compared is not None:
+            print(compared)
+    for note in filter(None, (result.warning(), result.interval_note())):
+        print(f"motion-vit: {note}", file=sys.stderr)
+    try:
+        files = write_report(result, folder, result.options)
+        if compared is not None:
+            files["compared"] = folder / "compared.csv"
+            write_comparison(compared, files["compared"])
+    except UnwritableError as error:
+        raise UserError(
+            f"the report cannot be written to {folder}: {error.reason}. Name another folder with --out."
+        ) from error
+    if not as_json:
+        print("\n".join(f"{name}: {path}" for name, path in files.items()))
+
+
+def _print_measures(result: "CheckpointEvaluation") -> None:
+    measures = result.to_dict()
+    for name, value in measures["per_class"].items():
+        share = "no videos" if value is None else f"{100 * value:5.1f} %"
+        print(f"  {for_terminal(name, LONGEST_LABEL):<40} {share}")
+    top5 = "" if result.top5 is None else f"  top-5 {100 * result.top5:.2f} %"
+    print(f"{counted(result.videos, 'video')}  top-1 {100 * result.top1:.2f} %{top5}")
+    for name, value, (low, high) in (
+        ("top-1", result.top1, measures["top1_interval"]),
+        ("mean of classes", result.mean_class, measures["mean_class_interval"]),
+    ):
+        print(f"  {name}: {100 * value:.2f} %, 95 % of such samples give {100 * low:.1f} to {100 * high:.1f} %")
+    print(f"  loss: {result.loss:.4f}, calibration error: {100 * result.reliability.error:.2f} %")
+    for path in result.skipped:
+        print(f"skipped, cannot be decoded: {for_terminal(path)}")
+
+
+def add_calibrate(commands: Any) -> None:
+    """Defines `motion-vit calibrate`."""
+    details = (
+        "Fits one number, the temperature, that logits are divided by, so that probabilities can be taken at their "
+        "word. Rankings and accuracies stay. Writes a weights folder whose classifier is divided by it, which every "
+        "command and export takes."
+    )
+    parser = add_command(
+        commands, "calibrate", _calibrate, "make a model's probabilities honest, on held-out videos", details
+    )
+    add_checkpoint(parser)
+    parser.add_argument(
+        "--data", required=True, metavar="DATA", help=f"labelled videos that were not trained on: {_DATA_HELP}"
+    )
+    parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="new weights folder")
+    add_views(parser)
+    _add_workers(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from motion_vit.training.evaluation.calibrate import calibrate_checkpoint
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+
+    _check_folder(options.out)
+    enable_compilation_cache()
+    result = calibrate_checkpoint(
+        options.checkpoint,
+        options.data,
+        options.out,
+        which=options.which,
+        ema=options.ema,
+        clips=options.clips,
+        crops=options.crops,
+        batch_size=options.batch_size,
+        workers=options.workers,
+    )
+    if options.json:
+        print_json(result.to_dict())
+    else:
+        before = result.evaluation
+        errors = (100 * before.reliability.error, 100 * result.calibration_error)
+        print(f"temperature {result.temperature:.3f}, fitted on {counted(before.videos, 'video')} of {before.data}")
+        print(f"  loss: {before.loss:.4f} before, {result.loss:.4f} after")
+        print("  calibration error: {:.2f} % before, {:.2f} % after".format(*errors))
+        print(options.out)
+    if note := result.evaluation.interval_note():
+        print(f"motion-vit: {note}", file=sys.stderr)
+    return 0

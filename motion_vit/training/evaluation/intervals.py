@@ -1,0 +1,33 @@
+"""Says how far an accuracy may be from that on all videos of the kind."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+FEW_VIDEOS = 30
+"""Videos below which an interval says little: resampling cannot show what was never drawn."""
+
+_RESAMPLES = 10_000
+_LEVEL = 0.95
+_SEED = 0
+
+
+def accuracy_interval(right: Int[np.ndarray, " groups"], total: Int[np.ndarray, " groups"]) -> Float[np.ndarray, "2"]:
+    """Finds the interval of 95 % of the mean of accuracies, by the bootstrap.
+
+    Each group of videos is drawn anew from itself, with replacement, 10,000 times, with a fixed seed; what is drawn is
+    the number of right ones, which is binomial. A single group of all videos gives the interval of top-1, one group a
+    class that of the mean-class accuracy.
+
+    Args:
+      right: right videos of each group.
+      total: videos of each group. Groups without any are left out.
+
+    Returns:
+      The 2.5th and the 97.5th percentile, from 0 to 1; NaN without videos.
+    """
+    right, total = right[total > 0], total[total > 0]
+    if not len(total):
+        return np.full(2, np.nan)
+    drawn = np.random.default_rng(_SEED).binomial(total, right / total, (_RESAMPLES, len(total)))
+    margin = (1 - _LEVEL) / 2
+    return np.asarray(np.quantile((drawn / total).mean(axis=1), [margin, 1 - margin]))
