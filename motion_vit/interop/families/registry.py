@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from motion_vit.errors import UserError
 from motion_vit.interop.families.family import ModelFamily
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
+from motion_vit.interop.families.mvit import MVIT
 from motion_vit.interop.families.name_rules import TorchEntry, torch_entry
 from motion_vit.interop.families.resnet import RESNET
 from motion_vit.interop.families.slowfast import SLOWFAST
@@ -12,6 +13,7 @@ from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.mvit import MViT
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
@@ -23,6 +25,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     UniFormer: UNIFORMER,
     TimeSformer: TIMESFORMER,
     VideoMAE: VIDEOMAE,
+    MViT: MVIT,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
 }
