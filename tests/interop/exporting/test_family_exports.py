@@ -33,6 +33,8 @@ NETWORKS = {
         **{"name": "videomae_tiny", "depth": 2, "width": 16, "heads": 2, "placement": "lg", "window": 3},
         **{"input_adapter": "motion_prompt"},
     },
+    # Keys on another grid than queries.
+    "mvit": {"name": "mvit_v2_tiny", "width": 8, "depths": (1, 1), "motion_module": "m2a", "size": 64},
     "resnet": {
         "name": "resnet18_tiny",
         "depths": (1, 1, 1, 1),
@@ -84,6 +86,7 @@ print(json.dumps(found))
         ("i3d", "onnx"),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
+        *(("mvit", file_format) for file_format in ("torch", "stablehlo", "onnx")),
         *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
     ],
 )
