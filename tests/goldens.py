@@ -17,6 +17,8 @@ KEPT_WHOLE = 4096
 STRIDE = 17
 """Of larger arrays, every 17th entry is stored. A prime, so that the entries visit every channel and position."""
 
+_TABLES = ("rpb", "relative_position_bias_table", "class_token", "rel_pos_h", "rel_pos_w", "rel_pos_t")
+
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """The random weights of every golden: one state dict entry as a function of its name and shape alone."""
@@ -31,7 +33,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return 1 + np.float32(0.1) * x
     if name.endswith("bias"):
         return np.float32(0.1) * x
-    if name.endswith(("rpb", "relative_position_bias_table")):
+    if name.endswith(_TABLES):
         return np.float32(0.5) * x
     if len(shape) >= 2:
         return (x / np.sqrt(math.prod(shape[1:]))).astype(np.float32)
@@ -59,6 +61,22 @@ def slowfast_names(kind: str) -> dict[str, Any]:
     """Of each tiny SlowFast network the `shapes` of its weights by name, or its names in the `slowfast_repository`."""
     names: dict[str, Any] = json.loads((FOLDER / "slowfast" / "names.json").read_text())[kind]
     return names
+
+
+def mvit_names(kind: str) -> dict[str, Any]:
+    """The `shapes` of the weights of `mvit_v2_tiny` and `_s` by name, or names in the `slowfast_repository`."""
+    names: dict[str, Any] = json.loads((FOLDER / "mvit" / "names.json").read_text())[kind]
+    return names
+
+
+def mvit_state_dict() -> dict[str, np.ndarray]:
+    """The weights of the tiny MViTv2 under torchvision's names."""
+    return {name: weight(name, tuple(shape)) for name, shape in mvit_names("shapes")["mvit_v2_tiny"].items()}
+
+
+def mvit_video() -> np.ndarray:
+    """The input of the tiny MViTv2, `[2, 8, 64, 64, 3]`."""
+    return seeded_video(61, (2, 8, 64, 64, 3))
 
 
 def slowfast_video(golden: Mapping[str, np.ndarray], which: str = "input/") -> np.ndarray:

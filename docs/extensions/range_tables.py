@@ -12,6 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.mvit import MViT
 from motion_vit.models.option import option_ranges
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.slowfast import SlowFast
@@ -43,7 +44,7 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (UniFormer, TimeSformer, VideoMAE, VideoSwin, ResNet, SlowFast, MotionPrompted)
+            for each in (UniFormer, TimeSformer, VideoMAE, VideoSwin, MViT, ResNet, SlowFast, MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 

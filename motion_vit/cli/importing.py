@@ -48,7 +48,7 @@ def add_import(commands: Any) -> None:
         "--resize",
         action="store_true",
         help="take position and time embeddings that were learned for clips of another size or length, by their "
-        "nearest entries",
+        "nearest entries, and tables of relative positions, linearly",
     )
     parser.add_argument(
         "--state",

@@ -51,6 +51,16 @@ In a Video Swin, where `t` is the number of frames of tubelets, and rows and col
 - `stage{s}/block{i}/attention/cost_volume` and `cost_volume_backward`, in a block that has EMIM: as in a UniFormer.
 - `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
 
+In an MViT, `t` is half the number of frames, and `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4. As in a
+TimeSformer the class token comes first, so that `n` is `1 + t * h * w`.
+
+- `embedding_output` `[b, n, c]`: the tokens that enter the first block.
+- `blocks/block{i}_output` `[b, n, c]`: the tokens after a block; blocks are counted through all stages.
+- `blocks/block{i}/attention/attention_weights` `[b, heads, n, m]`: attention of each token to `m` keys, the class token
+  and those of a coarser or finer grid. Beside it lie `query` `[b, n, heads, d]` and `key` `[b, m, heads, d]`, which it
+  is the softmax of. Their last channels are those of the relative positions.
+- `norm_output` `[b, c]`: the features that the head classifies.
+
 In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.models.mvit import MViT
 from motion_vit.models.option import option_defaults
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
 from motion_vit.models.resnet import ResNet
@@ -142,6 +143,16 @@ _PRESETS: dict[str, Preset] = {
         },
         "0.6 M parameters, for tests and demos",
     ),
+    "mvit_v2_s": Preset(MViT, {}, "MViTv2-S, attention pooled from stage to stage"),
+    "mvit_v2_b": Preset(MViT, {"depths": (2, 3, 16, 3), "frames": 32}, "MViTv2-B, of 32 frames"),
+    "mvit_v2_tiny": Preset(
+        MViT,
+        {
+            **{"width": 32, "depths": (1, 2, 1), "key_stride": 4, "frames": 8},
+            **{"num_classes": 10, "image_size": 64, "initialization": "fan_in"},
+        },
+        "0.3 M parameters, for tests and demos",
+    ),
 }
 _OWN_MODELS = frozenset(_PRESETS)
 
@@ -202,11 +213,8 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
 
     Args:
       name: one of `list_models()`.
-      **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
-        `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.videomae.VideoMAE`,
-        `motion_vit.models.video_swin.VideoSwin`,
-        `motion_vit.models.resnet.ResNet`, `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from
-        the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
+      **options: fields of the model's class, such as `motion_vit.models.uniformer.UniFormer`, that differ from the
+        named model's. All models have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
         "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
         `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the
         model, whose own options are the fields of `motion_vit.models.motion_prompted.MotionPrompted`.

@@ -1,5 +1,6 @@
 """Blocks of one resolution, applied in turn or as a compiled loop."""
 
+import itertools
 import operator
 from typing import Any, Protocol, runtime_checkable
 
@@ -42,7 +43,9 @@ class Stage(nn.Module):
       make_block: makes the block of an index.
       stochastic_depth: for each block, the probability of skipping its residual branches in training.
       period: after how many blocks their kinds repeat.
-      scan_blocks: whether equal blocks run as a loop. Blocks after the last whole period follow it, one by one.
+      runs: numbers of the blocks that begin a run of equal blocks, or of equal periods; 0 first.
+      scan_blocks: whether equal blocks run as a loop. Blocks after the last whole period of a run follow it, one by
+        one.
       remat: see `motion_vit.models.rematerialization`.
       frame_axis: mesh axis that frames are split over, or None.
     """
@@ -50,6 +53,7 @@ class Stage(nn.Module):
     make_block: MakeBlock
     stochastic_depth: tuple[float, ...]
     period: int = 1
+    runs: tuple[int, ...] = (0,)
     scan_blocks: bool = False
     remat: Remat = "none"
     frame_axis: str | None = None
@@ -57,12 +61,14 @@ class Stage(nn.Module):
     @nn.compact
     def __call__(self, x: Tokens, *, train: bool) -> Output:
         """Applies the blocks."""
-        done = 0
-        rounds = len(self.stochastic_depth) // self.period
-        if self.scan_blocks and rounds > 1 and not self.is_initializing() and not self._looks_inside():
-            x, done = self._scan(x, rounds, train), rounds * self.period
-        for index in range(done, len(self.stochastic_depth)):
-            x = self._apply_block(index, x, train)
+        scans = self.scan_blocks and not self.is_initializing() and not self._looks_inside()
+        for first, end in itertools.pairwise((*self.runs, len(self.stochastic_depth))):
+            done = first
+            rounds = (end - first) // self.period
+            if scans and rounds > 1:
+                x, done = self._scan(x, first, rounds, train), first + rounds * self.period
+            for index in range(done, end):
+                x = self._apply_block(index, x, train)
         return x
 
     def _apply_block(self, index: int, x: Tokens, train: bool) -> Output:
@@ -82,13 +88,20 @@ class Stage(nn.Module):
             return True
         return self.has_variable("perturbations", "block0_output")
 
-    def _scan(self, x: Tokens, rounds: int, train: bool) -> Tokens:
-        """Runs `rounds` periods as a loop and puts the new statistics of BatchNorm where each block's belong."""
-        blocks = rounds * self.period
-        variables = [self._stacked_variables(range(place, blocks, self.period)) for place in range(self.period)]
+    def _scan(self, x: Tokens, first: int, rounds: int, train: bool) -> Tokens:
+        """Runs periods as a loop and puts the new statistics of BatchNorm where each block's belong.
+
+        Args:
+          x: tokens that enter the first block.
+          first: number of the first block.
+          rounds: number of periods.
+          train: whether to train.
+        """
+        blocks = range(first, first + rounds * self.period)
+        variables = [self._stacked_variables(blocks[place :: self.period]) for place in range(self.period)]
         rates = None
         if train and any(self.stochastic_depth):
-            rates = jnp.asarray(self.stochastic_depth[:blocks]).reshape(rounds, self.period)
+            rates = jnp.asarray(self.stochastic_depth[blocks.start : blocks.stop]).reshape(rounds, self.period)
         keys = None
         if train and self.has_rng("dropout"):
             keys = jax.random.split(self.make_rng("dropout"), (rounds, self.period))
@@ -99,13 +112,13 @@ class Stage(nn.Module):
             for place in range(self.period):
                 rate = None if rates is None else rates[place]
                 rngs = {} if keys is None else {"dropout": keys[place]}
-                x, new = self._detached_block(place, train)(variables[place], x, rate, rngs)
+                x, new = self._detached_block(blocks[place], train)(variables[place], x, rate, rngs)
                 statistics.append(new)
             return x, statistics
 
         x, statistics = lax.scan(one_round, x, (variables, rates, keys))
-        for index in range(blocks) if train else ():
-            own = jax.tree.map(operator.itemgetter(index // self.period), statistics[index % self.period])
+        for place, index in enumerate(blocks) if train else ():
+            own = jax.tree.map(operator.itemgetter(place // self.period), statistics[place % self.period])
             if own:
                 self.put_variable("batch_stats", f"block{index}", own)
         return x
@@ -117,9 +130,9 @@ class Stage(nn.Module):
         trees = [{kind: blocks[name] for kind, blocks in collections.items() if name in blocks} for name in names]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
-    def _detached_block(self, place: int, train: bool) -> Any:
+    def _detached_block(self, index: int, train: bool) -> Any:
         """Makes a pure function from variables, tokens, rate and keys to tokens and new statistics."""
-        block = self.make_block(place, parent=None)
+        block = self.make_block(index, parent=None)
 
         def apply(variables: Tree, x: Tokens, rate: Array | None, rngs: dict[str, Array]) -> tuple[Tokens, Tree]:
             mutable = ["batch_stats"] if train and self.is_mutable_collection("batch_stats") else []

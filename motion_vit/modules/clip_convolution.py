@@ -13,7 +13,7 @@ from motion_vit.ops.kept_activations import LINEAR_OUTPUT
 
 
 class ClipConvolution(nn.Module):
-    """A convolution over frames, rows and columns with zero padding of half the kernel, without bias.
+    """A convolution over frames, rows and columns with zero padding of half the kernel.
 
     Attributes:
       features: output channels.
@@ -21,6 +21,7 @@ class ClipConvolution(nn.Module):
       kernel_size: rows and columns of the kernel, odd.
       stride: distance of the output positions.
       temporal_stride: distance of the output frames, in input frames.
+      use_bias: whether there is a bias, which starts at zero.
       kernel_init: initialiser of the kernel `[frames, rows, columns, channels, features]`.
       dtype: dtype of the computation; parameters are float32.
     """
@@ -30,6 +31,7 @@ class ClipConvolution(nn.Module):
     kernel_size: int = 1
     stride: int = 1
     temporal_stride: int = 1
+    use_bias: bool = False
     kernel_init: nn.initializers.Initializer = initializers.convolution_kernel
     dtype: DTypeLike = jnp.float32
 
@@ -42,6 +44,9 @@ class ClipConvolution(nn.Module):
         output = clip_convolution(
             x.astype(dtype), kernel.astype(dtype), stride=self.stride, temporal_stride=self.temporal_stride
         )
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            output = output + bias.astype(dtype).reshape(1, 1, 1, 1, self.features)
         return checkpoint_name(output, LINEAR_OUTPUT)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:

@@ -24,6 +24,7 @@ class QueryKeyValue(nn.Module):
     Attributes:
       biases: see `Biases`. Those of "query_value" are two parameters, `query_bias` and `value_bias`, in the place of
         `bias`.
+      features: channels of each of the three; None for those of the tokens.
       kernel_init: initialiser of the kernel; biases start at zero.
       dtype: dtype of the computation; parameters are float32.
     """
@@ -31,12 +32,13 @@ class QueryKeyValue(nn.Module):
     biases: Biases = "all"
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
+    features: int | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch 3*c"]:
+    def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch c3"]:
         """Applies the layer to every token."""
-        channels = x.shape[-1]
-        kernel = self.param("kernel", self.kernel_init, (channels, 3 * channels), unbox=False)
+        channels = self._features(x)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], 3 * channels), unbox=False)
         if self.biases == "all":
             bias = self.param("bias", nn.initializers.zeros, (3 * channels,))
         elif self.biases == "none":
@@ -49,4 +51,7 @@ class QueryKeyValue(nn.Module):
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
         """Counts the multiply-adds of one call on an input of this shape."""
-        return 3 * x.size * x.shape[-1]
+        return 3 * x.size * self._features(x)
+
+    def _features(self, x: Float[Array, "*batch c"]) -> int:
+        return x.shape[-1] if self.features is None else self.features

@@ -21,11 +21,13 @@ _CHUNK_QUERIES = 196
 Tokens = Float[Array, "b n heads d"]
 Chunks = Float[Array, "b_heads chunks q d"]
 Keys = Float[Array, "b m heads d"]
-Residuals = tuple[Tokens, Keys, Keys, Tokens, Float[Array, "b n heads 1"]]
+Values = Float[Array, "b m heads e"]
+Output = Float[Array, "b n heads e"]
+Residuals = tuple[Tokens, Keys, Values, Output, Float[Array, "b n heads 1"]]
 
 
 @jax.custom_vjp
-def chunked_attention(query: Tokens, key: Keys, value: Keys) -> Tokens:
+def chunked_attention(query: Tokens, key: Keys, value: Values) -> Output:
     """Computes softmax attention with scale `d ** -0.5`, one head of one clip and some queries at a time.
 
     Args:
@@ -34,12 +36,12 @@ def chunked_attention(query: Tokens, key: Keys, value: Keys) -> Tokens:
       value: of the tokens attended to.
 
     Returns:
-      Output of the shape and dtype of `query`. Logits, weights and sums are float32 or better.
+      Output in the dtype of `query`, with the channels of `value`. Logits, weights and sums are float32 or better.
     """
     return _forward(query, key, value)[0]
 
 
-def _forward(query: Tokens, key: Keys, value: Keys) -> tuple[Tokens, Residuals]:
+def _forward(query: Tokens, key: Keys, value: Values) -> tuple[Output, Residuals]:
     dtype = accumulation_dtype(query.dtype)
 
     def one_head(head: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -62,7 +64,7 @@ def _forward(query: Tokens, key: Keys, value: Keys) -> tuple[Tokens, Residuals]:
     return output, (query, key, value, output, log_sums)
 
 
-def _backward(residuals: Residuals, gradient: Tokens) -> tuple[Tokens, Keys, Keys]:
+def _backward(residuals: Residuals, gradient: Output) -> tuple[Tokens, Keys, Values]:
     query, key, value, output, log_sums = residuals
     dtype = accumulation_dtype(query.dtype)
     # What the normalisation takes from the gradient of every logit of a query.

@@ -1,9 +1,11 @@
-"""Depthwise 3D convolution: stride 1, zero padding that keeps the size, channel-last.
+"""Depthwise 3D convolution: zero padding of half the kernel, which at stride 1 keeps the size, channel-last.
 
 On CPU, XLA lowers a grouped convolution to a loop over channels, hundreds of times slower than the arithmetic needs.
 The shifted form adds up the input once per kernel tap, shifted and scaled, which XLA fuses into one pass. Its gradient
 to the input is the same function with the taps reversed; its gradient to the kernel is a blocked sum that keeps its
 inputs in the cache. Both are written by hand because autodiff of the shifted form would write one array per tap.
+
+With a stride the shifted copies are strided slices, and only the gradient to the input is as large as at stride 1.
 
 On TPU, XLA first cuts the rows of a grouped 3x3x3 convolution into overlapping pieces: at 16 x 56 x 56 x 64 it accesses
 seven times the memory of the shifted form. Only its gradient to the kernel is better there.
@@ -26,6 +28,9 @@ from motion_vit.ops.precision import accumulation_dtype
 IMPLEMENTATIONS = ("xla_conv", "shifted", "shifted_conv", "xla_conv2d")
 """The names that `implementation` accepts."""
 
+STRIDED_IMPLEMENTATIONS = tuple(name for name in IMPLEMENTATIONS if name != "shifted_conv")
+"""Those of them that have strides."""
+
 _UNROLLED_TAPS = 27
 """Kernels of up to this many taps are one fused sum; larger ones loop over their temporal taps (measured on CPU)."""
 
@@ -37,26 +42,30 @@ _FUSED_PRODUCTS = 32
 """How many products the kernel gradient adds up in one fused pass; more of them compile slower."""
 
 Video = Float[Array, "b t h w c"]
+Pooled = Float[Array, "b t h2 w2 c"]
 Padded = Float[Array, "b t2 h2 w2 c"]
 Kernel = Float[Array, "kt kh kw c"]
 
 
-def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = None) -> Video:
+def depthwise_conv3d(x: Video, kernel: Kernel, *, stride: int = 1, implementation: str | None = None) -> Pooled:
     """Convolves every channel with its own kernel (cross-correlation, as PyTorch's `Conv3d(groups=C)` computes it).
 
     Args:
       x: input.
       kernel: one odd-sized kernel per channel.
-      implementation: None chooses by platform and size of the kernel. "xla_conv" is XLA's grouped convolution.
+      stride: distance of the output rows, and columns, in input rows; frames are all kept.
+      implementation: None chooses by platform, stride and size of the kernel. "xla_conv" is XLA's grouped convolution.
         "shifted" adds shifted copies (the usable form on CPU). "shifted_conv" does so, too, except for the gradient to
-        the kernel, which is XLA's (small kernels on TPU). "xla_conv2d" adds up grouped convolutions of single frames
-        (LiteRT, which has no others).
+        the kernel, which is XLA's (small kernels on TPU); it has stride 1 alone. "xla_conv2d" adds up grouped
+        convolutions of single frames (LiteRT, which has no others).
 
     Returns:
-      Output of the shape and dtype of `x`; sums are accumulated in float32 or better.
+      Output of `ceil(h / stride)` rows and `ceil(w / stride)` columns, in the dtype of `x`; sums are accumulated in
+      float32 or better.
 
     Raises:
-      ValueError: shapes do not agree, the kernel is even, or the implementation is unknown.
+      ValueError: shapes do not agree, the kernel is even, the stride is below 1, or the implementation is unknown or
+        has no strides.
     """
     if x.ndim != 5 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[-1]:
         raise ValueError(
@@ -65,44 +74,53 @@ def depthwise_conv3d(x: Video, kernel: Kernel, *, implementation: str | None = N
         )
     if any(size % 2 == 0 for size in kernel.shape[:3]):
         raise ValueError(f"kernel sizes must be odd, got {kernel.shape[:3]}")
+    if stride < 1:
+        raise ValueError(f"stride is {stride}, but must be a whole number of 1 or more")
     if implementation is None:
         taps = math.prod(kernel.shape[:3])
-        return apply_by_platform(functools.partial(_choose, taps), _convolve, x, kernel)
+        return apply_by_platform(functools.partial(_choose, taps, stride), _convolve, x, kernel, stride=stride)
     if implementation not in _IMPLEMENTATIONS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"unknown implementation {implementation!r} of depthwise_conv3d: choose from {known}")
-    return _convolve(implementation, x, kernel)
+    if stride > 1 and implementation not in STRIDED_IMPLEMENTATIONS:
+        known = ", ".join(STRIDED_IMPLEMENTATIONS)
+        raise ValueError(
+            f"implementation {implementation!r} of depthwise_conv3d has stride 1 alone, but stride is {stride}: choose "
+            f"from {known}"
+        )
+    return _convolve(implementation, x, kernel, stride=stride)
 
 
-def _convolve(implementation: str, x: Video, kernel: Kernel) -> Video:
-    return _IMPLEMENTATIONS[implementation](x, kernel)
+def _convolve(implementation: str, x: Video, kernel: Kernel, *, stride: int) -> Pooled:
+    return _IMPLEMENTATIONS[implementation](x, kernel, stride)
 
 
-def _choose(taps: int, platform: str) -> str:
+def _choose(taps: int, stride: int, platform: str) -> str:
     if platform == "litert":
         return "xla_conv2d"
-    if platform == "tpu" and taps <= _UNROLLED_TAPS:
+    if platform == "tpu" and taps <= _UNROLLED_TAPS and stride == 1:
         return "shifted_conv"
     return "shifted" if platform == "cpu" else "xla_conv"
 
 
-def _shifted_on_every_device(x: Video, kernel: Kernel) -> Video:
+def _shifted_on_every_device(x: Video, kernel: Kernel, stride: int) -> Pooled:
     # The gradient to the kernel loops over clips, and of a loop every device would do all.
-    return on_every_device(_shifted, x, kernel, split=(True, False))
+    convolve = _shifted if stride == 1 else lambda x, kernel: _strided(x, kernel, stride)
+    return on_every_device(convolve, x, kernel, split=(True, False))
 
 
-def _grouped_convolution(x: Video, kernel: Kernel) -> Video:
+def _grouped_convolution(x: Video, kernel: Kernel, stride: int = 1) -> Pooled:
     return lax.conv_general_dilated(
         x,
         kernel[:, :, :, None, :].astype(x.dtype),
-        window_strides=(1, 1, 1),
-        padding="SAME",
+        window_strides=(1, stride, stride),
+        padding=[(size // 2, size // 2) for size in kernel.shape[:3]],
         dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
         feature_group_count=x.shape[-1],
     )
 
 
-def _framewise_convolution(x: Video, kernel: Kernel) -> Video:
+def _framewise_convolution(x: Video, kernel: Kernel, stride: int) -> Pooled:
     batch, frames, height, width, channels = x.shape
     reach = kernel.shape[0] // 2
     padded = jnp.pad(x, [(0, 0), (reach, reach), (0, 0), (0, 0), (0, 0)])
@@ -113,13 +131,66 @@ def _framewise_convolution(x: Video, kernel: Kernel) -> Video:
         total = total + lax.conv_general_dilated(
             shifted.reshape(batch * frames, height, width, channels),
             weights[:, :, None, :],
-            window_strides=(1, 1),
-            padding="SAME",
+            window_strides=(stride, stride),
+            padding=[(size // 2, size // 2) for size in kernel.shape[1:3]],
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=channels,
             preferred_element_type=dtype,
         )
-    return total.reshape(x.shape).astype(x.dtype)
+    return total.reshape(batch, frames, *total.shape[1:]).astype(x.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _strided(x: Video, kernel: Kernel, stride: int) -> Pooled:
+    dtype = accumulation_dtype(x.dtype)
+    padded = _pad(x, kernel.shape[:3])
+    total = jnp.zeros(_pooled_shape(x, stride), dtype)
+    for tap in itertools.product(*map(range, kernel.shape[:3])):
+        weights = kernel[tap].astype(dtype).reshape(1, 1, 1, 1, -1)
+        total = total + _every_position(padded, tap, total.shape, stride).astype(dtype) * weights
+    return total.astype(x.dtype)
+
+
+def _strided_forward(x: Video, kernel: Kernel, stride: int) -> tuple[Pooled, tuple[Video, Kernel]]:
+    return _strided(x, kernel, stride), (x, kernel)
+
+
+def _strided_backward(stride: int, residuals: tuple[Video, Kernel], gradient: Pooled) -> tuple[Video, Kernel]:
+    x, kernel = residuals
+    dtype = accumulation_dtype(x.dtype)
+    # With zeros between its positions the gradient is one of stride 1.
+    edges = [(0, 0, 0), (0, 0, 0)]
+    edges += [(0, size - stride * (-(-size // stride) - 1) - 1, stride - 1) for size in x.shape[2:4]]
+    spread = lax.pad(gradient, jnp.zeros((), gradient.dtype), [*edges, (0, 0, 0)])
+    input_gradient = _shifted(spread, kernel[::-1, ::-1, ::-1])
+
+    padded = _pad(x, kernel.shape[:3])
+    ones = jnp.ones((1, math.prod(gradient.shape[:4])), dtype)
+
+    def gradient_of_tap(tap: tuple[Array, ...]) -> Array:
+        products = _every_position(padded, tap, gradient.shape, stride).astype(dtype) * gradient.astype(dtype)
+        return (ones @ products.reshape(-1, x.shape[-1]))[0]
+
+    # A loop: a reduction for each of the taps would take long to compile.
+    taps = jnp.meshgrid(*map(jnp.arange, kernel.shape[:3]), indexing="ij")
+    kernel_gradient = lax.map(gradient_of_tap, tuple(grid.reshape(-1) for grid in taps))
+    return input_gradient, kernel_gradient.reshape(kernel.shape).astype(kernel.dtype)
+
+
+_strided.defvjp(_strided_forward, _strided_backward)
+
+
+def _pooled_shape(x: Video, stride: int) -> tuple[int, ...]:
+    batch, frames, height, width, channels = x.shape
+    return batch, frames, -(-height // stride), -(-width // stride), channels
+
+
+def _every_position(padded: Padded, tap: tuple[int | Array, ...], shape: tuple[int, ...], stride: int) -> Pooled:
+    """Takes the input of a tap: every `stride`-th row and column from the tap on."""
+    batch, frames, rows, columns, channels = shape
+    span = (batch, frames, stride * (rows - 1) + 1, stride * (columns - 1) + 1, channels)
+    near = lax.dynamic_slice(padded, (0, *tap, 0), span)
+    return lax.slice_in_dim(lax.slice_in_dim(near, 0, None, stride, axis=2), 0, None, stride, axis=3)
 
 
 @jax.custom_vjp
@@ -169,10 +240,10 @@ def _shifted_conv_backward(residuals: tuple[Video, Kernel], gradient: Video) -> 
 
 _shifted_conv.defvjp(_shifted_forward, _shifted_conv_backward)
 
-_IMPLEMENTATIONS: Mapping[str, Callable[[Video, Kernel], Video]] = {
+_IMPLEMENTATIONS: Mapping[str, Callable[[Video, Kernel, int], Pooled]] = {
     "xla_conv": _grouped_convolution,
     "shifted": _shifted_on_every_device,
-    "shifted_conv": _shifted_conv,
+    "shifted_conv": lambda x, kernel, stride: _shifted_conv(x, kernel),
     "xla_conv2d": _framewise_convolution,
 }
 

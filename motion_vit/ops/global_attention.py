@@ -31,15 +31,17 @@ _CLIPWISE_FROM_WEIGHTS = 1 << 18
 
 Queries = Float[Array, "b n heads d"]
 Keys = Float[Array, "b m heads d"]
+Values = Float[Array, "b m heads e"]
+Output = Float[Array, "b n heads e"]
 
 
-def global_attention(query: Queries, key: Keys, value: Keys, *, implementation: str | None = None) -> Queries:
+def global_attention(query: Queries, key: Keys, value: Values, *, implementation: str | None = None) -> Output:
     """Computes softmax attention with scale `d ** -0.5`; the softmax is in float32.
 
     Args:
       query: not yet scaled.
       key: of the tokens attended to.
-      value: of the tokens attended to.
+      value: of the tokens attended to; of other channels than the keys where those hold more than the features.
       implementation: None chooses by platform, dtype and length, without "pallas". "xla" and "cudnn" are those of
         `jax.nn.dot_product_attention` (cudnn: float16 or bfloat16 on NVIDIA GPUs). "chunked" works on one head and some
         queries at a time and recomputes the weights in the backward pass, so that the weights of a long clip are never
@@ -50,14 +52,15 @@ def global_attention(query: Queries, key: Keys, value: Keys, *, implementation: 
         a TPU yet.
 
     Returns:
-      Output of the shape and dtype of `query`.
+      Output in the dtype of `query`, with the channels of `value`.
 
     Raises:
       ValueError: shapes do not agree, or the implementation is unknown or does not support the arguments.
     """
     if (
         query.ndim != 4
-        or key.shape != value.shape
+        or value.ndim != 4
+        or key.shape[:3] != value.shape[:3]
         or query.shape[::2] != key.shape[::2]
         or query.shape[3] != key.shape[3]
     ):
@@ -70,7 +73,9 @@ def global_attention(query: Queries, key: Keys, value: Keys, *, implementation: 
     return _attend(implementation, query, key, value)
 
 
-def _attend(implementation: str, query: Queries, key: Keys, value: Keys) -> Queries:
+def _attend(implementation: str, query: Queries, key: Keys, value: Values) -> Output:
+    if implementation in ("xla", "cudnn", "pallas") and value.shape[3] != key.shape[3]:
+        return _attend_with_equal_channels(implementation, query, key, value)
     if implementation in ("chunked", "clipwise"):
         # Of their loops over clips, every device would do all.
         attend = chunked_attention if implementation == "chunked" else _clipwise
@@ -90,6 +95,19 @@ def _attend(implementation: str, query: Queries, key: Keys, value: Keys) -> Quer
     raise ValueError(
         f"unknown implementation {implementation!r} of global_attention: choose from {', '.join(IMPLEMENTATIONS)}"
     )
+
+
+def _attend_with_equal_channels(implementation: str, query: Queries, key: Keys, value: Values) -> Output:
+    """Fills up values with zeros to the channels of the keys, or these to those, for kernels that take no others."""
+    channels = max(key.shape[3], value.shape[3])
+
+    def filled(x: Array) -> Array:
+        return jnp.pad(x, [(0, 0), (0, 0), (0, 0), (0, channels - x.shape[3])])
+
+    # These scale by the channels that they see.
+    query = query * (channels / query.shape[3]) ** 0.5
+    output = _attend(implementation, filled(query), filled(key), filled(value))
+    return lax.slice_in_dim(output, 0, value.shape[3], axis=3)
 
 
 def attention_weights(query: Queries, key: Keys) -> Float[Array, "b heads n m"]:
@@ -123,7 +141,7 @@ def _suits_cudnn(query: Queries, key: Keys) -> bool:
     return query.dtype in (jnp.bfloat16, jnp.float16) and is_even and channels % 8 == 0 and channels <= 128
 
 
-def _stacked(query: Queries, key: Keys, value: Keys) -> Queries:
+def _stacked(query: Queries, key: Keys, value: Values) -> Output:
     dtype = accumulation_dtype(query.dtype)
     query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query * query.shape[-1] ** -0.5, key, value))
     logits = jnp.matmul(query, jnp.swapaxes(key, 2, 3), preferred_element_type=dtype)
@@ -131,7 +149,7 @@ def _stacked(query: Queries, key: Keys, value: Keys) -> Queries:
     return jnp.swapaxes(jnp.matmul(weights, value, preferred_element_type=dtype), 1, 2).astype(query.dtype)
 
 
-def _clipwise(query: Queries, key: Keys, value: Keys) -> Queries:
+def _clipwise(query: Queries, key: Keys, value: Values) -> Output:
     tokens, channels = query.shape[1], query.shape[3]
     chunks = -(-tokens // _CLIPWISE_QUERIES)
     chunk_queries = -(-tokens // chunks)
@@ -148,6 +166,6 @@ def _clipwise(query: Queries, key: Keys, value: Keys) -> Queries:
         padded = jnp.pad(query, [(0, chunks * chunk_queries - tokens), (0, 0), (0, 0)])
         by_chunk = padded.reshape(chunks, chunk_queries, *query.shape[1:])
         output = lax.map(lambda chunk: one_chunk(chunk, key, value), by_chunk)
-        return output.reshape(padded.shape)[:tokens]
+        return output.reshape(-1, *output.shape[2:])[:tokens]
 
     return lax.map(one_clip, (query, key, value))

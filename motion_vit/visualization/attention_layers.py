@@ -14,6 +14,7 @@ from motion_vit.visualization.attention_maps import (
     attended_by,
     attention_row,
     global_layers,
+    pools_keys,
     rollout_from,
     start_weights,
 )
@@ -49,7 +50,7 @@ def attention_layers(
       Maps; for small layers also the attention of every patch.
     """
     maps: list[LayerMap] = []
-    for stage, layers in global_layers(list(recorded.maps)).items():
+    for stage, layers in global_layers(recorded.maps).items():
         maps += _global_attention(subject, recorded.maps, stage, layers, point)
     for name, values in recorded.maps.items():
         maps += _frame_maps(subject, name, values)
@@ -59,9 +60,13 @@ def attention_layers(
 def _global_attention(
     subject: Subject, found: Mapping[str, np.ndarray], stage: str, layers: list[str], point: tuple[float, float] | None
 ) -> list[LayerMap]:
-    """Makes maps of a stage's attention: the mean or the class token's, a patch's, and the rollout."""
+    """Makes maps of a stage's attention: the mean or the class token's, a patch's, and the rollout.
+
+    They lie over the keys, which an MViT pools: then a patch is one of the queries' grid, and there is no rollout.
+    """
     first = f"{layers[0]}/query"
-    grid = token_grid(subject.model, first, subject.view)
+    grid = token_grid(subject.model, f"{layers[0]}/key", subject.view)
+    query_grid = token_grid(subject.model, first, subject.view)
     class_tokens = subject.model.token_layout(first, subject.inputs.shape[1:]).class_tokens
     queries, keys = ([jnp.asarray(found[f"{layer}/{part}"]) for layer in layers] for part in ("query", "key"))
     batch, tokens = queries[0].shape[:2]
@@ -70,7 +75,7 @@ def _global_attention(
 
     def in_grid(rows: Float[Array, "batch channels tokens"]) -> np.ndarray:
         # As parts of what every token would get if all got the same.
-        patches = np.asarray(rows, np.float32)[..., class_tokens:] * tokens
+        patches = np.asarray(rows, np.float32)[..., class_tokens:] * rows.shape[2]
         frames = patches.reshape(batch, rows.shape[1], -1, grid.rows, grid.columns)
         return np.concatenate(list(frames), axis=1)
 
@@ -79,14 +84,16 @@ def _global_attention(
         each = in_grid(_attended_by(start, query, key))
         maps.append(_scalar(title, layer, grid, each))
         if point is not None:
-            row, column = grid.patch_at(*point)
-            row_of_weights = attention_row(query, key, class_tokens + row * grid.columns + column)
+            row, column = query_grid.patch_at(*point)
+            row_of_weights = attention_row(query, key, class_tokens + row * query_grid.columns + column)
             of_patch = _scalar("Attention of the chosen patch", layer, grid, in_grid(row_of_weights))
             maps.append(dataclasses.replace(of_patch, of_point=True))
         if not class_tokens and query.shape[2] * tokens**2 <= _LARGEST_WEIGHTS:
             weights = np.asarray(attention_weights(query, key), np.float32)[0]
             heads = tuple(f"head {head + 1}" for head in range(len(weights)))
             maps.append(PatchAttention(layer.removesuffix("/attention"), grid, heads, weights))
+    if pools_keys(queries[0], keys[0]):
+        return maps
     together = in_grid(_rollout(start, tuple(queries), tuple(keys))[:, None])
     maps.append(_scalar("Attention rollout", stage, grid, together, ("all layers",)))
     return maps

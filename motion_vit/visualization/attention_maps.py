@@ -35,13 +35,14 @@ class AttentionMaps(NamedTuple):
     """Attention of a stage's layers, and their rollout.
 
     Attributes:
-      layers: for each layer its path in the model and maps `[b, heads, t, h, w]` over the patches. Weights of a
-        sequence sum to 1, including that of the class token.
-      rollout: `[b, t, h, w]`: attention through all of these layers; see `rollout`.
+      layers: for each layer its path in the model and maps `[b, heads, t, h, w]` over the patches, or over the pooled
+        keys of an MViT. Weights of a sequence sum to 1, including that of the class token.
+      rollout: `[b, t, h, w]`: attention through all of these layers; see `rollout`. None where keys are pooled: what is
+        attended to are then other tokens than those that attend.
     """
 
     layers: dict[str, Maps]
-    rollout: Float[Array, "b t h w"]
+    rollout: Float[Array, "b t h w"] | None
 
 
 def record_attention(
@@ -56,10 +57,11 @@ def record_attention(
     """Records the global attention of one stage, of one patch or as a mean, in memory linear in the tokens.
 
     For a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only"), it is that
-    attention; a patch then means its row and column in every frame.
+    attention; a patch then means its row and column in every frame. For an MViT, a stage is that of a single layer,
+    such as "blocks/block3": each has its own grids of queries and of keys.
 
     Args:
-      model: a UniFormer, a TimeSformer or a VideoMAE, also behind motion prompts.
+      model: a UniFormer, a TimeSformer, a VideoMAE or an MViT, also behind motion prompts.
       variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       stage: a stage of `global_layers`, such as "stage3", or "blocks".
@@ -73,15 +75,17 @@ def record_attention(
     Raises:
       UserError: there is no such stage or patch, or the stage has no global attention.
     """
-    stages = global_layers(list(recording.names(model, clips.shape[1:])))
+    named = recording.names(model, clips.shape[1:])
+    stages = global_layers(named)
     if stage not in stages:
-        held = f"it has it in {', '.join(stages)}" if stages else "UniFormers, TimeSformers and VideoMAEs have it"
+        held = f"it has it in {', '.join(stages)}" if stages else f"{recording.HELD_BY['attention_weights']} have it"
         raise UserError(f"the model has no global attention in {stage!r}; {held}")
     layers = stages[stage]
     layout = model.token_layout(f"{layers[0]}/query", clips.shape[1:])
-    grid = layout.frames, layout.rows, layout.columns
-    within_frames = recording.names(model, clips.shape[1:])[f"{layers[0]}/query"].shape[0] > 1
-    sequence = (1, *grid[1:]) if within_frames else grid
+    of_keys = model.token_layout(f"{layers[0]}/key", clips.shape[1:])
+    grid, key_grid = ((each.frames, each.rows, each.columns) for each in (layout, of_keys))
+    within_frames = named[f"{layers[0]}/query"].shape[0] > 1
+    sequence, keys = ((1, *each[1:]) if within_frames else each for each in (grid, key_grid))
     number = None if patch is None else _token_number(grid, patch) % math.prod(sequence)
     start = start_weights(math.prod(sequence), layout.class_tokens, number)
     transform = jax.tree_util.Partial(_attention_from, start, jnp.float32(residual))
@@ -90,11 +94,11 @@ def record_attention(
 
     def in_grid(weights: Array) -> Array:
         heads = weights.shape[1:-1]
-        patches = weights[..., layout.class_tokens :].reshape(len(clips), -1, *heads, *sequence)
-        return jnp.moveaxis(patches, 1, 1 + len(heads)).reshape(len(clips), *heads, *grid)
+        patches = weights[..., layout.class_tokens :].reshape(len(clips), -1, *heads, *keys)
+        return jnp.moveaxis(patches, 1, 1 + len(heads)).reshape(len(clips), *heads, *key_grid)
 
     of_layers = {layer: in_grid(maps[layer]) for layer in layers}
-    return AttentionMaps(of_layers, in_grid(maps["rollout"]))
+    return AttentionMaps(of_layers, in_grid(maps["rollout"]) if "rollout" in maps else None)
 
 
 def start_weights(patches: int, class_tokens: int, patch: int | None = None) -> Float[Array, " n"]:
@@ -119,12 +123,24 @@ def start_weights(patches: int, class_tokens: int, patch: int | None = None) -> 
 
 
 def _attention_from(start: Float[Array, " n"], residual: Array, maps: dict[str, Array]) -> dict[str, Array]:
-    """Computes each layer's attention from a row of weights, and the rollout through all layers."""
+    """Computes each layer's attention from a row of weights, and the rollout through layers of all tokens."""
     layers = [name.removesuffix("/query") for name in maps if name.endswith("/query")]
     queries, keys = ([maps[f"{layer}/{part}"] for layer in layers] for part in ("query", "key"))
     row = jnp.broadcast_to(start, (queries[0].shape[0], len(start)))
     found = {layer: attended_by(row, query, key) for layer, query, key in zip(layers, queries, keys, strict=True)}
+    if pools_keys(queries[0], keys[0]):
+        return found
     return {**found, "rollout": rollout_from(row, queries, keys, residual)}
+
+
+def pools_keys(query: Vectors, key: Vectors) -> bool:
+    """Tells if a layer attends to other tokens than those that attend (MViT), so that no rollout goes through it.
+
+    Args:
+      query: the intermediate `query` of the layer.
+      key: the intermediate `key` of the layer.
+    """
+    return query.shape[1] != key.shape[1]
 
 
 def rollout(weights: Sequence[Weights], residual: float = 0.5) -> Float[Array, "b q k"]:
@@ -176,7 +192,9 @@ def rollout_from(
     return row
 
 
-def attended_by(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float[Array, "b heads n"]:
+def attended_by(
+    row: Float[Array, "b n"], query: Vectors, key: Float[Array, "b m heads d"]
+) -> Float[Array, "b heads m"]:
     """Computes the attention of weighted tokens, some rows at a time, without holding all weights.
 
     Args:
@@ -199,11 +217,11 @@ def attended_by(row: Float[Array, "b n"], query: Vectors, key: Vectors) -> Float
         return total + jnp.einsum("bq,bhqk->bhk", part[0], weights), None
 
     parts = jnp.moveaxis(rows, 1, 0), jnp.moveaxis(queries, 1, 0)
-    total: Array = lax.scan(add, jnp.zeros((batch, heads, tokens), jnp.float32), parts)[0]
+    total: Array = lax.scan(add, jnp.zeros((batch, heads, key.shape[1]), jnp.float32), parts)[0]
     return total
 
 
-def attention_row(query: Vectors, key: Vectors, token: int | Array) -> Float[Array, "b heads n"]:
+def attention_row(query: Vectors, key: Float[Array, "b m heads d"], token: int | Array) -> Float[Array, "b heads m"]:
     """Computes the attention of one token.
 
     Args:
@@ -287,21 +305,29 @@ def received_over_time(weights: Weights, grid: TokenGrid) -> Float[Array, "b hea
     return jnp.moveaxis(received, (1, 2), (3, 4))
 
 
-def global_layers(names: Sequence[str]) -> dict[str, list[str]]:
+def global_layers(found: Mapping[str, jax.ShapeDtypeStruct] | Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     """Groups the layers of global attention by the stage whose tokens they share.
 
     Args:
-      names: intermediates, as from `recording.names`.
+      found: intermediates by name, or their shapes, as from `recording.names`.
 
     Returns:
-      Stage, such as "stage3" or "blocks" -> paths of its layers, the names before `/query` and `/key`, in order.
+      Stage, such as "stage3" or "blocks" -> paths of its layers, the names before `/query` and `/key`, in order. A
+      stage whose keys are pooled (MViT) falls apart into its layers, such as "blocks/block3".
     """
     stages: dict[str, list[str]] = {}
-    for name in names:
+    for name in found:
         if name.endswith("/attention/query"):
             layer = name.removesuffix("/query")
-            stages.setdefault(layer.split("/block", 1)[0], []).append(layer)
-    return stages
+            stages.setdefault(layer.rpartition("/block")[0], []).append(layer)
+    together = {}
+    for stage, layers in stages.items():
+        tokens = {found[f"{layer}/{part}"].shape[1] for layer in layers for part in ("query", "key")}
+        if len(tokens) == 1:
+            together[stage] = layers
+        else:
+            together |= {layer.removesuffix("/attention"): [layer] for layer in layers}
+    return together
 
 
 def _shape(grid: TokenGrid) -> tuple[int, int, int]:

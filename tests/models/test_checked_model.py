@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 SMALL["timesformer_tiny"]["depth"] = SMALL["videomae_tiny"]["depth"] = 1
 SMALL["video_swin_tiny"]["depths"] = (2,)
+SMALL["mvit_v2_tiny"]["depths"] = (1, 1)
 
 # Of every kind that a command line or a config file can hold.
 VALUES = (
@@ -122,7 +123,9 @@ def test_the_shapes_are_those_of_the_variables(name: str) -> None:
     model, shapes = traced.model, traced.shapes
     assert shapes == variable_shapes(model)
     assert shapes["params"]["head"]["kernel"].shape[1] == model.num_classes
-    assert bool(shapes["batch_stats"]) == (name not in ("timesformer_tiny", "videomae_tiny", "video_swin_tiny"))
+    assert bool(shapes["batch_stats"]) == (
+        name not in ("timesformer_tiny", "videomae_tiny", "video_swin_tiny", "mvit_v2_tiny")
+    )
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -117,6 +117,17 @@ def test_every_kind_of_block_is_in_the_program_once():
     assert products(scan_blocks=True) == (1 + 2) + 1
 
 
+def test_each_run_of_equal_blocks_is_a_loop_of_its_own():
+    def program(**options):
+        stage = make_stage(1, (0.3,) * 5, **options)
+        return jax.jit(functools.partial(stage.apply, train=False)).lower(initialised(1, 5), X)
+
+    plain, scanned = program(), program(scan_blocks=True, runs=(0, 1, 3))
+    assert [each.as_text().count("stablehlo.dot_general") for each in (plain, scanned)] == [5, 1 + 1 + 1]
+    outputs = [each.compile()(initialised(1, 5), X) for each in (plain, scanned)]
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-5, atol=1e-5)
+
+
 def test_each_block_of_a_loop_has_its_own_rate_and_its_own_draws():
     class Branch(nn.Module):
         """Adds 1, and 10 for each earlier block."""

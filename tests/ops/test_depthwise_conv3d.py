@@ -77,6 +77,51 @@ class TestEveryImplementation:
         )
 
 
+@pytest.mark.parametrize("implementation", [None, *depthwise_conv3d.STRIDED_IMPLEMENTATIONS])
+@pytest.mark.parametrize(("shape", "stride"), [((2, 3, 5, 8, 3), 2), ((1, 2, 9, 4, 2), 4)], ids=str)
+def test_a_stride_leaves_positions_out(shape, stride, implementation):
+    rng = np.random.default_rng(2)
+    x, kernel, gradient = (
+        jnp.asarray(rng.standard_normal(each), jnp.float32)
+        for each in (
+            shape,
+            (3, 3, 3, shape[-1]),
+            (*shape[:2], -(-shape[2] // stride), -(-shape[3] // stride), shape[4]),
+        )
+    )
+
+    def strided(x, kernel):
+        return depthwise_conv3d.depthwise_conv3d(x, kernel, stride=stride, implementation=implementation)
+
+    def cut(x, kernel):
+        return depthwise_conv3d.depthwise_conv3d(x, kernel, implementation="shifted")[:, :, ::stride, ::stride]
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def both_ways(convolve, x, kernel, gradient):
+        output, pull_back = jax.vjp(convolve, x, kernel)
+        return output, *pull_back(gradient)
+
+    for found, expected in zip(
+        both_ways(strided, x, kernel, gradient), both_ways(cut, x, kernel, gradient), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"stride": 2, "implementation": "shifted_conv"},
+            "has stride 1 alone, but stride is 2: choose from xla_conv, sh",
+        ),
+        ({"stride": 0}, "stride is 0, but must be a whole number of 1 or more"),
+    ],
+)
+def test_a_stride_that_there_is_not_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        depthwise_conv3d.depthwise_conv3d(jnp.zeros((1, 1, 4, 4, 1)), jnp.zeros((3, 3, 3, 1)), **options)
+
+
 def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
     x = jax.random.normal(jax.random.key(0), (4, 2, 6, 5, 3))
     kernel = jnp.zeros((3, 3, 3, 3))

@@ -58,6 +58,17 @@ def test_output_and_gradients_equal_the_definition(shape, implementation):
 
 
 @pytest.mark.parametrize("implementation", CPU_IMPLEMENTATIONS)
+def test_values_may_have_other_channels_than_keys(implementation):
+    (query, key, value), output, cotangent, gradients = reference(SHAPES[0])
+    attend = functools.partial(global_attention.global_attention, implementation=implementation)
+    found, (*_, value_gradient) = output_and_gradients(
+        attend, [jnp.asarray(x, jnp.float32) for x in (query, key, value[..., :3])], np.float32(cotangent[..., :3])
+    )
+    np.testing.assert_allclose(found, output[..., :3], atol=1e-5)
+    np.testing.assert_allclose(value_gradient, gradients[2][..., :3], atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", CPU_IMPLEMENTATIONS)
 def test_bfloat16_stays_close(implementation):
     inputs, output, _, _ = reference(SHAPES[1])
     attend = functools.partial(global_attention.global_attention, implementation=implementation)

@@ -37,6 +37,7 @@ VIDEO_SWIN = {
     **{"width": 8, "depths": (1, 2), "head_channels": 8, "attention_window": (2, 2, 2), "placement": "stage1"},
     **{"frames": 6, "image_size": 24, "num_classes": 5, "window": 3},
 }
+MVIT = {"width": 8, "depths": (1, 1), "key_stride": 4, "image_size": 32, "frames": 4, "num_classes": 5}
 RESNET = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 3, "image_size": 32}
 # Three frames, of which the Slow pathway sees the first and the last.
 SLOWFAST = RESNET | {"frame_ratio": 2, "channel_ratio": 1}
@@ -45,6 +46,7 @@ FAMILIES = {
     "timesformer": ("timesformer_tiny", TIMESFORMER),
     "videomae": ("videomae_tiny", VIDEOMAE),
     "video_swin": ("video_swin_tiny", VIDEO_SWIN),
+    "mvit": ("mvit_v2_tiny", MVIT),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
 }

@@ -83,6 +83,28 @@ def test_the_class_token_of_a_timesformer_attends_to_patches_of_every_frame(smal
     np.testing.assert_allclose(of_class.rollout, through_all, atol=1e-5)
 
 
+def test_the_class_token_of_an_mvit_attends_to_pooled_keys_of_each_layer(small_model, everything):
+    model, variables, clips = small_model("mvit")
+    weights = {
+        block: np.asarray(everything("mvit").maps[f"blocks/block{block}/attention/attention_weights"])
+        for block in (0, 1)
+    }
+    # Patches of 8 x 8 and 4 x 4, keys of 2 x 2 and 4 x 4, of two frames.
+    first = attention_maps.record_attention(model, variables, clips, "blocks/block0")
+    np.testing.assert_allclose(
+        first.layers["blocks/block0/attention"], weights[0][:, :, 0, 1:].reshape(2, 1, 2, 2, 2), atol=1e-5
+    )
+    assert first.rollout is None
+    of_patch = attention_maps.record_attention(model, variables, clips, "blocks/block0", (1, 7, 3))
+    row = weights[0][:, :, 1 + 64 + 7 * 8 + 3, 1:].reshape(2, 1, 2, 2, 2)
+    np.testing.assert_allclose(of_patch.layers["blocks/block0/attention"], row, atol=1e-5)
+    second = attention_maps.record_attention(model, variables, clips, "blocks/block1")
+    assert second.layers["blocks/block1/attention"].shape == (2, 2, 2, 4, 4)
+    np.testing.assert_allclose(second.rollout, 0.5 * weights[1].mean(axis=1)[:, 0, 1:].reshape(2, 2, 4, 4), atol=1e-5)
+    with pytest.raises(motion_vit.UserError, match="it has it in blocks/block0, blocks/block1"):
+        attention_maps.record_attention(model, variables, clips, "blocks")
+
+
 def test_attention_over_time_is_that_of_the_chosen_patch(small_model, everything):
     model = small_model("timesformer", attention="divided_space_time").model
     name = "blocks/block1/temporal_attention/attention_weights"
@@ -101,7 +123,9 @@ def test_mistakes_are_explained(small_model):
         "no global attention in 'stage4'; it has it in stage3": lambda: attention_maps.record_attention(
             *uniformer, "stage4"
         ),
-        "UniFormers, TimeSformers and VideoMAEs have it": lambda: attention_maps.record_attention(*resnet, "stage3"),
+        "UniFormers, TimeSformers, VideoMAEs and MViTs have it": lambda: attention_maps.record_attention(
+            *resnet, "stage3"
+        ),
         r"counted from 0; given \(0, 4, 0\)": lambda: attention_maps.record_attention(*uniformer, "stage3", (0, 4, 0)),
         r"given layers of \[4, 5\] tokens": lambda: attention_maps.rollout(
             [jnp.zeros((1, 1, 4, 4)), jnp.zeros((1, 1, 5, 5))]

@@ -181,6 +181,18 @@ def test_a_video_swin_shows_cost_volumes_and_attention_within_its_windows(traine
     assert 0.5 < received[0].values.mean() <= 1
 
 
+def test_an_mvit_shows_the_attention_of_its_class_token_on_the_grid_of_keys(trained, video) -> None:
+    seen = visualize(trained("mvit"), video)
+    maps = {(one.title, one.layer): one for one in seen.maps if isinstance(one, ScalarMap)}
+    pooled = maps["Attention of the class token", "blocks/block0"]
+    # The mean of heads and one head; 2 x 2 keys of clips of 32 x 32 pixels, of every second of four frames.
+    assert pooled.values.shape == (2, 2, 2, 2)
+    assert pooled.grid.clip_frames == (0, 2)
+    assert maps["Attention of the class token", "blocks/block1"].values.shape == (3, 2, 4, 4)
+    assert ("Attention rollout", "blocks/block0") not in maps
+    assert any("class activation" in note for note in seen.notes)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from motion_vit.errors import UserError
 from motion_vit.interop.families.family import ModelFamily
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
+from motion_vit.interop.families.mvit import MVIT
 from motion_vit.interop.families.name_rules import TorchEntry, torch_entry
 from motion_vit.interop.families.resnet import RESNET
 from motion_vit.interop.families.slowfast import SLOWFAST
@@ -13,6 +14,7 @@ from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.video_swin import VIDEO_SWIN
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.models.motion_prompted import MotionPrompted
+from motion_vit.models.mvit import MViT
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
@@ -26,6 +28,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     TimeSformer: TIMESFORMER,
     VideoMAE: VIDEOMAE,
     VideoSwin: VIDEO_SWIN,
+    MViT: MVIT,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
 }

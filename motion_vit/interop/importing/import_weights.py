@@ -85,7 +85,8 @@ def import_weights(
         recipe's `data`. By default as the authors of the model trained theirs.
       anew: parts of the model that start anew, as `load_torch` takes them.
       inflation: method of turning image convolutions into convolutions of clips; None refuses them.
-      resize: take position and time embeddings of other sizes, by their nearest entries.
+      resize: take position and time embeddings of other sizes, by their nearest entries, and tables of relative
+        positions, linearly.
       state: entry of the source to take, such as "model_ema"; by default the weights rather than their averages.
       strict: refuse weights that do not fit; otherwise skip them.
       seed: of initial values.

@@ -7,6 +7,7 @@ from typing import Any
 
 from motion_vit.errors import UserError
 from motion_vit.interop.files.stored_tensor import Shape
+from motion_vit.interop.importing.resizing import TABLES_OF_DISTANCES
 
 _MOST_LINES = 20
 
@@ -70,7 +71,10 @@ class ImportReport:
             for description, count in collections.Counter(self.reshaped.values()).items()
         ]
         changes += _section("inflated over time", _pairs(self.inflated))
-        changes += _section("resized to the nearest entries", _pairs(self.resized))
+        tables = {name: pair for name, pair in self.resized.items() if name.endswith(TABLES_OF_DISTANCES)}
+        embeddings = {name: pair for name, pair in self.resized.items() if name not in tables}
+        changes += _section("resized to the nearest entries", _pairs(embeddings))
+        changes += _section("resized linearly", _pairs(tables))
         copies = {name: f"from {original}" for name, original in self.copied.items()}
         changes += _section("started anew, as asked (copies)", copies)
         changes += _section("started anew, as asked (initial values)", self.anew)

@@ -46,7 +46,8 @@ def load_torch(
         TimeSformer, is the attention over time, which starts as a copy of that within frames. "prompt" is the one
         before a backbone.
       inflation: method of turning image convolutions into convolutions of clips; None refuses them.
-      resize: take position and time embeddings of other sizes, by their nearest entries.
+      resize: take position and time embeddings of other sizes, by their nearest entries, and tables of relative
+        positions, linearly.
       state: entry of the source to take, such as "model_ema"; by default the weights rather than their averages.
       rng: key of the initial values, by default `jax.random.key(0)`. Unused without any.
 

@@ -65,6 +65,7 @@ def main(source: pathlib.Path) -> None:
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
     _save_video_swin(source / "vit")
+    _copy_mvit(source / "vit")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -96,6 +97,22 @@ def _save_video_swin(source: pathlib.Path) -> None:
         "authors": {name: authors[name] for name in shapes["tiny_window877"]},
     }
     (goldens.FOLDER / "video_swin" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _copy_mvit(source: pathlib.Path) -> None:
+    """Copies the tiny network's numbers, and the names and shapes of the weights in both naming schemes."""
+    arrays = dict(np.load(source / "mvit_v2_tiny.npz"))
+    seed, shape = int(arrays.pop("video_seed")), tuple(arrays.pop("video_shape"))
+    np.testing.assert_array_equal(arrays.pop("video_head"), goldens.seeded_video(seed, shape).ravel()[:8])
+    np.testing.assert_array_equal(goldens.seeded_video(seed, shape), goldens.mvit_video())
+    _save("mvit/mvit_v2_tiny", arrays)
+    shapes = json.loads((source / "mvit_state_dicts.json").read_text())
+    repository = json.loads((source / "name_maps.json").read_text())["mvit_v2_torchvision_to_slowfast"]
+    kept = {
+        "shapes": {"mvit_v2_tiny": shapes["tiny"], "mvit_v2_s": shapes["mvit_v2_s"]},
+        "slowfast_repository": {name: repository[name] for name in shapes["tiny"]},
+    }
+    (goldens.FOLDER / "mvit" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

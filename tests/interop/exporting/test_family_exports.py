@@ -38,6 +38,8 @@ NETWORKS = {
         **{"name": "video_swin_tiny", "width": 16, "depths": (2, 2), "head_channels": 8, "placement": "stage2"},
         **{"attention_window": (2, 3, 3), "window": 3, "size": 32},
     },
+    # Keys on another grid than queries.
+    "mvit": {"name": "mvit_v2_tiny", "width": 8, "depths": (1, 1), "motion_module": "m2a", "size": 64},
     "resnet": {
         "name": "resnet18_tiny",
         "depths": (1, 1, 1, 1),
@@ -90,6 +92,7 @@ print(json.dumps(found))
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+        *(("mvit", file_format) for file_format in ("torch", "stablehlo", "onnx")),
         *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
     ],
 )

@@ -42,6 +42,7 @@ def muon_config() -> ConfigDict:
         ("uniformer_emim_s", {}),
         ("uniformer_emim_tiny", {"input_adapter": "motion_prompt", "motion_module": "m2a"}),
         ("timesformer_tiny", {"temporal_attention": "cost_volume"}),
+        ("mvit_v2_tiny", {"motion_module": "m2a"}),
         ("videomae_tiny", {"placement": "lg", "positions": "learned"}),
         ("video_swin_tiny", {"placement": "lg"}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "temporal_shift": True}),
