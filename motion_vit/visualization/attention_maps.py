@@ -55,11 +55,11 @@ def record_attention(
 ) -> AttentionMaps:
     """Records the global attention of one stage, of one patch or as a mean, in memory linear in the tokens.
 
-    For a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only"), it is that
-    attention; a patch then means its row and column in every frame.
+    For a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only"), and for a
+    "factorised" ViViT, it is that attention; a patch then means its row and column in every frame.
 
     Args:
-      model: a UniFormer, a TimeSformer or a VideoMAE, also behind motion prompts.
+      model: a UniFormer, a TimeSformer, a VideoMAE or a ViViT, also behind motion prompts.
       variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       stage: a stage of `global_layers`, such as "stage3", or "blocks".
@@ -75,7 +75,9 @@ def record_attention(
     """
     stages = global_layers(list(recording.names(model, clips.shape[1:])))
     if stage not in stages:
-        held = f"it has it in {', '.join(stages)}" if stages else "UniFormers, TimeSformers and VideoMAEs have it"
+        held = (
+            f"it has it in {', '.join(stages)}" if stages else "UniFormers, TimeSformers, VideoMAEs and ViViTs have it"
+        )
         raise UserError(f"the model has no global attention in {stage!r}; {held}")
     layers = stages[stage]
     layout = model.token_layout(f"{layers[0]}/query", clips.shape[1:])

@@ -1,7 +1,7 @@
 """Resizes position and time embeddings that were learned for another number of patches or frames.
 
 Source: `load_pretrained` of `timesformer/models/helpers.py` in facebookresearch/TimeSformer; see
-`motion_vit.ops.nearest_resize`.
+`motion_vit.ops.nearest_resize`. Tables of the places of whole clips are ViViT's.
 """
 
 import math
@@ -11,46 +11,91 @@ import numpy as np
 from jaxtyping import Float
 
 from motion_vit.interop.files.stored_tensor import Shape
-from motion_vit.ops.nearest_resize import resize_position_embedding, resize_time_embedding
+from motion_vit.ops.nearest_resize import (
+    resize_grid_embedding,
+    resize_position_embedding,
+    resize_time_embedding,
+)
 
 # What their names end in, here and in PyTorch.
 _POSITIONS = ("/position_embedding", "pos_embed")
 _TIMES = ("/time_embedding", "time_embed")
 
 
-def resizes(name: str, given: Shape, expected: Shape) -> bool:
+def resizes(name: str, given: Shape, expected: Shape, *, grid: tuple[int, int, int] | None = None) -> bool:
     """Tells if a weight is an embedding for other places or times than expected.
 
     Args:
       name: its path in the model, or its name in PyTorch.
       given: its shape in the source, `[..., entries, channels]`.
       expected: the shape that the model has in the source's layout.
+      grid: of a table of the places of whole clips, the frames, rows and columns that the model's is for.
     """
     if len(given) != len(expected) or len(given) < 2 or given == expected:
         return False
     if (given[:-2], given[-1]) != (expected[:-2], expected[-1]):
         return False
+    if grid is not None:
+        return _grid_of_source(given[-2], expected[-2], grid) is not None
     if name.endswith(_POSITIONS):
         return _side(given[-2]) is not None and _side(expected[-2]) is not None
     return name.endswith(_TIMES) and given[-2] > 0
 
 
-def resize(path: str, embedding: Float[np.ndarray, "*one n c"], shape: Shape) -> Float[np.ndarray, "*one m c"]:
+def resize(
+    path: str,
+    embedding: Float[np.ndarray, "*one n c"],
+    shape: Shape,
+    *,
+    grid: tuple[int, int, int] | None = None,
+) -> Float[np.ndarray, "*one m c"]:
     """Resizes an embedding by taking the nearest entry for each place or time.
 
     Args:
       path: the path of the weight in the model.
       embedding: values in the source.
       shape: size in the model.
+      grid: as for `resizes`. The entries of an image are those of every frame, as in scenic's `tile`.
 
     Returns:
       An embedding of that shape.
     """
     entries = jnp.asarray(embedding.reshape(embedding.shape[-2:]))
+    if grid is not None:
+        class_tokens, of_source = _grid_of_source(len(entries), shape[-2], grid) or (0, grid)
+        places = resize_grid_embedding(entries[class_tokens:], of_source, grid)
+        # A model without a class token leaves out the entry of the source's.
+        kept = entries[: shape[-2] - len(places)]
+        return np.concatenate([np.asarray(kept), np.asarray(places)]).reshape(shape)
     if path.endswith(_TIMES):
         return np.asarray(resize_time_embedding(entries, shape[-2])).reshape(shape)
     side = math.isqrt(shape[-2] - 1)
     return np.asarray(resize_position_embedding(entries, side, side)).reshape(shape)
+
+
+def _grid_of_source(given: int, expected: int, grid: tuple[int, int, int]) -> tuple[int, tuple[int, int, int]] | None:
+    """Finds the class tokens and the frames, rows and columns of a source's table of places.
+
+    It has the rows and columns of the model, or is that of one square frame. A table with a class token may go to a
+    model without one.
+
+    Args:
+      given: entries of the source.
+      expected: entries of the model.
+      grid: frames, rows and columns of the model.
+
+    Returns:
+      None if the table fits neither.
+    """
+    frames, rows, columns = grid
+    for class_tokens in dict.fromkeys((expected - frames * rows * columns, 1)):
+        places = given - class_tokens
+        if places > 0 and places % (rows * columns) == 0 and (frames > 1 or places == rows * columns):
+            return class_tokens, (places // (rows * columns), rows, columns)
+        side = math.isqrt(max(places, 0))
+        if side and side * side == places and rows * columns > 1:
+            return class_tokens, (1, side, side)
+    return None
 
 
 def _side(entries: int) -> int | None:

@@ -43,6 +43,7 @@ class Slot:
       shape: its shape in the source's layout.
       anew: whether the weight starts anew.
       original: source name of the weight that it starts as a copy of, if it starts anew as a copy.
+      grid: of a learned table of places, the frames, rows and columns that it is for; None for other weights.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Slot:
     shape: Shape
     anew: bool
     original: str | None
+    grid: tuple[int, int, int] | None = None
 
 
 def weight_slots(
@@ -81,6 +83,7 @@ def weight_slots(
             entry.layout.torch_shape(shapes[path]),
             starts_anew[path],
             entries[original].name if original else None,
+            family.table_grid(model, path),
         )
     return slots
 
@@ -115,7 +118,11 @@ def compare(
     wanted = {name: slot for name, slot in slots.items() if not slot.anew}
     both = {name: (tensors[name].shape, slot.shape) for name, slot in wanted.items() if name in tensors}
     inflated = {name: pair for name, pair in both.items() if fitting.inflation and inflates(*pair)}
-    resized = {name: pair for name, pair in both.items() if fitting.resize and resizes(wanted[name].path, *pair)}
+    resized = {
+        name: pair
+        for name, pair in both.items()
+        if fitting.resize and resizes(wanted[name].path, *pair, grid=wanted[name].grid)
+    }
     misshapen = {
         name: pair for name, pair in both.items() if pair[0] != pair[1] and name not in inflated and name not in resized
     }
@@ -158,6 +165,6 @@ def place(array: np.ndarray, slot: Slot, fitting: Fitting) -> np.ndarray:
     """
     if fitting.inflation and inflates(array.shape, slot.shape):
         array = inflate(array, slot.shape[2], fitting.inflation)
-    if fitting.resize and resizes(slot.path, array.shape, slot.shape):
-        array = resize(slot.path, array, slot.shape)
+    if fitting.resize and resizes(slot.path, array.shape, slot.shape, grid=slot.grid):
+        array = resize(slot.path, array, slot.shape, grid=slot.grid)
     return slot.entry.layout.to_flax(array)

@@ -24,6 +24,7 @@ SLOWFAST = (
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
+VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -63,6 +64,7 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    _copy_vivit(source / "vit")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -77,6 +79,19 @@ def _copy_slowfast(source: pathlib.Path) -> None:
         "slowfast_repository": {name: repository[name] for name in SLOWFAST[:4] if name in repository},
     }
     (goldens.FOLDER / "slowfast" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _copy_vivit(source: pathlib.Path) -> None:
+    """Copies the numbers of the tiny networks, and the names and shapes of their weights in both naming schemes."""
+    for name in VIVIT:
+        arrays = dict(np.load(source / f"{name}.npz"))
+        video = goldens.seeded_video(int(arrays["video_seed"]), tuple(arrays["video_shape"]))
+        np.testing.assert_array_equal(arrays.pop("video_head"), video.ravel()[:8])
+        _save(f"vivit/{name.removeprefix('vivit_')}", arrays)
+    scenic = json.loads((source / "vivit_scenic_params.json").read_text())
+    names = {key.removeprefix("tiny_"): shapes for key, shapes in scenic.items() if key.startswith("tiny_")}
+    names["huggingface"] = json.loads((source / "vivit_hf_state_dicts.json").read_text())["tiny"]
+    (goldens.FOLDER / "vivit" / "names.json").write_text(json.dumps(names, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
