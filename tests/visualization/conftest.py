@@ -33,6 +33,7 @@ TIMESFORMER = {
     "window": 3,
 }
 VIDEOMAE = TIMESFORMER | {"frames": 6, "placement": "lg"}
+VIVIT = VIDEOMAE | {"attention": "factorised_encoder", "temporal_depth": 1}
 RESNET = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 3, "image_size": 32}
 # Three frames, of which the Slow pathway sees the first and the last.
 SLOWFAST = RESNET | {"frame_ratio": 2, "channel_ratio": 1}
@@ -40,6 +41,7 @@ FAMILIES = {
     "uniformer": ("uniformer_emim_tiny", UNIFORMER),
     "timesformer": ("timesformer_tiny", TIMESFORMER),
     "videomae": ("videomae_tiny", VIDEOMAE),
+    "vivit": ("vivit_tiny", VIVIT),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
 }

@@ -285,6 +285,7 @@ VIVIT = ModelFamily(
     tensors=vivit_tensors,
     published=vivit_published,
     table_grid=vivit_table_grid,
-    beside=r"pre_logits[./].*",
+    # Of image models; a class token is left over where the model has none, and its table of places is resized.
+    beside=r"pre_logits[./].*|cls_token",
 )
 """ViViT in all its schemes of attention, and the transformers of images that it starts from."""

@@ -88,8 +88,8 @@ def open_state_dict(source: Source, state: str | None = None) -> Iterator[StateD
     Args:
       source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors`, in `.npz` or in `.msgpack` (Flax, also as
         `checkpoint_30`); or a mapping of names to arrays or tensors. The weights may lie under "model_state", "model",
-        "state_dict", "model_state_dict" or "module", or averages of them alone under "ema" or "model_ema", and all names may begin alike; see
-        `motion_vit.interop.files.name_prefixes`.
+        "state_dict", "model_state_dict" or "module", or averages of them alone under "ema" or "model_ema", and all
+        names may begin alike; see `motion_vit.interop.files.name_prefixes`.
       state: the entry to take, such as "model_ema"; by default the weights rather than their averages.
 
     Yields:

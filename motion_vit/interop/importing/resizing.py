@@ -4,6 +4,7 @@ Source: `load_pretrained` of `timesformer/models/helpers.py` in facebookresearch
 `motion_vit.ops.nearest_resize`. Tables of the places of whole clips are ViViT's.
 """
 
+import dataclasses
 import math
 
 import jax.numpy as jnp
@@ -22,32 +23,68 @@ _POSITIONS = ("/position_embedding", "pos_embed")
 _TIMES = ("/time_embedding", "time_embed")
 
 
-def resizes(name: str, given: Shape, expected: Shape, *, grid: tuple[int, int, int] | None = None) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """What a table of the places of whole clips is for.
+
+    Attributes:
+      grid: frames, rows and columns of the model's table, behind the entry of a class token if there is one.
+      from_images: whether the source is a network of images, whose table is of one frame.
+    """
+
+    grid: tuple[int, int, int]
+    from_images: bool = False
+
+    def of_source(self, given: int, expected: int) -> tuple[int, tuple[int, int, int]] | None:
+        """Finds the class tokens and the frames, rows and columns of a source's table.
+
+        A table of clips has the model's rows and columns; that of a frame may be another square. A table with a class
+        token may go to a model without one.
+
+        Args:
+          given: entries of the source.
+          expected: entries of the model.
+
+        Returns:
+          None if the table fits neither.
+        """
+        frames, rows, columns = self.grid
+        in_frame = rows * columns
+        for class_tokens in dict.fromkeys((expected - frames * in_frame, 1)):
+            places = given - class_tokens
+            side = math.isqrt(max(places, 0))
+            is_frame = self.from_images or (frames == 1 and in_frame > 1)
+            if places == in_frame and is_frame:
+                return class_tokens, (1, rows, columns)
+            if side and side * side == places and is_frame:
+                return class_tokens, (1, side, side)
+            if places > 0 and places % in_frame == 0 and not self.from_images:
+                return class_tokens, (places // in_frame, rows, columns)
+        return None
+
+
+def resizes(name: str, given: Shape, expected: Shape, places: Places | None = None) -> bool:
     """Tells if a weight is an embedding for other places or times than expected.
 
     Args:
       name: its path in the model, or its name in PyTorch.
       given: its shape in the source, `[..., entries, channels]`.
       expected: the shape that the model has in the source's layout.
-      grid: of a table of the places of whole clips, the frames, rows and columns that the model's is for.
+      places: of a table of the places of whole clips, what it is for.
     """
     if len(given) != len(expected) or len(given) < 2 or given == expected:
         return False
     if (given[:-2], given[-1]) != (expected[:-2], expected[-1]):
         return False
-    if grid is not None:
-        return _grid_of_source(given[-2], expected[-2], grid) is not None
+    if places is not None:
+        return places.of_source(given[-2], expected[-2]) is not None
     if name.endswith(_POSITIONS):
         return _side(given[-2]) is not None and _side(expected[-2]) is not None
     return name.endswith(_TIMES) and given[-2] > 0
 
 
 def resize(
-    path: str,
-    embedding: Float[np.ndarray, "*one n c"],
-    shape: Shape,
-    *,
-    grid: tuple[int, int, int] | None = None,
+    path: str, embedding: Float[np.ndarray, "*one n c"], shape: Shape, places: Places | None = None
 ) -> Float[np.ndarray, "*one m c"]:
     """Resizes an embedding by taking the nearest entry for each place or time.
 
@@ -55,47 +92,22 @@ def resize(
       path: the path of the weight in the model.
       embedding: values in the source.
       shape: size in the model.
-      grid: as for `resizes`. The entries of an image are those of every frame, as in scenic's `tile`.
+      places: as for `resizes`. The entries of an image are those of every frame, as in scenic's `tile`.
 
     Returns:
       An embedding of that shape.
     """
     entries = jnp.asarray(embedding.reshape(embedding.shape[-2:]))
-    if grid is not None:
-        class_tokens, of_source = _grid_of_source(len(entries), shape[-2], grid) or (0, grid)
-        places = resize_grid_embedding(entries[class_tokens:], of_source, grid)
+    if places is not None and (found := places.of_source(len(entries), shape[-2])) is not None:
+        class_tokens, of_source = found
+        resized = resize_grid_embedding(entries[class_tokens:], of_source, places.grid)
         # A model without a class token leaves out the entry of the source's.
-        kept = entries[: shape[-2] - len(places)]
-        return np.concatenate([np.asarray(kept), np.asarray(places)]).reshape(shape)
+        kept = entries[: shape[-2] - len(resized)]
+        return np.concatenate([np.asarray(kept), np.asarray(resized)]).reshape(shape)
     if path.endswith(_TIMES):
         return np.asarray(resize_time_embedding(entries, shape[-2])).reshape(shape)
     side = math.isqrt(shape[-2] - 1)
     return np.asarray(resize_position_embedding(entries, side, side)).reshape(shape)
-
-
-def _grid_of_source(given: int, expected: int, grid: tuple[int, int, int]) -> tuple[int, tuple[int, int, int]] | None:
-    """Finds the class tokens and the frames, rows and columns of a source's table of places.
-
-    It has the rows and columns of the model, or is that of one square frame. A table with a class token may go to a
-    model without one.
-
-    Args:
-      given: entries of the source.
-      expected: entries of the model.
-      grid: frames, rows and columns of the model.
-
-    Returns:
-      None if the table fits neither.
-    """
-    frames, rows, columns = grid
-    for class_tokens in dict.fromkeys((expected - frames * rows * columns, 1)):
-        places = given - class_tokens
-        if places > 0 and places % (rows * columns) == 0 and (frames > 1 or places == rows * columns):
-            return class_tokens, (places // (rows * columns), rows, columns)
-        side = math.isqrt(max(places, 0))
-        if side and side * side == places and rows * columns > 1:
-            return class_tokens, (1, side, side)
-    return None
 
 
 def _side(entries: int) -> int | None:

@@ -14,7 +14,7 @@ from motion_vit.interop.families.state_dict_shapes import has_own_names
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.importing.inflation import Inflation, inflate, inflates
 from motion_vit.interop.importing.report import ImportReport
-from motion_vit.interop.importing.resizing import resize, resizes
+from motion_vit.interop.importing.resizing import Places, resize, resizes
 from motion_vit.models.video_model import VideoModel
 
 
@@ -26,11 +26,13 @@ class Fitting:
       anew: parts of the model that start anew.
       inflation: method of turning image convolutions into convolutions of clips; None refuses them.
       resize: whether embeddings of other places and times are taken.
+      from_images: whether the source is a network of images, by its convolutions.
     """
 
     anew: Collection[str] = ()
     inflation: Inflation | None = None
     resize: bool = False
+    from_images: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Slot:
     anew: bool
     original: str | None
     grid: tuple[int, int, int] | None = None
+
+    def places(self, fitting: Fitting) -> Places | None:
+        """Says what the table is for, if it is one of the places of whole clips."""
+        return None if self.grid is None else Places(self.grid, fitting.from_images)
 
 
 def weight_slots(
@@ -121,7 +127,7 @@ def compare(
     resized = {
         name: pair
         for name, pair in both.items()
-        if fitting.resize and resizes(wanted[name].path, *pair, grid=wanted[name].grid)
+        if fitting.resize and resizes(wanted[name].path, *pair, wanted[name].places(fitting))
     }
     misshapen = {
         name: pair for name, pair in both.items() if pair[0] != pair[1] and name not in inflated and name not in resized
@@ -165,6 +171,6 @@ def place(array: np.ndarray, slot: Slot, fitting: Fitting) -> np.ndarray:
     """
     if fitting.inflation and inflates(array.shape, slot.shape):
         array = inflate(array, slot.shape[2], fitting.inflation)
-    if fitting.resize and resizes(slot.path, array.shape, slot.shape, grid=slot.grid):
-        array = resize(slot.path, array, slot.shape, grid=slot.grid)
+    if fitting.resize and resizes(slot.path, array.shape, slot.shape, slot.places(fitting)):
+        array = resize(slot.path, array, slot.shape, slot.places(fitting))
     return slot.entry.layout.to_flax(array)

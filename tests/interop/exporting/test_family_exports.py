@@ -33,6 +33,16 @@ NETWORKS = {
         **{"name": "videomae_tiny", "depth": 2, "width": 16, "heads": 2, "placement": "lg", "window": 3},
         **{"input_adapter": "motion_prompt"},
     },
+    # An encoder of frames before one of the clip, and the class token past cost volumes.
+    "vivit": {
+        **{"name": "vivit_tiny", "depth": 2, "temporal_depth": 1, "width": 16, "heads": 2, "window": 3},
+        **{"attention": "factorised_encoder", "placement": "lg"},
+    },
+    # Heads over time and heads within frames.
+    "vivit_dot_product": {
+        **{"name": "vivit_tiny", "depth": 1, "width": 16, "heads": 2},
+        **{"attention": "factorised_dot_product", "pooling": "mean"},
+    },
     "resnet": {
         "name": "resnet18_tiny",
         "depths": (1, 1, 1, 1),
@@ -85,6 +95,8 @@ print(json.dumps(found))
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+        ("vivit", "onnx"),
+        ("vivit_dot_product", "onnx"),
     ],
 )
 def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):
