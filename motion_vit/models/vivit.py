@@ -157,7 +157,7 @@ class ViViT(CostVolumeBackbone):
             if self.attention == "factorised_encoder":
                 features = self._frames_then_clip(tokens, train)
             elif self.pooling == "class_token":
-                x = self._blocks(tokens.shape[1:4])(self._sequence("places", self._grid, tokens, train), train=train)
+                x = self._blocks(_grid(tokens))(self._sequence("places", self._grid, tokens, train), train=train)
                 features = LayerNorm(name="norm")(lax.slice_in_dim(x, 0, 1, axis=1)).reshape(-1, self.width)
                 features = name_output(self, "norm_output", features)
             else:
@@ -280,7 +280,7 @@ class ViViT(CostVolumeBackbone):
 
     @property
     def _has_clip_output(self) -> bool:
-        """Whether the head classifies the average of tokens on the grid of the clip."""
+        """Tells if the head classifies the average of tokens on the grid of the clip."""
         return self.pooling == "mean" and self.attention != "factorised_encoder"
 
     @property
@@ -294,7 +294,7 @@ class ViViT(CostVolumeBackbone):
         if not self.is_initializing():
             x = constrain_frames(x, self.frame_axis)
         x = name_output(self, "embedding_output", x)
-        x = LayerNorm(name="norm")(self._blocks(tokens.shape[1:4])(x, train=train))
+        x = LayerNorm(name="norm")(self._blocks(_grid(tokens))(x, train=train))
         return jnp.mean(name_output(self, "norm_output", x), axis=(1, 2, 3))
 
     def _frames_then_clip(self, tokens: Float[Array, "b t h w c"], train: bool) -> Float[Array, "b c"]:
@@ -346,9 +346,15 @@ class ViViT(CostVolumeBackbone):
         )
 
 
+def _grid(tokens: Float[Array, "b t h w c"]) -> tuple[int, int, int]:
+    _, frames, rows, columns, _ = tokens.shape
+    return frames, rows, columns
+
+
 def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
     """Makes the block of an index (from 0) for tubelets of `grid`; `binding` holds Linen's `name` and `parent`."""
     shared = _of_every_block(model) | binding
+    attention: GlobalAttention | Emim | FactorisedAttention
     if model.attention in ("joint", "factorised_encoder"):
         attention = _make_attention(model) if model.placement[index % 2] == "g" else _make_emim(model)
         if not model._has_clip_output:

@@ -1,4 +1,4 @@
-"""What makes tokens a sequence: a class token before them, and a learned embedding of each place."""
+"""The class token before a sequence of tokens, and the learned embedding of each place in it."""
 
 import jax.numpy as jnp
 from flax import linen as nn

@@ -25,7 +25,7 @@ _TIMES = ("/time_embedding", "time_embed")
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """What a table of the places of whole clips is for.
+    """The places that a table of the places of whole clips is for.
 
     Attributes:
       grid: frames, rows and columns of the model's table, behind the entry of a class token if there is one.
