@@ -51,6 +51,24 @@ def state_dict_shapes(network: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(shape) for name, shape in shapes.items()}
 
 
+def vivit_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The random weights of ViViT's goldens: as `weight`, but tables are half a normal, and kernels may be Flax's."""
+    x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    last = name.replace("/", ".").rpartition(".")[2]
+    if last.startswith("cls") or last in ("position_embeddings", "pos_embedding"):
+        return np.float32(0.5) * x
+    if last == "kernel":
+        to_heads = len(shape) == 3 and "/out/" not in name  # [in, heads, channels]
+        return x / np.float32(np.sqrt(shape[0] if to_heads else math.prod(shape[:-1])))
+    return 1 + np.float32(0.1) * x if last == "scale" else weight(name, shape)
+
+
+def vivit_weights(network: str) -> dict[str, np.ndarray]:
+    """The weights of a tiny ViViT: `huggingface`, or one of scenic's models, such as `spacetime`, in its layouts."""
+    shapes = json.loads((FOLDER / "vivit" / "names.json").read_text())[network]
+    return {name: vivit_weight(name, tuple(shape)) for name, shape in shapes.items()}
+
+
 def load(name: str) -> dict[str, np.ndarray]:
     """The arrays of one golden file, by name; large ones as `thin` leaves them."""
     with np.load(FOLDER / f"{name}.npz") as arrays:

@@ -20,6 +20,7 @@ from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
+from motion_vit.models.vivit import ViViT
 from motion_vit.ranges import Range
 from motion_vit.training.recipe.field_descriptions import FieldDescription, describe_fields
 
@@ -44,7 +45,7 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (UniFormer, TimeSformer, VideoMAE, VideoSwin, MViT, ResNet, SlowFast, MotionPrompted)
+            for each in (UniFormer, TimeSformer, VideoMAE, VideoSwin, MViT, ViViT, ResNet, SlowFast, MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 

@@ -4,8 +4,8 @@ from motion_vit.errors import UserError
 from motion_vit.models.video_model import VideoModel
 
 MODELS_WITH_COST_VOLUMES = (
-    "models with EMIM, such as uniformer_emim_s, a VideoMAE or Video Swin with placement='lg', or a TimeSformer with "
-    "temporal_attention='cost_volume'"
+    "models with EMIM, such as uniformer_emim_s, a VideoMAE, ViViT or Video Swin with placement='lg', or a TimeSformer "
+    "with temporal_attention='cost_volume'"
 )
 
 

@@ -61,6 +61,26 @@ TimeSformer the class token comes first, so that `n` is `1 + t * h * w`.
   is the softmax of. Their last channels are those of the relative positions.
 - `norm_output` `[b, c]`: the features that the head classifies.
 
+In a ViViT, where `t` is the number of frames of tubelets and `h` and `w` are their rows and columns. With a class token
+they are sequences `[b, n, c]` as in a TimeSformer, in a "factorised_encoder" those of one frame each, `[b * t, n, c]`
+and `n = h * w` or one more. Others are on a grid as in a VideoMAE.
+
+- `embedding_output`: the tokens that enter the first block.
+- `blocks/block{i}_output`: the tokens after a block.
+- `blocks/block{i}/attention/attention_weights`: attention of token `q` to token `k`, `[b, heads, n, n]`, or of those of
+  a frame, frame by frame, `[b * t, heads, n, n]`. With "factorised_dot_product" they are those of half of the heads.
+  `query` and `key` lie beside it, here and over time.
+- `blocks/block{i}/temporal_attention/attention_weights`, of "factorised_self_attention", and
+  `blocks/block{i}/attention/temporal_attention/attention_weights`, of "factorised_dot_product",
+  `[b * h * w, heads, t, t]`: attention of a tubelet to those of the same place.
+- `blocks/block{i}/attention/cost_volume` or `blocks/block{i}/temporal_attention/cost_volume`, where that is what the
+  attention is, and `cost_volume_backward`: as in a UniFormer.
+- `frames_output` `[b, t, c]`, of a "factorised_encoder": what the temporal encoder is given.
+- `temporal_blocks/block{i}_output` and `temporal_blocks/block{i}/attention/attention_weights`: the same of the temporal
+  encoder, whose tokens are a class token and the frames.
+- `norm_output`: the features that the head classifies, `[b, c]`; of one encoder without a class token
+  `[b, t, h, w, c]`, the tokens whose average it classifies.
+
 In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.

@@ -20,6 +20,7 @@ from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
+from motion_vit.models.vivit import ViViT
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
 
@@ -48,6 +49,9 @@ _RESNET50 = {"depths": (3, 4, 6, 3), "bottleneck": True}
 _SHIFT = {"temporal_shift": True}
 _M2A = {"motion_module": "m2a"}
 _RESNET_TINY = {"widths": (16, 32, 64, 128), "num_classes": 10, "image_size": 64}
+
+_VIT_L = {"width": 1024, "depth": 24, "heads": 16}
+_FACTORISED_ENCODER = {"attention": "factorised_encoder"}
 
 _ONE_PATHWAY = {"fast_pathway": False, "frames": 8}
 
@@ -152,6 +156,22 @@ _PRESETS: dict[str, Preset] = {
             **{"num_classes": 10, "image_size": 64, "initialization": "fan_in"},
         },
         "0.3 M parameters, for tests and demos",
+    ),
+    "vivit_b": Preset(ViViT, {}, "ViViT-B/16x2, model 1: all tubelets attend to all"),
+    "vivit_b_factorised": Preset(
+        ViViT, _FACTORISED_ENCODER, "ViViT-B/16x2, model 2: an encoder of frames before one of the clip"
+    ),
+    "vivit_l": Preset(ViViT, _VIT_L, "ViViT-L/16x2, model 1: all tubelets attend to all"),
+    "vivit_l_factorised": Preset(
+        ViViT, _VIT_L | _FACTORISED_ENCODER, "ViViT-L/16x2, model 2: an encoder of frames before one of the clip"
+    ),
+    "vivit_tiny": Preset(
+        ViViT,
+        {
+            **{"width": 96, "depth": 2, "temporal_depth": 2, "heads": 3, "frames": 8},
+            **{"num_classes": 10, "image_size": 64, "initialization": "fan_in"},
+        },
+        "0.4 M parameters, for tests and demos, model 1; options make the others",
     ),
 }
 _OWN_MODELS = frozenset(_PRESETS)

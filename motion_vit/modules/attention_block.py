@@ -1,4 +1,4 @@
-"""The transformer block of tokens on a grid: UniFormer's of the late stages, a plain ViT's (VideoMAE), and Swin's."""
+"""The transformer block of tokens on a grid: UniFormer's late ones, a plain ViT's (VideoMAE, ViViT), and Swin's."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -32,6 +32,7 @@ class AttentionBlock(nn.Module):
       epsilon: added to the variance by both normalisations.
       dtype: dtype of the computation.
       batch_norm_groups: of the motion module; see `motion_vit.modules.batch_norm.BatchNorm`.
+      approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
     """
 
@@ -45,6 +46,7 @@ class AttentionBlock(nn.Module):
     epsilon: float = 1e-6
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
+    approximate_gelu: bool = False
     depthwise_implementation: str | None = None
 
     @nn.compact
@@ -71,9 +73,8 @@ class AttentionBlock(nn.Module):
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
         y = LayerNorm(self.epsilon, output_dtype=self.dtype, name="norm2")(x)
-        y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, self.kernel_init, self.dtype, name="mlp")(
-            y, train=train
-        )
+        hidden = int(x.shape[-1] * self.mlp_ratio)
+        y = Mlp(hidden, self.dropout, self.kernel_init, self.dtype, self.approximate_gelu, name="mlp")(y, train=train)
         return x + skip(self._scale(y, "layer_scale2"), stochastic_depth, train=train)
 
     def _scale(self, y: Clips, name: str) -> Clips:

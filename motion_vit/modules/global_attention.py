@@ -55,10 +55,7 @@ class GlobalAttention(nn.Module):
             qkv[..., start : start + channels].reshape(batch, tokens, self.heads, head_channels)
             for start in range(0, 3 * channels, channels)
         )
-        if self.is_mutable_collection("intermediates") and not self.is_initializing():
-            self.sow("intermediates", "query", query)
-            self.sow("intermediates", "key", key)
-            self.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))
+        store_attention(self, query, key)
         x = global_attention.global_attention(query, key, value, implementation=self.implementation)
         x = checkpoint_name(x.reshape(batch, tokens, channels), ATTENTION_OUTPUT)
         x = Linear(channels, self.kernel_init, dtype=self.dtype, name="proj")(x).reshape(shape)
@@ -68,3 +65,17 @@ class GlobalAttention(nn.Module):
         """Counts the multiply-adds of the attention alone on an input of this shape; linear layers count their own."""
         tokens = x.shape[1] * x.shape[2] * x.shape[3]
         return 2 * x.shape[0] * tokens * tokens * x.shape[4]
+
+
+def store_attention(layer: nn.Module, query: Float[Array, "b n heads d"], key: Float[Array, "b n heads d"]) -> None:
+    """Stores `query`, `key` and the `attention_weights` made of them, if the collection `intermediates` is mutable.
+
+    Args:
+      layer: the module whose method is running.
+      query: not scaled.
+      key: of the same sequences.
+    """
+    if layer.is_mutable_collection("intermediates") and not layer.is_initializing():
+        layer.sow("intermediates", "query", query)
+        layer.sow("intermediates", "key", key)
+        layer.sow("intermediates", "attention_weights", global_attention.attention_weights(query, key))

@@ -22,6 +22,13 @@ LINEAR_KERNELS: Mapping[Initialization, nn.initializers.Initializer] = {
 }
 """Kernels of the linear layers of transformer blocks and of the head, by the model's option `initialization`."""
 
+xavier_kernel = nn.initializers.xavier_uniform()
+"""Kernels of ViViT's perceptrons, Flax's default there."""
+
+xavier_attention_kernel = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+"""Kernels of ViViT's attention, `xavier_uniform` of queries, keys and values each: they are as many as the inputs, and
+so are the outputs of the projection."""
+
 small_head_kernel = nn.initializers.normal(stddev=0.02 * 0.001)
 """The kernel of VideoMAE's head, `init_scale` times the other linear layers': it starts with equal classes."""
 

@@ -1,7 +1,8 @@
-"""The blocks of a vision transformer for clips: attention among all tokens at once, or first over time, then over
-space.
+"""The blocks of a vision transformer for clips: attention among all tokens at once, or over time and over space.
 
-Source: `Block` in TimeSformer's `timesformer/models/vit.py` (arXiv 2102.05095, section 3).
+Sources: `Block` in TimeSformer's `timesformer/models/vit.py` (arXiv 2102.05095, section 3) and
+`EncoderFactorizedSelfAttentionBlock` in `projects/vivit/model.py` of google-research/scenic (arXiv 2103.15691, section
+3.3).
 """
 
 import jax.numpy as jnp
@@ -30,22 +31,27 @@ class JointAttentionBlock(nn.Module):
     """Attention among all tokens of a sequence and a perceptron, both residual: a block of a plain ViT.
 
     Attributes:
-      attention: the attention layer.
+      attention: the attention layer. EMIM joins each patch with its neighbourhood in the next frame; a class token
+        takes no part in it, and stochastic depth draws for each clip.
       grid: frames, rows and columns of the patches of a clip.
+      class_tokens: tokens before the patches of a sequence: 1, or 0.
       motion: a layer `[b, t, h, w, c]` to `[b, t, h, w, c]` that the patches pass before the attention, inside its
         residual branch; or None.
       mlp_ratio: hidden features of the perceptron over channels.
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of this block's own linear layers.
+      approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
       dtype: dtype of the computation.
     """
 
-    attention: GlobalAttention
+    attention: GlobalAttention | Emim
     grid: tuple[int, int, int]
+    class_tokens: int = 1
     motion: nn.Module | None = None
     mlp_ratio: float = 4.0
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    approximate_gelu: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -53,8 +59,8 @@ class JointAttentionBlock(nn.Module):
         """Applies the block; random draws come from the RNG `dropout`.
 
         Args:
-          x: a class token and patches, frame by frame: of whole clips, or of one frame each, where the batch holds the
-            frames of one clip after the other.
+          x: the class tokens and patches, frame by frame: of whole clips, or of one frame each, where the batch holds
+            the frames of one clip after the other.
           stochastic_depth: probability of skipping a residual branch of a sequence in training.
           train: whether to drop.
 
@@ -62,15 +68,25 @@ class JointAttentionBlock(nn.Module):
           Tokens of the same shape.
 
         Raises:
-          ValueError: the attention raises it; with `motion`, the patches are not those of clips of the `grid`.
+          ValueError: the attention raises it; with `motion` or EMIM, the patches are not those of clips of the `grid`.
         """
         y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
         if self.motion is not None:
-            class_token, patches = _split(y)
-            moved = apply_motion_module(self.motion, _clips(patches, self.grid), train=train)
-            y = jnp.concatenate([class_token, moved.reshape(patches.shape)], axis=1)
-        x = x + StochasticDepth()(_attend(self.attention, y, train), stochastic_depth, train=train)
+            patches = self._patches(y)
+            moved = apply_motion_module(self.motion, _clips(patches, self.grid), train=train).reshape(patches.shape)
+            y = jnp.concatenate([lax.slice_in_dim(y, 0, 1, axis=1), moved], axis=1) if self.class_tokens else moved
+        if isinstance(self.attention, Emim):
+            patches = self._patches(y)
+            seen = self.attention(_clips(patches, self.grid), train=train)
+            seen = StochasticDepth()(seen, stochastic_depth, train=train).reshape(patches.shape)
+            x = x + jnp.pad(seen, [(0, 0), (self.class_tokens, 0), (0, 0)])
+        else:
+            x = x + StochasticDepth()(_attend(self.attention, y, train), stochastic_depth, train=train)
         return x + _perceptron(self, x, stochastic_depth, train)
+
+    def _patches(self, x: Tokens) -> Patches:
+        # Without a class token there is nothing to slice: some runtimes know no arrays without entries.
+        return lax.slice_in_dim(x, self.class_tokens, None, axis=1) if self.class_tokens else x
 
 
 class DividedAttentionBlock(nn.Module):
@@ -94,6 +110,7 @@ class DividedAttentionBlock(nn.Module):
       mlp_ratio: hidden features of the perceptron over channels.
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of this block's own linear layers.
+      approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
       dtype: dtype of the computation.
     """
 
@@ -105,6 +122,7 @@ class DividedAttentionBlock(nn.Module):
     mlp_ratio: float = 4.0
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    approximate_gelu: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -156,6 +174,67 @@ class DividedAttentionBlock(nn.Module):
         return seen, change.reshape(batch, frames * height * width, channels)
 
 
+class FactorisedAttentionBlock(nn.Module):
+    """Attention within each frame, attention over time and a perceptron, all residual, of patches without class token.
+
+    Stochastic depth draws for each clip.
+
+    Attributes:
+      temporal_attention: the attention over time. Global attention joins each patch with the same patch in all frames,
+        EMIM with its neighbourhood in the next frame.
+      attention: the attention within a frame.
+      time_first: whether the attention over time comes first.
+      motion: a layer `[b, t, h, w, c]` to `[b, t, h, w, c]` that the patches pass before the first attention, inside
+        its residual branch; or None.
+      mlp_ratio: hidden features of the perceptron over channels.
+      dropout: probability of dropping a feature in training.
+      kernel_init: initialiser of the kernels of the perceptron.
+      approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
+      dtype: dtype of the computation.
+    """
+
+    temporal_attention: GlobalAttention | Emim
+    attention: GlobalAttention
+    time_first: bool = False
+    motion: nn.Module | None = None
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    approximate_gelu: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Clips, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Clips:
+        """Applies the block; random draws come from the RNG `dropout`.
+
+        Args:
+          x: patches.
+          stochastic_depth: probability of skipping a residual branch of a clip in training.
+          train: whether to drop.
+
+        Returns:
+          Patches of the same shape.
+        """
+        branches = [("norm1", self._within_frames), ("temporal_norm", self._over_time)]
+        for place, (norm, attend) in enumerate(reversed(branches) if self.time_first else branches):
+            y = LayerNorm(output_dtype=self.dtype, name=norm)(x)
+            if self.motion is not None and place == 0:
+                y = apply_motion_module(self.motion, y, train=train)
+            x = x + StochasticDepth()(attend(y, train), stochastic_depth, train=train)
+        return x + _perceptron(self, x, stochastic_depth, train)
+
+    def _within_frames(self, y: Clips, train: bool) -> Clips:
+        batch, frames, height, width, channels = y.shape
+        sequences = y.reshape(batch * frames, height * width, channels)
+        return _attend(self.attention, sequences, train).reshape(y.shape)
+
+    def _over_time(self, y: Clips, train: bool) -> Clips:
+        if isinstance(self.temporal_attention, Emim):
+            seen: Clips = self.temporal_attention(y, train=train)
+            return seen
+        return _attend_over_time(self.temporal_attention, y, train)
+
+
 def _split(x: Tokens) -> tuple[ClassToken, Patches]:
     """Splits sequences into the class token and the patches."""
     # Slices of `jnp` become gathers where the batch is symbolic.
@@ -183,9 +262,23 @@ def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:
     return output.reshape(sequences, tokens, channels)
 
 
-def _perceptron(block: JointAttentionBlock | DividedAttentionBlock, x: Tokens, rate: Rate, train: bool) -> Tokens:
-    """Applies the second residual branch, as layers of the block whose compact method is running."""
+def _attend_over_time(attention: GlobalAttention, x: Clips, train: bool) -> Clips:
+    """Attends among the patches of one place in all frames."""
+    batch, frames, height, width, channels = x.shape
+    sequences = jnp.moveaxis(x, 1, 3).reshape(batch * height * width, frames, channels)
+    output = _attend(attention, sequences, train).reshape(batch, height, width, frames, channels)
+    return jnp.moveaxis(output, 3, 1)
+
+
+def _perceptron(
+    block: JointAttentionBlock | DividedAttentionBlock | FactorisedAttentionBlock,
+    x: Float[Array, "b *places c"],
+    rate: Rate,
+    train: bool,
+) -> Float[Array, "b *places c"]:
+    """Applies the last residual branch, as layers of the block whose compact method is running."""
     y = LayerNorm(output_dtype=block.dtype, name="norm2")(x)
     hidden = int(x.shape[-1] * block.mlp_ratio)
-    y = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, name="mlp")(y, train=train)
+    layer = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, block.approximate_gelu, name="mlp")
+    y = layer(y, train=train)
     return StochasticDepth()(y, rate, train=train)

@@ -1,4 +1,6 @@
-"""The exact GELU, `x * Phi(x)` with the normal distribution's `Phi`."""
+"""GELU, `x * Phi(x)` with the normal distribution's `Phi`: exact, and by its approximation with tanh."""
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,9 @@ _DENOMINATOR = (
 )
 _ERF_IS_ONE = 3.7439211627767994
 """From here on erf is 1 in float32."""
+
+_TANH_SCALE = 2 * (2 / math.pi) ** 0.5
+_TANH_CUBE = 0.044715
 
 
 @jax.custom_vjp
@@ -45,6 +50,37 @@ def _gelu_backward(x: Array, gradient: Array) -> tuple[Array]:
 
 
 gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+@jax.custom_vjp
+def tanh_gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Applies the approximation of GELU by tanh (arXiv 1606.08415, section 2) to every element, in float32 or better.
+
+    It differs from the exact one by 5e-4 at most. Networks that were trained with it, as those in Flax by default, need
+    it. As in `gelu`, only `x` is kept for the gradient.
+    """
+    wide = x.astype(accumulation_dtype(x.dtype))
+    # (1 + tanh(u)) / 2 is the logistic function of 2 u, which keeps its digits where it is close to 0.
+    return (wide * lax.logistic(_twice_the_bend(wide))).astype(x.dtype)
+
+
+def _tanh_gelu_forward(x: Array) -> tuple[Array, Array]:
+    return tanh_gelu(x), x
+
+
+def _tanh_gelu_backward(x: Array, gradient: Array) -> tuple[Array]:
+    wide = x.astype(accumulation_dtype(x.dtype))
+    argument = _twice_the_bend(wide)
+    share = lax.logistic(argument)
+    slope = share * lax.logistic(-argument) * _TANH_SCALE * (1 + 3 * _TANH_CUBE * wide * wide)
+    return ((gradient.astype(wide.dtype) * (share + wide * slope)).astype(x.dtype),)
+
+
+tanh_gelu.defvjp(_tanh_gelu_forward, _tanh_gelu_backward)
+
+
+def _twice_the_bend(x: Array) -> Array:
+    return _TANH_SCALE * (x + _TANH_CUBE * x * x * x)
 
 
 def _normal_distribution(x: Array) -> Array:

@@ -88,7 +88,7 @@ def _global_attention(
             row_of_weights = attention_row(query, key, class_tokens + row * query_grid.columns + column)
             of_patch = _scalar("Attention of the chosen patch", layer, grid, in_grid(row_of_weights))
             maps.append(dataclasses.replace(of_patch, of_point=True))
-        if not class_tokens and query.shape[2] * tokens**2 <= _LARGEST_WEIGHTS:
+        if not class_tokens and batch == 1 and query.shape[2] * tokens**2 <= _LARGEST_WEIGHTS:
             weights = np.asarray(attention_weights(query, key), np.float32)[0]
             heads = tuple(f"head {head + 1}" for head in range(len(weights)))
             maps.append(PatchAttention(layer.removesuffix("/attention"), grid, heads, weights))

@@ -56,12 +56,12 @@ def record_attention(
 ) -> AttentionMaps:
     """Records the global attention of one stage, of one patch or as a mean, in memory linear in the tokens.
 
-    For a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only"), it is that
-    attention; a patch then means its row and column in every frame. For an MViT, a stage is that of a single layer,
-    such as "blocks/block3": each has its own grids of queries and of keys.
+    For a TimeSformer whose tokens attend within their frames ("divided_space_time", "space_only"), and for a
+    "factorised" ViViT, it is that attention; a patch then means its row and column in every frame. For an MViT, a
+    stage is that of a single layer, such as "blocks/block3": each has its own grids of queries and of keys.
 
     Args:
-      model: a UniFormer, a TimeSformer, a VideoMAE or an MViT, also behind motion prompts.
+      model: a UniFormer, a TimeSformer, a VideoMAE, a ViViT or an MViT, also behind motion prompts.
       variables: `params` and `batch_stats` of the model.
       clips: normalised clips.
       stage: a stage of `global_layers`, such as "stage3", or "blocks".

@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
 SMALL["timesformer_tiny"]["depth"] = SMALL["videomae_tiny"]["depth"] = 1
 SMALL["video_swin_tiny"]["depths"] = (2,)
 SMALL["mvit_v2_tiny"]["depths"] = (1, 1)
+SMALL["vivit_tiny"]["depth"] = 1
 
 # Of every kind that a command line or a config file can hold.
 VALUES = (
@@ -124,7 +125,7 @@ def test_the_shapes_are_those_of_the_variables(name: str) -> None:
     assert shapes == variable_shapes(model)
     assert shapes["params"]["head"]["kernel"].shape[1] == model.num_classes
     assert bool(shapes["batch_stats"]) == (
-        name not in ("timesformer_tiny", "videomae_tiny", "video_swin_tiny", "mvit_v2_tiny")
+        name not in ("timesformer_tiny", "videomae_tiny", "video_swin_tiny", "mvit_v2_tiny", "vivit_tiny")
     )
 
 

@@ -47,7 +47,15 @@ def test_by_fan_in_outputs_have_the_variance_of_inputs_at_any_width(width: int) 
 
 @pytest.mark.parametrize(
     "name",
-    ["uniformer_tiny", "uniformer_emim_tiny", "timesformer_tiny", "videomae_tiny", "video_swin_tiny", "mvit_v2_tiny"],
+    [
+        "uniformer_tiny",
+        "uniformer_emim_tiny",
+        "timesformer_tiny",
+        "videomae_tiny",
+        "video_swin_tiny",
+        "mvit_v2_tiny",
+        "vivit_tiny",
+    ],
 )
 def test_tiny_presets_start_by_fan_in(name: str) -> None:
     for path, kernel in linear_kernels(name).items():

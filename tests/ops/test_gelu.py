@@ -1,4 +1,4 @@
-"""GELU, also in the form that is written out for LiteRT."""
+"""GELU, also in the form that is written out for LiteRT, and its approximation by tanh."""
 
 import math
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motion_vit.ops.gelu import gelu
+from motion_vit.ops.gelu import gelu, tanh_gelu
 from motion_vit.ops.platform import target_platform
 
 X = np.concatenate([np.linspace(-8, 8, 4001), [-100.0, -1e-30, 0.0, 1e-30, 100.0]]).astype(np.float32)
@@ -29,6 +29,23 @@ def test_its_gradient_is_the_derivative(platform):
         math.erfc(-float(x) / math.sqrt(2)) / 2 + float(x) * math.exp(-(float(x) ** 2) / 2) / math.sqrt(2 * math.pi)
         for x in X
     ]
+    assert np.abs(actual - np.asarray(expected)).max() < 1e-6
+
+
+def approximation(x):
+    return x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def test_the_approximation_is_that_of_its_formula():
+    expected = np.asarray([approximation(float(x)) for x in X])
+    assert (np.abs(tanh_gelu(jnp.asarray(X)) - expected) / np.maximum(1, np.abs(X))).max() < 1e-6
+    assert 1e-4 < np.abs(tanh_gelu(jnp.asarray(X)) - gelu(jnp.asarray(X))).max() < 5e-4
+
+
+def test_the_gradient_of_the_approximation_is_its_derivative():
+    actual = jax.vmap(jax.grad(tanh_gelu))(jnp.asarray(X))
+    step = 1e-6
+    expected = [(approximation(float(x) + step) - approximation(float(x) - step)) / (2 * step) for x in X]
     assert np.abs(actual - np.asarray(expected)).max() < 1e-6
 
 

@@ -38,6 +38,7 @@ VIDEO_SWIN = {
     **{"frames": 6, "image_size": 24, "num_classes": 5, "window": 3},
 }
 MVIT = {"width": 8, "depths": (1, 1), "key_stride": 4, "image_size": 32, "frames": 4, "num_classes": 5}
+VIVIT = VIDEOMAE | {"attention": "factorised_encoder", "temporal_depth": 1}
 RESNET = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 3, "image_size": 32}
 # Three frames, of which the Slow pathway sees the first and the last.
 SLOWFAST = RESNET | {"frame_ratio": 2, "channel_ratio": 1}
@@ -47,6 +48,7 @@ FAMILIES = {
     "videomae": ("videomae_tiny", VIDEOMAE),
     "video_swin": ("video_swin_tiny", VIDEO_SWIN),
     "mvit": ("mvit_v2_tiny", MVIT),
+    "vivit": ("vivit_tiny", VIVIT),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
 }

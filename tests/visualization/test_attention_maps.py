@@ -123,9 +123,7 @@ def test_mistakes_are_explained(small_model):
         "no global attention in 'stage4'; it has it in stage3": lambda: attention_maps.record_attention(
             *uniformer, "stage4"
         ),
-        "UniFormers, TimeSformers, VideoMAEs and MViTs have it": lambda: attention_maps.record_attention(
-            *resnet, "stage3"
-        ),
+        "Video Swins and MViTs have it": lambda: attention_maps.record_attention(*resnet, "stage3"),
         r"counted from 0; given \(0, 4, 0\)": lambda: attention_maps.record_attention(*uniformer, "stage3", (0, 4, 0)),
         r"given layers of \[4, 5\] tokens": lambda: attention_maps.rollout(
             [jnp.zeros((1, 1, 4, 4)), jnp.zeros((1, 1, 5, 5))]

@@ -193,6 +193,29 @@ def test_an_mvit_shows_the_attention_of_its_class_token_on_the_grid_of_keys(trai
     assert any("class activation" in note for note in seen.notes)
 
 
+def test_a_vivit_shows_cost_volumes_and_attention_within_frames_and_then_of_frames(trained, video) -> None:
+    seen = visualize(trained("vivit"), video)
+    motion = next(one for one in seen.maps if isinstance(one, MotionMap))
+    assert (motion.layer, motion.grid.clip_frames) == ("blocks/block0", (0, 2, 4))
+    of_token = [one for one in seen.maps if isinstance(one, ScalarMap) and one.title == "Attention of the class token"]
+    assert [one.layer for one in of_token] == ["blocks/block1", "temporal_blocks/block0"]
+    assert [one.values.shape for one in of_token] == [(3, 3, 3, 3), (3, 3, 1, 1)]
+    assert any("class activation" in note for note in seen.notes)
+
+
+def test_a_vivit_of_factorised_attention_shows_it_over_space_and_time_and_class_activation(trained, video) -> None:
+    options = {"pooling": "mean", "placement": "gg"}
+    for attention, layer in (("self_attention", "blocks/block1"), ("dot_product", "blocks/block1/attention")):
+        seen = visualize(trained("vivit", attention=f"factorised_{attention}", **options), video)
+        over_time = [one for one in seen.maps if isinstance(one, FrameAttention)]
+        assert over_time[-1].layer == f"{layer}/temporal_attention"
+        np.testing.assert_allclose(over_time[0].values.sum(axis=-1), 1, rtol=1e-5)
+        assert over_time[0].values.shape[1:] == (9, 3, 3)
+        titles = {one.title for one in seen.maps if isinstance(one, ScalarMap)}
+        assert {"Attention that patches get", "Class activation"} <= titles
+        assert not any(isinstance(one, PatchAttention) for one in seen.maps)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,7 +16,7 @@ from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import atomic_file
 from motion_vit.interop.exporting.missing_package import missing_package
 from motion_vit.interop.families.name_rules import RUNNING_MEAN, STEP_COUNTER
-from motion_vit.interop.families.registry import torch_entries
+from motion_vit.interop.families.registry import model_family, torch_entries
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -78,7 +78,9 @@ def torch_state_dict(model: VideoModel, arrays: Mapping[str, np.ndarray], step: 
     """
     state_dict: dict[str, np.ndarray] = {}
     for path, entry in torch_entries(model, arrays).items():
-        state_dict[entry.name] = np.ascontiguousarray(entry.layout.to_torch(arrays[path]))
+        state_dict[entry.name] = entry.layout.to_torch(arrays[path])
+    published = model_family(model).published(model, state_dict)
+    state_dict = {name: np.ascontiguousarray(array) for name, array in published.items()}
     modules = [name.rpartition(".") for name in state_dict if name.endswith(f".{RUNNING_MEAN}")]
     return state_dict | {f"{module}.{STEP_COUNTER}": np.array(step, np.int64) for module, _, _ in modules}
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from motion_vit.errors import UserError
 from motion_vit.interop.families.name_rules import Rule
 from motion_vit.interop.families.state_dict_shapes import has_own_names, own_options
@@ -57,6 +59,14 @@ def _same_tensors(tensors: Mapping[str, StoredTensor]) -> Mapping[str, StoredTen
     return tensors
 
 
+def _same_arrays(model: Any, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    return arrays
+
+
+def _no_grid(model: Any, path: str) -> tuple[int, int, int] | None:
+    return None
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelFamily:
     """A class of models whose weights other frameworks have, too.
@@ -76,6 +86,10 @@ class ModelFamily:
         otherwise, and split what is one weight here. It reads no values.
       window: of a model, frames, rows and columns of the windows that tables of biases for displacements are for; of
         images, they are repeated over time. None where there are no such tables.
+      published: makes of the weights of a model, in PyTorch's layouts and by the names of the rules, those that the
+        published PyTorch code knows, where `tensors` has renamed these.
+      table_grid: the frames, rows and columns of the places that a learned table of a model, by its path, is for; None
+        for other weights. Behind the entry of a class token, if there is one, they are in this order.
       beside: matches as a whole the names of weights of a source that are no part of the network, such as those of a
         decoder that pretraining alone needs; "" for none.
     """
@@ -89,6 +103,8 @@ class ModelFamily:
     names: Callable[[Collection[str], Collection[str]], Mapping[str, str]] = _same_names
     tensors: Callable[[Mapping[str, StoredTensor]], Mapping[str, StoredTensor]] = _same_tensors
     window: Callable[[Any], tuple[int, int, int] | None] = _no_window
+    published: Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] = _same_arrays
+    table_grid: Callable[[Any, str], tuple[int, int, int] | None] = _no_grid
     beside: str = ""
 
     def options(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:

@@ -4,6 +4,9 @@ Source: `timesformer/models/vit.py` of q1xiangchen/VMPs, where `VideoMotionPromp
 """
 
 import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
 
 from motion_vit.interop.families.family import ModelFamily, Part
 from motion_vit.interop.families.layouts import NUMBER
@@ -27,10 +30,21 @@ def behind_motion_prompt(family: ModelFamily) -> ModelFamily:
     def rules(model: MotionPrompted) -> tuple[Rule, ...]:
         return _PROMPT_RULE, *(_behind(rule) for rule in family.rules(model.backbone))
 
+    def published(model: MotionPrompted, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        behind = {name.removeprefix(PROMPTED_BACKBONE): name for name in arrays if name.startswith(PROMPTED_BACKBONE)}
+        beside = {name: array for name, array in arrays.items() if not name.startswith(PROMPTED_BACKBONE)}
+        found = family.published(model.backbone, {name: arrays[whole] for name, whole in behind.items()})
+        return beside | {PROMPTED_BACKBONE + name: array for name, array in found.items()}
+
+    def table_grid(model: MotionPrompted, path: str) -> tuple[int, int, int] | None:
+        return family.table_grid(model.backbone, path.replace("/backbone/", "/", 1))
+
     parts = {
         name: dataclasses.replace(part, pattern=rf"backbone/(?:{part.pattern})") for name, part in family.parts.items()
     }
-    return dataclasses.replace(family, rules=rules, parts={**parts, "prompt": _PROMPT})
+    return dataclasses.replace(
+        family, rules=rules, parts={**parts, "prompt": _PROMPT}, published=published, table_grid=table_grid
+    )
 
 
 def _behind(rule: Rule) -> Rule:

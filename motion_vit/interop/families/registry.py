@@ -13,6 +13,7 @@ from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.video_swin import VIDEO_SWIN
 from motion_vit.interop.families.videomae import VIDEOMAE
+from motion_vit.interop.families.vivit import VIVIT
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.mvit import MViT
 from motion_vit.models.resnet import ResNet
@@ -22,6 +23,7 @@ from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import VideoModel
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
+from motion_vit.models.vivit import ViViT
 
 _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     UniFormer: UNIFORMER,
@@ -29,6 +31,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     VideoMAE: VIDEOMAE,
     VideoSwin: VIDEO_SWIN,
     MViT: MVIT,
+    ViViT: VIVIT,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
 }

@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from motion_vit.interop.families.cost_volumes import COST_VOLUME_OPTIONS, COST_VOLUME_WEIGHTS, cost_volume_rules
 from motion_vit.interop.families.family import HEAD, ModelFamily, Part
 from motion_vit.interop.families.imagenet import IMAGENET_MEAN, IMAGENET_STD
@@ -20,7 +18,7 @@ from motion_vit.interop.families.layouts import CONVOLUTION, EMBEDDING
 from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, motion_module_rules
 from motion_vit.interop.families.name_rules import Rule, Scope
 from motion_vit.interop.families.state_dict_shapes import blocks, has_own_names, known, size
-from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
+from motion_vit.interop.files.stored_tensor import Shape, StoredTensor, join_tensors
 from motion_vit.models.videomae import VideoMAE
 
 _DENSE_CLASSES = (400, 600, 700, 710)
@@ -117,7 +115,7 @@ def _from_hugging_face(tensors: Mapping[str, StoredTensor], attentions: Mapping[
     for attention, block in attentions.items():
         parts = [f"{attention}{part}.weight" for part in _PARTS]
         if all(part in tensors and tensors[part].shape == tensors[parts[0]].shape != () for part in parts):
-            renamed[f"blocks.{block}.attn.qkv.weight"] = _joined([tensors[part] for part in parts])
+            renamed[f"blocks.{block}.attn.qkv.weight"] = join_tensors([tensors[part] for part in parts])
             joined.update(parts)
     pretrained = "mask_token" in tensors
     for name, tensor in tensors.items():
@@ -132,16 +130,6 @@ def _authors_name(name: str, pretrained: bool) -> str:
             return found.expand(replacement) + name[found.end() :]
     # In a classifier this norm means another network: it classifies the first token.
     return re.sub(r"^videomae\.layernorm\.", f"{_ENCODER}norm.", name) if pretrained else name
-
-
-def _joined(parts: list[StoredTensor]) -> StoredTensor:
-    """Joins weights along their first axis, without reading them."""
-    rows, *rest = parts[0].shape
-
-    def read() -> np.ndarray:
-        return np.concatenate([part.read() for part in parts])
-
-    return StoredTensor((len(parts) * rows, *rest), parts[0].dtype, read)
 
 
 def videomae_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:

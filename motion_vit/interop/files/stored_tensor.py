@@ -1,7 +1,7 @@
 """Weights in a file: shape and dtype are known, values are read on request."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,6 +24,20 @@ class StoredTensor:
     shape: Shape
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+
+
+def join_tensors(parts: Sequence[StoredTensor]) -> StoredTensor:
+    """Joins weights along their first axis, without reading them.
+
+    Args:
+      parts: of one dtype, and of shapes that differ in the first axis alone.
+    """
+    rows = sum(part.shape[0] for part in parts)
+
+    def read() -> np.ndarray:
+        return np.concatenate([part.read() for part in parts])
+
+    return StoredTensor((rows, *parts[0].shape[1:]), parts[0].dtype, read)
 
 
 class DamagedFileError(Exception):

@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 import pathlib
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ import safetensors
 from numpy.typing import DTypeLike
 
 from motion_vit.errors import UserError
+from motion_vit.interop.files.flax_file import open_flax_file
 from motion_vit.interop.files.name_prefixes import uniform_prefix, without_prefix
 from motion_vit.interop.files.npz_file import open_npz
 from motion_vit.interop.files.stored_tensor import DamagedFileError, MoreThanWeightsError, StoredTensor
@@ -30,6 +32,11 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 
 TORCH_SUFFIXES = (".pyth", ".pth", ".pt")
 """Files of `torch.save`; `.pyth` is what PySlowFast, and so UniFormer and EMIM, call them."""
+
+FLAX_SUFFIX = ".msgpack"
+
+_FLAX_NAME = re.compile(r"checkpoint(_\d+)?")
+"""What `flax.training.checkpoints` calls its files."""
 
 _WRAPPERS = ("model_state", "model", "state_dict", "model_state_dict", "module")
 """Entries under which training codes keep the weights, beside the optimizer and the epoch; "module" is DeepSpeed's."""
@@ -79,10 +86,10 @@ def open_state_dict(source: Source, state: str | None = None) -> Iterator[StateD
     """Opens the weights of a PyTorch model, or of one in the names of this library.
 
     Args:
-      source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors` or in `.npz`; or a mapping of names to
-        arrays or tensors. The weights may lie under "model_state", "model", "state_dict", "model_state_dict" or
-        "module", or averages of them alone under "ema" or "model_ema", and all names may begin alike; see
-        `motion_vit.interop.files.name_prefixes`.
+      source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors`, in `.npz` or in `.msgpack` (Flax, also as
+        `checkpoint_30`); or a mapping of names to arrays or tensors. The weights may lie under "model_state", "model",
+        "state_dict", "model_state_dict" or "module", or averages of them alone under "ema" or "model_ema", and all
+        names may begin alike; see `motion_vit.interop.files.name_prefixes`.
       state: the entry to take, such as "model_ema"; by default the weights rather than their averages.
 
     Yields:
@@ -211,6 +218,7 @@ _OPENERS: dict[str, tuple[_Opener, str]] = {
     **dict.fromkeys(TORCH_SUFFIXES, (open_torch_file, "a PyTorch checkpoint")),
     ".safetensors": (_open_safetensors, "a safetensors file"),
     ".npz": (open_npz, "an npz file of arrays"),
+    FLAX_SUFFIX: (open_flax_file, "a msgpack file of Flax"),
 }
 
 
@@ -218,9 +226,11 @@ def _open_file(path: pathlib.Path, stack: contextlib.ExitStack) -> tuple[Any, "_
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
         raise UserError(f"the PyTorch weights {path} cannot be read: the path {what}. Give the path of a weights file.")
-    if path.suffix not in _OPENERS:
+    # Flax gives its checkpoints no ending, but the number of a step.
+    suffix = FLAX_SUFFIX if _FLAX_NAME.fullmatch(path.name) else path.suffix
+    if suffix not in _OPENERS:
         raise UserError(f"the format of {path} is not known. Expected a file ending in {', '.join(_OPENERS)}.")
-    opener, kind = _OPENERS[path.suffix]
+    opener, kind = _OPENERS[suffix]
     damage = _Damage(path, kind)
     with damage.reported():
         return stack.enter_context(opener(path)), damage

@@ -14,7 +14,7 @@ from motion_vit.interop.families.registry import model_family
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.files.torch_files import Source, StateDict, describe_source, open_state_dict
 from motion_vit.interop.importing.advice import import_advice
-from motion_vit.interop.importing.inflation import Inflation
+from motion_vit.interop.importing.inflation import Inflation, inflates
 from motion_vit.interop.importing.report import CheckpointImportError, ImportReport
 from motion_vit.interop.importing.weight_slots import Fitting, compare, place, weight_slots
 from motion_vit.models.checked_model import variable_shapes
@@ -110,6 +110,8 @@ def load_state_dict(
     flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
     shapes: dict[str, Shape] = {path: leaf.shape for path, leaf in flat.items()}
     slots = weight_slots(model, shapes, tensors.keys(), fitting.anew)
+    from_images = any(inflates(tensors[name].shape, slot.shape) for name, slot in slots.items() if name in tensors)
+    fitting = dataclasses.replace(fitting, from_images=from_images)
     report = dataclasses.replace(
         compare(where, tensors, slots, fitting, family.beside),
         prefix=state_dict.prefix,

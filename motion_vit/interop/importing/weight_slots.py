@@ -14,7 +14,7 @@ from motion_vit.interop.families.state_dict_shapes import has_own_names
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.importing.inflation import Inflation, inflate, inflates
 from motion_vit.interop.importing.report import ImportReport
-from motion_vit.interop.importing.resizing import resize, resizes
+from motion_vit.interop.importing.resizing import Places, resize, resizes
 from motion_vit.interop.importing.window_tables import is_image_table, table_for_clips
 from motion_vit.models.video_model import VideoModel
 
@@ -28,11 +28,13 @@ class Fitting:
       inflation: method of turning image convolutions into convolutions of clips; None refuses them. Tables of biases
         for displacements within windows of images are then taken, too.
       resize: whether embeddings of other places and times are taken.
+      from_images: whether the source is a network of images, by its convolutions.
     """
 
     anew: Collection[str] = ()
     inflation: Inflation | None = None
     resize: bool = False
+    from_images: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Slot:
       anew: whether the weight starts anew.
       original: source name of the weight that it starts as a copy of, if it starts anew as a copy.
       window: of the family; see `ModelFamily.window`.
+      grid: of a learned table of places, the frames, rows and columns that it is for; None for other weights.
     """
 
     path: str
@@ -54,10 +57,15 @@ class Slot:
     anew: bool
     original: str | None
     window: tuple[int, int, int] | None = None
+    grid: tuple[int, int, int] | None = None
 
     def inflates(self, given: Shape) -> bool:
         """Tells if the source may have a weight of this shape from a network for images."""
         return inflates(given, self.shape) or (self.window is not None and is_image_table(given, self.shape))
+
+    def places(self, fitting: Fitting) -> Places | None:
+        """Says what the table is for, if it is one of the places of whole clips."""
+        return None if self.grid is None else Places(self.grid, fitting.from_images)
 
 
 def weight_slots(
@@ -90,6 +98,7 @@ def weight_slots(
             starts_anew[path],
             entries[original].name if original else None,
             family.window(model.inner),
+            family.table_grid(model, path),
         )
     return slots
 
@@ -124,7 +133,11 @@ def compare(
     wanted = {name: slot for name, slot in slots.items() if not slot.anew}
     both = {name: (tensors[name].shape, slot.shape) for name, slot in wanted.items() if name in tensors}
     inflated = {name: pair for name, pair in both.items() if fitting.inflation and wanted[name].inflates(pair[0])}
-    resized = {name: pair for name, pair in both.items() if fitting.resize and resizes(wanted[name].path, *pair)}
+    resized = {
+        name: pair
+        for name, pair in both.items()
+        if fitting.resize and resizes(wanted[name].path, *pair, wanted[name].places(fitting))
+    }
     misshapen = {
         name: pair for name, pair in both.items() if pair[0] != pair[1] and name not in inflated and name not in resized
     }
@@ -169,6 +182,6 @@ def place(array: np.ndarray, slot: Slot, fitting: Fitting) -> np.ndarray:
         array = inflate(array, slot.shape[2], fitting.inflation)
     elif fitting.inflation and slot.window is not None and is_image_table(array.shape, slot.shape):
         array = table_for_clips(array, slot.window)
-    if fitting.resize and resizes(slot.path, array.shape, slot.shape):
-        array = resize(slot.path, array, slot.shape)
+    if fitting.resize and resizes(slot.path, array.shape, slot.shape, slot.places(fitting)):
+        array = resize(slot.path, array, slot.shape, slot.places(fitting))
     return slot.entry.layout.to_flax(array)

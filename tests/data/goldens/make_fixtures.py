@@ -25,6 +25,7 @@ SLOWFAST = (
 )
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
+VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -66,6 +67,7 @@ def main(source: pathlib.Path) -> None:
     _copy_slowfast(source / "conv")
     _save_video_swin(source / "vit")
     _copy_mvit(source / "vit")
+    _copy_vivit(source / "vit")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -113,6 +115,19 @@ def _copy_mvit(source: pathlib.Path) -> None:
         "slowfast_repository": {name: repository[name] for name in shapes["tiny"]},
     }
     (goldens.FOLDER / "mvit" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _copy_vivit(source: pathlib.Path) -> None:
+    """Copies the numbers of the tiny networks, and the names and shapes of their weights in both naming schemes."""
+    for name in VIVIT:
+        arrays = dict(np.load(source / f"{name}.npz"))
+        video = goldens.seeded_video(int(arrays["video_seed"]), tuple(arrays["video_shape"]))
+        np.testing.assert_array_equal(arrays.pop("video_head"), video.ravel()[:8])
+        _save(f"vivit/{name.removeprefix('vivit_')}", arrays)
+    scenic = json.loads((source / "vivit_scenic_params.json").read_text())
+    names = {key.removeprefix("tiny_"): shapes for key, shapes in scenic.items() if key.startswith("tiny_")}
+    names["huggingface"] = json.loads((source / "vivit_hf_state_dicts.json").read_text())["tiny"]
+    (goldens.FOLDER / "vivit" / "names.json").write_text(json.dumps(names, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

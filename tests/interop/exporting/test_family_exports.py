@@ -40,6 +40,16 @@ NETWORKS = {
     },
     # Keys on another grid than queries.
     "mvit": {"name": "mvit_v2_tiny", "width": 8, "depths": (1, 1), "motion_module": "m2a", "size": 64},
+    # An encoder of frames before one of the clip, and the class token past cost volumes.
+    "vivit": {
+        **{"name": "vivit_tiny", "depth": 2, "temporal_depth": 1, "width": 16, "heads": 2, "window": 3},
+        **{"attention": "factorised_encoder", "placement": "lg"},
+    },
+    # Heads over time and heads within frames.
+    "vivit_dot_product": {
+        **{"name": "vivit_tiny", "depth": 1, "width": 16, "heads": 2},
+        **{"attention": "factorised_dot_product", "pooling": "mean"},
+    },
     "resnet": {
         "name": "resnet18_tiny",
         "depths": (1, 1, 1, 1),
@@ -94,6 +104,8 @@ print(json.dumps(found))
         *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
         *(("mvit", file_format) for file_format in ("torch", "stablehlo", "onnx")),
         *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+        ("vivit", "onnx"),
+        ("vivit_dot_product", "onnx"),
     ],
 )
 def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):

@@ -45,6 +45,7 @@ def muon_config() -> ConfigDict:
         ("mvit_v2_tiny", {"motion_module": "m2a"}),
         ("videomae_tiny", {"placement": "lg", "positions": "learned"}),
         ("video_swin_tiny", {"placement": "lg"}),
+        ("vivit_tiny", {"attention": "factorised_encoder", "placement": "lg"}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "temporal_shift": True}),
         ("resnet50_tsm", {}),
         ("slowfast_4x16_r50", {}),

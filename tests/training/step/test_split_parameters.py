@@ -186,6 +186,7 @@ def test_a_linear_layer_in_bfloat16_gathers_its_kernel_in_bfloat16() -> None:
         ("mvit_v2_tiny", {"motion_module": "tea"}),
         ("videomae_tiny", {"placement": "lg", "positions": "learned", "layer_scale": 0.1}),
         ("video_swin_tiny", {"placement": "stage2", "motion_module": "m2a"}),
+        ("vivit_tiny", {"attention": "factorised_encoder", "placement": "lg"}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "image_size": 64}),
         ("slowfast_tiny", {"motion_module": "m2a"}),
     ],
