@@ -42,6 +42,7 @@ FAMILIES = {
     "videomae": ("videomae_tiny", VIDEOMAE),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
+    "inception_i3d": ("i3d_inception_tiny", {"width": 4, "num_classes": 5, "frames": 9, "image_size": 32}),
 }
 
 

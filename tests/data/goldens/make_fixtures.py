@@ -63,6 +63,7 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
