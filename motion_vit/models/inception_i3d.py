@@ -52,7 +52,7 @@ _BLOCKS: Mapping[str, MixedWidths] = {
 
 
 class _Reduction(NamedTuple):
-    """What makes clips smaller: its window and stride, of frames, rows and columns."""
+    """A layer that makes clips smaller, by its window and stride in frames, rows and columns."""
 
     window: tuple[int, int, int]
     strides: tuple[int, int, int]
@@ -156,14 +156,16 @@ class InceptionI3D(Backbone):
             raise no_place(name, "what belongs to no layer")
         # End points are numbered by what has made the clip smaller before them.
         count = int(found[2] or {"stem": 1, "features": 5}[found[1]])
-        frames, rows, columns = (_Axis(size).behind(axis, count) for axis, size in enumerate(clip_shape[:3]))
+        length, height, width, _ = clip_shape
+        frames, rows, columns = (_Axis(size).behind(axis, count) for axis, size in enumerate((length, height, width)))
         if name == "features_output":
             frames = frames.windows(self.pool_size[0])
-        last = clip_shape[0] - 1
         return TokenLayout(
-            *(frames.size, rows.size, columns.size, rows.stride, rows.first + 0.5, clip_shape[1:3]),
+            *(frames.size, rows.size, columns.size, rows.stride, rows.first + 0.5, (height, width)),
             temporal_stride=frames.stride,
-            picked_frames=tuple(min(int(frames.first) + step * frames.stride, last) for step in range(frames.size)),
+            picked_frames=tuple(
+                min(int(frames.first) + step * frames.stride, length - 1) for step in range(frames.size)
+            ),
         )
 
     def activation_layer(self) -> str:
@@ -247,7 +249,7 @@ def average_of_windows(x: Float[Array, "b t h w c"], size: tuple[int, int, int])
 
 
 class _Axis(NamedTuple):
-    """Where features lie along the frames, rows or columns of a clip: their number, and places from 0.
+    """Places of features along the frames, rows or columns of a clip, counted from 0.
 
     Attributes:
       size: number of features.

@@ -1,4 +1,4 @@
-"""How far convolutions and pools reach beyond the edges of what they are applied to."""
+"""Padding of convolutions and pools at the edges of clips."""
 
 from typing import Literal
 
