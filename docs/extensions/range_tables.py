@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+from motion_vit.models.inception_i3d import InceptionI3D
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.mvit import MViT
 from motion_vit.models.option import option_ranges
@@ -45,7 +46,18 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (UniFormer, TimeSformer, VideoMAE, VideoSwin, MViT, ViViT, ResNet, SlowFast, MotionPrompted)
+            for each in (
+                UniFormer,
+                TimeSformer,
+                VideoMAE,
+                VideoSwin,
+                MViT,
+                ViViT,
+                ResNet,
+                SlowFast,
+                InceptionI3D,
+                MotionPrompted,
+            )
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 

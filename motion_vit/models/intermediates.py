@@ -97,7 +97,15 @@ pathway. Of a single pathway they are called as in a ResNet, and `t` is half the
 - `features_output` `[b, t, h, w, c]`, of two pathways: the features whose average the head classifies, of the Slow
   pathway and, averaged over as many frames as one of the Slow pathway stands for, of the Fast one.
 
-In any of them, with a motion module:
+In an InceptionI3D, where `h` and `w` are pixels over 2, 4, 8, 16 and 32 at names with 1 (the stem) to 5, and `t` is
+the number of the clip's frames over 2, 2, 2, 4 and 8:
+
+- `stem_output`, `conv2b_output`, `conv2c_output` `[b, t, h, w, c]`: the features after a convolution.
+- `pool{n}_output` `[b, t, h, w, c]`: the features after a pool.
+- `mixed{n}{letter}_output` `[b, t, h, w, c]`: the features after a block, of `mixed3b` to `mixed5c`.
+- `features_output` `[b, t, h, w, c]`: the features whose average the head classifies, for each step of time.
+
+In any of them, with a motion module (in an InceptionI3D, with `mixed{n}{letter}` for `.../block{i}`):
 
 - `.../block{i}/motion/gate` `[b, t, h, w, c]`: what the features are multiplied by before they are added to themselves,
   from 0 to 1.

@@ -11,6 +11,7 @@ import numpy as np
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.models.mvit import MViT
+from motion_vit.models.inception_i3d import InceptionI3D
 from motion_vit.models.option import option_defaults
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
 from motion_vit.models.resnet import ResNet
@@ -98,6 +99,13 @@ _PRESETS: dict[str, Preset] = {
         SlowFast,
         _RESNET_TINY | {"depths": (1, 1, 1, 1), "frames": 8, "frame_ratio": 4, "channel_ratio": 2},
         "1.3 M parameters, for tests and demos, SlowFast; options make the others",
+    ),
+    "i3d_inception_16": Preset(InceptionI3D, {"frames": 16}, "Inception-V1 inflated over time (I3D), 16 frames"),
+    "i3d_inception_64": Preset(InceptionI3D, {}, "Inception-V1 inflated over time (I3D), 64 frames, as published"),
+    "i3d_inception_tiny": Preset(
+        InceptionI3D,
+        {"width": 16, "frames": 16, "num_classes": 10, "image_size": 64},
+        "0.8 M parameters, for tests and demos",
     ),
     "timesformer_s": Preset(
         TimeSformer, {"width": 384, "heads": 6}, "TimeSformer of ViT-S/16, divided space-time attention"
@@ -235,7 +243,7 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
       name: one of `list_models()`.
       **options: fields of the model's class, such as `motion_vit.models.uniformer.UniFormer`, that differ from the
         named model's. All models have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
-        "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
+        "float16"), those of the library also `motion_module` and `remat`; `stochastic_depth`, `window`,
         `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the
         model, whose own options are the fields of `motion_vit.models.motion_prompted.MotionPrompted`.
 

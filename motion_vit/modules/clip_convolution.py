@@ -10,10 +10,11 @@ from motion_vit.modules import initializers
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.ops.clip_convolution import clip_convolution
 from motion_vit.ops.kept_activations import LINEAR_OUTPUT
+from motion_vit.ops.padding import Padding
 
 
 class ClipConvolution(nn.Module):
-    """A convolution over frames, rows and columns with zero padding of half the kernel.
+    """A convolution over frames, rows and columns with zero padding.
 
     Attributes:
       features: output channels.
@@ -22,6 +23,7 @@ class ClipConvolution(nn.Module):
       stride: distance of the output positions.
       temporal_stride: distance of the output frames, in input frames.
       use_bias: whether there is a bias, which starts at zero.
+      padding: see `motion_vit.ops.padding`.
       kernel_init: initialiser of the kernel `[frames, rows, columns, channels, features]`.
       dtype: dtype of the computation; parameters are float32.
     """
@@ -32,6 +34,7 @@ class ClipConvolution(nn.Module):
     stride: int = 1
     temporal_stride: int = 1
     use_bias: bool = False
+    padding: Padding = "half"
     kernel_init: nn.initializers.Initializer = initializers.convolution_kernel
     dtype: DTypeLike = jnp.float32
 
@@ -42,7 +45,11 @@ class ClipConvolution(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         dtype = computation_dtype(self.dtype)
         output = clip_convolution(
-            x.astype(dtype), kernel.astype(dtype), stride=self.stride, temporal_stride=self.temporal_stride
+            x.astype(dtype),
+            kernel.astype(dtype),
+            stride=self.stride,
+            temporal_stride=self.temporal_stride,
+            padding=self.padding,
         )
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))

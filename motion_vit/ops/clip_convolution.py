@@ -5,6 +5,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.ops.frame_convolution import frame_convolution
+from motion_vit.ops.padding import Padding, edge_padding
 from motion_vit.ops.platform import likely_platform
 
 
@@ -14,8 +15,9 @@ def clip_convolution(
     *,
     stride: int = 1,
     temporal_stride: int = 1,
+    padding: Padding = "half",
 ) -> Float[Array, "b t2 h2 w2 features"]:
-    """Convolves a clip with zero padding of half the kernel, as PyTorch's `Conv3d` with a padding of `k // 2` does.
+    """Convolves a clip with zero padding, by default as PyTorch's `Conv3d` with a padding of `k // 2` does.
 
     On accelerators it is one convolution. Elsewhere, on CPU and in the runtimes of exported programs, the frames that a
     kernel spans become channels of a convolution of single frames, which is faster there and known to all of them.
@@ -25,17 +27,23 @@ def clip_convolution(
       kernel: kernel of odd sides.
       stride: distance of the output positions in both directions.
       temporal_stride: distance of the output frames, in input frames.
+      padding: see `motion_vit.ops.padding`.
 
     Returns:
       Clips of `ceil(t / temporal_stride)` frames, `ceil(h / stride)` rows and `ceil(w / stride)` columns.
     """
     frames = kernel.shape[0]
+    if frames == temporal_stride == 1:
+        return frame_convolution(x, kernel[0], stride=stride, padding=padding)
+    strides = (temporal_stride, stride, stride)
+    edges = [
+        edge_padding(size, side, step, padding)
+        for size, side, step in zip(x.shape[1:4], kernel.shape[:3], strides, strict=True)
+    ]
     if likely_platform() in ("gpu", "tpu", "portable"):
-        padding = [(size // 2, size // 2) for size in kernel.shape[:3]]
-        strides = (temporal_stride, stride, stride)
-        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-    padded = jnp.pad(x, [(0, 0), (frames // 2, frames // 2), (0, 0), (0, 0), (0, 0)])
+        return lax.conv_general_dilated(x, kernel, strides, edges, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
+    padded = jnp.pad(x, [(0, 0), edges[0], (0, 0), (0, 0), (0, 0)])
     span = temporal_stride * (-(-x.shape[1] // temporal_stride) - 1) + 1
     taps = [lax.slice_in_dim(padded, tap, tap + span, temporal_stride, axis=1) for tap in range(frames)]
     as_channels = jnp.concatenate([kernel[tap] for tap in range(frames)], axis=2)
-    return frame_convolution(jnp.concatenate(taps, axis=-1), as_channels, stride=stride)
+    return frame_convolution(jnp.concatenate(taps, axis=-1), as_channels, stride=stride, padding=padding)

@@ -1,21 +1,23 @@
 """Two-dimensional convolution of every frame of a clip, and changes of the frames' size."""
 
 import itertools
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.ops.nearest_resize import nearest_indices
+from motion_vit.ops.padding import Padding, edge_padding
 from motion_vit.ops.platform import likely_platform
 
 Video = Float[Array, "b t h w c"]
 
 
 def frame_convolution(
-    x: Video, kernel: Float[Array, "kh kw c features"], *, stride: int = 1
+    x: Video, kernel: Float[Array, "kh kw c features"], *, stride: int = 1, padding: Padding = "half"
 ) -> Float[Array, "b t h2 w2 features"]:
-    """Convolves each frame with zero padding of half the kernel, as PyTorch's `Conv2d(padding=k // 2)` does.
+    """Convolves each frame with zero padding, by default as PyTorch's `Conv2d(padding=k // 2)` does.
 
     Frames are folded into the batch, except for the platform "portable" (`motion_vit.ops.platform`), the target of
     programs that split frames over devices. There frames keep an axis of their own: devices that hold parts of the
@@ -25,6 +27,7 @@ def frame_convolution(
       x: clips.
       kernel: kernel of odd sides.
       stride: distance of the output positions in both directions.
+      padding: see `motion_vit.ops.padding`.
 
     Returns:
       Clips of `ceil(h / stride)` rows and `ceil(w / stride)` columns, in the dtype of `x`.
@@ -37,21 +40,21 @@ def frame_convolution(
         if likely_platform() == "cpu":
             x = x.reshape(-1, x.shape[-1])
         return (x @ kernel.reshape(kernel.shape[2:])).reshape(*batch, features)
-    padding = [(rows // 2, rows // 2), (columns // 2, columns // 2)]
+    edges = [edge_padding(x.shape[axis], kernel.shape[axis - 2], stride, padding) for axis in (2, 3)]
     high, wide = (-(-size // stride) for size in x.shape[2:4])
     if likely_platform() == "cpu" and (high < rows or wide < columns):
-        return _convolve_patches(x, kernel, stride)
+        return _convolve_patches(x, kernel, stride, edges)
     if likely_platform() == "portable":
         layout = ("NDHWC", "DHWIO", "NDHWC")
         strides = (1, stride, stride)
-        return lax.conv_general_dilated(x, kernel[None], strides, [(0, 0), *padding], dimension_numbers=layout)
+        return lax.conv_general_dilated(x, kernel[None], strides, [(0, 0), *edges], dimension_numbers=layout)
     frames = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-    y = lax.conv_general_dilated(frames, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    y = lax.conv_general_dilated(frames, kernel, (stride, stride), edges, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 def _convolve_patches(
-    x: Video, kernel: Float[Array, "kh kw c features"], stride: int
+    x: Video, kernel: Float[Array, "kh kw c features"], stride: int, edges: Sequence[tuple[int, int]]
 ) -> Float[Array, "b t h2 w2 features"]:
     """Convolves by one matrix product, of overlapping patches.
 
@@ -60,8 +63,7 @@ def _convolve_patches(
     """
     rows, columns, channels, features = kernel.shape
     high, wide = (-(-size // stride) for size in x.shape[2:4])
-    edges = [(0, 0), (0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)]
-    padded = jnp.pad(x, edges)
+    padded = jnp.pad(x, [(0, 0), (0, 0), *edges, (0, 0)])
     taps = []
     for row, column in itertools.product(range(rows), range(columns)):
         start = (0, 0, row, column, 0)

@@ -13,7 +13,19 @@ PAGES = DOCS / "models"
 
 @pytest.mark.parametrize(
     "page",
-    ["emim", "m2a", "motion_prompts", "mvit", "resnet", "slowfast", "timesformer", "video_swin", "videomae", "vivit"],
+    [
+        "emim",
+        "i3d_inception",
+        "m2a",
+        "motion_prompts",
+        "mvit",
+        "resnet",
+        "slowfast",
+        "timesformer",
+        "video_swin",
+        "videomae",
+        "vivit",
+    ],
 )
 def test_the_programs_of_a_page_run(page):
     programs = re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)

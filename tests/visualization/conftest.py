@@ -51,6 +51,7 @@ FAMILIES = {
     "vivit": ("vivit_tiny", VIVIT),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
+    "inception_i3d": ("i3d_inception_tiny", {"width": 4, "num_classes": 5, "frames": 9, "image_size": 32}),
 }
 
 

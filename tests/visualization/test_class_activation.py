@@ -10,7 +10,13 @@ from motion_vit.visualization import class_activation
 
 @pytest.mark.parametrize(
     ("family", "options"),
-    [("uniformer", {}), ("uniformer", {"input_adapter": "motion_prompt"}), ("resnet", {}), ("slowfast", {})],
+    [
+        ("uniformer", {}),
+        ("uniformer", {"input_adapter": "motion_prompt"}),
+        ("resnet", {}),
+        ("slowfast", {}),
+        ("inception_i3d", {}),
+    ],
 )
 def test_a_class_activation_map_adds_up_to_the_logit(small_model, everything, family, options):
     model, variables, clips = small_model(family, **options)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from motion_vit.errors import UserError
 from motion_vit.interop.families.family import ModelFamily
+from motion_vit.interop.families.inception_i3d import INCEPTION_I3D
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
 from motion_vit.interop.families.mvit import MVIT
 from motion_vit.interop.families.name_rules import TorchEntry, torch_entry
@@ -14,6 +15,7 @@ from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.video_swin import VIDEO_SWIN
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.interop.families.vivit import VIVIT
+from motion_vit.models.inception_i3d import InceptionI3D
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.mvit import MViT
 from motion_vit.models.resnet import ResNet
@@ -34,6 +36,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     ViViT: VIVIT,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
+    InceptionI3D: INCEPTION_I3D,
 }
 
 

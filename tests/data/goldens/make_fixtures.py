@@ -68,6 +68,7 @@ def main(source: pathlib.Path) -> None:
     _save_video_swin(source / "vit")
     _copy_mvit(source / "vit")
     _copy_vivit(source / "vit")
+    _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 

@@ -65,6 +65,7 @@ NETWORKS = {
         **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "fast_pathway": False, "pool_size": 32, "size": 64},
         **{"temporal_convolutions": "alternating", "temporal_pool": True},
     },
+    "inception_i3d": {"name": "i3d_inception_tiny", "width": 4, "motion_module": "m2a", "size": 48},
     # The same in UniFormer, where the module also stands before convolutions.
     "uniformer": {
         **{"name": "uniformer_emim_tiny", "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8},
@@ -99,6 +100,7 @@ print(json.dumps(found))
         *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
         *(("slowfast", file_format) for file_format in RUNNERS),
         ("i3d", "onnx"),
+        *(("inception_i3d", file_format) for file_format in ("torch", "onnx")),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
