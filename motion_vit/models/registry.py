@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from motion_vit.errors import UserError, did_you_mean
-from motion_vit.models.mvit import MViT
 from motion_vit.models.inception_i3d import InceptionI3D
+from motion_vit.models.mvit import MViT
 from motion_vit.models.option import option_defaults
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
 from motion_vit.models.resnet import ResNet

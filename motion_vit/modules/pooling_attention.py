@@ -75,7 +75,7 @@ class PoolingAttention(nn.Module):
           ValueError: the heads do not divide the features.
         """
         channels_of_head(self.features, self.heads)
-        qkv = QueryKeyValue(True, self.kernel_init, self.dtype, features=self.features, name="qkv")(x)
+        qkv = QueryKeyValue(kernel_init=self.kernel_init, dtype=self.dtype, features=self.features, name="qkv")(x)
         class_token = lax.slice_in_dim(qkv, 0, 1, axis=1)
         patches = lax.slice_in_dim(qkv, 1, None, axis=1).reshape(x.shape[0], *self.grid, qkv.shape[-1])
         pooled = []
