@@ -1,5 +1,7 @@
 """Depthwise 3D convolution with learned kernels."""
 
+import math
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -11,28 +13,43 @@ from motion_vit.ops import depthwise_conv3d
 
 
 class DepthwiseConv3D(nn.Module):
-    """One `k x k x k` kernel and bias per channel; stride 1, size kept.
+    """One kernel per channel over frames, rows and columns, with zero padding of half the kernel.
 
     Attributes:
-      kernel_size: side `k` of the kernel, odd.
+      kernel_size: side of the kernel, odd, or its frames, rows and columns.
+      stride: distance of the output positions, in rows and columns; frames keep their number.
+      use_bias: whether there is a bias per channel.
+      kernel_init: initialiser of the kernel `[frames, rows, columns, channels]`.
       dtype: dtype of the computation; parameters are float32.
       implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
     """
 
-    kernel_size: int
+    kernel_size: int | tuple[int, int, int]
+    stride: int = 1
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = initializers.depthwise_kernel
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 c"]:
         """Convolves `x`."""
         channels = x.shape[-1]
-        kernel = self.param("kernel", initializers.depthwise_kernel, (self.kernel_size,) * 3 + (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        kernel = self.param("kernel", self.kernel_init, (*self._kernel_sizes(), channels))
         dtype = computation_dtype(self.dtype)
-        x = depthwise_conv3d.depthwise_conv3d(x.astype(dtype), kernel.astype(dtype), implementation=self.implementation)
-        return x + bias.astype(dtype).reshape(1, 1, 1, 1, channels)
+        y = depthwise_conv3d.depthwise_conv3d(
+            x.astype(dtype), kernel.astype(dtype), stride=self.stride, implementation=self.implementation
+        )
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        return y + bias.astype(dtype).reshape(1, 1, 1, 1, channels)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
         """Counts the multiply-adds of one call on an input of this shape."""
-        return x.size * self.kernel_size**3
+        batch, frames, height, width, channels = x.shape
+        positions = batch * frames * -(-height // self.stride) * -(-width // self.stride)
+        return positions * channels * math.prod(self._kernel_sizes())
+
+    def _kernel_sizes(self) -> tuple[int, int, int]:
+        return (self.kernel_size,) * 3 if isinstance(self.kernel_size, int) else self.kernel_size

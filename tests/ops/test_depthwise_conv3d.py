@@ -77,6 +77,35 @@ class TestEveryImplementation:
         )
 
 
+@pytest.mark.parametrize("implementation", [None, *depthwise_conv3d.IMPLEMENTATIONS])
+@pytest.mark.parametrize(
+    ("shape", "kernel_size", "stride"),
+    # Odd and even sizes; a kernel of fewer positions than the stride has phases; one that loops over temporal taps.
+    [((2, 3, 5, 8, 3), (3, 3, 3), 2), ((1, 4, 4, 7, 2), (5, 1, 1), 3), ((1, 2, 7, 6, 2), (3, 5, 5), 2)],
+    ids=str,
+)
+def test_a_stride_leaves_out_positions(shape, kernel_size, stride, implementation):
+    rng = np.random.default_rng(0)
+    x, kernel = (rng.standard_normal(size).astype(np.float32) for size in (shape, (*kernel_size, shape[-1])))
+    convolve = functools.partial(depthwise_conv3d.depthwise_conv3d, stride=stride, implementation=implementation)
+    whole = convolve_by_definition(x, kernel)
+    gradient = np.zeros(whole.shape, np.float32)
+    kept = gradient[:, :, ::stride, ::stride]
+    kept[:] = rng.standard_normal(kept.shape)
+
+    @jax.jit
+    def run(x, kernel, kept, gradient):
+        output, pull_back = jax.vjp(convolve, x, kernel)
+        # Of all positions, with a gradient of 0 of those that are left out.
+        _, pull_back_whole = jax.vjp(functools.partial(convolve, stride=1, implementation="xla_conv"), x, kernel)
+        return output, pull_back(kept), pull_back_whole(gradient)
+
+    output, actual, expected = run(x, kernel, jnp.asarray(kept), gradient)
+    np.testing.assert_allclose(output, whole[:, :, ::stride, ::stride], rtol=1e-5, atol=1e-5)
+    for each, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(each, other, rtol=1e-4, atol=1e-5)
+
+
 def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
     x = jax.random.normal(jax.random.key(0), (4, 2, 6, 5, 3))
     kernel = jnp.zeros((3, 3, 3, 3))
@@ -118,6 +147,11 @@ def test_clips_stay_on_their_devices():
         np.testing.assert_allclose(each, other, rtol=1e-5, atol=1e-5)
     # What is summed over devices is the gradient to the kernel.
     assert re.findall(r"(all-gather|all-to-all|collective-permute|all-reduce)\(", compiled.as_text()) == ["all-reduce"]
+
+
+def test_a_stride_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="stride must be 1 or more, got 0"):
+        depthwise_conv3d.depthwise_conv3d(jnp.zeros((1, 1, 2, 2, 1)), jnp.zeros((1, 1, 1, 1)), stride=0)
 
 
 @pytest.mark.mistyped
