@@ -56,6 +56,12 @@ pathway. Of a single pathway they are called as in a ResNet, and `t` is half the
 - `features_output` `[b, t, h, w, c]`, of two pathways: the features whose average the head classifies, of the Slow
   pathway and, averaged over as many frames as one of the Slow pathway stands for, of the Fast one.
 
+In an X3D, where `h` and `w` are pixels over 2 behind the stem and over 4, 8, 16 and 32 at stages 1 to 4:
+
+- `stem_output`, `stage{s}/block{i}_output` `[b, t, h, w, c]`: as in a ResNet.
+- `features_output` `[b, t, h, w, c]`, where a frame is one square: the hidden features of the classifier place by
+  place, whose average it reads.
+
 In any of them, with a motion module:
 
 - `.../block{i}/motion/gate` `[b, t, h, w, c]`: what the features are multiplied by before they are added to themselves,

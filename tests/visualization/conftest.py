@@ -42,6 +42,7 @@ FAMILIES = {
     "videomae": ("videomae_tiny", VIDEOMAE),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
+    "x3d": ("x3d_tiny", RESNET | {"inner_ratio": 1.5, "head_features": 12}),
 }
 
 

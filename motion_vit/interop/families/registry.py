@@ -11,6 +11,7 @@ from motion_vit.interop.families.slowfast import SLOWFAST
 from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.videomae import VIDEOMAE
+from motion_vit.interop.families.x3d import X3D_FAMILY
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.slowfast import SlowFast
@@ -18,6 +19,7 @@ from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import VideoModel
 from motion_vit.models.videomae import VideoMAE
+from motion_vit.models.x3d import X3D
 
 _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     UniFormer: UNIFORMER,
@@ -25,6 +27,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     VideoMAE: VIDEOMAE,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
+    X3D: X3D_FAMILY,
 }
 
 

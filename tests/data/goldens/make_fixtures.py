@@ -23,6 +23,10 @@ SLOWFAST = (
     *("slowfast_tiny", "slow_tiny", "c2d_tiny", "i3d_tiny", "slowfast_tiny_motion_prompt"),
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
+X3D = (
+    *("x3d_tiny", "x3d_tiny_slowfast_repository", "x3d_tiny_motion_prompt"),
+    *("x3d_xs", "x3d_m", "x3d_m_slowfast_repository"),
+)
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
@@ -63,6 +67,7 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    _save_x3d(source / "conv")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -77,6 +82,16 @@ def _copy_slowfast(source: pathlib.Path) -> None:
         "slowfast_repository": {name: repository[name] for name in SLOWFAST[:4] if name in repository},
     }
     (goldens.FOLDER / "slowfast" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_x3d(source: pathlib.Path) -> None:
+    """Saves what X3D computes, and the names and shapes of the weights in both naming schemes."""
+    for name in X3D:
+        _save(f"x3d/{name}", dict(np.load(source / f"{name}.npz")))
+    shapes = json.loads((source / "conv_state_dicts.json").read_text())
+    repository = json.loads((source / "conv_names_pytorchvideo_to_slowfast.json").read_text())
+    kept = {"shapes": {name: shapes[name] for name in X3D[:2]}, "slowfast_repository": repository["x3d_tiny"]}
+    (goldens.FOLDER / "x3d" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
