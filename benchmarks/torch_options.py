@@ -46,4 +46,15 @@ class VideoMAEOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions
+@dataclasses.dataclass(frozen=True)
+class X3DOptions:
+    """The shape of an X3D of PyTorchVideo, as the fields of `motion_vit.models.x3d.X3D` of the same names."""
+
+    num_classes: int
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    inner_ratio: float
+    head_features: int
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | X3DOptions
