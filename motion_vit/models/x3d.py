@@ -105,7 +105,7 @@ class X3D(Backbone):
       batch_norm_groups: parts of a batch that BatchNorm normalises each by itself; see
         `motion_vit.modules.batch_norm.BatchNorm`.
       remat: which activations of a block the backward pass finds kept: "none" is computed again, or only the outputs of
-        convolutions are kept ("matmuls"), or only the block's input ("blocks").
+        convolutions that mix channels are kept ("matmuls"), or only the block's input ("blocks").
     """
 
     frames: int = 16

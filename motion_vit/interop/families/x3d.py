@@ -174,8 +174,8 @@ def x3d_names(names: Collection[str], wanted: Collection[str]) -> dict[str, str]
       Name in the source -> name in the model; itself where nothing else is known.
     """
     of_repository = any(name.startswith("s1.") for name in wanted)
-    rename = _of_repository if of_repository else _of_pytorchvideo
-    return {name: rename(name) for name in names}
+    name_in_model = _of_repository if of_repository else _of_pytorchvideo
+    return {name: name_in_model(name) for name in names}
 
 
 def _of_pytorchvideo(name: str) -> str:
