@@ -20,6 +20,7 @@ from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
+from motion_vit.models.x3d import X3D
 
 Tree = Any  # nested mappings of arrays
 
@@ -31,6 +32,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
         "stage1": ("embedding", "stage1"),
         **{f"stage{number}": (f"merging{number}", f"stage{number}") for number in range(2, 7)},
     },
+    X3D: {"stem": ("stem",), **{f"stage{number}": (f"stage{number}",) for number in range(1, 5)}},
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of. A model may have
 fewer stages."""

@@ -60,4 +60,15 @@ class VideoSwinOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoSwinOptions
+@dataclasses.dataclass(frozen=True)
+class X3DOptions:
+    """The shape of an X3D of PyTorchVideo, as the fields of `motion_vit.models.x3d.X3D` of the same names."""
+
+    num_classes: int
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    inner_ratio: float
+    head_features: int
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoSwinOptions | X3DOptions

@@ -113,6 +113,12 @@ def video_swin_state_dict(network: str) -> dict[str, np.ndarray]:
     return {name: weight(name, tuple(shape)) for name, shape in video_swin_names("shapes")[network].items()}
 
 
+def x3d_names() -> dict[str, Any]:
+    """Of tiny X3D networks the `shapes` of their weights, and PyTorchVideo's names in the `slowfast_repository`."""
+    names: dict[str, Any] = json.loads((FOLDER / "x3d" / "names.json").read_text())
+    return names
+
+
 def tiny_video() -> np.ndarray:
     """The input of the tiny networks, `[2, 16, 64, 64, 3]`."""
     return _random_video(seed=7, batch=2, size=64)

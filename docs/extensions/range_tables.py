@@ -11,17 +11,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
-from motion_vit.models.inception_i3d import InceptionI3D
 from motion_vit.models.motion_prompted import MotionPrompted
-from motion_vit.models.mvit import MViT
 from motion_vit.models.option import option_ranges
-from motion_vit.models.resnet import ResNet
-from motion_vit.models.slowfast import SlowFast
-from motion_vit.models.timesformer import TimeSformer
-from motion_vit.models.uniformer import UniFormer
-from motion_vit.models.video_swin import VideoSwin
-from motion_vit.models.videomae import VideoMAE
-from motion_vit.models.vivit import ViViT
+from motion_vit.models.registry import list_models, model_class
 from motion_vit.ranges import Range
 from motion_vit.training.recipe.field_descriptions import FieldDescription, describe_fields
 
@@ -46,18 +38,7 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (
-                UniFormer,
-                TimeSformer,
-                VideoMAE,
-                VideoSwin,
-                MViT,
-                ViViT,
-                ResNet,
-                SlowFast,
-                InceptionI3D,
-                MotionPrompted,
-            )
+            for each in (*dict.fromkeys(map(model_class, list_models())), MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 

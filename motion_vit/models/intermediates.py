@@ -105,6 +105,12 @@ the number of the clip's frames over 2, 2, 2, 4 and 8:
 - `mixed{n}{letter}_output` `[b, t, h, w, c]`: the features after a block, of `mixed3b` to `mixed5c`.
 - `features_output` `[b, t, h, w, c]`: the features whose average the head classifies, for each step of time.
 
+In an X3D, where `h` and `w` are pixels over 2 behind the stem and over 4, 8, 16 and 32 at stages 1 to 4:
+
+- `stem_output`, `stage{s}/block{i}_output` `[b, t, h, w, c]`: as in a ResNet.
+- `features_output` `[b, t, h, w, c]`, where a frame is one square: the hidden features of the classifier place by
+  place, whose average it reads.
+
 In any of them, with a motion module (in an InceptionI3D, with `mixed{n}{letter}` for `.../block{i}`):
 
 - `.../block{i}/motion/gate` `[b, t, h, w, c]`: what the features are multiplied by before they are added to themselves,

@@ -99,7 +99,7 @@ class MViT(Backbone):
         None, effect="implementation", takes=implementation(global_attention.IMPLEMENTATIONS)
     )
     depthwise_implementation: str | None = option(
-        None, effect="implementation", takes=implementation(depthwise_conv3d.STRIDED_IMPLEMENTATIONS)
+        None, effect="implementation", takes=implementation(depthwise_conv3d.IMPLEMENTATIONS)
     )
 
     @nn.compact

@@ -22,6 +22,7 @@ from motion_vit.models.video_model import Backbone, VideoModel
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.models.vivit import ViViT
+from motion_vit.models.x3d import X3D, scaled_depths
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
 
@@ -106,6 +107,20 @@ _PRESETS: dict[str, Preset] = {
         InceptionI3D,
         {"width": 16, "frames": 16, "num_classes": 10, "image_size": 64},
         "0.8 M parameters, for tests and demos",
+    ),
+    "x3d_xs": Preset(X3D, {"frames": 4, "image_size": 160}, "X3D-XS: channels convolved one by one, 4 frames"),
+    "x3d_s": Preset(X3D, {"frames": 13, "image_size": 160}, "X3D-S: channels convolved one by one, 13 frames"),
+    "x3d_m": Preset(X3D, {}, "X3D-M: channels convolved one by one, 16 frames"),
+    "x3d_l": Preset(
+        X3D, {"depths": scaled_depths(5.0), "image_size": 312}, "X3D-L: twice as deep, 16 frames of 312 x 312 pixels"
+    ),
+    "x3d_tiny": Preset(
+        X3D,
+        {
+            **{"depths": scaled_depths(0.5), "head_features": 128},
+            **{"frames": 4, "num_classes": 10, "image_size": 64},
+        },
+        "0.7 M parameters, for tests and demos",
     ),
     "timesformer_s": Preset(
         TimeSformer, {"width": 384, "heads": 6}, "TimeSformer of ViT-S/16, divided space-time attention"

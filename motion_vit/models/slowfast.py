@@ -9,7 +9,6 @@ import functools
 import re
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -32,6 +31,7 @@ from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import PUBLISHED_MODULES
 from motion_vit.modules.residual_block import ResidualBlock, ResidualStem
 from motion_vit.ops.max_pool import max_pool_frame_pairs
+from motion_vit.ops.square_classification import average_squares, log_mean_probabilities
 from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Either, Whole
 
 TemporalConvolutions = Literal["none", "late", "alternating"]
@@ -300,19 +300,10 @@ class SlowFast(Backbone):
 
     def _classify(self, features: Float[Array, "b t h w c"], train: bool) -> Float[Array, "b classes"]:
         """Classifies the average features, or each square's of them."""
-        features = jnp.mean(features, axis=1)
-        side = max(features.shape[1:3]) if self.pool_size is None else -(-self.pool_size // _STRIDE)
-        window = (min(side, features.shape[1]), min(side, features.shape[2]))
-        several = window != features.shape[1:3]
-        features = _average_of_windows(features, window) if several else jnp.mean(features, axis=(1, 2))
+        side = None if self.pool_size is None else -(-self.pool_size // _STRIDE)
+        features = average_squares(jnp.mean(features, axis=1), side)
         features = nn.Dropout(self.dropout)(features, deterministic=not train)
-        logits = Linear(self.num_classes, nn.initializers.normal(0.01), name="head")(features)
-        if not several:
-            return logits
-        # The logarithm of the mean, of probabilities relative to the largest, so that none of them is too small.
-        shares = jax.nn.log_softmax(logits)
-        largest = lax.stop_gradient(jnp.max(shares, axis=(1, 2)))
-        return jnp.log(jnp.mean(jnp.exp(shares - largest[:, None, None]), axis=(1, 2))) + largest
+        return log_mean_probabilities(Linear(self.num_classes, nn.initializers.normal(0.01), name="head")(features))
 
 
 class LateralConnection(nn.Module):
@@ -393,12 +384,6 @@ def average_frames(x: Float[Array, "b t *rest"], count: int) -> Float[Array, "b 
     shares = np.stack([(part_of_piece == part).reshape(frames, count).sum(axis=1) for part in range(count)]) / frames
     averages = jnp.tensordot(shares.astype(np.float32), x.astype(jnp.float32), (1, 1), precision=lax.Precision.HIGHEST)
     return jnp.moveaxis(averages, 0, 1)
-
-
-def _average_of_windows(features: Float[Array, "b h w c"], window: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
-    """Averages the features of every window that fits."""
-    sums = lax.reduce_window(features, 0.0, lax.add, (1, *window, 1), (1, 1, 1, 1), "valid")
-    return sums / (window[0] * window[1])
 
 
 def _make_block(model: SlowFast, pathway: str, stage: int, index: int, **binding: Any) -> ResidualBlock:

@@ -44,7 +44,13 @@ class HeadPooling(nn.Module):
         """
         batch, channels = patches.shape[0], patches.shape[-1]
         convolution = DepthwiseConv3D(
-            3, self.stride, self.heads, False, self.dtype, self.implementation, name="depthwise"
+            3,
+            self.stride,
+            self.heads,
+            use_bias=False,
+            dtype=self.dtype,
+            implementation=self.implementation,
+            name="depthwise",
         )
         pooled = convolution(patches)
         places = pooled.shape[1] * pooled.shape[2] * pooled.shape[3]

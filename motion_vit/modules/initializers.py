@@ -43,3 +43,7 @@ kw`."""
 
 residual_kernel = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 """Kernels of ResNet's convolutions: torchvision's `kaiming_normal_(mode="fan_out", nonlinearity="relu")`."""
+
+residual_depthwise_kernel = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=(), out_axis=-1)
+"""Kernels `[kt, kh, kw, channels]` of depthwise convolutions in residual networks: PyTorch's
+`kaiming_normal_(mode="fan_out")`, which takes the fan-out of all channels together."""

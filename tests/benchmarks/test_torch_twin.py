@@ -6,7 +6,7 @@ import goldens
 import numpy as np
 import pytest
 import torch
-from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions, VideoSwinOptions
+from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions, VideoSwinOptions, X3DOptions
 from torch_twin import make_twin
 
 import motion_vit
@@ -79,6 +79,17 @@ def test_the_twin_of_a_video_swin_gives_torchvisions_logits(case, window):
     video = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
     with torch.inference_mode():
         logits = twin(torch.from_numpy(video))
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_twin_of_an_x3d_gives_the_authors_logits():
+    twin = make_twin(X3DOptions(10, (24, 48, 96, 192), (1, 1, 3, 2), inner_ratio=2.25, head_features=128))
+    shapes = goldens.x3d_names()["shapes"]["x3d_tiny"]
+    state_dict = {name: torch.from_numpy(np.array(goldens.weight(name, tuple(shapes[name])))) for name in shapes}
+    twin.load_state_dict(state_dict, strict=True)
+    golden = goldens.load("x3d/x3d_tiny")
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(goldens.slowfast_video(golden)))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
 
 

@@ -54,7 +54,8 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
 
 @pytest.mark.mistyped
 @pytest.mark.parametrize(
-    "name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny", "i3d_inception_tiny"]
+    "name",
+    ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny", "i3d_inception_tiny", "x3d_tiny"],
 )
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize(

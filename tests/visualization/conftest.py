@@ -52,6 +52,7 @@ FAMILIES = {
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
     "inception_i3d": ("i3d_inception_tiny", {"width": 4, "num_classes": 5, "frames": 9, "image_size": 32}),
+    "x3d": ("x3d_tiny", RESNET | {"inner_ratio": 1.5, "head_features": 12}),
 }
 
 

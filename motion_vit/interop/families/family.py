@@ -78,6 +78,8 @@ class ModelFamily:
       rules: makes the table of names from a model of the class, whose options may decide them.
       parts: parts that may start anew, by name.
       structure: the options that make a network another one, of another name.
+      adopted: the options that an import takes from the weights where they are not given, because networks of the same
+        name differ in them.
       read_options: reads the options of the model off names and shapes of weights in PyTorch.
       clips: how published weights, whose options were read, took their clips: fields of the recipe's `data`.
       notes: what to know about weights, by their names and shapes, in a model of all these options.
@@ -97,6 +99,7 @@ class ModelFamily:
     rules: Callable[[Any], Sequence[Rule]]
     parts: Mapping[str, Part] = dataclasses.field(default_factory=lambda: {"head": HEAD})
     structure: Collection[str] = ()
+    adopted: Collection[str] = ()
     read_options: Callable[[Mapping[str, Shape]], dict[str, Any]] = _no_options
     clips: Callable[[Mapping[str, Any]], dict[str, Any]] = _default_clips
     notes: Callable[[Mapping[str, Shape], Mapping[str, Any]], list[str]] = _no_notes

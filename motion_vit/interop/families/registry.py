@@ -15,6 +15,7 @@ from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.video_swin import VIDEO_SWIN
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.interop.families.vivit import VIVIT
+from motion_vit.interop.families.x3d import X3D_FAMILY
 from motion_vit.models.inception_i3d import InceptionI3D
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.mvit import MViT
@@ -26,6 +27,7 @@ from motion_vit.models.video_model import VideoModel
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.models.vivit import ViViT
+from motion_vit.models.x3d import X3D
 
 _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     UniFormer: UNIFORMER,
@@ -37,6 +39,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     ResNet: RESNET,
     SlowFast: SLOWFAST,
     InceptionI3D: INCEPTION_I3D,
+    X3D: X3D_FAMILY,
 }
 
 

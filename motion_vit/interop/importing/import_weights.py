@@ -79,7 +79,8 @@ def import_weights(
       source: as `motion_vit.interop.importing.state_dict.load_torch` takes it.
       model_name: one of `motion_vit.list_models()`.
       folder: a new or empty folder.
-      options: options of the model. `num_classes` defaults to the number of labels, or of classes in the weights.
+      options: options of the model. `num_classes` defaults to the number of labels, or of classes in the weights, and
+        those that networks of one name differ in (`adopted` of the model's family) to what the weights tell.
       label_names: name of each class, in the order of the logits; by default "class 0" and so on.
       clips: preprocessing that the weights expect: `channel_order`, `mean`, `std`, `sampling`, `stride`, as in the
         recipe's `data`. By default as the authors of the model trained theirs.
@@ -106,6 +107,7 @@ def import_weights(
     with open_for_model(preset, source, state) as state_dict:
         shapes = {name: tensor.shape for name, tensor in state_dict.tensors.items()}
         found = family.options(shapes)
+        options = {name: found[name] for name in family.adopted if name in found} | options
         source_classes = found.get("num_classes")
         label_names = _label_names(label_names, options.get("num_classes"), source_classes, where, anew)
         recorded = family.clips(found) | dict(clips or {})

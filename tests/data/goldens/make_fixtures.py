@@ -23,6 +23,10 @@ SLOWFAST = (
     *("slowfast_tiny", "slow_tiny", "c2d_tiny", "i3d_tiny", "slowfast_tiny_motion_prompt"),
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
+X3D = (
+    *("x3d_tiny", "x3d_tiny_slowfast_repository", "x3d_tiny_motion_prompt"),
+    *("x3d_xs", "x3d_m", "x3d_m_slowfast_repository"),
+)
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
 VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
@@ -69,6 +73,7 @@ def main(source: pathlib.Path) -> None:
     _copy_mvit(source / "vit")
     _copy_vivit(source / "vit")
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
+    _save_x3d(source / "conv")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -129,6 +134,16 @@ def _copy_vivit(source: pathlib.Path) -> None:
     names = {key.removeprefix("tiny_"): shapes for key, shapes in scenic.items() if key.startswith("tiny_")}
     names["huggingface"] = json.loads((source / "vivit_hf_state_dicts.json").read_text())["tiny"]
     (goldens.FOLDER / "vivit" / "names.json").write_text(json.dumps(names, separators=(",", ":")) + "\n")
+
+
+def _save_x3d(source: pathlib.Path) -> None:
+    """Saves what X3D computes, and the names and shapes of the weights in both naming schemes."""
+    for name in X3D:
+        _save(f"x3d/{name}", dict(np.load(source / f"{name}.npz")))
+    shapes = json.loads((source / "conv_state_dicts.json").read_text())
+    repository = json.loads((source / "conv_names_pytorchvideo_to_slowfast.json").read_text())
+    kept = {"shapes": {name: shapes[name] for name in X3D[:2]}, "slowfast_repository": repository["x3d_tiny"]}
+    (goldens.FOLDER / "x3d" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

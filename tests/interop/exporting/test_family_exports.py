@@ -61,6 +61,10 @@ NETWORKS = {
         **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "frame_ratio": 2, "channel_ratio": 1, "size": 64},
         **{"motion_module": "m2a", "input_adapter": "motion_prompt"},
     },
+    "x3d": {
+        **{"name": "x3d_tiny", "widths": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "head_features": 8, "size": 64},
+        **{"motion_module": "m2a", "stride_norm": True, "pool_size": 32},
+    },
     "i3d": {
         **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "fast_pathway": False, "pool_size": 32, "size": 64},
         **{"temporal_convolutions": "alternating", "temporal_pool": True},
@@ -101,6 +105,7 @@ print(json.dumps(found))
         *(("slowfast", file_format) for file_format in RUNNERS),
         ("i3d", "onnx"),
         *(("inception_i3d", file_format) for file_format in ("torch", "onnx")),
+        *(("x3d", file_format) for file_format in RUNNERS),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
