@@ -178,11 +178,11 @@ def _sort_words(options: argparse.Namespace) -> None:
 
 def _read_model(options: argparse.Namespace) -> "TrainedModel":
     if options.checkpoint:
-        from motion_vit.training.checkpoints.load_trained import load_trained
+        from motion_vit.zoo.load import load
 
         if options.options:
             raise UserError(f"{options.options[0]!r} is an option of --model; a checkpoint knows its own.")
-        return load_trained(options.checkpoint, which=options.which, ema=options.ema)
+        return load(options.checkpoint, which=options.which, ema=options.ema)
     from motion_vit.visualization.random_model import random_model
 
     return random_model(options.model, model_options(options.options))

@@ -31,6 +31,7 @@ class AttentionBlock(nn.Module):
       dtype: dtype of the computation.
       batch_norm_groups: of the motion module; see `motion_vit.modules.batch_norm.BatchNorm`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
+      norm_epsilon: what its LayerNorms add to the variance.
     """
 
     attention: nn.Module
@@ -43,6 +44,7 @@ class AttentionBlock(nn.Module):
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     depthwise_implementation: str | None = None
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool = False) -> Clips:
@@ -60,14 +62,14 @@ class AttentionBlock(nn.Module):
         if self.position_encoding:
             convolution = self.depthwise_implementation
             x = x + DepthwiseConv3D(3, dtype=self.dtype, implementation=convolution, name="position")(x)
-        y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm1")(x)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
         y = apply_motion_module(motion, y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
-        y = LayerNorm(output_dtype=self.dtype, name="norm2")(x)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm2")(x)
         y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, self.kernel_init, self.dtype, name="mlp")(
             y, train=train
         )

@@ -38,6 +38,7 @@ class JointAttentionBlock(nn.Module):
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of this block's own linear layers.
       dtype: dtype of the computation.
+      norm_epsilon: what its LayerNorms add to the variance.
     """
 
     attention: GlobalAttention
@@ -47,6 +48,7 @@ class JointAttentionBlock(nn.Module):
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Tokens:
@@ -64,7 +66,7 @@ class JointAttentionBlock(nn.Module):
         Raises:
           ValueError: the attention raises it; with `motion`, the patches are not those of clips of the `grid`.
         """
-        y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm1")(x)
         if self.motion is not None:
             class_token, patches = _split(y)
             moved = apply_motion_module(self.motion, _clips(patches, self.grid), train=train)
@@ -95,6 +97,7 @@ class DividedAttentionBlock(nn.Module):
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of this block's own linear layers.
       dtype: dtype of the computation.
+      norm_epsilon: what its LayerNorms add to the variance.
     """
 
     temporal_attention: GlobalAttention | Emim
@@ -106,6 +109,7 @@ class DividedAttentionBlock(nn.Module):
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Tokens:
@@ -128,7 +132,7 @@ class DividedAttentionBlock(nn.Module):
 
     def _over_time(self, clips: Clips, rate: Rate, train: bool) -> Clips:
         batch, frames, height, width, channels = clips.shape
-        y = LayerNorm(output_dtype=self.dtype, name="temporal_norm")(clips)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="temporal_norm")(clips)
         if self.motion is not None:
             y = apply_motion_module(self.motion, y, train=train)
         if isinstance(self.temporal_attention, Emim):
@@ -149,7 +153,9 @@ class DividedAttentionBlock(nn.Module):
         in_each_frame = jnp.broadcast_to(class_token[:, None], (batch, frames, 1, channels))
         patches = clips.reshape(batch, frames, height * width, channels)
         y = jnp.concatenate([in_each_frame, patches], axis=2)
-        y = LayerNorm(output_dtype=self.dtype, name="norm1")(y.reshape(batch * frames, 1 + height * width, channels))
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm1")(
+            y.reshape(batch * frames, 1 + height * width, channels)
+        )
         y = StochasticDepth()(_attend(self.attention, y, train), rate, train=train)
         seen, change = _split(y)
         seen = jnp.mean(seen.reshape(batch, frames, 1, channels), axis=1)
@@ -185,7 +191,7 @@ def _attend(attention: GlobalAttention, x: Tokens, train: bool) -> Tokens:
 
 def _perceptron(block: JointAttentionBlock | DividedAttentionBlock, x: Tokens, rate: Rate, train: bool) -> Tokens:
     """Applies the second residual branch, as layers of the block whose compact method is running."""
-    y = LayerNorm(output_dtype=block.dtype, name="norm2")(x)
+    y = LayerNorm(block.norm_epsilon, block.dtype, name="norm2")(x)
     hidden = int(x.shape[-1] * block.mlp_ratio)
     y = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, name="mlp")(y, train=train)
     return StochasticDepth()(y, rate, train=train)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from motion_vit.errors import UserError
+from motion_vit.interop.families.huggingface import HuggingFaceForm
 from motion_vit.interop.families.name_rules import Rule
 from motion_vit.interop.families.state_dict_shapes import has_own_names, own_options
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
@@ -72,6 +73,7 @@ class ModelFamily:
         otherwise, and split what is one weight here. It reads no values.
       beside: matches as a whole the names of weights of a source that are no part of the network, such as those of a
         decoder that pretraining alone needs; "" for none.
+      huggingface: how transformers stores the models of the class; None if it has none of them.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
@@ -83,6 +85,7 @@ class ModelFamily:
     names: Callable[[Collection[str], Collection[str]], Mapping[str, str]] = _same_names
     tensors: Callable[[Mapping[str, StoredTensor]], Mapping[str, StoredTensor]] = _same_tensors
     beside: str = ""
+    huggingface: HuggingFaceForm | None = None
 
     def options(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:
         """Reads the options of the model that weights leave no doubt about.

@@ -30,7 +30,7 @@ def behind_motion_prompt(family: ModelFamily) -> ModelFamily:
     parts = {
         name: dataclasses.replace(part, pattern=rf"backbone/(?:{part.pattern})") for name, part in family.parts.items()
     }
-    return dataclasses.replace(family, rules=rules, parts={**parts, "prompt": _PROMPT})
+    return dataclasses.replace(family, rules=rules, parts={**parts, "prompt": _PROMPT}, huggingface=None)
 
 
 def _behind(rule: Rule) -> Rule:
