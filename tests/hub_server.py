@@ -1,6 +1,6 @@
 """A server on this machine that speaks the routes of the Hugging Face hub which downloads and uploads take.
 
-Files are redirected to another address, as the hub does with large ones. It can lie, refuse, cut connections and forget.
+Files are redirected to another address, as the hub does with large ones. It can lie, refuse and cut connections.
 """
 
 import base64
@@ -52,7 +52,9 @@ class HubState:
 
     def downloads(self) -> list[tuple[str, str]]:
         """Path and range of every request for the content of a file."""
-        return [(path, part) for method, path, part in self.requests if method == "GET" and path.startswith("/content/")]
+        return [
+            (path, part) for method, path, part in self.requests if method == "GET" and path.startswith("/content/")
+        ]
 
 
 @contextlib.contextmanager
@@ -100,9 +102,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def resolve(self, repository: str, revision: str, file: str) -> None:
         authorized = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         content = self.hub.files.get(f"{repository}/{file}")
-        if not any(name.startswith(f"{repository}/") for name in self.hub.files):
-            self.refuse(401, "RepoNotFound")
-        elif repository in self.hub.private and not authorized:
+        if not any(name.startswith(f"{repository}/") for name in self.hub.files) or (
+            repository in self.hub.private and not authorized
+        ):
             self.refuse(401, "RepoNotFound")
         elif repository in self.hub.gated and not authorized:
             self.refuse(403, "GatedRepo")
@@ -144,7 +146,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.refuse(401, "")
         if self.path == "/api/repos/create":
-            return self.send_json({"url": f"{self.hub.endpoint}/{json.loads(body)['name']}"})
+            asked = json.loads(body)
+            return self.send_json({"url": f"{self.hub.endpoint}/{asked['organization']}/{asked['name']}"})
         if self.path == "/api/validate-yaml":
             return self.send_json({"errors": [], "warnings": []})
         if not (found := _COMMIT.fullmatch(self.path)):

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
+from motion_vit.cli.arguments import CHECKPOINT_HELP, add_command, add_weights_choice, whole_number
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.interop.exporting.formats import BATCH, FORMATS, WEIGHT_DTYPES
@@ -25,7 +25,7 @@ def add_export(commands: Any) -> None:
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
     parser.add_argument("folder", nargs="?", metavar="CHECKPOINT", help="the same as --checkpoint")
-    parser.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, weights folder, or demo")
+    parser.add_argument("--checkpoint", metavar="DIR", help=CHECKPOINT_HELP)
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(

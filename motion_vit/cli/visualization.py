@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import (
+    CHECKPOINT_HELP,
     add_command,
     add_weights_choice,
     model_options,
@@ -50,7 +51,7 @@ def add_visualize(commands: Any) -> None:
     parser = add_command(commands, "visualize", _visualize, "show what a model sees in a video", details)
     parser.add_argument("video", nargs="?", metavar="VIDEO")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, weights folder, or demo")
+    source.add_argument("--checkpoint", metavar="DIR", help=CHECKPOINT_HELP)
     source.add_argument(
         "--model",
         metavar="NAME",

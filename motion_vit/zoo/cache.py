@@ -1,4 +1,4 @@
-"""Where downloaded weights lie, and whether anything may be downloaded.
+"""The place of downloaded weights, and the word of the user on downloads.
 
 Files of the Hugging Face hub lie in that library's own cache (`HF_HOME`), all others in `MOTION_VIT_CACHE`, by default
 `~/.cache/motion_vit`.

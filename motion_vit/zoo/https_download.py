@@ -66,7 +66,8 @@ def download(url: str, target: pathlib.Path, *, sha256: str = "", most_bytes: in
             os.replace(unfinished, target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            unfinished.unlink(missing_ok=True)  # which would keep the disk full
+            for file in (unfinished, unfinished.with_suffix(".tag")):
+                file.unlink(missing_ok=True)  # which would keep the disk full
         raise UserError(
             f"{target} cannot be written: {error.strerror or error}. Make room on its disk, or check its permissions."
         ) from error

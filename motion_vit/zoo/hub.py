@@ -151,7 +151,11 @@ def download_file(repository: Repository, file: str, *, sha256: str = "") -> pat
     except errors.LocalEntryNotFoundError as error:
         if _known_absent(hub, arguments):
             raise MissingFileError(f"{repository} has no file {file}") from error
-        why = f"{OFFLINE_VARIABLE} is set" if hub.constants.is_offline_mode() else f"the hub cannot be reached ({_reason(error)})"
+        why = (
+            f"{OFFLINE_VARIABLE} is set"
+            if hub.constants.is_offline_mode()
+            else f"the hub cannot be reached ({_reason(error)})"
+        )
         raise HubError(f"{repository}: {file} is not in the cache, and {why}") from error
     except OSError as error:
         # What the connection says, which is of other libraries, and what the disk says.

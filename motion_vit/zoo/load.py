@@ -38,10 +38,10 @@ def load(
     """Loads a trained model.
 
     Args:
-      source: the workdir of a `motion-vit train` run; a weights folder, as written by `motion-vit export --format
-        safetensors` and `huggingface` and by `motion-vit import`; a folder as transformers writes it; the name of an
-        installed model, "demo", or of published weights, which `motion-vit models` lists; or a repository on the
-        Hugging Face hub, `hf:owner/name` or `hf:owner/name@revision`. A folder that holds a model comes before a name.
+      source: the workdir of a `motion-vit train` run; a weights folder, as written by `motion-vit export` and
+        `motion-vit import`; or a folder as transformers writes it. Or a name: "demo", which is installed, one of
+        published weights, which `motion-vit models` lists, or that of a repository on the Hugging Face hub,
+        `hf:owner/name` or `hf:owner/name@revision`. A folder that holds a model comes before a name.
       which: of a run, the last checkpoint or the one of best validation accuracy. All else has one.
       ema: of a run, whether to load the averages of the parameters; the recipe's `evaluation.ema` by default. For a
         weights folder, None or the kind that it holds.

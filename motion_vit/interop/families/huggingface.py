@@ -18,7 +18,7 @@ OWN_DESCRIPTION = "motion_vit"
 
 @dataclasses.dataclass(frozen=True)
 class HuggingFaceForm:
-    """How transformers stores the models of a family.
+    """The form in which transformers stores the models of a family.
 
     Attributes:
       model_type: what its `config.json` calls the architecture.

@@ -63,6 +63,7 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    _save_timesformer_of_hugging_face(source / "vit")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -77,6 +78,17 @@ def _copy_slowfast(source: pathlib.Path) -> None:
         "slowfast_repository": {name: repository[name] for name in SLOWFAST[:4] if name in repository},
     }
     (goldens.FOLDER / "slowfast" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_timesformer_of_hugging_face(source: pathlib.Path) -> None:
+    """Keeps the logits of divided space-time attention, and the names and shapes of the weights."""
+    arrays = dict(np.load(source / "timesformer_hf_tiny.npz"))
+    video = goldens.seeded_video(int(arrays["video_seed"]), tuple(arrays["video_shape"]))
+    np.testing.assert_array_equal(arrays["video_head"], video.ravel()[:8])
+    kept = {name: arrays[name] for name in ("video_seed", "video_shape")}
+    _save("huggingface/timesformer_tiny", {**kept, "logits": arrays["divided_space_time/logits"]})
+    shapes = json.loads((source / "timesformer_hf_state_dicts.json").read_text())["tiny_divided_space_time"]
+    (goldens.FOLDER / "huggingface" / "names.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
