@@ -29,7 +29,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 # The tools of a developer and of the documentation site, PyTorch for the checkpoint importer, h5py for the labels of
 # MPII Cooking 2, what the server is made of, and the TPU compiler for the ahead-of-time report.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,docs,notebooks,torch,mpii,serve,tpu,onnx,tflite,wandb,mlflow]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,docs,notebooks,torch,mpii,serve,tpu,onnx,tflite,hub,wandb,mlflow]"
 	touch $@
 
 demo: $(VENV)/.installed
@@ -90,6 +90,6 @@ clean:
 # needed depends on the PyTorch build.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv==0.13.9
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra notebooks --extra torch --extra peers --extra mpii --extra serve --extra tpu --extra onnx --extra tflite --extra wandb --extra mlflow --python-version 3.11 --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra docs --extra notebooks --extra torch --extra peers --extra mpii --extra serve --extra tpu --extra onnx --extra tflite --extra hub --extra wandb --extra mlflow --python-version 3.11 --universal \
 	  --no-header --annotation-style line --quiet --output-file constraints.txt
 	sed -i -E '/^(nvidia|cuda|triton)/d' constraints.txt

@@ -39,6 +39,7 @@ setup(
         "motion_vit.interop.exporting.page",
         "motion_vit.serving.page",
         "motion_vit.visualization.page",
+        "motion_vit.zoo.labels",
     ],
     package_dir={"motion_vit.recipes": "configs"},
 )

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from motion_vit.modules.motion_module import register_motion_module
     from motion_vit.modules.motion_prompt import MotionPrompt
     from motion_vit.ops.cost_volume import cost_volume_attention
-    from motion_vit.training.checkpoints.load_trained import load_trained as load
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.evaluation.prediction import predict
     from motion_vit.training.evaluation.streaming import stream
     from motion_vit.training.logs.metric_writer import MetricWriter
     from motion_vit.training.losses.registry import register_loss
     from motion_vit.visualization.visualize_video import visualize_video as visualize
+    from motion_vit.zoo.load import load
 
     __version__: str
 
@@ -58,7 +58,7 @@ _PLACES = {
     "cost_volume_attention": "motion_vit.ops.cost_volume:cost_volume_attention",
     "create_model": "motion_vit.models.registry:create_model",
     "list_models": "motion_vit.models.registry:list_models",
-    "load": "motion_vit.training.checkpoints.load_trained:load_trained",
+    "load": "motion_vit.zoo.load:load",
     "predict": "motion_vit.training.evaluation.prediction:predict",
     "register_family": "motion_vit.interop.families.registry:register_family",
     "register_loss": "motion_vit.training.losses.registry:register_loss",

@@ -225,7 +225,7 @@ def test_a_video_whose_logits_are_not_finite_is_a_failure(
     json_output: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = types.SimpleNamespace(predict_each=lambda *_, **__: [Prediction("x.mp4", ())])
-    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
+    monkeypatch.setattr("motion_vit.zoo.load.load", lambda *_, **__: trained)
     assert cli.main(["predict", "x.mp4", "--checkpoint", "run", *["--json"][: int(json_output)]]) == 1
     printed = capsys.readouterr()
     assert "1 of 1 video not classified:\n  x.mp4: the logits are NaN or infinite" in printed.err
@@ -245,7 +245,7 @@ def test_a_broken_video_among_those_to_predict_is_named_at_the_end(
             yield Prediction(path, (), "cut off") if "bad" in path else Prediction(path, (("up", 1.0),))
 
     trained = types.SimpleNamespace(predict_each=predict_each)
-    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
+    monkeypatch.setattr("motion_vit.zoo.load.load", lambda *_, **__: trained)
     arguments = ["predict", "a.mp4", "bad.mp4", "b.mp4", "--checkpoint", "run"]
     assert cli.main(arguments) == 1
     printed = capsys.readouterr()

@@ -2,7 +2,7 @@
 
 Within `training`: parallel, logs and losses know none of the others; then recipe <- inputs <- step <- inference <-
 checkpoints <- evaluation <- loop, with ahead_of_time above step. Within `interop`: files <- families <- importing and
-exporting.
+exporting. The zoo stands on importing, and evaluation and loop take models from it.
 """
 
 import ast
@@ -42,14 +42,15 @@ ALLOWED: dict[str, set[str]] = {
     "training.step": MODELS | STEP,
     "training.inference": MODELS | DATA | INFERENCE | {"data.streams", "data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
-    "training.evaluation": MODELS | DATA | EVALUATION | {"data.streams"},
+    "training.evaluation": MODELS | DATA | EVALUATION | {"data.streams", "zoo"},
     "training.ahead_of_time": MODELS | STEP,
-    "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation"},
+    "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation", "zoo"},
     "interop.families": MODELS | {"interop.files"},
     "interop.importing": INTEROP,
     "interop.exporting": INTEROP,
     "interop.runners": INTEROP | {"interop.importing"},
-    "visualization": MODELS | DATA | EVALUATION | {"data.augmentation", "data.video"},
+    "zoo": INTEROP | {"interop.importing"},
+    "visualization": MODELS | DATA | EVALUATION | {"data.augmentation", "data.video", "zoo"},
     "serving": DATA | EVALUATION | {"data.video"},
     "comparison": MODELS | DATA | EVALUATION | {"data.datasets", "data.embedded", "data.preparation", "training.loop"},
 }

@@ -20,6 +20,7 @@ from motion_vit.cli.evaluation import add_calibrate, add_evaluate
 from motion_vit.cli.export import add_export
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
+from motion_vit.cli.models import add_models
 from motion_vit.cli.prediction import add_predict
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
@@ -151,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     add_serve(commands)
     add_export(commands)
     add_import(commands)
+    add_models(commands)
     add_inspect(commands)
     add_render(commands)
     add_demo(commands)

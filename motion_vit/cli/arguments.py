@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
 
+CHECKPOINT_HELP = (
+    "workdir of a training run, weights folder, demo, a name of `motion-vit models`, or hf:OWNER/NAME of the Hugging "
+    "Face hub"
+)
+"""What `--checkpoint` takes."""
+
 FAILED_STATUS = 1
 """Some of many clips or videos cannot be used, and all others were."""
 
@@ -89,9 +95,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     Args:
       parser: of a command that classifies videos.
     """
-    parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="workdir of a training run, weights folder, or demo"
-    )
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help=CHECKPOINT_HELP)
     add_weights_choice(parser)
 
 

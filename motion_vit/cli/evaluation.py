@@ -107,15 +107,19 @@ def _report_folder(options: argparse.Namespace, result: "CheckpointEvaluation") 
     from motion_vit.data.sources.tfds_location import is_tfds
     from motion_vit.training.checkpoints.load_trained import is_checkpoint
     from motion_vit.training.checkpoints.packaged import packaged_checkpoints
+    from motion_vit.zoo.hub import is_hub_name
+    from motion_vit.zoo.table import published_weights
 
     data = pathlib.Path(options.data).name.removesuffix(".csv").replace(":", "-")
     if is_tfds(options.data):  # the parts of such a name all matter, and some are no part of a path
         data = re.sub(r"[^\w.+%-]+", "-", options.data)[-_LONGEST_NAME:].strip("-")
     name = f"{data}-{options.frame_order}{'-best' if result.which == 'best' else ''}{'-ema' if result.ema else ''}"
     checkpoint = pathlib.Path(options.checkpoint)
-    # An installed model is given by its name, and has no folder that reports could lie in.
-    is_installed = str(checkpoint) in packaged_checkpoints() and not is_checkpoint(checkpoint)
-    return ("evaluation" / checkpoint if is_installed else checkpoint / "evaluation") / name
+    # What is given by its name has no folder that reports could lie in.
+    named = str(checkpoint) in packaged_checkpoints() or str(checkpoint) in published_weights()
+    if is_hub_name(options.checkpoint):
+        return pathlib.Path("evaluation", re.sub(r"[^\w.-]+", "-", options.checkpoint)) / name
+    return ("evaluation" / checkpoint if named and not is_checkpoint(checkpoint) else checkpoint / "evaluation") / name
 
 
 def _report(

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from motion_vit.cli.arguments import add_command, add_weights_choice, whole_number
+from motion_vit.cli.arguments import CHECKPOINT_HELP, add_command, add_weights_choice, whole_number
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.interop.exporting.formats import BATCH, FORMATS, WEIGHT_DTYPES
@@ -25,7 +25,7 @@ def add_export(commands: Any) -> None:
     )
     parser = add_command(commands, "export", _export, "write a trained model for another framework", details)
     parser.add_argument("folder", nargs="?", metavar="CHECKPOINT", help="the same as --checkpoint")
-    parser.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, weights folder, or demo")
+    parser.add_argument("--checkpoint", metavar="DIR", help=CHECKPOINT_HELP)
     parser.add_argument("--format", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="a new or empty folder")
     parser.add_argument(
@@ -57,6 +57,9 @@ def add_export(commands: Any) -> None:
     )
     parser.add_argument("--page", action="store_true", help="add index.html, which runs an onnx model in a browser")
     parser.add_argument("--verify", action="store_true", help="run the export in its own runtime and compare")
+    parser.add_argument(
+        "--push", metavar="OWNER/NAME", help="upload a huggingface export to the Hugging Face hub, as HF_TOKEN allows"
+    )
     add_weights_choice(parser)
 
 
@@ -71,25 +74,31 @@ def _batch(text: str) -> int | str:
 
 def _export(options: argparse.Namespace) -> int:
     from motion_vit.interop.exporting.export import check_request, export_model
+    from motion_vit.interop.exporting.hub_upload import check_upload, upload_folder
     from motion_vit.interop.exporting.verification import verify
-    from motion_vit.training.checkpoints.load_trained import load_trained
+    from motion_vit.zoo.load import load
 
     if (options.folder is None) == (options.checkpoint is None):
         raise UserError("export takes one checkpoint: give --checkpoint DIR, once.")
     interface = Interface(options.input, options.output)
     request = {"batch": options.batch, "dtype": options.dtype, "interface": interface, "page": options.page}
     check_request(options.format, options.out, **request)
-    trained = load_trained(options.checkpoint or options.folder, which=options.which, ema=options.ema)
+    if options.push is not None:
+        check_upload(options.push, options.format)
+    trained = load(options.checkpoint or options.folder, which=options.which, ema=options.ema)
     description = export_model(trained, options.format, options.out, **request)
     name = description["export"]["file"]
     print(
         f"{options.out / name}: {_size(options.out / name) / _MEGABYTE:.1f} MB, weights in {options.dtype}", flush=True
     )
-    if not options.verify:
-        return 0
-    verification = verify(options.out)
-    print(verification)
-    return 0 if verification.agrees else DIFFERS_STATUS
+    if options.verify:
+        verification = verify(options.out)
+        print(verification)
+        if not verification.agrees:
+            return DIFFERS_STATUS
+    if options.push is not None:
+        print(upload_folder(options.out, options.push))
+    return 0
 
 
 def _size(path: pathlib.Path) -> int:

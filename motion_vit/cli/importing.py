@@ -19,7 +19,7 @@ def add_import(commands: Any) -> None:
         "model must hold exactly the same weights. Nothing in the file is executed."
     )
     parser = add_command(commands, "import", _import, "turn weights of another framework into a checkpoint", details)
-    parser.add_argument("source", metavar="SOURCE", help="a .pyth, .pth, .pt, .safetensors or .npz")
+    parser.add_argument("source", metavar="SOURCE", help="a .pyth, .pth, .pt, .bin, .safetensors or .npz")
     parser.add_argument("options", nargs="*", metavar="OPTION=VALUE", help="of the model, such as frames=32 window=5")
     parser.add_argument("--model", required=True, metavar="NAME", help="such as uniformer_emim_s")
     parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="a new or empty folder")

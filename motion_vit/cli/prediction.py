@@ -102,9 +102,9 @@ def _top(text: str) -> int | Literal["all"]:
 
 def _predict(options: argparse.Namespace) -> int:
     from motion_vit.data.sources.named_videos import find_videos
-    from motion_vit.training.checkpoints.load_trained import load_trained
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.parallel.mesh import data_mesh
+    from motion_vit.zoo.load import load
 
     form = _format(options)
     _check_together(options, form)
@@ -119,7 +119,7 @@ def _predict(options: argparse.Namespace) -> int:
         segment_rules(options)
     enable_compilation_cache()
     mesh = data_mesh()
-    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
+    trained = load(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
     with open_answers(options.out, form) as answers:
         failed: Sequence[Prediction | VideoTimeline]
         timelines: list[VideoTimeline] = []

@@ -86,8 +86,8 @@ def _seconds(text: str) -> float:
 
 def _serve(options: argparse.Namespace) -> int:
     from motion_vit.data.workers.cores import available_cores
-    from motion_vit.training.checkpoints.load_trained import load_trained
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.zoo.load import load
 
     try:
         from motion_vit.serving.server import PredictionServer
@@ -105,7 +105,7 @@ def _serve(options: argparse.Namespace) -> int:
         allowed_hosts=tuple(options.allow_host),
     )
     enable_compilation_cache()
-    trained = load_trained(options.checkpoint, which=options.which, ema=options.ema)
+    trained = load(options.checkpoint, which=options.which, ema=options.ema)
     classifier = Classifier(trained, clips=options.clips, crops=options.crops, batch_size=options.batch_size)
     server = PredictionServer(classifier, settings)
     print(f"serving {for_terminal(options.checkpoint)} at {server.url}; compiling", flush=True)

@@ -82,10 +82,10 @@ def add_stream(commands: Any) -> None:
 
 
 def _stream(options: argparse.Namespace) -> int:
-    from motion_vit.training.checkpoints.load_trained import load_trained
     from motion_vit.training.evaluation.streaming import check_stream, stream
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.parallel.mesh import data_mesh
+    from motion_vit.zoo.load import load
 
     source = int(options.source) if _CAMERA.fullmatch(options.source) else options.source
     reading = {"wait": options.wait, "timeout": options.timeout, "attempts": options.attempts}
@@ -96,7 +96,7 @@ def _stream(options: argparse.Namespace) -> int:
     mesh = data_mesh()
     events = stream(
         source,
-        load_trained(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh),
+        load(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh),
         window=options.window,
         hop=options.hop,
         rules=rules,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import (
+    CHECKPOINT_HELP,
     add_command,
     add_weights_choice,
     model_options,
@@ -50,7 +51,7 @@ def add_visualize(commands: Any) -> None:
     parser = add_command(commands, "visualize", _visualize, "show what a model sees in a video", details)
     parser.add_argument("video", nargs="?", metavar="VIDEO")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", metavar="DIR", help="workdir of a training run, weights folder, or demo")
+    source.add_argument("--checkpoint", metavar="DIR", help=CHECKPOINT_HELP)
     source.add_argument(
         "--model",
         metavar="NAME",
@@ -178,11 +179,11 @@ def _sort_words(options: argparse.Namespace) -> None:
 
 def _read_model(options: argparse.Namespace) -> "TrainedModel":
     if options.checkpoint:
-        from motion_vit.training.checkpoints.load_trained import load_trained
+        from motion_vit.zoo.load import load
 
         if options.options:
             raise UserError(f"{options.options[0]!r} is an option of --model; a checkpoint knows its own.")
-        return load_trained(options.checkpoint, which=options.which, ema=options.ema)
+        return load(options.checkpoint, which=options.which, ema=options.ema)
     from motion_vit.visualization.random_model import random_model
 
     return random_model(options.model, model_options(options.options))

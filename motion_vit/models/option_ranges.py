@@ -20,6 +20,9 @@ STAGE_DEPTH = Whole(1, 50)
 MLP_RATIO = Number(0, 64, above=True)
 """Hidden features of a perceptron over its channels."""
 
+NORM_EPSILON = Number(0, 1, above=True)
+"""What a LayerNorm adds to the variance."""
+
 WINDOW = Whole(1, 255, odd="it is centred on the query")
 """Side of the neighbourhood of cost-volume attention, in tokens."""
 

@@ -24,6 +24,7 @@ from motion_vit.models.option_ranges import (
     BATCH_NORM_GROUPS,
     DEPTH,
     MLP_RATIO,
+    NORM_EPSILON,
     WIDTH,
     MotionModuleName,
     implementation,
@@ -65,6 +66,7 @@ class TimeSformer(CostVolumeBackbone):
       heads: attention heads; divides the width.
       mlp_ratio: hidden features of the perceptrons over channels.
       qkv_bias: whether queries, keys and values have biases.
+      norm_epsilon: what the LayerNorms add to the variance.
       attention: which tokens see each other; see `AttentionScheme`.
       temporal_attention: what the attention over time of "divided_space_time" is; see `TemporalAttention`.
       motion_module: what the patches pass before the first attention of each block, after its normalisation; see
@@ -86,6 +88,7 @@ class TimeSformer(CostVolumeBackbone):
     heads: int = option(12, takes=WIDTH)
     mlp_ratio: float = option(4.0, takes=MLP_RATIO)
     qkv_bias: bool = True
+    norm_epsilon: float = option(1e-6, takes=NORM_EPSILON)
     attention: AttentionScheme = "divided_space_time"
     temporal_attention: TemporalAttention = "global"
     motion_module: str = option("none", takes=MotionModuleName())
@@ -127,7 +130,7 @@ class TimeSformer(CostVolumeBackbone):
         x = self._blocks((frames, height // self.patch_size, width // self.patch_size))(x, train=train)
         features = lax.slice_in_dim(x, 0, 1, axis=1).reshape(batch, -1, self.width)
         features = jnp.mean(features.astype(jnp.float32), axis=1)  # of each frame, or of one class token
-        features = LayerNorm(name="norm")(features)
+        features = LayerNorm(self.norm_epsilon, name="norm")(features)
         features = name_output(self, "norm_output", features)
         return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
@@ -213,6 +216,7 @@ def _make_block(model: TimeSformer, grid: tuple[int, int, int], index: int, **bi
         "motion": motion,
         "grid": grid,
         "mlp_ratio": model.mlp_ratio,
+        "norm_epsilon": model.norm_epsilon,
         **binding,
     }
     if model.attention != "divided_space_time":

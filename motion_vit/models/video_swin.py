@@ -224,7 +224,7 @@ def _make_block(model: VideoSwin, stage: int, index: int, **binding: Any) -> nn.
         motion_module=model.motion_module,
         mlp_ratio=model.mlp_ratio,
         kernel_init=LINEAR_KERNELS[model.initialization],
-        epsilon=_EPSILON,
+        norm_epsilon=_EPSILON,
         dtype=model.dtype,
         batch_norm_groups=model.batch_norm_groups,
         **binding,

@@ -23,6 +23,7 @@ from motion_vit.models.option_ranges import (
     BATCH_NORM_GROUPS,
     DEPTH,
     MLP_RATIO,
+    NORM_EPSILON,
     WIDTH,
     MotionModuleName,
     implementation,
@@ -61,6 +62,8 @@ class VideoMAE(CostVolumeBackbone):
       heads: attention heads; divides the width.
       mlp_ratio: hidden features of the perceptrons over channels.
       qkv_bias: whether queries and values have a bias; keys have none.
+      norm_epsilon: what the LayerNorms of blocks add to the variance: 1e-6 in the authors' code, 1e-12 in transformers.
+      head_norm_epsilon: what the one before the head adds: 1e-6 in the authors' code, 1e-5 in transformers.
       positions: how tokens know their places; see `motion_vit.modules.tubelet_embedding.Positions`.
       placement: which blocks have EMIM in the place of attention; see `Placement`.
       motion_module: what tokens pass before the attention of each block, after its normalisation; see
@@ -87,6 +90,8 @@ class VideoMAE(CostVolumeBackbone):
     heads: int = option(12, takes=WIDTH)
     mlp_ratio: float = option(4.0, takes=MLP_RATIO)
     qkv_bias: bool = True
+    norm_epsilon: float = option(1e-6, takes=NORM_EPSILON)
+    head_norm_epsilon: float = option(1e-6, takes=NORM_EPSILON)
     positions: Positions = "sinusoid"
     placement: Placement = "gg"
     motion_module: str = option("none", takes=MotionModuleName())
@@ -129,7 +134,7 @@ class VideoMAE(CostVolumeBackbone):
                 x = constrain_frames(x, self.frame_axis)
             x = name_output(self, "embedding_output", x)
             x = self._blocks()(x, train=train)
-            x = AverageNorm(name="fc_norm")(x)
+            x = AverageNorm(self.head_norm_epsilon, name="fc_norm")(x)
             x = name_output(self, "norm_output", x)
             features = jnp.mean(x, axis=(1, 2, 3))
             published = self.initialization == "published"
@@ -209,6 +214,7 @@ def _make_block(model: VideoMAE, index: int, **binding: Any) -> nn.Module:
         kernel_init=LINEAR_KERNELS[model.initialization],
         dtype=model.dtype,
         batch_norm_groups=model.batch_norm_groups,
+        norm_epsilon=model.norm_epsilon,
         **binding,
     )
 

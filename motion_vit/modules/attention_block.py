@@ -29,11 +29,11 @@ class AttentionBlock(nn.Module):
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of the perceptron.
-      epsilon: added to the variance by both normalisations.
       dtype: dtype of the computation.
       batch_norm_groups: of the motion module; see `motion_vit.modules.batch_norm.BatchNorm`.
       approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
+      norm_epsilon: what its LayerNorms add to the variance.
     """
 
     attention: nn.Module
@@ -43,11 +43,11 @@ class AttentionBlock(nn.Module):
     layer_scale: float | None = None
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
-    epsilon: float = 1e-6
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     approximate_gelu: bool = False
     depthwise_implementation: str | None = None
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Clips, stochastic_depth: float | Float[Array, ""] = 0.0, *, train: bool = False) -> Clips:
@@ -65,14 +65,14 @@ class AttentionBlock(nn.Module):
         if self.position_encoding:
             convolution = self.depthwise_implementation
             x = x + DepthwiseConv3D(3, dtype=self.dtype, implementation=convolution, name="position")(x)
-        y = LayerNorm(self.epsilon, output_dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm1")(x)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
         y = apply_motion_module(motion, y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
-        y = LayerNorm(self.epsilon, output_dtype=self.dtype, name="norm2")(x)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm2")(x)
         hidden = int(x.shape[-1] * self.mlp_ratio)
         y = Mlp(hidden, self.dropout, self.kernel_init, self.dtype, self.approximate_gelu, name="mlp")(y, train=train)
         return x + skip(self._scale(y, "layer_scale2"), stochastic_depth, train=train)

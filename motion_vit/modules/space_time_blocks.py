@@ -42,6 +42,7 @@ class JointAttentionBlock(nn.Module):
       kernel_init: initialiser of the kernels of this block's own linear layers.
       approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
       dtype: dtype of the computation.
+      norm_epsilon: what its LayerNorms add to the variance.
     """
 
     attention: GlobalAttention | Emim
@@ -53,6 +54,7 @@ class JointAttentionBlock(nn.Module):
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     approximate_gelu: bool = False
     dtype: DTypeLike = jnp.float32
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Tokens:
@@ -70,7 +72,7 @@ class JointAttentionBlock(nn.Module):
         Raises:
           ValueError: the attention raises it; with `motion` or EMIM, the patches are not those of clips of the `grid`.
         """
-        y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm1")(x)
         if self.motion is not None:
             patches = self._patches(y)
             moved = apply_motion_module(self.motion, _clips(patches, self.grid), train=train).reshape(patches.shape)
@@ -112,6 +114,7 @@ class DividedAttentionBlock(nn.Module):
       kernel_init: initialiser of the kernels of this block's own linear layers.
       approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
       dtype: dtype of the computation.
+      norm_epsilon: what its LayerNorms add to the variance.
     """
 
     temporal_attention: GlobalAttention | Emim
@@ -124,6 +127,7 @@ class DividedAttentionBlock(nn.Module):
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     approximate_gelu: bool = False
     dtype: DTypeLike = jnp.float32
+    norm_epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Tokens, stochastic_depth: Rate = 0.0, *, train: bool = False) -> Tokens:
@@ -146,7 +150,7 @@ class DividedAttentionBlock(nn.Module):
 
     def _over_time(self, clips: Clips, rate: Rate, train: bool) -> Clips:
         batch, frames, height, width, channels = clips.shape
-        y = LayerNorm(output_dtype=self.dtype, name="temporal_norm")(clips)
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="temporal_norm")(clips)
         if self.motion is not None:
             y = apply_motion_module(self.motion, y, train=train)
         if isinstance(self.temporal_attention, Emim):
@@ -167,7 +171,9 @@ class DividedAttentionBlock(nn.Module):
         in_each_frame = jnp.broadcast_to(class_token[:, None], (batch, frames, 1, channels))
         patches = clips.reshape(batch, frames, height * width, channels)
         y = jnp.concatenate([in_each_frame, patches], axis=2)
-        y = LayerNorm(output_dtype=self.dtype, name="norm1")(y.reshape(batch * frames, 1 + height * width, channels))
+        y = LayerNorm(self.norm_epsilon, self.dtype, name="norm1")(
+            y.reshape(batch * frames, 1 + height * width, channels)
+        )
         y = StochasticDepth()(_attend(self.attention, y, train), rate, train=train)
         seen, change = _split(y)
         seen = jnp.mean(seen.reshape(batch, frames, 1, channels), axis=1)
@@ -190,6 +196,7 @@ class FactorisedAttentionBlock(nn.Module):
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of the perceptron.
       approximate_gelu: see `motion_vit.modules.mlp.Mlp`.
+      norm_epsilon: what the LayerNorms add to the variance.
       dtype: dtype of the computation.
     """
 
@@ -201,6 +208,7 @@ class FactorisedAttentionBlock(nn.Module):
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     approximate_gelu: bool = False
+    norm_epsilon: float = 1e-6
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -217,7 +225,7 @@ class FactorisedAttentionBlock(nn.Module):
         """
         branches = [("norm1", self._within_frames), ("temporal_norm", self._over_time)]
         for place, (norm, attend) in enumerate(reversed(branches) if self.time_first else branches):
-            y = LayerNorm(output_dtype=self.dtype, name=norm)(x)
+            y = LayerNorm(self.norm_epsilon, self.dtype, name=norm)(x)
             if self.motion is not None and place == 0:
                 y = apply_motion_module(self.motion, y, train=train)
             x = x + StochasticDepth()(attend(y, train), stochastic_depth, train=train)
@@ -277,7 +285,7 @@ def _perceptron(
     train: bool,
 ) -> Float[Array, "b *places c"]:
     """Applies the last residual branch, as layers of the block whose compact method is running."""
-    y = LayerNorm(output_dtype=block.dtype, name="norm2")(x)
+    y = LayerNorm(block.norm_epsilon, block.dtype, name="norm2")(x)
     hidden = int(x.shape[-1] * block.mlp_ratio)
     layer = Mlp(hidden, block.dropout, block.kernel_init, block.dtype, block.approximate_gelu, name="mlp")
     y = layer(y, train=train)

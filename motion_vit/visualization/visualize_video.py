@@ -3,13 +3,13 @@
 import os
 from collections.abc import Sequence
 
-from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.whole_folder import check_can_be_made
 from motion_vit.visualization.clip_recording import What
 from motion_vit.visualization.output_files import DEFAULT_FORMATS, Format, checked_formats, write_folder
 from motion_vit.visualization.visualization import Visualization
 from motion_vit.visualization.visualize import visualize
+from motion_vit.zoo.load import as_trained
 
 
 def visualize_video(

@@ -18,7 +18,7 @@ from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import write_text
 from motion_vit.interop.exporting.example_script import EXAMPLE_FILE, example_script
 from motion_vit.interop.exporting.formats import BATCH, FORMATS
-from motion_vit.interop.exporting.huggingface import export_huggingface
+from motion_vit.interop.exporting.huggingface import export_huggingface, write_transformers_config
 from motion_vit.interop.exporting.interface import PLAIN, Interface
 from motion_vit.interop.exporting.litert import export_litert
 from motion_vit.interop.exporting.missing_package import missing_package
@@ -188,6 +188,8 @@ def export_model(
         else:
             entry = PROGRAM_EXPORTERS[file_format](trained, folder, batch=size, dtype=dtype, interface=interface)
         content = write_config(folder, {**description_of(trained, dtype), "export": entry})
+        if entry.get("transformers"):
+            write_transformers_config(folder, trained, content)
         check = make_self_check(
             trained,
             interface,
@@ -202,7 +204,10 @@ def export_model(
         write_text(folder / EXAMPLE_FILE, example_script(file_format))
         if page:
             write_text(folder / PAGE_FILE, web_page())
-        write_text(folder / CARD_FILE, model_card(trained, dtype, file_format, interface))
+        write_text(
+            folder / CARD_FILE,
+            model_card(trained, dtype, file_format, interface, transformers=entry.get("transformers", False)),
+        )
     return content
 
 

@@ -21,6 +21,13 @@ CARD_FILE = "README.md"
 
 _SHOWN_LABELS = 20
 _LICENCE = "Set `license` above to the licence of the weights before you publish them."
+_TRANSFORMERS = """With transformers:
+
+```python
+from transformers import AutoModelForVideoClassification
+
+model = AutoModelForVideoClassification.from_pretrained("THIS_FOLDER")
+```"""
 _METRICS = {"top1": "top-1 accuracy", "top5": "top-5 accuracy"}
 
 
@@ -29,6 +36,8 @@ def model_card(
     dtype: WeightDtype = "float32",
     file_format: str = "huggingface",
     interface: Interface = PLAIN,
+    *,
+    transformers: bool = False,
 ) -> str:
     """Writes the model card.
 
@@ -37,6 +46,7 @@ def model_card(
       dtype: stored form of the weights.
       file_format: a name of `FORMATS`.
       interface: what the program takes and gives.
+      transformers: whether that library loads the folder.
 
     Returns:
       Markdown, for the Hub with YAML front matter.
@@ -49,6 +59,7 @@ def model_card(
         _results(trained.evaluation),
         _inputs(describe_preprocessing(trained, None, interface)),
         _usage(file_format),
+        _TRANSFORMERS if transformers else "",
         _labels(trained),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

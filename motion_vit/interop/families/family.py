@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from motion_vit.errors import UserError
+from motion_vit.interop.families.huggingface import HuggingFaceForm
 from motion_vit.interop.families.name_rules import Rule
 from motion_vit.interop.families.state_dict_shapes import has_own_names, own_options
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
@@ -94,6 +95,7 @@ class ModelFamily:
         for other weights. Behind the entry of a class token, if there is one, they are in this order.
       beside: matches as a whole the names of weights of a source that are no part of the network, such as those of a
         decoder that pretraining alone needs; "" for none.
+      huggingface: how transformers stores the models of the class; None if it has none of them.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
@@ -109,6 +111,7 @@ class ModelFamily:
     published: Callable[[Any, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] = _same_arrays
     table_grid: Callable[[Any, str], tuple[int, int, int] | None] = _no_grid
     beside: str = ""
+    huggingface: HuggingFaceForm | None = None
 
     def options(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:
         """Reads the options of the model that weights leave no doubt about.

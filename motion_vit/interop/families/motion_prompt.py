@@ -43,7 +43,12 @@ def behind_motion_prompt(family: ModelFamily) -> ModelFamily:
         name: dataclasses.replace(part, pattern=rf"backbone/(?:{part.pattern})") for name, part in family.parts.items()
     }
     return dataclasses.replace(
-        family, rules=rules, parts={**parts, "prompt": _PROMPT}, published=published, table_grid=table_grid
+        family,
+        rules=rules,
+        parts={**parts, "prompt": _PROMPT},
+        published=published,
+        table_grid=table_grid,
+        huggingface=None,
     )
 
 

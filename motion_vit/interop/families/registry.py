@@ -90,6 +90,15 @@ def model_family(model: VideoModel) -> ModelFamily:
     return _FAMILIES[type(model)]
 
 
+def hugging_face_classes() -> dict[str, type[VideoModel]]:
+    """Lists the architectures of transformers whose weights this library takes.
+
+    Returns:
+      What transformers' `config.json` calls each, as `model_type` -> class of models.
+    """
+    return {family.huggingface.model_type: known for known, family in _FAMILIES.items() if family.huggingface}
+
+
 def torch_entries(model: VideoModel, paths: Iterable[str]) -> dict[str, TorchEntry]:
     """Looks up how the variables of a model are called and laid out in PyTorch.
 

@@ -1,9 +1,9 @@
 """TimeSformer's weights, and those of plain vision transformers, in the authors' PyTorch code.
 
 Source: `VisionTransformer` in `timesformer/models/vit.py` of facebookresearch/TimeSformer; its
-released checkpoints put `model.` before its names. The weights that cost volumes add in the attention over time have no
-counterpart there: they are called as in the EMIM authors' attention. The outputs of `qkv` are ordered query/key/value,
-head, channel in both.
+released checkpoints put `model.` before its names. Those of transformers are renamed first. The weights that cost
+volumes add in the attention over time have no counterpart there: they are called as in the EMIM authors' attention. The
+outputs of `qkv` are ordered query/key/value, head, channel in both.
 """
 
 import math
@@ -17,6 +17,7 @@ from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, mo
 from motion_vit.interop.families.name_rules import Rule, Scope
 from motion_vit.interop.families.slowfast_clips import KINETICS_CLASSES, slowfast_clips
 from motion_vit.interop.families.state_dict_shapes import blocks, known, size
+from motion_vit.interop.families.timesformer_huggingface import TIMESFORMER_HUGGING_FACE, timesformer_tensors
 from motion_vit.interop.files.stored_tensor import Shape
 from motion_vit.models.timesformer import TimeSformer
 
@@ -169,5 +170,7 @@ TIMESFORMER = ModelFamily(
     read_options=timesformer_options,
     clips=timesformer_clips,
     notes=timesformer_notes,
+    tensors=timesformer_tensors,
+    huggingface=TIMESFORMER_HUGGING_FACE,
 )
 """TimeSformer in all its schemes of attention, and the transformers of images that it starts from."""

@@ -18,6 +18,7 @@ from motion_vit.interop.families.layouts import CONVOLUTION, EMBEDDING
 from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, motion_module_rules
 from motion_vit.interop.families.name_rules import Rule, Scope
 from motion_vit.interop.families.state_dict_shapes import blocks, has_own_names, known, size
+from motion_vit.interop.families.videomae_huggingface import VIDEOMAE_HUGGING_FACE
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor, join_tensors
 from motion_vit.models.videomae import VideoMAE
 
@@ -245,5 +246,6 @@ VIDEOMAE = ModelFamily(
     notes=videomae_notes,
     tensors=videomae_tensors,
     beside=_PRETRAINING,
+    huggingface=VIDEOMAE_HUGGING_FACE,
 )
 """VideoMAE's classifier, and the encoder of its pretraining."""

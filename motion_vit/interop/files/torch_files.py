@@ -30,8 +30,8 @@ from motion_vit.interop.files.torch_pickle import Symbol
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
-TORCH_SUFFIXES = (".pyth", ".pth", ".pt")
-"""Files of `torch.save`; `.pyth` is what PySlowFast, and so UniFormer and EMIM, call them."""
+TORCH_SUFFIXES = (".pyth", ".pth", ".pt", ".bin")
+"""Files of `torch.save`: `.pyth` in PySlowFast, and so of UniFormer and EMIM, `.bin` in transformers."""
 
 FLAX_SUFFIX = ".msgpack"
 
@@ -86,10 +86,10 @@ def open_state_dict(source: Source, state: str | None = None) -> Iterator[StateD
     """Opens the weights of a PyTorch model, or of one in the names of this library.
 
     Args:
-      source: a path ending in `.pyth`, `.pth` or `.pt`, in `.safetensors`, in `.npz` or in `.msgpack` (Flax, also as
-        `checkpoint_30`); or a mapping of names to arrays or tensors. The weights may lie under "model_state", "model",
-        "state_dict", "model_state_dict" or "module", or averages of them alone under "ema" or "model_ema", and all
-        names may begin alike; see `motion_vit.interop.files.name_prefixes`.
+      source: a path ending in `.pyth`, `.pth`, `.pt` or `.bin`, in `.safetensors`, in `.npz` or in `.msgpack` (Flax,
+        also as `checkpoint_30`); or a mapping of names to arrays or tensors. The weights may lie under "model_state",
+        "model", "state_dict", "model_state_dict" or "module", or averages of them alone under "ema" or "model_ema", and
+        all names may begin alike; see `motion_vit.interop.files.name_prefixes`.
       state: the entry to take, such as "model_ema"; by default the weights rather than their averages.
 
     Yields:

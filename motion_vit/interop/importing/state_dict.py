@@ -37,8 +37,8 @@ def load_torch(
 
     Args:
       model: a model of `motion_vit.create_model`.
-      source: a file `.pyth`, `.pth`, `.pt`, `.safetensors` or `.npz`, or a mapping of names to arrays; in PyTorch's
-        names and layouts, or in those of this library. Files are read without executing anything in them.
+      source: a file `.pyth`, `.pth`, `.pt`, `.bin`, `.safetensors` or `.npz`, or a mapping of names to arrays; in the
+        names and layouts of PyTorch, or in those of this library. Files are read without executing anything in them.
       strict: raise unless source and model hold exactly the same weights. Otherwise missing and misshapen weights keep
         the model's initial values, unexpected ones are dropped, and the report names them.
       anew: parts of the model that start anew, whatever the source has there. "head" is for classes other than the

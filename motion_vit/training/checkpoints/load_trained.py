@@ -1,8 +1,12 @@
-"""Loads a trained model from the workdir of a run, a weights folder, or the installed library."""
+"""Loads a trained model from the workdir of a run, a weights folder, or the installed library.
+
+`motion_vit.zoo.load`, which is `motion_vit.load`, also takes what others have published.
+"""
 
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterable
 
 from jax.sharding import Mesh
 
@@ -56,7 +60,7 @@ def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None)
         trained = load_for_inference(path, which=which, ema=ema, mesh=mesh)
         return _with_evaluation(trained, path)
     if not is_checkpoint(path):
-        raise UserError(_not_found(path))
+        raise UserError(not_found(path))
     if which != "last":
         raise UserError(
             f"{path} is a weights folder, which holds one state of the weights: there is no {which!r} one to choose. "
@@ -70,38 +74,6 @@ def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None)
             "or leave out the choice."
         )
     return _with_evaluation(trained, path)
-
-
-def as_trained(
-    model: TrainedModel | str | os.PathLike[str],
-    *,
-    which: Which = "last",
-    ema: bool | None = None,
-    mesh: Mesh | None = None,
-) -> TrainedModel:
-    """Takes a trained model as it is, or reads it from where it is.
-
-    Args:
-      model: a trained model, or a folder or name as `load_trained` takes it.
-      which: as for `load_trained`, where the model is read.
-      ema: likewise.
-      mesh: likewise.
-
-    Returns:
-      The model.
-
-    Raises:
-      UserError: as `load_trained`.
-    """
-    if isinstance(model, TrainedModel):
-        return model
-    if not isinstance(model, str | os.PathLike):
-        raise UserError(
-            f"the model is given as {type(model).__name__}, but must be a TrainedModel, as motion_vit.load returns, "
-            "or where one is: the workdir of a run, a weights folder, or the name of an installed model. A network of "
-            "motion_vit.create_model has no weights; motion_vit.TrainedModel joins it with some."
-        )
-    return load_trained(model, which=which, ema=ema, mesh=mesh)
 
 
 def is_checkpoint(path: pathlib.Path) -> bool:
@@ -118,15 +90,26 @@ def _with_evaluation(trained: TrainedModel, path: pathlib.Path) -> TrainedModel:
     return dataclasses.replace(trained, evaluation=reported_evaluation(path, trained) or trained.evaluation)
 
 
-def _not_found(path: pathlib.Path) -> str:
+def not_found(path: pathlib.Path, known: Iterable[str] = ()) -> str:
+    """Says that there is no checkpoint at a path, and why.
+
+    Args:
+      path: a folder, or what should be the name of a model.
+      known: names of models beside those that are installed.
+
+    Returns:
+      A message.
+    """
     if not path.exists():
         what = "the folder does not exist"
     elif not path.is_dir():
         what = "it is a file; a file of PyTorch weights is taken in with `motion-vit import`"
     else:
         what = f"it has neither a folder {CHECKPOINTS_FOLDER} nor files {CONFIG_FILE} and {WEIGHTS_FILE}"
+    names = [*packaged_checkpoints(), *known]
     return (
         f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
         "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
-        f"{', '.join(packaged_checkpoints())}.{did_you_mean(str(path), packaged_checkpoints())}"
+        f"{', '.join(packaged_checkpoints())}, or of published weights, which `motion-vit models` lists, or "
+        f"hf:OWNER/NAME.{did_you_mean(str(path), names)}"
     )

@@ -37,6 +37,9 @@ CONFIG_FILE = "config.json"
 FORMAT = "motion_vit"
 FORMAT_VERSION = 2
 
+HUB_PREFIX = "hf:"
+"""Begins the name of a repository on the Hugging Face hub in the place of a folder: `hf:owner/name@revision`."""
+
 _FIRST_WITH_CHECKSUMS = 2
 
 _LARGEST_FILE = 64 * 2**20
@@ -131,7 +134,8 @@ def _recipe_to_give_away(config: ConfigDict) -> dict[str, Any]:
     """Returns the recipe for JSON, without the notes of the run and the paths of data on this machine."""
     recipe: dict[str, Any] = json.loads(to_json(config))
     recipe["notes"] = None
-    recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
+    if not config.initial_weights.startswith(HUB_PREFIX):  # which is no path
+        recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
     for name in ("train", "validation"):
         recipe["data"][name] = pathlib.PurePath(config.data[name]).name
     return recipe
@@ -164,7 +168,22 @@ def read_description(path: pathlib.Path) -> ModelDescription:
     Raises:
       UserError: the file is missing, damaged, of a later version, or does not describe a model.
     """
-    values = _read(path)
+    return described_model(_read(path), path)
+
+
+def described_model(values: Mapping[str, Any], path: pathlib.Path) -> ModelDescription:
+    """Builds the model that the content of `config.json` describes.
+
+    Args:
+      values: the content.
+      path: the file that it was read from, for messages.
+
+    Returns:
+      As `read_description`.
+
+    Raises:
+      UserError: as `read_description`.
+    """
     if values.get("format") != FORMAT:
         raise UserError(
             f"{path} is no description of a {FORMAT} model: its format is {values.get('format')!r}. Give a folder of "

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from motion_vit.errors import UserError
-from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.training.checkpoints.whole_folder import check_new_or_empty
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation, evaluate_checkpoint
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.evaluation.temperature import fit_temperature, with_temperature
+from motion_vit.zoo.load import as_trained
 
 CALIBRATION_FILE = "calibration.json"
 

@@ -7,13 +7,13 @@ from typing import Any
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.sources.open_source import open_source
-from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.zoo.load import as_trained
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
-from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.prediction import Prediction
+from motion_vit.zoo.load import as_trained
 
 
 def predict(

@@ -8,11 +8,11 @@ from jax.sharding import Mesh
 from motion_vit.data.batches.window_views import Windows
 from motion_vit.data.streams.frame_source import Source, frame_source
 from motion_vit.data.streams.timed_frame import FrameSource
-from motion_vit.training.checkpoints.load_trained import as_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.segments import SegmentRules
 from motion_vit.training.inference.stream_events import StreamEvent, stream_events
 from motion_vit.training.parallel.mesh import data_mesh
+from motion_vit.zoo.load import as_trained
 
 
 def check_stream(

@@ -19,12 +19,12 @@ from ml_collections import ConfigDict
 from motion_vit.errors import UserError
 from motion_vit.models.options import model_options, model_traits
 from motion_vit.training.checkpoints.errors import check_same_model
-from motion_vit.training.checkpoints.load_trained import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.file import OVERRIDE_PREFIX
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
+from motion_vit.zoo.load import load
 
 _INPUT_FIELDS = ("channel_order", "mean", "std")
 
@@ -45,7 +45,7 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
       UserError: they cannot be read, are of another model, or of one that takes other inputs.
     """
     config = program.config
-    trained = load_trained(config.initial_weights, mesh=program.mesh)
+    trained = load(config.initial_weights, mesh=program.mesh)
     state = program.initial_state()
     with errors_together():
         _check_same_inputs(trained, config)

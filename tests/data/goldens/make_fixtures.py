@@ -74,6 +74,7 @@ def main(source: pathlib.Path) -> None:
     _copy_vivit(source / "vit")
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     _save_x3d(source / "conv")
+    _save_timesformer_of_hugging_face(source / "vit")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -144,6 +145,17 @@ def _save_x3d(source: pathlib.Path) -> None:
     repository = json.loads((source / "conv_names_pytorchvideo_to_slowfast.json").read_text())
     kept = {"shapes": {name: shapes[name] for name in X3D[:2]}, "slowfast_repository": repository["x3d_tiny"]}
     (goldens.FOLDER / "x3d" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_timesformer_of_hugging_face(source: pathlib.Path) -> None:
+    """Keeps the logits of divided space-time attention, and the names and shapes of the weights."""
+    arrays = dict(np.load(source / "timesformer_hf_tiny.npz"))
+    video = goldens.seeded_video(int(arrays["video_seed"]), tuple(arrays["video_shape"]))
+    np.testing.assert_array_equal(arrays["video_head"], video.ravel()[:8])
+    kept = {name: arrays[name] for name in ("video_seed", "video_shape")}
+    _save("huggingface/timesformer_tiny", {**kept, "logits": arrays["divided_space_time/logits"]})
+    shapes = json.loads((source / "timesformer_hf_state_dicts.json").read_text())["tiny_divided_space_time"]
+    (goldens.FOLDER / "huggingface" / "names.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,178 @@
+"""The table of published weights: every row builds, has the names that its source has, and is told as it is."""
+
+import functools
+import json
+import re
+
+import goldens
+import pytest
+from flax import traverse_util
+
+import motion_vit
+from motion_vit import cli
+from motion_vit.interop.families.registry import model_family, torch_entries
+from motion_vit.interop.importing.label_file import read_label_file
+from motion_vit.models.checked_model import variable_shapes
+from motion_vit.models.option import option_defaults
+from motion_vit.training.recipe.checks import build_model
+from motion_vit.training.recipe.config import config_from_dict
+from motion_vit.zoo.label_names import label_files
+from motion_vit.zoo.table import datasets, find_weights, published_weights, rows_of
+
+ROWS = published_weights()
+
+ROW = {
+    "id": "a",
+    "repository": "owner/name",
+    "file": "a.pth",
+    "format": "torch",
+    "model": "uniformer_s",
+    "data": "kinetics400",
+    "preprocessing": {"channel_order": "rgb", "mean": [0.45] * 3, "std": [0.225] * 3, "sampling": "dense", "stride": 8},
+    "licence": "MIT",
+    "commercial": True,
+    "source": "a page",
+}
+
+
+def table(**changes):
+    row = {name: value for name, value in (ROW | changes).items() if value is not None}
+    return {"group": [{"row": [row]}]}
+
+
+def kinds(names):
+    """Names of weights without the numbers of blocks, nor what every BatchNorm counts."""
+    return {re.sub(r"\.\d+\.", ".N.", re.sub(r"\.\d+\.", ".N.", name)) for name in names if "num_batches" not in name}
+
+
+def names_of_source(model, row):
+    """What the weights of a model of a row are called where they were published."""
+    paths = traverse_util.flatten_dict(variable_shapes(model), sep="/")
+    names = {entry.name for entry in torch_entries(model, paths).values()}
+    form = model_family(model).huggingface
+    if row.format == "torch":
+        return names
+    empty = goldens.np.zeros((3, 1), goldens.np.float32)
+    return set(form.names(dict.fromkeys(names, empty)))
+
+
+def expected_names(row):
+    """The names in the golden of such a network."""
+    if row.model.startswith("timesformer"):
+        return json.loads((goldens.FOLDER / "huggingface" / "names.json").read_text())
+    if row.model.startswith("videomae"):
+        return goldens.state_dict_shapes("videomae_hf_tiny" if row.format == "huggingface" else "videomae_base")
+    if row.model.startswith("uniformer"):
+        return goldens.state_dict_shapes("uniformer_tiny")
+    tiny = {"slow": "slow_tiny", "slowfast": "slowfast_tiny", "c2d": "c2d_tiny", "i3d": "i3d_tiny"}
+    network = tiny.get(row.model.partition("_")[0])
+    if network is None:
+        pytest.fail(f"no golden is named for {row.id}: say here which one has its names")
+    return goldens.slowfast_names("shapes")[network]
+
+
+@functools.cache
+def found_names(name, options, file_format):
+    """Names of the weights of a network, whatever clips it takes."""
+    model = motion_vit.create_model(name, **dict(options))
+    row = next(row for row in ROWS.values() if row.format == file_format and row.model == name)
+    return names_of_source(model, row)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_weights_of_a_row_are_called_as_in_the_golden_of_its_network(name):
+    row = ROWS[name]
+    beside = ("frames", "image_size", "num_classes")  # of which no name depends
+    options = {option: value for option, value in row.options.items() if option not in beside}
+    if "scan_blocks" in option_defaults(type(motion_vit.create_model(row.model))):
+        options["scan_blocks"] = True  # which traces equal blocks once
+    found = found_names(row.model, tuple(sorted(options.items())), row.format)
+    assert kinds(found) == kinds(expected_names(row))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_makes_a_recipe(name):
+    row = ROWS[name]
+    model = motion_vit.create_model(row.model, **row.model_options)
+    assert model.num_classes == datasets()[row.data].classes
+    kept = {option: value for option, value in row.options.items() if option not in ("frames", "image_size")}
+    data = {**row.preprocessing, "frames": model.frames, "size": model.image_size}
+    config = config_from_dict({"model": {"name": row.model, "options": kept}, "data": data})
+    config.evaluation.clips, config.evaluation.crops = row.clips, row.crops
+    shapes = {option: getattr(model, option) for option in kept}
+    assert {option: tuple(value) if isinstance(value, list) else value for option, value in shapes.items()} == kept
+    if row.model in {"timesformer_b", "slowfast_8x8_r50"} and name in {"timesformer_hr_ssv2_16", "slow_4x16_r50_k400"}:
+        assert build_model(config, model.num_classes).model == model
+
+
+def test_what_was_not_verified_and_what_must_not_be_sold_is_in_the_table(capsys):
+    assert cli.main(["models"]) == 0
+    lines = {line.split()[0].rstrip("*"): line for line in capsys.readouterr().out.splitlines()}
+    assert lines.keys() - {"name"} == set(ROWS)
+    for name, row in ROWS.items():
+        assert ("*" in lines[name]) == bool(row.unverified)
+        assert ("not commercial" in lines[name]) == (not row.commercial)
+
+
+def test_the_table_is_json_for_programs(capsys):
+    assert cli.main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == list(ROWS)
+    assert rows[0]["repository"] == "Sense-X/uniformer_video"
+
+
+def test_a_row_is_told_in_full(capsys):
+    assert cli.main(["models", "slowfast_8x8_r101_k400"]) == 0
+    assert re.search(r"options +image_size=256, depths=\(3, 4, 23, 3\)", capsys.readouterr().out)
+
+
+def test_an_unknown_name_leads_to_the_nearest():
+    with pytest.raises(motion_vit.UserError, match=r"Did you mean 'videomae_base_ssv2_16'\?"):
+        find_weights("videomae_base_ssv2")
+
+
+def test_a_row_replaces_what_its_group_shares():
+    group = {**ROW, "row": [{"id": "b", "licence": "BSD", "preprocessing": {"stride": 4}}]}
+    (row,) = rows_of({"group": [group]})
+    assert (row.id, row.licence, row.preprocessing["stride"], row.preprocessing["sampling"]) == ("b", "BSD", 4, "dense")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": "A b"}, "its id is no name"),
+        ({"url": "https://host/a.pth"}, "either a repository or a url"),
+        ({"repository": None, "file": "", "url": "http://host/a.pth"}, "does not begin with https"),
+        ({"repository": "name"}, "is not OWNER/NAME"),
+        ({"file": ""}, "its file must be named"),
+        ({"data": "imagenet"}, "its data are none of kinetics400"),
+        ({"options": {"num_classes": 400}}, "num_classes is among its options"),
+        ({"preprocessing": {"channel_order": "rgb"}}, "its preprocessing has no mean, std, sampling"),
+        ({"preprocessing": ROW["preprocessing"] | {"size": 3}}, "its preprocessing has size"),
+        ({"preprocessing": ROW["preprocessing"] | {"sampling": "segment"}}, "dense sampling has a stride"),
+        ({"sha256": "xyz"}, "its sha256 is not"),
+        ({"top1": 101.0}, "no share in per cent"),
+        ({"megabytes": -1}, "below 0"),
+        ({"clips": 0}, "clips and crops"),
+        ({"licence": ""}, "names no licence"),
+        ({"format": "pickle"}, "its field format"),
+        ({"colour": "red"}, "unexpected keyword argument 'colour'"),
+        ({"source": None}, "missing 1 required"),
+    ],
+)
+def test_a_row_that_is_not_as_it_should_be_is_refused(changes, message):
+    with pytest.raises(ValueError, match=rf"row '.*' of the zoo is not as it should be: .*{message}"):
+        list(rows_of(table(**changes)))
+
+
+def test_every_list_of_names_has_as_many_as_its_dataset():
+    files = label_files()
+    assert files.keys() <= datasets().keys()
+    for dataset, file in files.items():
+        assert len(read_label_file(file)) == datasets()[dataset].classes
+
+
+def test_the_names_are_in_the_order_of_the_datasets_numbers():
+    kinetics, ucf = (read_label_file(label_files()[name]) for name in ("kinetics400", "ucf101"))
+    assert (kinetics[0], kinetics[5], kinetics[399]) == ("abseiling", "archery", "zumba")
+    assert (ucf[0], ucf[35], ucf[100]) == ("ApplyEyeMakeup", "HammerThrow", "YoYo")
