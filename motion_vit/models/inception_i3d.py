@@ -148,8 +148,8 @@ class InceptionI3D(Backbone):
     def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
         """Says where the features of an intermediate lie: in the middle of what they are made of.
 
-        Padding of one more behind than in front moves this middle to the end. Where that of rows and of columns
-        differs, as it can in frames that are not square, it is that of the rows.
+        Padding of one more behind than in front moves this middle to the end. Where rows and columns differ in it, as
+        they can in frames that are not square, it is that of the rows.
         """
         found = re.fullmatch(r"(stem|features)_output|(?:pool|conv|mixed)([2-5]).*", name)
         if found is None:
