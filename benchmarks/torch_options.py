@@ -46,4 +46,17 @@ class VideoMAEOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions
+@dataclasses.dataclass(frozen=True)
+class MViTOptions:
+    """The shape of an MViT, as the fields of `motion_vit.models.mvit.MViT` of the same names."""
+
+    num_classes: int
+    frames: int
+    image_size: int
+    width: int
+    depths: tuple[int, ...]
+    heads: int
+    key_stride: int
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | MViTOptions
