@@ -134,7 +134,7 @@ class MViT(nn.Module):
         return self.head(self.norm(x[:, 0]))
 
     def run_stage(self, stage: str, x: torch.Tensor) -> torch.Tensor:
-        """Embeds clips `[b, t, h, w, 3]` as patches `[b, t2, h2, w2, c]`, or applies the blocks to tokens `[b, n, c]`."""
+        """Embeds clips `[b, t, h, w, 3]` as patches `[b, t2, h2, w2, c]`, or applies blocks to tokens `[b, n, c]`."""
         if stage == "embedding":
             return self.conv_proj(x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
         grid = self.grid

@@ -41,16 +41,20 @@ class DepthwiseConv3D(nn.Module):
         kernel = self.param("kernel", initializers.depthwise_kernel, (self.kernel_size,) * 3 + (channels,))
         dtype = computation_dtype(self.dtype)
         # Repeated, and not the heads folded into the batch: no activation is transposed.
-        kernel = jnp.tile(kernel.astype(dtype), self.heads)
+        kernel = self._of_every_head(kernel.astype(dtype))
         x = depthwise_conv3d.depthwise_conv3d(
             x.astype(dtype), kernel, stride=self.stride, implementation=self.implementation
         )
         if not self.use_bias:
             return x
         bias = self.param("bias", nn.initializers.zeros, (channels,))
-        return x + jnp.tile(bias.astype(dtype), self.heads).reshape(1, 1, 1, 1, -1)
+        return x + self._of_every_head(bias.astype(dtype)).reshape(1, 1, 1, 1, -1)
 
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
         """Counts the multiply-adds of one call on an input of this shape."""
         rows, columns = (-(-size // self.stride) for size in x.shape[2:4])
         return x.shape[0] * x.shape[1] * rows * columns * x.shape[4] * self.kernel_size**3
+
+    def _of_every_head(self, weights: Float[Array, "*taps c"]) -> Float[Array, "*taps heads_c"]:
+        # Not `jnp.tile`, which formats of exported programs do not know.
+        return jnp.concatenate([weights] * self.heads, axis=-1)
