@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
+from motion_vit.models.mvit import MViT
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_swin import VideoSwin
@@ -33,6 +34,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
         **{f"stage{number}": (f"merging{number}", f"stage{number}") for number in range(2, 7)},
     },
     X3D: {"stem": ("stem",), **{f"stage{number}": (f"stage{number}",) for number in range(1, 5)}},
+    MViT: {"embedding": ("stem",), "blocks": ("blocks",)},
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of. A model may have
 fewer stages."""

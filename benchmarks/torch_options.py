@@ -71,4 +71,17 @@ class X3DOptions:
     head_features: int
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoSwinOptions | X3DOptions
+@dataclasses.dataclass(frozen=True)
+class MViTOptions:
+    """The shape of an MViT, as the fields of `motion_vit.models.mvit.MViT` of the same names."""
+
+    num_classes: int
+    frames: int
+    image_size: int
+    width: int
+    depths: tuple[int, ...]
+    heads: int
+    key_stride: int
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoSwinOptions | X3DOptions | MViTOptions

@@ -1,7 +1,8 @@
 """Builds the PyTorch twin of a model."""
 
 import torch
-from torch_options import TimeSformerOptions, TwinOptions, VideoMAEOptions, VideoSwinOptions, X3DOptions
+from torch_mvit import MViT
+from torch_options import MViTOptions, TimeSformerOptions, TwinOptions, VideoMAEOptions, VideoSwinOptions, X3DOptions
 from torch_timesformer import TimeSformer
 from torch_uniformer import UniFormer
 from torch_video_swin import VideoSwin
@@ -9,7 +10,7 @@ from torch_videomae import VideoMAE
 from torch_x3d import X3D
 
 
-def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D:
+def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D | MViT:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -26,4 +27,6 @@ def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | Vide
         return VideoSwin(options).to(memory_format=torch.channels_last_3d).eval()
     if isinstance(options, X3DOptions):
         return X3D(options).to(memory_format=torch.channels_last_3d).eval()
+    if isinstance(options, MViTOptions):
+        return MViT(options).to(memory_format=torch.channels_last_3d).eval()
     return UniFormer(options).to(memory_format=torch.channels_last_3d).eval()

@@ -6,7 +6,14 @@ import goldens
 import numpy as np
 import pytest
 import torch
-from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions, VideoSwinOptions, X3DOptions
+from torch_options import (
+    MViTOptions,
+    TimeSformerOptions,
+    UniFormerOptions,
+    VideoMAEOptions,
+    VideoSwinOptions,
+    X3DOptions,
+)
 from torch_twin import make_twin
 
 import motion_vit
@@ -91,6 +98,15 @@ def test_the_twin_of_an_x3d_gives_the_authors_logits():
     with torch.inference_mode():
         logits = twin(torch.from_numpy(goldens.slowfast_video(golden)))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_twin_of_an_mvit_gives_torchvisions_logits():
+    twin = make_twin(MViTOptions(10, frames=8, image_size=64, width=32, depths=(1, 2, 1), heads=1, key_stride=4))
+    state_dict = {key: torch.from_numpy(np.array(value)) for key, value in goldens.mvit_state_dict().items()}
+    twin.load_state_dict(state_dict, strict=True)
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.mvit_video())))
+    np.testing.assert_allclose(logits, goldens.load("mvit/mvit_v2_tiny")["logits"], rtol=1e-4, atol=1e-4)
 
 
 MILLIONS = {
