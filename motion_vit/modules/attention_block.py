@@ -1,4 +1,4 @@
-"""The transformer block of tokens on a grid: UniFormer's of the late stages, and a plain ViT's (VideoMAE)."""
+"""The transformer block of tokens on a grid: UniFormer's of the late stages, a plain ViT's (VideoMAE), and Swin's."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -18,7 +18,8 @@ Clips = Float[Array, "b t h w c"]
 class AttentionBlock(nn.Module):
     """Depthwise position encoding, attention and a perceptron, all residual (UniFormer's `SABlock`).
 
-    Without the position encoding it is the block of a plain vision transformer, such as VideoMAE's `Block`.
+    Without the position encoding it is the block of a plain vision transformer, such as VideoMAE's `Block`, or, with
+    attention within windows, Video Swin's `SwinTransformerBlock3D`.
 
     Attributes:
       attention: the attention layer.
@@ -28,6 +29,7 @@ class AttentionBlock(nn.Module):
       layer_scale: initial value of a learned scale of each channel of the residual branches; None leaves it out.
       dropout: probability of dropping a feature in training.
       kernel_init: initialiser of the kernels of the perceptron.
+      epsilon: added to the variance by both normalisations.
       dtype: dtype of the computation.
       batch_norm_groups: of the motion module; see `motion_vit.modules.batch_norm.BatchNorm`.
       depthwise_implementation: see `motion_vit.ops.depthwise_conv3d.depthwise_conv3d`.
@@ -40,6 +42,7 @@ class AttentionBlock(nn.Module):
     layer_scale: float | None = None
     dropout: float = 0.0
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
+    epsilon: float = 1e-6
     dtype: DTypeLike = jnp.float32
     batch_norm_groups: int = 1
     depthwise_implementation: str | None = None
@@ -60,14 +63,14 @@ class AttentionBlock(nn.Module):
         if self.position_encoding:
             convolution = self.depthwise_implementation
             x = x + DepthwiseConv3D(3, dtype=self.dtype, implementation=convolution, name="position")(x)
-        y = LayerNorm(output_dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(self.epsilon, output_dtype=self.dtype, name="norm1")(x)
         motion = make_motion_module(
             self.motion_module, dtype=self.dtype, batch_norm_groups=self.batch_norm_groups, name="motion"
         )
         y = apply_motion_module(motion, y, train=train)
         y = self.attention(y, train=train)
         x = x + skip(self._scale(y, "layer_scale1"), stochastic_depth, train=train)
-        y = LayerNorm(output_dtype=self.dtype, name="norm2")(x)
+        y = LayerNorm(self.epsilon, output_dtype=self.dtype, name="norm2")(x)
         y = Mlp(int(x.shape[-1] * self.mlp_ratio), self.dropout, self.kernel_init, self.dtype, name="mlp")(
             y, train=train
         )

@@ -37,23 +37,25 @@ class LinearWeights(nn.Module):
 
 
 class Linear(nn.Module):
-    """A linear layer over the last axis, with bias.
+    """A linear layer over the last axis.
 
     Attributes:
       features: output features.
       kernel_init: initialiser of the kernel; the bias starts at zero.
       dtype: dtype of the computation; parameters are float32.
+      use_bias: whether a bias is added.
     """
 
     features: int
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch c"]) -> Float[Array, "*batch features"]:
         """Applies the layer to every token."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), unbox=False)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         return apply_kernel(x, kernel, bias, self.dtype)
 
     def multiply_adds(self, x: Float[Array, "*batch c"]) -> int:
@@ -62,14 +64,14 @@ class Linear(nn.Module):
 
 
 def apply_kernel(
-    x: Float[Array, "*batch c"], boxed_kernel: Any, bias: Float[Array, " features"], dtype: DTypeLike
+    x: Float[Array, "*batch c"], boxed_kernel: Any, bias: Float[Array, " features"] | None, dtype: DTypeLike
 ) -> Float[Array, "*batch features"]:
     """Applies the weights of a linear layer inside the layer, in its dtype.
 
     Args:
       x: tokens, of any dtype.
       boxed_kernel: the kernel as `self.param` returns it with `unbox=False`.
-      bias: added to the products, not in the dtype yet.
+      bias: added to the products, not in the dtype yet; None for none.
       dtype: dtype of the computation.
 
     Returns:
@@ -78,4 +80,5 @@ def apply_kernel(
     dtype = computation_dtype(dtype)
     # One that is split over devices is gathered when its box is opened: in bfloat16, half of the bytes travel.
     kernel = nn.meta.unbox(jax.tree.map(lambda leaf: leaf.astype(dtype), boxed_kernel))
-    return checkpoint_name(linear(x.astype(dtype), kernel, bias.astype(dtype)), LINEAR_OUTPUT)
+    bias = None if bias is None else bias.astype(dtype)
+    return checkpoint_name(linear(x.astype(dtype), kernel, bias), LINEAR_OUTPUT)

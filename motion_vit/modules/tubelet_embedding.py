@@ -1,4 +1,4 @@
-"""The tokens of a vision transformer for clips without a class token: embedded tubelets with their places."""
+"""The tokens of transformers for clips without a class token: embedded tubelets, with their places or without."""
 
 from typing import Literal
 
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.modules import initializers
 from motion_vit.modules.computation_dtype import computation_dtype
+from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.patch_embedding import spatial_patches
 from motion_vit.ops.linear import linear
 from motion_vit.ops.nearest_resize import resize_grid_embedding
@@ -94,3 +95,29 @@ class TubeletEmbedding(nn.Module):
             table = jnp.asarray(sinusoid_table(frames * rows * columns, self.features))
         places = table.astype(tokens.dtype).reshape(1, frames, rows, columns, self.features)
         return nn.Dropout(self.dropout)(tokens + places, deterministic=not train)
+
+
+class NormalizedTubelets(nn.Module):
+    """Embeds tubelets as normalised tokens that do not know their places (Video Swin's `PatchEmbed3D`).
+
+    Clips are filled up with zeros, at the end of every axis, to a whole number of tubelets.
+
+    Attributes:
+      features: channels of a token.
+      kernel_size: frames, rows and columns of a tubelet.
+      dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: tuple[int, int, int]
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, clips: Float[Array, "b t h w c"]) -> Tokens:
+        """Embeds the tubelets of clips."""
+        _, frames, height, width, _ = clips.shape
+        missing = (-size % side for size, side in zip((frames, height, width), self.kernel_size, strict=True))
+        clips = jnp.pad(clips, [(0, 0), *((0, count) for count in missing), (0, 0)])
+        tokens = TubeletProjection(self.features, self.kernel_size, dtype=self.dtype, name="proj")(clips)
+        normalized: Array = LayerNorm(epsilon=1e-5, output_dtype=self.dtype, name="norm")(tokens)
+        return normalized
