@@ -31,7 +31,7 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return 1 + np.float32(0.1) * x
     if name.endswith("bias"):
         return np.float32(0.1) * x
-    if name.endswith("rpb"):
+    if name.endswith(("rpb", "relative_position_bias_table")):
         return np.float32(0.5) * x
     if len(shape) >= 2:
         return (x / np.sqrt(math.prod(shape[1:]))).astype(np.float32)
@@ -64,6 +64,17 @@ def slowfast_names(kind: str) -> dict[str, Any]:
 def slowfast_video(golden: Mapping[str, np.ndarray], which: str = "input/") -> np.ndarray:
     """The input that a golden file of a SlowFast network names by its seed and shape, `[b, t, h, w, 3]`."""
     return seeded_video(int(golden[f"{which}seed"]), tuple(golden[f"{which}shape"]))
+
+
+def video_swin_names(kind: str) -> dict[str, Any]:
+    """Of Video Swin the `shapes` of the weights of each network by name, or the tiny one's names of the `authors`."""
+    names: dict[str, Any] = json.loads((FOLDER / "video_swin" / "names.json").read_text())[kind]
+    return names
+
+
+def video_swin_state_dict(network: str) -> dict[str, np.ndarray]:
+    """The weights of a Video Swin under torchvision's names."""
+    return {name: weight(name, tuple(shape)) for name, shape in video_swin_names("shapes")[network].items()}
 
 
 def tiny_video() -> np.ndarray:

@@ -4,7 +4,7 @@ from motion_vit.errors import UserError
 from motion_vit.models.video_model import VideoModel
 
 MODELS_WITH_COST_VOLUMES = (
-    "models with EMIM, such as uniformer_emim_s, a VideoMAE with placement='lg', or a TimeSformer with "
+    "models with EMIM, such as uniformer_emim_s, a VideoMAE or Video Swin with placement='lg', or a TimeSformer with "
     "temporal_attention='cost_volume'"
 )
 

@@ -40,6 +40,17 @@ class token:
   and `cost_volume_backward`: as in a UniFormer.
 - `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
 
+In a Video Swin, where `t` is the number of frames of tubelets, and rows and columns are halved from stage to stage:
+
+- `embedding_output` `[b, t, h, w, c]`: the tokens that enter stage 1.
+- `merging{s}_output` `[b, t, h, w, c]`: the tokens that enter stage `s`, from 2 on.
+- `stage{s}/block{i}_output` `[b, t, h, w, c]`: the tokens after a block.
+- `stage{s}/block{i}/attention/attention_weights` `[b * windows, heads, n, n]`: attention of token `q` to token `k` of
+  the same window. Windows are counted frame by frame, row by row, and so are the tokens in one. Beside it lies
+  `attention_received` `[b, t, h, w, heads]`: the sum of the attention that a token gets from those of its window.
+- `stage{s}/block{i}/attention/cost_volume` and `cost_volume_backward`, in a block that has EMIM: as in a UniFormer.
+- `norm_output` `[b, t, h, w, c]`: the tokens whose average the head classifies.
+
 In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.

@@ -17,6 +17,7 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
+from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
@@ -128,6 +129,19 @@ _PRESETS: dict[str, Preset] = {
         },
         "0.4 M parameters, for tests and demos",
     ),
+    "video_swin_t": Preset(VideoSwin, {}, "Video Swin-T, attention within shifted windows"),
+    "video_swin_s": Preset(VideoSwin, {"depths": (2, 2, 18, 2)}, "Video Swin-S, attention within shifted windows"),
+    "video_swin_b": Preset(
+        VideoSwin, {"width": 128, "depths": (2, 2, 18, 2)}, "Video Swin-B, attention within shifted windows"
+    ),
+    "video_swin_tiny": Preset(
+        VideoSwin,
+        {
+            **{"width": 32, "depths": (2, 2, 2), "frames": 8},
+            **{"num_classes": 10, "image_size": 64, "initialization": "fan_in"},
+        },
+        "0.6 M parameters, for tests and demos",
+    ),
 }
 _OWN_MODELS = frozenset(_PRESETS)
 
@@ -190,6 +204,7 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
       name: one of `list_models()`.
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
         `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.videomae.VideoMAE`,
+        `motion_vit.models.video_swin.VideoSwin`,
         `motion_vit.models.resnet.ResNet`, `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from
         the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
         "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,

@@ -45,7 +45,9 @@ def test_by_fan_in_outputs_have_the_variance_of_inputs_at_any_width(width: int) 
         assert kernel.std() * np.sqrt(kernel.shape[0]) == pytest.approx(1.0, rel=0.15), path
 
 
-@pytest.mark.parametrize("name", ["uniformer_tiny", "uniformer_emim_tiny", "timesformer_tiny", "videomae_tiny"])
+@pytest.mark.parametrize(
+    "name", ["uniformer_tiny", "uniformer_emim_tiny", "timesformer_tiny", "videomae_tiny", "video_swin_tiny"]
+)
 def test_tiny_presets_start_by_fan_in(name: str) -> None:
     for path, kernel in linear_kernels(name).items():
         assert kernel.std() * np.sqrt(kernel.shape[0]) == pytest.approx(1.0, rel=0.15), path

@@ -25,6 +25,7 @@ SMALLEST = {
     "uniformer_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "head_channels": 8},
     "timesformer_tiny": {"width": 8, "depth": 2, "heads": 2, "patch_size": 8},
     "videomae_tiny": {"width": 8, "depth": 2, "heads": 2, "patch_size": 8},
+    "video_swin_tiny": {"width": 8, "depths": (2,), "head_channels": 4, "patch_size": 8},
 }
 CLIPS = jax.random.normal(jax.random.key(0), (2, 4, 32, 32, 3))
 

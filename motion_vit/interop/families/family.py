@@ -45,6 +45,10 @@ def _no_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -> list[s
     return []
 
 
+def _no_window(model: Any) -> None:
+    return None
+
+
 def _same_names(names: Collection[str], wanted: Collection[str]) -> dict[str, str]:
     return {name: name for name in names}
 
@@ -70,6 +74,8 @@ class ModelFamily:
       names: what the weights of a source are called in a model, from their names and those of the model's weights.
       tensors: makes of the weights of a source those that the rules and all else here know: other codes call them
         otherwise, and split what is one weight here. It reads no values.
+      window: of a model, frames, rows and columns of the windows that tables of biases for displacements are for; of
+        images, they are repeated over time. None where there are no such tables.
       beside: matches as a whole the names of weights of a source that are no part of the network, such as those of a
         decoder that pretraining alone needs; "" for none.
     """
@@ -82,6 +88,7 @@ class ModelFamily:
     notes: Callable[[Mapping[str, Shape], Mapping[str, Any]], list[str]] = _no_notes
     names: Callable[[Collection[str], Collection[str]], Mapping[str, str]] = _same_names
     tensors: Callable[[Mapping[str, StoredTensor]], Mapping[str, StoredTensor]] = _same_tensors
+    window: Callable[[Any], tuple[int, int, int] | None] = _no_window
     beside: str = ""
 
     def options(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from motion_vit.interop.families.resnet import RESNET
 from motion_vit.interop.families.slowfast import SLOWFAST
 from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
+from motion_vit.interop.families.video_swin import VIDEO_SWIN
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.resnet import ResNet
@@ -17,12 +18,14 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import VideoModel
+from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 
 _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     UniFormer: UNIFORMER,
     TimeSformer: TIMESFORMER,
     VideoMAE: VIDEOMAE,
+    VideoSwin: VIDEO_SWIN,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
 }

@@ -15,6 +15,7 @@ from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.interop.importing.inflation import Inflation, inflate, inflates
 from motion_vit.interop.importing.report import ImportReport
 from motion_vit.interop.importing.resizing import resize, resizes
+from motion_vit.interop.importing.window_tables import is_image_table, table_for_clips
 from motion_vit.models.video_model import VideoModel
 
 
@@ -24,7 +25,8 @@ class Fitting:
 
     Attributes:
       anew: parts of the model that start anew.
-      inflation: method of turning image convolutions into convolutions of clips; None refuses them.
+      inflation: method of turning image convolutions into convolutions of clips; None refuses them. Tables of biases
+        for displacements within windows of images are then taken, too.
       resize: whether embeddings of other places and times are taken.
     """
 
@@ -43,6 +45,7 @@ class Slot:
       shape: its shape in the source's layout.
       anew: whether the weight starts anew.
       original: source name of the weight that it starts as a copy of, if it starts anew as a copy.
+      window: of the family; see `ModelFamily.window`.
     """
 
     path: str
@@ -50,6 +53,11 @@ class Slot:
     shape: Shape
     anew: bool
     original: str | None
+    window: tuple[int, int, int] | None = None
+
+    def inflates(self, given: Shape) -> bool:
+        """Tells if the source may have a weight of this shape from a network for images."""
+        return inflates(given, self.shape) or (self.window is not None and is_image_table(given, self.shape))
 
 
 def weight_slots(
@@ -81,6 +89,7 @@ def weight_slots(
             entry.layout.torch_shape(shapes[path]),
             starts_anew[path],
             entries[original].name if original else None,
+            family.window(model.inner),
         )
     return slots
 
@@ -114,7 +123,7 @@ def compare(
     """
     wanted = {name: slot for name, slot in slots.items() if not slot.anew}
     both = {name: (tensors[name].shape, slot.shape) for name, slot in wanted.items() if name in tensors}
-    inflated = {name: pair for name, pair in both.items() if fitting.inflation and inflates(*pair)}
+    inflated = {name: pair for name, pair in both.items() if fitting.inflation and wanted[name].inflates(pair[0])}
     resized = {name: pair for name, pair in both.items() if fitting.resize and resizes(wanted[name].path, *pair)}
     misshapen = {
         name: pair for name, pair in both.items() if pair[0] != pair[1] and name not in inflated and name not in resized
@@ -137,7 +146,7 @@ def compare(
         ignored=ignored,
         outside=outside,
         reshaped={n: wanted[n].entry.layout.description for n in loaded if wanted[n].entry.layout is not SAME},
-        inflated={name: pair for name, pair in inflated.items() if pair[1][2] > 1},
+        inflated={name: pair for name, pair in inflated.items() if len(pair[1]) == 2 or pair[1][2] > 1},
         resized=resized,
         copied=copied,
         anew={name: slot.shape for name, slot in slots.items() if slot.anew and name not in copied},
@@ -158,6 +167,8 @@ def place(array: np.ndarray, slot: Slot, fitting: Fitting) -> np.ndarray:
     """
     if fitting.inflation and inflates(array.shape, slot.shape):
         array = inflate(array, slot.shape[2], fitting.inflation)
+    elif fitting.inflation and slot.window is not None and is_image_table(array.shape, slot.shape):
+        array = table_for_clips(array, slot.window)
     if fitting.resize and resizes(slot.path, array.shape, slot.shape):
         array = resize(slot.path, array, slot.shape)
     return slot.entry.layout.to_flax(array)

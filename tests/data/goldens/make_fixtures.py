@@ -24,6 +24,7 @@ SLOWFAST = (
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
+VIDEO_SWIN = ("window877", "window244", "window877_odd")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -63,6 +64,7 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    _save_video_swin(source / "vit")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -77,6 +79,23 @@ def _copy_slowfast(source: pathlib.Path) -> None:
         "slowfast_repository": {name: repository[name] for name in SLOWFAST[:4] if name in repository},
     }
     (goldens.FOLDER / "slowfast" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_video_swin(source: pathlib.Path) -> None:
+    """Saves a file for each kind of windows, and the names and shapes of the weights in both naming schemes."""
+    arrays = dict(np.load(source / "video_swin_tiny.npz"))
+    shapes = json.loads((source / "video_swin_state_dicts.json").read_text())
+    for case in VIDEO_SWIN:
+        own = {name.removeprefix(f"{case}/"): value for name, value in arrays.items() if name.startswith(f"{case}/")}
+        video = goldens.seeded_video(int(own["video_seed"]), tuple(own["video_shape"]))
+        np.testing.assert_array_equal(own.pop("video_head"), video.ravel()[:8])
+        _save(f"video_swin/{case}", own)
+    authors = json.loads((source / "name_maps.json").read_text())["video_swin_torchvision_to_official"]
+    kept = {
+        "shapes": {**{case: shapes[f"tiny_{case}"] for case in VIDEO_SWIN[:2]}, "video_swin_t": shapes["swin3d_t"]},
+        "authors": {name: authors[name] for name in shapes["tiny_window877"]},
+    }
+    (goldens.FOLDER / "video_swin" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -43,6 +43,7 @@ def muon_config() -> ConfigDict:
         ("uniformer_emim_tiny", {"input_adapter": "motion_prompt", "motion_module": "m2a"}),
         ("timesformer_tiny", {"temporal_attention": "cost_volume"}),
         ("videomae_tiny", {"placement": "lg", "positions": "learned"}),
+        ("video_swin_tiny", {"placement": "lg"}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "temporal_shift": True}),
         ("resnet50_tsm", {}),
         ("slowfast_4x16_r50", {}),

@@ -184,6 +184,7 @@ def test_a_linear_layer_in_bfloat16_gathers_its_kernel_in_bfloat16() -> None:
         ("uniformer_emim_tiny", {"motion_module": "tea"}),
         ("timesformer_tiny", {"motion_module": "m2a"}),
         ("videomae_tiny", {"placement": "lg", "positions": "learned", "layer_scale": 0.1}),
+        ("video_swin_tiny", {"placement": "stage2", "motion_module": "m2a"}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "image_size": 64}),
         ("slowfast_tiny", {"motion_module": "m2a"}),
     ],
