@@ -9,9 +9,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
       parser: of the benchmark's command line.
     """
-    parser.add_argument(
-        "--model", default="uniformer_emim_s", help="a UniFormer, TimeSformer or VideoMAE of `motion_vit.list_models()`"
-    )
+    parser.add_argument("--model", default="uniformer_emim_s", help="a UniFormer, TimeSformer, VideoMAE or Video Swin")
     parser.add_argument("--frames", type=int, help="frames of a clip; by default the model's own number")
     parser.add_argument(
         "--size", type=int, dest="image_size", help="height and width in pixels; by default the model's"

@@ -18,6 +18,7 @@ from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 
 Tree = Any  # nested mappings of arrays
@@ -26,8 +27,13 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     UniFormer: {f"stage{number}": (f"patch_embed{number}", f"stage{number}") for number in range(1, 5)},
     TimeSformer: {"embedding": ("embedding",), "blocks": ("blocks",)},
     VideoMAE: {"embedding": ("embedding",), "blocks": ("blocks",)},
+    VideoSwin: {
+        "stage1": ("embedding", "stage1"),
+        **{f"stage{number}": (f"merging{number}", f"stage{number}") for number in range(2, 7)},
+    },
 }
-"""By class of model: the stages in the order of the forward pass, and the parts that each is made of."""
+"""By class of model: the stages in the order of the forward pass, and the parts that each is made of. A model may have
+fewer stages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,4 +164,5 @@ def network_stages(model: nn.Module, batch: int, costs: Mapping[str, PartCost]) 
             multiply_adds=sum(costs[name].multiply_adds for name in names),
         )
         for index, (stage, names) in enumerate(STAGES[type(model)].items())
+        if names[0] in parts
     }

@@ -46,4 +46,18 @@ class VideoMAEOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions
+@dataclasses.dataclass(frozen=True)
+class VideoSwinOptions:
+    """The shape of a Video Swin, as the fields of `motion_vit.models.video_swin.VideoSwin` of the same names."""
+
+    num_classes: int
+    tubelet_frames: int
+    patch_size: int
+    width: int
+    depths: tuple[int, ...]
+    head_channels: int
+    attention_window: tuple[int, int, int]
+    mlp_ratio: float = 4.0
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoSwinOptions

@@ -6,7 +6,7 @@ import goldens
 import numpy as np
 import pytest
 import torch
-from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions
+from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions, VideoSwinOptions
 from torch_twin import make_twin
 
 import motion_vit
@@ -67,6 +67,19 @@ def test_the_twin_of_a_videomae_gives_the_authors_logits():
     with torch.inference_mode():
         logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.videomae_video())))
     np.testing.assert_allclose(logits, goldens.load("videomae_tiny")["logits"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("case", "window"), [("window877_odd", (8, 7, 7)), ("window244", (2, 4, 4))])
+def test_the_twin_of_a_video_swin_gives_torchvisions_logits(case, window):
+    shape = {"tubelet_frames": 2, "patch_size": 4, "width": 32, "depths": (2, 2, 2), "head_channels": 32}
+    twin = make_twin(VideoSwinOptions(10, **shape, attention_window=window))
+    weights = goldens.video_swin_state_dict(case.removesuffix("_odd"))
+    twin.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in weights.items()}, strict=True)
+    golden = goldens.load(f"video_swin/{case}")
+    video = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(video))
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
 
 
 MILLIONS = {
