@@ -38,7 +38,7 @@ _WITHIN_SCALE = 0.99
 def attention_layers(
     subject: Subject, recorded: ClipRecording, point: tuple[float, float] | None = None
 ) -> list[LayerMap]:
-    """Makes maps of global attention, attention over time, gates, attention of frames, and prompts.
+    """Makes maps of global attention, attention within windows and over time, gates, attention of frames, and prompts.
 
     Args:
       subject: model and clip.
@@ -97,12 +97,15 @@ _rollout = jax.jit(rollout_from)
 
 
 def _frame_maps(subject: Subject, name: str, values: np.ndarray) -> list[LayerMap]:
-    """Makes maps of attention over time, gates, attention of frames, and prompts."""
+    """Makes maps of attention within windows and over time, gates, attention of frames, and prompts."""
     make_grid = functools.partial(token_grid, subject.model, view=subject.view)
     layer = name.rsplit("/", 1)[0]
     if name.endswith("/temporal_attention/attention_weights"):
         heads = tuple(f"head {head + 1}" for head in range(values.shape[1]))
         return [FrameAttention("Attention over time", layer, make_grid(name), heads, np.swapaxes(values, 0, 1))]
+    if name.endswith("/attention_received"):
+        of_heads = np.moveaxis(values[0], -1, 0)
+        return [_scalar("Attention that patches get in their windows", layer, make_grid(name), of_heads)]
     if name.endswith("/frame_attention"):
         return [FrameAttention("M2A attention of frames", layer, make_grid(name), ("whole frames",), values[None])]
     if name.endswith("/gate"):

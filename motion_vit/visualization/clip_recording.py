@@ -32,7 +32,10 @@ DEFAULT: tuple[What, ...] = tuple(what for what in ALL if what not in APART)
 _ENDINGS: Mapping[What, tuple[str, ...]] = {
     "motion": ("/cost_volume", "/cost_volume_backward"),
     "cost_volume": ("/cost_volume", "/cost_volume_backward"),
-    "attention": ("/attention/query", "/attention/key", "/temporal_attention/attention_weights"),
+    "attention": (
+        *("/attention/query", "/attention/key", "/attention/attention_received"),
+        "/temporal_attention/attention_weights",
+    ),
     "prompt": ("attention_map",),
     "m2a": ("/gate", "/frame_attention"),
 }

@@ -19,7 +19,7 @@ from motion_vit.models.video_model import VideoModel
 HELD_BY: Mapping[str, str] = {
     "cost_volume": MODELS_WITH_COST_VOLUMES,
     "cost_volume_backward": "models with EMIM and neighbours='both'",
-    "attention_weights": "UniFormers, TimeSformers and VideoMAEs",
+    "attention_weights": "UniFormers, TimeSformers, VideoMAEs and Video Swins",
     "attention_map": "models behind video motion prompts (input_adapter='motion_prompt')",
     "gate": "models with a motion module, such as resnet50_m2a or motion_module='m2a'",
     "frame_attention": "models with the attention of M2A, such as resnet50_m2a or motion_module='m2a'",

@@ -33,6 +33,10 @@ TIMESFORMER = {
     "window": 3,
 }
 VIDEOMAE = TIMESFORMER | {"frames": 6, "placement": "lg"}
+VIDEO_SWIN = {
+    **{"width": 8, "depths": (1, 2), "head_channels": 8, "attention_window": (2, 2, 2), "placement": "stage1"},
+    **{"frames": 6, "image_size": 24, "num_classes": 5, "window": 3},
+}
 RESNET = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 3, "image_size": 32}
 # Three frames, of which the Slow pathway sees the first and the last.
 SLOWFAST = RESNET | {"frame_ratio": 2, "channel_ratio": 1}
@@ -40,6 +44,7 @@ FAMILIES = {
     "uniformer": ("uniformer_emim_tiny", UNIFORMER),
     "timesformer": ("timesformer_tiny", TIMESFORMER),
     "videomae": ("videomae_tiny", VIDEOMAE),
+    "video_swin": ("video_swin_tiny", VIDEO_SWIN),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
 }

@@ -86,6 +86,7 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("uniformer", {"input_adapter": "motion_prompt"}),
         ("timesformer", {"motion_module": "m2a"}),
         ("videomae", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
+        ("video_swin", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("resnet", {"motion_module": "m2a"}),
         ("slowfast", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),

@@ -169,6 +169,18 @@ def test_a_videomae_shows_cost_volumes_attention_and_class_activation_on_its_tub
     }
 
 
+def test_a_video_swin_shows_cost_volumes_and_attention_within_its_windows(trained, video) -> None:
+    seen = visualize(trained("video_swin"), video)
+    motion = next(one for one in seen.maps if isinstance(one, MotionMap))
+    assert (motion.layer, motion.grid.clip_frames) == ("stage1/block0", (0, 2, 4))
+    received = [one for one in seen.maps if isinstance(one, ScalarMap) and "in their windows" in one.title]
+    assert [one.layer for one in received] == ["stage2/block0", "stage2/block1"]
+    assert (received[0].grid.rows, received[0].grid.columns) == (3, 3)
+    # The mean of the heads, then each. Places beyond the clip take part, and get the rest.
+    assert received[0].values.shape == (3, 3, 3, 3)
+    assert 0.5 < received[0].values.mean() <= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

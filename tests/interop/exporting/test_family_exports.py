@@ -33,6 +33,11 @@ NETWORKS = {
         **{"name": "videomae_tiny", "depth": 2, "width": 16, "heads": 2, "placement": "lg", "window": 3},
         **{"input_adapter": "motion_prompt"},
     },
+    # Windows that are shifted and padded, and a block with cost volumes.
+    "video_swin": {
+        **{"name": "video_swin_tiny", "width": 16, "depths": (2, 2), "head_channels": 8, "placement": "stage2"},
+        **{"attention_window": (2, 3, 3), "window": 3, "size": 32},
+    },
     "resnet": {
         "name": "resnet18_tiny",
         "depths": (1, 1, 1, 1),
@@ -84,6 +89,7 @@ print(json.dumps(found))
         ("i3d", "onnx"),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
+        *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
         *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
     ],
 )
