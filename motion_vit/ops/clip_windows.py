@@ -42,6 +42,11 @@ class ClipWindows:
         return _three(-(-length // side) for length, side in zip(self.grid, self.size, strict=True))
 
     @property
+    def padded(self) -> Sizes:
+        """Frames, rows and columns of the clip, filled up to whole windows."""
+        return _three(count * side for count, side in zip(self.counts, self.size, strict=True))
+
+    @property
     def count(self) -> int:
         """Number of windows of a clip."""
         return math.prod(self.counts)
@@ -84,8 +89,7 @@ def split_windows(x: Float[Array, "b t h w c"], windows: ClipWindows) -> Float[A
       The tokens of each window frame by frame, row by row.
     """
     batch, channels = x.shape[0], x.shape[-1]
-    padded = tuple(count * side for count, side in zip(windows.counts, windows.size, strict=True))
-    for axis, (length, end, shift) in enumerate(zip(windows.grid, padded, windows.shift, strict=True), start=1):
+    for axis, (length, end, shift) in enumerate(zip(windows.grid, windows.padded, windows.shift, strict=True), start=1):
         x = _shift_to_start(x, axis, length, end, shift)
     (frame_count, row_count, column_count), (frames, rows, columns) = windows.counts, windows.size
     # Columns stay beside channels: LiteRT transposes up to six axes.
@@ -107,7 +111,7 @@ def join_windows(x: Float[Array, "b windows n c"], windows: ClipWindows) -> Floa
     (frame_count, row_count, column_count), (frames, rows, columns) = windows.counts, windows.size
     x = x.reshape(batch * frame_count, row_count, column_count, frames, rows, columns * channels)
     x = x.transpose(0, 3, 1, 4, 2, 5)
-    x = x.reshape(batch, frame_count * frames, row_count * rows, column_count * columns, channels)
+    x = x.reshape(batch, *windows.padded, channels)
     for axis, (length, shift) in enumerate(zip(windows.grid, windows.shift, strict=True), start=1):
         x = _shift_back(x, axis, length, shift)
     return x
@@ -125,14 +129,13 @@ def window_regions(windows: ClipWindows) -> Int[np.ndarray, "windows n"]:
     Returns:
       The number of the region of every token of every window; 0 throughout where nothing is shifted.
     """
-    regions = np.zeros((1, 1, 1), np.int32)
-    for axis, (count, side, shift) in enumerate(zip(windows.counts, windows.size, windows.shift, strict=True)):
-        places = np.arange(count * side)
-        # Up to the last window, in it, and what was moved there from the start.
-        along = (places >= (count - 1) * side).astype(np.int32) + (places >= count * side - shift) * (shift > 0)
-        regions = regions * 3 + (along * (shift > 0)).astype(np.int32).reshape(
-            [-1 if a == axis else 1 for a in range(3)]
-        )
+    regions = np.zeros(windows.padded, np.int32)
+    for axis, (end, side, shift) in enumerate(zip(windows.padded, windows.size, windows.shift, strict=True)):
+        if shift:
+            places = np.arange(end)
+            # 0 up to the last window, 1 in it, and 2 for what was moved there from the start.
+            along = (places >= end - side).astype(np.int32) + (places >= end - shift)
+            regions = 3 * regions + np.expand_dims(along, [each for each in range(3) if each != axis])
     return _split_places(regions, windows)
 
 
@@ -143,13 +146,9 @@ def places_in_clip(windows: ClipWindows) -> Bool[np.ndarray, "windows n"]:
     Args:
       windows: places of the windows, as `clip_windows` makes them.
     """
-    inside = np.ones((1, 1, 1), bool)
-    for axis, (length, count, side, shift) in enumerate(
-        zip(windows.grid, windows.counts, windows.size, windows.shift, strict=True)
-    ):
-        along = np.roll(np.arange(count * side) < length, -shift)
-        inside = inside & along.reshape([-1 if a == axis else 1 for a in range(3)])
-    return _split_places(inside, windows)
+    inside = np.zeros(windows.padded, bool)
+    inside[tuple(slice(0, length) for length in windows.grid)] = True
+    return _split_places(np.roll(inside, [-shift for shift in windows.shift], (0, 1, 2)), windows)
 
 
 def relative_position_bias(
