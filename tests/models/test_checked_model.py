@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     name: {"frames": 2, "image_size": 32, **({"depths": (1, 1, 1, 1)} if "uniformer" in name else {})} for name in TINY
 }
 SMALL["timesformer_tiny"]["depth"] = SMALL["videomae_tiny"]["depth"] = 1
+SMALL["video_swin_tiny"]["depths"] = (2,)
 
 # Of every kind that a command line or a config file can hold.
 VALUES = (
