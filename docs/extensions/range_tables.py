@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
 from motion_vit.models.resnet import ResNet
@@ -42,7 +43,7 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (UniFormer, TimeSformer, VideoMAE, ResNet, SlowFast, MotionPrompted)
+            for each in (UniFormer, TimeSformer, VideoMAE, ResNet, SlowFast, MobileNetV2, MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 

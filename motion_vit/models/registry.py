@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.option import option_defaults
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
 from motion_vit.models.resnet import ResNet
@@ -72,6 +73,17 @@ _PRESETS: dict[str, Preset] = {
     "resnet50_m2a_tsm": Preset(ResNet, _RESNET50 | _M2A | _SHIFT, "ResNet-50 with M2A and temporal shifts"),
     "resnet18_tiny": Preset(
         ResNet, _RESNET_TINY, "0.7 M parameters, for tests and demos, TSN; options make the others"
+    ),
+    "mobilenetv2_tsn": Preset(MobileNetV2, {}, "MobileNetV2 on every frame, averaged (TSN)"),
+    "mobilenetv2_tsm": Preset(MobileNetV2, _SHIFT, "MobileNetV2 with temporal shifts (TSM)"),
+    "mobilenetv2_m2a": Preset(MobileNetV2, _M2A, "MobileNetV2 with motion aware attention (M2A)"),
+    "mobilenetv2_tiny": Preset(
+        MobileNetV2,
+        {
+            **{"width": 0.25, "depths": (1, 2, 2, 2, 1, 2, 1), "last_width": 256},
+            **{"num_classes": 10, "image_size": 64},
+        },
+        "0.1 M parameters, for tests and demos, TSN; options make the others",
     ),
     "slowfast_4x16_r50": Preset(SlowFast, {}, "SlowFast of ResNet-50, 4 slow and 32 fast frames"),
     "slowfast_8x8_r50": Preset(
@@ -190,7 +202,8 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
       name: one of `list_models()`.
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
         `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.videomae.VideoMAE`,
-        `motion_vit.models.resnet.ResNet`, `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from
+        `motion_vit.models.resnet.ResNet`, `motion_vit.models.mobilenetv2.MobileNetV2`,
+        `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from
         the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
         "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
         `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the

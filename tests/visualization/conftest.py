@@ -36,12 +36,17 @@ VIDEOMAE = TIMESFORMER | {"frames": 6, "placement": "lg"}
 RESNET = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 3, "image_size": 32}
 # Three frames, of which the Slow pathway sees the first and the last.
 SLOWFAST = RESNET | {"frame_ratio": 2, "channel_ratio": 1}
+MOBILENETV2 = {
+    **{"width": 0.05, "depths": (1, 2, 1, 1, 1, 1, 1), "last_width": 16},
+    **{"num_classes": 5, "frames": 3, "image_size": 32},
+}
 FAMILIES = {
     "uniformer": ("uniformer_emim_tiny", UNIFORMER),
     "timesformer": ("timesformer_tiny", TIMESFORMER),
     "videomae": ("videomae_tiny", VIDEOMAE),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
+    "mobilenetv2": ("mobilenetv2_tiny", MOBILENETV2),
 }
 
 

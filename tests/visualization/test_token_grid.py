@@ -87,6 +87,7 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("timesformer", {"motion_module": "m2a"}),
         ("videomae", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("resnet", {"motion_module": "m2a"}),
+        ("mobilenetv2", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),
     ],

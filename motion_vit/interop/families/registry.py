@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from motion_vit.errors import UserError
 from motion_vit.interop.families.family import ModelFamily
+from motion_vit.interop.families.mobilenetv2 import MOBILENETV2
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
 from motion_vit.interop.families.name_rules import TorchEntry, torch_entry
 from motion_vit.interop.families.resnet import RESNET
@@ -11,6 +12,7 @@ from motion_vit.interop.families.slowfast import SLOWFAST
 from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
 from motion_vit.interop.families.videomae import VIDEOMAE
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.resnet import ResNet
 from motion_vit.models.slowfast import SlowFast
@@ -24,6 +26,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     TimeSformer: TIMESFORMER,
     VideoMAE: VIDEOMAE,
     ResNet: RESNET,
+    MobileNetV2: MOBILENETV2,
     SlowFast: SLOWFAST,
 }
 

@@ -23,6 +23,7 @@ SLOWFAST = (
     *("slowfast_tiny", "slow_tiny", "c2d_tiny", "i3d_tiny", "slowfast_tiny_motion_prompt"),
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
+MOBILENETV2 = ("tsn_tiny", "tsm_tiny", "m2a_tiny", "tsn", "tsm")
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
@@ -63,6 +64,8 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    for name in MOBILENETV2:
+        shutil.copy(source / "conv" / f"mobilenetv2_{name}.npz", goldens.FOLDER / "mobilenetv2" / f"{name}.npz")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
