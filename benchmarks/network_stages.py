@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.videomae import VideoMAE
@@ -26,6 +27,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     UniFormer: {f"stage{number}": (f"patch_embed{number}", f"stage{number}") for number in range(1, 5)},
     TimeSformer: {"embedding": ("embedding",), "blocks": ("blocks",)},
     VideoMAE: {"embedding": ("embedding",), "blocks": ("blocks",)},
+    MobileNetV2: {name: (name,) for name in ("stem", *(f"stage{number}" for number in range(1, 8)), "last")},
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of."""
 

@@ -46,4 +46,16 @@ class VideoMAEOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions
+@dataclasses.dataclass(frozen=True)
+class MobileNetV2Options:
+    """The shape of a MobileNetV2, as the fields of `motion_vit.models.mobilenetv2.MobileNetV2` of the same names."""
+
+    num_classes: int
+    frames: int
+    width: float
+    depths: tuple[int, ...]
+    last_width: int
+    temporal_shift: bool
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | MobileNetV2Options
