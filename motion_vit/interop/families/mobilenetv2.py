@@ -192,9 +192,8 @@ def mobilenetv2_notes(shapes: Mapping[str, Shape], options: Mapping[str, Any]) -
 def mobilenetv2_names(names: Collection[str], wanted: Collection[str]) -> dict[str, str]:
     """Renames the weights of a source for a model that has other things before its expansions.
 
-    The `conv.0` of networks for images and of TSN may become that of any model; TSM's `conv.0.net`, a motion module's
-    `conv.0.1` and the `conv.0.2` of both become that of a model that has a temporal shift if, and only if, they have
-    one.
+    The `conv.0` of networks for images and of TSN may become that of any model. TSM's `conv.0.net` and the `conv.0.2`
+    behind both become that of a model with a temporal shift, and a motion module's `conv.0.1` that of one without.
 
     Args:
       names: names in the source, of the authors' code or torchvision's.
