@@ -21,7 +21,6 @@ from motion_vit.modules.motion_module import motion_module_names, register_motio
 
 SMALLEST = {
     "resnet18_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)},
-    "mobilenetv2_tiny": {"width": 0.05, "depths": (1, 2, 1, 1, 1, 1, 1)},
     "slowfast_tiny": {"widths": (8, 8, 8, 8), "channel_ratio": 1},
     "uniformer_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "head_channels": 8},
     "timesformer_tiny": {"width": 8, "depth": 2, "heads": 2, "patch_size": 8},
