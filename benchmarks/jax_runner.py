@@ -19,6 +19,7 @@ from model_description import ModelDescription, StageDescription
 from network_stages import NetworkStage, network_stages
 from resident_memory import reset_resident_peak, resident_peak_megabytes
 from torch_options import (
+    MobileNetV2Options,
     MViTOptions,
     TimeSformerOptions,
     UniFormerOptions,
@@ -30,6 +31,7 @@ from torch_options import (
 import motion_vit
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.inspection import measure_costs
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
 from motion_vit.models.options import model_options
 from motion_vit.models.timesformer import TimeSformer
@@ -47,6 +49,7 @@ _TWINS = {
     VideoSwin: VideoSwinOptions,
     X3D: X3DOptions,
     MViT: MViTOptions,
+    MobileNetV2: MobileNetV2Options,
 }
 """The options of the PyTorch twin of a class of models; all others are UniFormers."""
 

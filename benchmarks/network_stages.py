@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
@@ -35,6 +36,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     },
     X3D: {"stem": ("stem",), **{f"stage{number}": (f"stage{number}",) for number in range(1, 5)}},
     MViT: {"embedding": ("stem",), "blocks": ("blocks",)},
+    MobileNetV2: {name: (name,) for name in ("stem", *(f"stage{number}" for number in range(1, 8)), "last")},
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of. A model may have
 fewer stages."""

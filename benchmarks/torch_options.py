@@ -84,4 +84,24 @@ class MViTOptions:
     key_stride: int
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoSwinOptions | X3DOptions | MViTOptions
+@dataclasses.dataclass(frozen=True)
+class MobileNetV2Options:
+    """The shape of a MobileNetV2, as the fields of `motion_vit.models.mobilenetv2.MobileNetV2` of the same names."""
+
+    num_classes: int
+    frames: int
+    width: float
+    depths: tuple[int, ...]
+    last_width: int
+    temporal_shift: bool
+
+
+TwinOptions = (
+    UniFormerOptions
+    | TimeSformerOptions
+    | VideoMAEOptions
+    | VideoSwinOptions
+    | X3DOptions
+    | MViTOptions
+    | MobileNetV2Options
+)

@@ -1,8 +1,17 @@
 """Builds the PyTorch twin of a model."""
 
 import torch
+from torch_mobilenetv2 import MobileNetV2
 from torch_mvit import MViT
-from torch_options import MViTOptions, TimeSformerOptions, TwinOptions, VideoMAEOptions, VideoSwinOptions, X3DOptions
+from torch_options import (
+    MobileNetV2Options,
+    MViTOptions,
+    TimeSformerOptions,
+    TwinOptions,
+    VideoMAEOptions,
+    VideoSwinOptions,
+    X3DOptions,
+)
 from torch_timesformer import TimeSformer
 from torch_uniformer import UniFormer
 from torch_video_swin import VideoSwin
@@ -10,7 +19,7 @@ from torch_videomae import VideoMAE
 from torch_x3d import X3D
 
 
-def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D | MViT:
+def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D | MViT | MobileNetV2:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -29,4 +38,6 @@ def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | Vide
         return X3D(options).to(memory_format=torch.channels_last_3d).eval()
     if isinstance(options, MViTOptions):
         return MViT(options).to(memory_format=torch.channels_last_3d).eval()
+    if isinstance(options, MobileNetV2Options):
+        return MobileNetV2(options).to(memory_format=torch.channels_last).eval()
     return UniFormer(options).to(memory_format=torch.channels_last_3d).eval()

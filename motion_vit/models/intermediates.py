@@ -86,8 +86,14 @@ In a ResNet, where `h` and `w` are pixels over 4, 8, 16 and 32 at stages 1 to 4:
 - `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.
 - `stage{s}/block{i}_output` `[b, t, h, w, c]`: the features after a block.
 
-In a SlowFast, with the same resolutions, names start with `slow_` or `fast_`, and `t` is the number of frames of that
-pathway. Of a single pathway they are called as in a ResNet, and `t` is half the frames behind a pool over time.
+In a MobileNetV2, where `h` and `w` are pixels over 2, 4, 8, 16, 16, 32 and 32 at stages 1 to 7:
+
+- `stem_output` `[b, t, h, w, c]`: the features that enter stage 1.
+- `stage{s}/block{i}_output` `[b, t, h, w, c]`: the features after a block.
+- `last_output` `[b, t, h, w, c]`: the features of the last convolution, whose average the head classifies.
+
+In a SlowFast, with the resolutions of a ResNet, names start with `slow_` or `fast_`, and `t` is the number of frames of
+that pathway. Of a single pathway they are called as in a ResNet, and `t` is half the frames behind a pool over time.
 
 - `slow_stem_output`, `fast_stage{s}/block{i}_output` and so on `[b, t, h, w, c]`: the features of a pathway, without
   what a lateral connection adds to them.

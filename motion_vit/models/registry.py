@@ -11,6 +11,7 @@ import numpy as np
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.models.inception_i3d import InceptionI3D
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
 from motion_vit.models.option import option_defaults
 from motion_vit.models.options import ADAPTER_OPTION, adapter_class, adapter_of_option
@@ -80,6 +81,17 @@ _PRESETS: dict[str, Preset] = {
     "resnet50_m2a_tsm": Preset(ResNet, _RESNET50 | _M2A | _SHIFT, "ResNet-50 with M2A and temporal shifts"),
     "resnet18_tiny": Preset(
         ResNet, _RESNET_TINY, "0.7 M parameters, for tests and demos, TSN; options make the others"
+    ),
+    "mobilenetv2_tsn": Preset(MobileNetV2, {}, "MobileNetV2 on every frame, averaged (TSN)"),
+    "mobilenetv2_tsm": Preset(MobileNetV2, _SHIFT, "MobileNetV2 with temporal shifts (TSM)"),
+    "mobilenetv2_m2a": Preset(MobileNetV2, _M2A, "MobileNetV2 with motion aware attention (M2A)"),
+    "mobilenetv2_tiny": Preset(
+        MobileNetV2,
+        {
+            **{"width": 0.25, "depths": (1, 2, 2, 2, 1, 2, 1), "last_width": 256},
+            **{"num_classes": 10, "image_size": 64},
+        },
+        "0.1 M parameters, for tests and demos, TSN; options make the others",
     ),
     "slowfast_4x16_r50": Preset(SlowFast, {}, "SlowFast of ResNet-50, 4 slow and 32 fast frames"),
     "slowfast_8x8_r50": Preset(

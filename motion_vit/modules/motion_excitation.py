@@ -8,39 +8,13 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from motion_vit.modules import initializers
 from motion_vit.modules.batch_norm import BatchNorm
-from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.modules.frame_convolution import FrameConvolution
-from motion_vit.ops.depthwise_conv3d import depthwise_conv3d
+from motion_vit.modules.frame_depthwise_convolution import FrameDepthwiseConvolution
 from motion_vit.ops.frame_convolution import halve_frames, resize_frames_nearest
 from motion_vit.ops.frame_difference import neighbour_difference
 
 Clips = Float[Array, "b t h w c"]
-
-
-class FrameDepthwiseConvolution(nn.Module):
-    """One `k x k` kernel per channel, over the positions of each frame; no bias.
-
-    Attributes:
-      kernel_size: side `k` of the kernel, odd.
-      dtype: dtype of the computation; parameters are float32.
-    """
-
-    kernel_size: int = 3
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Clips) -> Clips:
-        """Convolves `x`."""
-        shape = (1, self.kernel_size, self.kernel_size, x.shape[-1])
-        kernel = self.param("kernel", initializers.depthwise_kernel, shape)
-        dtype = computation_dtype(self.dtype)
-        return depthwise_conv3d(x.astype(dtype), kernel.astype(dtype))
-
-    def multiply_adds(self, x: Clips) -> int:
-        """Counts the multiply-adds of one call on an input of this shape."""
-        return x.size * self.kernel_size**2
 
 
 class MotionExcitation(nn.Module):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch_options import (
+    MobileNetV2Options,
     MViTOptions,
     TimeSformerOptions,
     UniFormerOptions,
@@ -107,6 +108,19 @@ def test_the_twin_of_an_mvit_gives_torchvisions_logits():
     with torch.inference_mode():
         logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.mvit_video())))
     np.testing.assert_allclose(logits, goldens.load("mvit/mvit_v2_tiny")["logits"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["tsn", "tsm"])
+def test_the_twin_of_a_mobilenetv2_gives_the_authors_logits(kind):
+    shape = {"frames": 8, "width": 1.0, "depths": (1, 2, 3, 4, 3, 3, 1), "last_width": 1280}
+    twin = make_twin(MobileNetV2Options(10, **shape, temporal_shift=kind == "tsm"))
+    state_dict = {key: torch.from_numpy(goldens.weight(key, value.shape)) for key, value in twin.state_dict().items()}
+    twin.load_state_dict(state_dict, strict=True)
+    golden = goldens.load(f"mobilenetv2/{kind}_tiny")
+    video = goldens.seeded_video(int(golden["input/seed"]), tuple(golden["input/shape"]))
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(video))
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
 
 
 MILLIONS = {

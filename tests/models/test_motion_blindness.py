@@ -48,6 +48,7 @@ def test_the_warning_ends_the_table_of_inspect() -> None:
         ("slowfast_tiny", {}),
         ("i3d_inception_tiny", {}),
         ("x3d_tiny", {}),
+        ("mobilenetv2_tiny", {}),
     ],
 )
 def test_other_models_are_given_no_warning(name: str, options: dict[str, Any]) -> None:

@@ -55,7 +55,10 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
 @pytest.mark.mistyped
 @pytest.mark.parametrize(
     "name",
-    ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny", "i3d_inception_tiny", "x3d_tiny"],
+    [
+        *("uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny"),
+        *("i3d_inception_tiny", "x3d_tiny", "mobilenetv2_tiny"),
+    ],
 )
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize(
@@ -88,7 +91,9 @@ def test_pixels_that_are_not_normalised_are_refused(name, adapter):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-@pytest.mark.parametrize("name", ["uniformer_tiny", "resnet18_tiny", "timesformer_tiny", "slowfast_tiny"])
+@pytest.mark.parametrize(
+    "name", ["uniformer_tiny", "resnet18_tiny", "timesformer_tiny", "slowfast_tiny", "mobilenetv2_tiny"]
+)
 def test_normalised_clips_may_have_any_floating_point_dtype(name, dtype):
     model = motion_vit.create_model(name, frames=2, image_size=32)
     clips = jax.ShapeDtypeStruct((1, *model.clip_shape), dtype)

@@ -11,11 +11,13 @@ from motion_vit.modules.convolution_block import ConvolutionBlock
 from motion_vit.modules.depthwise_conv3d import DepthwiseConv3D
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.frame_convolution import FrameConvolution
+from motion_vit.modules.frame_depthwise_convolution import FrameDepthwiseConvolution
 from motion_vit.modules.global_attention import GlobalAttention
+from motion_vit.modules.inverted_residual import ConvolutionUnit, InvertedResidual
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.m2a import M2A
 from motion_vit.modules.mlp import Mlp
-from motion_vit.modules.motion_excitation import FrameDepthwiseConvolution, MotionExcitation, TemporalDifference
+from motion_vit.modules.motion_excitation import MotionExcitation, TemporalDifference
 from motion_vit.modules.patch_embedding import PatchEmbedding, PatchProjection
 from motion_vit.modules.residual_block import ResidualBlock, ResidualStem
 from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAttentionBlock
@@ -45,6 +47,8 @@ LAYERS = [
     (ConvolutionBlock, (), CLIPS),
     (ResidualBlock, (8,), CLIPS),
     (ResidualStem, (8,), CLIPS),
+    (ConvolutionUnit, (8,), CLIPS),
+    (InvertedResidual, (8,), CLIPS),
     (TokenEmbedding, (4, 2, 2, 2), CLIPS),
     (JointAttentionBlock, (ATTENTION, (2, 4, 4)), TOKENS),
     (DividedAttentionBlock, (ATTENTION, ATTENTION, (2, 4, 4)), TOKENS),

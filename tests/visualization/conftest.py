@@ -42,6 +42,10 @@ VIVIT = VIDEOMAE | {"attention": "factorised_encoder", "temporal_depth": 1}
 RESNET = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 3, "image_size": 32}
 # Three frames, of which the Slow pathway sees the first and the last.
 SLOWFAST = RESNET | {"frame_ratio": 2, "channel_ratio": 1}
+MOBILENETV2 = {
+    **{"width": 0.05, "depths": (1, 2, 1, 1, 1, 1, 1), "last_width": 16},
+    **{"num_classes": 5, "frames": 3, "image_size": 32},
+}
 FAMILIES = {
     "uniformer": ("uniformer_emim_tiny", UNIFORMER),
     "timesformer": ("timesformer_tiny", TIMESFORMER),
@@ -53,6 +57,7 @@ FAMILIES = {
     "slowfast": ("slowfast_tiny", SLOWFAST),
     "inception_i3d": ("i3d_inception_tiny", {"width": 4, "num_classes": 5, "frames": 9, "image_size": 32}),
     "x3d": ("x3d_tiny", RESNET | {"inner_ratio": 1.5, "head_features": 12}),
+    "mobilenetv2": ("mobilenetv2_tiny", MOBILENETV2),
 }
 
 

@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 import motion_vit
-from motion_vit.models import mvit, resnet, slowfast, stage, timesformer, uniformer, video_swin, videomae, vivit, x3d
+from motion_vit.models import (
+    mobilenetv2,
+    mvit,
+    resnet,
+    slowfast,
+    stage,
+    timesformer,
+    uniformer,
+    video_swin,
+    videomae,
+    vivit,
+    x3d,
+)
 from motion_vit.visualization import class_activation
 
 
@@ -17,6 +29,7 @@ from motion_vit.visualization import class_activation
         ("slowfast", {}),
         ("inception_i3d", {}),
         ("x3d", {}),
+        ("mobilenetv2", {}),
     ],
 )
 def test_a_class_activation_map_adds_up_to_the_logit(small_model, everything, family, options):
@@ -79,7 +92,11 @@ def test_patches_of_a_timesformer_have_a_grad_cam_but_after_the_last_attention(s
 
 
 @pytest.mark.parametrize(
-    "family", ["uniformer", "timesformer", "videomae", "video_swin", "mvit", "vivit", "resnet", "slowfast", "x3d"]
+    "family",
+    [
+        *("uniformer", "timesformer", "videomae", "video_swin", "mvit", "vivit"),
+        *("resnet", "slowfast", "x3d", "mobilenetv2"),
+    ],
 )
 def test_training_computes_what_it_did_before_outputs_had_names(small_model, monkeypatch, family):
     model, variables, clips = small_model(family)
@@ -94,7 +111,10 @@ def test_training_computes_what_it_did_before_outputs_had_names(small_model, mon
 
     named = program()
     calls = []
-    for module in (mvit, resnet, slowfast, stage, timesformer, uniformer, video_swin, videomae, vivit, x3d):
+    for module in (
+        *(mobilenetv2, mvit, resnet, slowfast, stage, timesformer),
+        *(uniformer, video_swin, videomae, vivit, x3d),
+    ):
         monkeypatch.setattr(
             module, "name_output", lambda module, name, value: calls.append(name) or value, raising=True
         )

@@ -89,6 +89,7 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("video_swin", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("vivit", {"attention": "factorised_dot_product", "pooling": "mean", "placement": "gg"}),
         ("resnet", {"motion_module": "m2a"}),
+        ("mobilenetv2", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),
         ("inception_i3d", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),

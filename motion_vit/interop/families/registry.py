@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from motion_vit.errors import UserError
 from motion_vit.interop.families.family import ModelFamily
 from motion_vit.interop.families.inception_i3d import INCEPTION_I3D
+from motion_vit.interop.families.mobilenetv2 import MOBILENETV2
 from motion_vit.interop.families.motion_prompt import behind_motion_prompt
 from motion_vit.interop.families.mvit import MVIT
 from motion_vit.interop.families.name_rules import TorchEntry, torch_entry
@@ -17,6 +18,7 @@ from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.interop.families.vivit import VIVIT
 from motion_vit.interop.families.x3d import X3D_FAMILY
 from motion_vit.models.inception_i3d import InceptionI3D
+from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.mvit import MViT
 from motion_vit.models.resnet import ResNet
@@ -37,6 +39,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     MViT: MVIT,
     ViViT: VIVIT,
     ResNet: RESNET,
+    MobileNetV2: MOBILENETV2,
     SlowFast: SLOWFAST,
     InceptionI3D: INCEPTION_I3D,
     X3D: X3D_FAMILY,

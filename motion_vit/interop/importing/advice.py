@@ -41,7 +41,9 @@ def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, 
     decided = {option for name in anew for option in family.parts[name].options}
     found = {name: value for name, value in family.options(shapes).items() if name not in decided}
     own = model_options(model)
-    differing = {name: value for name, value in found.items() if _differs(value, own[name])}
+    differing = {
+        name: value for name, value in found.items() if _differs(value, own[name], exactly=name in family.structure)
+    }
     advice = []
     if any(name in differing for name in family.structure) and (names := _models_with(model, found)):
         advice.append(f"The weights are of another network, {' or '.join(names)}. Create that one.")
@@ -86,6 +88,11 @@ def _models_with(model: VideoModel, found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _differs(found: Any, given: Any) -> bool:
-    """Tells if an option differs. Shapes tell no rates, such as of layer scale, only whether there is one."""
-    return not (isinstance(found, float) and isinstance(given, float)) and bool(found != given)
+def _differs(found: Any, given: Any, *, exactly: bool) -> bool:
+    """Tells if an option differs. Shapes tell no rates, such as of layer scale, only whether there is one.
+
+    Factors of the network's size they do tell, which are compared `exactly`.
+    """
+    if isinstance(found, float) and isinstance(given, float) and not exactly:
+        return False
+    return bool(found != given)

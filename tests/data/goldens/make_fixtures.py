@@ -27,6 +27,7 @@ X3D = (
     *("x3d_tiny", "x3d_tiny_slowfast_repository", "x3d_tiny_motion_prompt"),
     *("x3d_xs", "x3d_m", "x3d_m_slowfast_repository"),
 )
+MOBILENETV2 = ("tsn_tiny", "tsm_tiny", "m2a_tiny", "tsn", "tsm")
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
 VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
@@ -75,6 +76,8 @@ def main(source: pathlib.Path) -> None:
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     _save_x3d(source / "conv")
     _save_timesformer_of_hugging_face(source / "vit")
+    for name in MOBILENETV2:
+        shutil.copy(source / "conv" / f"mobilenetv2_{name}.npz", goldens.FOLDER / "mobilenetv2" / f"{name}.npz")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 

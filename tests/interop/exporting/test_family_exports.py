@@ -57,6 +57,10 @@ NETWORKS = {
         "temporal_shift": True,
         "size": 64,
     },
+    "mobilenetv2": {
+        **{"name": "mobilenetv2_tiny", "width": 0.05, "depths": (1, 2, 1, 1, 1, 1, 1), "last_width": 16, "size": 64},
+        **{"motion_module": "m2a", "temporal_shift": True},
+    },
     "slowfast": {
         **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "frame_ratio": 2, "channel_ratio": 1, "size": 64},
         **{"motion_module": "m2a", "input_adapter": "motion_prompt"},
@@ -106,6 +110,7 @@ print(json.dumps(found))
         ("i3d", "onnx"),
         *(("inception_i3d", file_format) for file_format in ("torch", "onnx")),
         *(("x3d", file_format) for file_format in RUNNERS),
+        *(("mobilenetv2", file_format) for file_format in ("torch", "stablehlo", "onnx")),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
@@ -126,12 +131,12 @@ def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):
 
 @pytest.mark.slow
 def test_tensorflow_and_litert_give_the_same_logits(tmp_path: pathlib.Path):
-    for network in ("timesformer", "resnet", "slowfast"):
+    for network in ("timesformer", "resnet", "slowfast", "mobilenetv2"):
         write_weights_folder(tmp_path / "weights" / network, small_trained_model(**NETWORKS[network]))
     finished = run_python(IN_TENSORFLOW, tmp_path / "weights", tmp_path)
     assert finished.status == 0, finished.errors
     found = json.loads(finished.output.splitlines()[-1])
-    assert len(found) == 6
+    assert len(found) == 8
     assert {name: pair for name, pair in found.items() if not pair[0] <= pair[1]} == {}
 
 

@@ -51,6 +51,7 @@ def muon_config() -> ConfigDict:
         ("slowfast_4x16_r50", {}),
         ("i3d_inception_tiny", {}),
         ("x3d_xs", {}),
+        ("mobilenetv2_m2a", {}),
     ],
 )
 def test_kernels_of_hidden_layers_are_muons_and_all_else_is_adamws(name: str, options: dict[str, Any]) -> None:
