@@ -350,7 +350,10 @@ SINKS = {
     # These print what a command says, inside of `safe_output`. The runners' JSON is read by `export --verify`, the
     # example of exports writes names as Python does, in ASCII, and `Visualization.show` makes those of its line safe.
     r"(?<![\w.])print\(": {
-        *(f"cli/{name}.py" for name in ("__init__", "data", "export", "importing", "inspection", "json_output")),
+        *(
+            f"cli/{name}.py"
+            for name in ("__init__", "data", "export", "importing", "inspection", "json_output", "models")
+        ),
         *(f"cli/{name}.py" for name in ("answers", "prediction", "recipes", "serving", "streaming", "training")),
         *("cli/visualization.py", "visualization/visualization.py"),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
