@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "interop.importing": INTEROP,
     "interop.exporting": INTEROP,
     "interop.runners": INTEROP | {"interop.importing"},
-    "zoo": INTEROP | {"interop.importing"},
+    "zoo": INTEROP | {"interop.importing", "data.workers"},
     "visualization": MODELS | DATA | EVALUATION | {"data.augmentation", "data.video", "zoo"},
     "serving": DATA | EVALUATION | {"data.video"},
     "comparison": MODELS | DATA | EVALUATION | {"data.datasets", "data.embedded", "data.preparation", "training.loop"},

@@ -362,14 +362,9 @@ SINKS = {
     # These print what a command says, inside of `safe_output`. The runners' JSON is read by `export --verify`, the
     # example of exports writes names as Python does, in ASCII, and `Visualization.show` makes those of its line safe.
     r"(?<![\w.])print\(": {
-        *(
-            f"cli/{name}.py"
-            for name in ("__init__", "data", "evaluation", "export", "importing", "inspection", "json_output")
-        ),
-        *(
-            f"cli/{name}.py"
-            for name in ("answers", "evaluation", "prediction", "recipes", "serving", "streaming", "training")
-        ),
+        *(f"cli/{name}.py" for name in ("__init__", "data", "evaluation", "export", "importing", "inspection")),
+        *(f"cli/{name}.py" for name in ("json_output", "models", "recipes", "serving", "streaming", "training")),
+        *(f"cli/{name}.py" for name in ("answers", "prediction")),
         *("cli/visualization.py", "visualization/visualization.py"),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
         *("interop/runners/check.py", "interop/runners/example.py", "training/logs/progress.py"),

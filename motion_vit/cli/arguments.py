@@ -19,7 +19,7 @@ CONFIG_PREFIX = "--config."
 """How an argument starts that changes a field of a recipe; commands with `takes_overrides` accept them."""
 
 CHECKPOINT_HELP = (
-    "workdir of a training run, weights folder, demo, a name of `motion-vit models`, or hf:OWNER/NAME of the Hugging "
+    "workdir of a training run, weights folder, demo, a name of `motion-vit models`, or hf:owner/name of the Hugging "
     "Face hub"
 )
 """What `--checkpoint` takes."""

@@ -58,7 +58,7 @@ def add_export(commands: Any) -> None:
     parser.add_argument("--page", action="store_true", help="add index.html, which runs an onnx model in a browser")
     parser.add_argument("--verify", action="store_true", help="run the export in its own runtime and compare")
     parser.add_argument(
-        "--push", metavar="OWNER/NAME", help="upload a huggingface export to the Hugging Face hub, as HF_TOKEN allows"
+        "--push", metavar="owner/name", help="upload a huggingface export to the Hugging Face hub, as HF_TOKEN allows"
     )
     add_weights_choice(parser)
 

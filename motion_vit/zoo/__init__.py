@@ -4,5 +4,5 @@
 
 In: the name of a row, of a repository on the Hugging Face hub, or of a folder.
 Out: trained models.
-Imports: `models`, `training.{checkpoints,recipe}`, `interop.{files,families,importing}`.
+Imports: `data.workers`, `training.{parallel,checkpoints}`, `interop.{files,families,importing}`.
 """

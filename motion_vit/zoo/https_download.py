@@ -8,23 +8,21 @@ import contextlib
 import errno
 import hashlib
 import http.client
+import math
 import os
 import pathlib
 import re
 import shutil
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import IO, Any
 
-from tqdm import tqdm
-
+from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import make_folder
 from motion_vit.files.folder_lock import locked_folder
-from motion_vit.terminal import bare_stream
 from motion_vit.zoo.cache import LARGEST_FILE
 
 _PIECE = 1 << 20
@@ -123,22 +121,14 @@ def _fetch_part(url: str, unfinished: pathlib.Path, most_bytes: int) -> bool:
 def _copy(answer: Any, file: IO[bytes], url: str, begin: int, total: int | None, most_bytes: int) -> bool:
     """Copies the rest of an answer into a file; tells if that is all of it."""
     done = begin
-    bar = tqdm(
-        total=total,
-        initial=begin,
-        unit="B",
-        unit_scale=True,
-        desc=_name(url),
-        file=bare_stream(sys.stderr),
-        disable=None,
-    )
-    with bar:
+    whole = math.ceil(total / _PIECE) if total is not None else None
+    with progress_bar(whole, f"downloading {_name(url)}", "megabyte", initial=begin // _PIECE) as bar:
         while piece := answer.read(_PIECE):
             done += len(piece)
             if done > most_bytes:
                 break
             file.write(piece)
-            bar.update(len(piece))
+            bar.update(1)
     if done > most_bytes:
         file.truncate(0)
         raise UserError(f"{url} has more than {most_bytes} bytes, the most that is taken. Nothing of it was kept.")

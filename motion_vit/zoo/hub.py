@@ -72,7 +72,7 @@ def parse_repository(text: str) -> Repository:
     found = _REPOSITORY.fullmatch(text)
     if not found or ".." in text:
         raise UserError(
-            f"{text!r} is no repository on the Hugging Face hub: write hf:OWNER/NAME, or hf:OWNER/NAME@REVISION."
+            f"{text!r} is no repository on the Hugging Face hub: write hf:owner/name, or hf:owner/name@revision."
         )
     return Repository(found[1], found[2] or "main")
 

@@ -192,7 +192,7 @@ def _problem(row: PublishedWeights) -> str:
     problems = {
         "its id is no name of small letters, digits and underscores": not _NAME.fullmatch(row.id),
         "it must have either a repository or a url": bool(row.repository) == bool(row.url),
-        "its repository is not OWNER/NAME": row.repository and not _REPOSITORY.fullmatch(row.repository),
+        "its repository is not owner/name": row.repository and not _REPOSITORY.fullmatch(row.repository),
         "its url does not begin with https://": row.url and not row.url.startswith("https://"),
         "its file must be named, unless its format is huggingface": (
             bool(row.file) == (row.format == "huggingface") if row.repository else bool(row.file)

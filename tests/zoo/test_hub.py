@@ -88,7 +88,7 @@ def test_shards_are_all_downloaded(hub: HubState, tmp_path: pathlib.Path) -> Non
         ("hf:owner/empty", r"has no file config\.json"),
         ("hf:owner/weightless", "has no weights that can be read: none of model.safetensors, model.safetensors.index"),
         ("hf:Sense-X/uniformer_video", "these are loaded by name: uniformer_small_k400_16x8, "),
-        ("hf:owner", "is no repository on the Hugging Face hub: write hf:OWNER/NAME"),
+        ("hf:owner", "is no repository on the Hugging Face hub: write hf:owner/name"),
         ("hf:../../etc", "is no repository"),
     ],
 )

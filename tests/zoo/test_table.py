@@ -143,7 +143,7 @@ def test_a_row_replaces_what_its_group_shares():
         ({"id": "A b"}, "its id is no name"),
         ({"url": "https://host/a.pth"}, "either a repository or a url"),
         ({"repository": None, "file": "", "url": "http://host/a.pth"}, "does not begin with https"),
-        ({"repository": "name"}, "is not OWNER/NAME"),
+        ({"repository": "name"}, "is not owner/name"),
         ({"file": ""}, "its file must be named"),
         ({"data": "imagenet"}, "its data are none of kinetics400"),
         ({"options": {"num_classes": 400}}, "num_classes is among its options"),

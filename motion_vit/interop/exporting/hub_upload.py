@@ -24,7 +24,7 @@ def check_upload(repository: str, file_format: str) -> None:
     if file_format != "huggingface":
         raise UserError(f"--push uploads an export of --format huggingface, not of {file_format}.")
     if not _REPOSITORY.fullmatch(repository) or ".." in repository:
-        raise UserError(f"--push is {repository!r}, but must be a repository on the hub: OWNER/NAME.")
+        raise UserError(f"--push is {repository!r}, but must be a repository on the hub: owner/name.")
     try:
         token = hub_library().get_token()
     except HubError as error:

@@ -111,5 +111,5 @@ def not_found(path: pathlib.Path, known: Iterable[str] = ()) -> str:
         f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
         "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
         f"{', '.join(packaged_checkpoints())}, or of published weights, which `motion-vit models` lists, or "
-        f"hf:OWNER/NAME.{did_you_mean(str(path), names)}"
+        f"hf:owner/name.{did_you_mean(str(path), names)}"
     )

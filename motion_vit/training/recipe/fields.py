@@ -31,7 +31,7 @@ FIELDS: Mapping[str, Field] = {
     "initial_weights": Field(
         "",
         "What the parameters start from: the workdir of another run or a weights folder, such as `motion-vit import` "
-        "makes; a name of `motion-vit models`; or `hf:OWNER/NAME`. Empty draws them from the seed. The head starts "
+        "makes; a name of `motion-vit models`; or `hf:owner/name`. Empty draws them from the seed. The head starts "
         "anew where the classes are others.",
     ),
     "model.name": Field("uniformer_emim_s", "One of `motion_vit.list_models()`."),
