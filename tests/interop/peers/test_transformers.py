@@ -65,3 +65,60 @@ def test_videomae(size: int, frames: int, tubelet: int, bias: bool) -> None:
         heads=3,
     )
     assert_same_logits(network, model, size)
+
+
+@pytest.mark.parametrize("attention", ["divided_space_time", "joint_space_time"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_timesformer(attention: str, bias: bool) -> None:
+    network = random_network(
+        "Timesformer",
+        image_size=32,
+        patch_size=8,
+        num_frames=3,
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=192,
+        attention_type=attention,
+        qkv_bias=bias,
+    )
+    model = motion_vit.create_model(
+        "timesformer_tiny",
+        num_classes=CLASSES,
+        image_size=32,
+        patch_size=8,
+        frames=3,
+        width=48,
+        depth=2,
+        heads=3,
+        attention=attention,
+        qkv_bias=bias,
+    )
+    assert_same_logits(network, model, 32)
+
+
+@pytest.mark.parametrize(("size", "tubelet"), [(48, (2, 16, 16)), (24, (3, 8, 8))])
+def test_vivit(size: int, tubelet: tuple[int, int, int]) -> None:
+    frames = 2 * tubelet[0]
+    network = random_network(
+        "Vivit",
+        image_size=size,
+        num_frames=frames,
+        tubelet_size=tubelet,
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=192,
+    )
+    model = motion_vit.create_model(
+        "vivit_tiny",
+        num_classes=CLASSES,
+        image_size=size,
+        frames=frames,
+        tubelet_frames=tubelet[0],
+        patch_size=tubelet[1],
+        width=48,
+        depth=2,
+        heads=3,
+    )
+    assert_same_logits(network, model, size)
