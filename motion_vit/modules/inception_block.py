@@ -108,7 +108,7 @@ class MixedBlock(nn.Module):
         )
         moving = apply_motion_module(motion, x, train=train)
 
-        def unit(name: str, x: Clips, kernel_size: int = 1) -> Clips:
+        def unit(name: str, x: Clips, kernel_size: int = 1) -> Float[Array, "b t h w features"]:
             layer = ConvolutionUnit(
                 getattr(self.widths, name),
                 kernel_size,

@@ -76,7 +76,7 @@ def max_pool_clips(
     return x
 
 
-def _pool_axis(x: Video, axis: int, side: int, stride: int, edges: tuple[int, int]) -> Video:
+def _pool_axis(x: Video, axis: int, side: int, stride: int, edges: tuple[int, int]) -> Float[Array, "b t2 h2 w2 c"]:
     """Takes the maxima of `side` neighbours along an axis, one for every `stride`-th."""
     padding = [(0, 0, 0)] * x.ndim
     padding[axis] = (*edges, 0)
