@@ -18,20 +18,21 @@ from matmul_rate import best_matmul_rate
 from model_description import ModelDescription, StageDescription
 from network_stages import NetworkStage, network_stages
 from resident_memory import reset_resident_peak, resident_peak_megabytes
-from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions
+from torch_options import TimeSformerOptions, UniFormerOptions, VideoMAEOptions, VideoResNetOptions
 
 import motion_vit
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.options import model_options
 from motion_vit.models.timesformer import TimeSformer
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.videomae import VideoMAE
 
 State = dict[str, Any]
 """Variables and the state of the optimizer: `params`, `batch_stats`, `optimizer`."""
 
 
-_TWINS = {TimeSformer: TimeSformerOptions, VideoMAE: VideoMAEOptions}
+_TWINS = {TimeSformer: TimeSformerOptions, VideoMAE: VideoMAEOptions, VideoResNet: VideoResNetOptions}
 """The options of the PyTorch twin of a class of models; all others are UniFormers."""
 
 

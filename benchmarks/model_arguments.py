@@ -10,7 +10,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
       parser: of the benchmark's command line.
     """
     parser.add_argument(
-        "--model", default="uniformer_emim_s", help="a UniFormer, TimeSformer or VideoMAE of `motion_vit.list_models()`"
+        "--model",
+        default="uniformer_emim_s",
+        help="a UniFormer, TimeSformer, VideoMAE, R3D, MC3 or R(2+1)D of `motion_vit.list_models()`",
     )
     parser.add_argument("--frames", type=int, help="frames of a clip; by default the model's own number")
     parser.add_argument(

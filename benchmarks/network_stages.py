@@ -18,6 +18,7 @@ from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.videomae import VideoMAE
 
 Tree = Any  # nested mappings of arrays
@@ -26,6 +27,10 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     UniFormer: {f"stage{number}": (f"patch_embed{number}", f"stage{number}") for number in range(1, 5)},
     TimeSformer: {"embedding": ("embedding",), "blocks": ("blocks",)},
     VideoMAE: {"embedding": ("embedding",), "blocks": ("blocks",)},
+    VideoResNet: {
+        "stage1": ("stem", "stage1"),
+        **{f"stage{number}": (f"stage{number}",) for number in range(2, 5)},
+    },
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of."""
 

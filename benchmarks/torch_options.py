@@ -46,4 +46,16 @@ class VideoMAEOptions:
     mlp_ratio: float = 4.0
 
 
-TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions
+@dataclasses.dataclass(frozen=True)
+class VideoResNetOptions:
+    """The shape of a video ResNet, as the fields of `motion_vit.models.video_resnet.VideoResNet` of the same names."""
+
+    num_classes: int
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    convolutions: str
+    temporal_stride: bool
+    max_pool: bool = False
+
+
+TwinOptions = UniFormerOptions | TimeSformerOptions | VideoMAEOptions | VideoResNetOptions

@@ -1,13 +1,14 @@
 """Builds the PyTorch twin of a model."""
 
 import torch
-from torch_options import TimeSformerOptions, TwinOptions, VideoMAEOptions
+from torch_options import TimeSformerOptions, TwinOptions, VideoMAEOptions, VideoResNetOptions
 from torch_timesformer import TimeSformer
 from torch_uniformer import UniFormer
+from torch_video_resnet import VideoResNet
 from torch_videomae import VideoMAE
 
 
-def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE:
+def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | VideoResNet:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -20,4 +21,6 @@ def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE:
         return TimeSformer(options).to(memory_format=torch.channels_last).eval()
     if isinstance(options, VideoMAEOptions):
         return VideoMAE(options).to(memory_format=torch.channels_last_3d).eval()
+    if isinstance(options, VideoResNetOptions):
+        return VideoResNet(options).to(memory_format=torch.channels_last_3d).eval()
     return UniFormer(options).to(memory_format=torch.channels_last_3d).eval()

@@ -17,6 +17,7 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.modules.computation_dtype import computation_dtype
 from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
@@ -46,6 +47,10 @@ _RESNET50 = {"depths": (3, 4, 6, 3), "bottleneck": True}
 _SHIFT = {"temporal_shift": True}
 _M2A = {"motion_module": "m2a"}
 _RESNET_TINY = {"widths": (16, 32, 64, 128), "num_classes": 10, "image_size": 64}
+
+_VIDEO_RESNET = {"frames": 16, "image_size": 112}
+_MIXED = {"convolutions": "mixed", "temporal_stride": False}
+_I3D_RESNET = {"max_pool": True, "head_per_frame": True}
 
 _ONE_PATHWAY = {"fast_pathway": False, "frames": 8}
 
@@ -92,6 +97,25 @@ _PRESETS: dict[str, Preset] = {
         SlowFast,
         _RESNET_TINY | {"depths": (1, 1, 1, 1), "frames": 8, "frame_ratio": 4, "channel_ratio": 2},
         "1.3 M parameters, for tests and demos, SlowFast; options make the others",
+    ),
+    "r3d_18": Preset(VideoResNet, _VIDEO_RESNET, "ResNet-18 of 3D convolutions (R3D)"),
+    "mc3_18": Preset(VideoResNet, _VIDEO_RESNET | _MIXED, "ResNet-18, 3D convolutions in the first stage (MC3)"),
+    "r2plus1d_18": Preset(
+        VideoResNet,
+        _VIDEO_RESNET | {"convolutions": "2plus1d"},
+        "ResNet-18 of convolutions in space, then time: R(2+1)D",
+    ),
+    "i3d_resnet18": Preset(VideoResNet, _I3D_RESNET, "ResNet-18 inflated over time (I3D), the backbone of M2A's paper"),
+    "i3d_resnet18_m2a": Preset(
+        VideoResNet, _I3D_RESNET | _M2A, "ResNet-18 inflated over time (I3D) with motion aware attention (M2A)"
+    ),
+    "r2plus1d_tiny": Preset(
+        VideoResNet,
+        _RESNET_TINY | {"depths": (1, 1, 1, 1), "convolutions": "2plus1d"},
+        "0.8 M parameters, for tests and demos, R(2+1)D; options make R3D and MC3",
+    ),
+    "i3d_resnet18_tiny": Preset(
+        VideoResNet, _RESNET_TINY | _I3D_RESNET, "2.1 M parameters, for tests and demos, I3D; options make M2A"
     ),
     "timesformer_s": Preset(
         TimeSformer, {"width": 384, "heads": 6}, "TimeSformer of ViT-S/16, divided space-time attention"
@@ -190,11 +214,12 @@ def create_model(name: str, /, **options: Any) -> VideoModel:
       name: one of `list_models()`.
       **options: fields of the model's class (`motion_vit.models.uniformer.UniFormer`,
         `motion_vit.models.timesformer.TimeSformer`, `motion_vit.models.videomae.VideoMAE`,
-        `motion_vit.models.resnet.ResNet`, `motion_vit.models.slowfast.SlowFast` or a registered one) that differ from
-        the named model's. All have `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or
-        "float16"), those of the library also `motion_module`, `stochastic_depth` and `remat`; `window`,
-        `temporal_shift` and others are of some. `input_adapter="motion_prompt"` puts video motion prompts before the
-        model, whose own options are the fields of `motion_vit.models.motion_prompted.MotionPrompted`.
+        `motion_vit.models.resnet.ResNet`, `motion_vit.models.slowfast.SlowFast`,
+        `motion_vit.models.video_resnet.VideoResNet` or a registered one) that differ from the named model's. All have
+        `num_classes`, `frames`, `image_size` and `dtype` ("float32", "bfloat16" or "float16"), those of the library
+        also `motion_module`, `stochastic_depth` and `remat`; `window`, `temporal_shift` and others are of some.
+        `input_adapter="motion_prompt"` puts video motion prompts before the model, whose own options are the fields of
+        `motion_vit.models.motion_prompted.MotionPrompted`.
 
     Returns:
       A Flax Linen module. `model.init(key, clips)` makes its variables, `model.apply(variables, clips, train=False)`

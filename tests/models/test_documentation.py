@@ -11,7 +11,9 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "models"
 
 
-@pytest.mark.parametrize("page", ["emim", "m2a", "motion_prompts", "resnet", "slowfast", "timesformer", "videomae"])
+@pytest.mark.parametrize(
+    "page", ["emim", "m2a", "motion_prompts", "r3d", "resnet", "slowfast", "timesformer", "videomae"]
+)
 def test_the_programs_of_a_page_run(page):
     programs = re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)
     assert programs

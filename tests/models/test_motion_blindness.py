@@ -46,6 +46,7 @@ def test_the_warning_ends_the_table_of_inspect() -> None:
         ("resnet18_tiny", {"motion_module": "m2a"}),
         ("resnet18_tiny", {"input_adapter": "motion_prompt"}),
         ("slowfast_tiny", {}),
+        ("i3d_resnet18_tiny", {}),
     ],
 )
 def test_other_models_are_given_no_warning(name: str, options: dict[str, Any]) -> None:

@@ -53,7 +53,9 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
 
 
 @pytest.mark.mistyped
-@pytest.mark.parametrize("name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny"])
+@pytest.mark.parametrize(
+    "name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny", "r2plus1d_tiny"]
+)
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize(
     "dtype",

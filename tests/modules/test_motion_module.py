@@ -22,6 +22,7 @@ from motion_vit.modules.motion_module import motion_module_names, register_motio
 SMALLEST = {
     "resnet18_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)},
     "slowfast_tiny": {"widths": (8, 8, 8, 8), "channel_ratio": 1},
+    "r2plus1d_tiny": {"widths": (8, 8, 8, 8)},
     "uniformer_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "head_channels": 8},
     "timesformer_tiny": {"width": 8, "depth": 2, "heads": 2, "patch_size": 8},
     "videomae_tiny": {"width": 8, "depth": 2, "heads": 2, "patch_size": 8},

@@ -42,6 +42,7 @@ FAMILIES = {
     "videomae": ("videomae_tiny", VIDEOMAE),
     "resnet": ("resnet18_tiny", RESNET),
     "slowfast": ("slowfast_tiny", SLOWFAST),
+    "video_resnet": ("r2plus1d_tiny", RESNET),
 }
 
 

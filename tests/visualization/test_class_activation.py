@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import motion_vit
-from motion_vit.models import resnet, slowfast, stage, timesformer, uniformer, videomae
+from motion_vit.models import resnet, slowfast, stage, timesformer, uniformer, video_resnet, videomae
 from motion_vit.visualization import class_activation
 
 
@@ -71,7 +71,7 @@ def test_patches_of_a_timesformer_have_a_grad_cam_but_after_the_last_attention(s
         class_activation.class_activation_map(model, variables, clips, 1)
 
 
-@pytest.mark.parametrize("family", ["uniformer", "timesformer", "videomae", "resnet", "slowfast"])
+@pytest.mark.parametrize("family", ["uniformer", "timesformer", "videomae", "resnet", "slowfast", "video_resnet"])
 def test_training_computes_what_it_did_before_outputs_had_names(small_model, monkeypatch, family):
     model, variables, clips = small_model(family)
 
@@ -85,7 +85,7 @@ def test_training_computes_what_it_did_before_outputs_had_names(small_model, mon
 
     named = program()
     calls = []
-    for module in (resnet, slowfast, stage, timesformer, uniformer, videomae):
+    for module in (resnet, slowfast, stage, timesformer, uniformer, video_resnet, videomae):
         monkeypatch.setattr(
             module, "name_output", lambda module, name, value: calls.append(name) or value, raising=True
         )

@@ -89,6 +89,8 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("resnet", {"motion_module": "m2a"}),
         ("slowfast", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),
+        ("video_resnet", {"motion_module": "m2a", "frames": 5}),
+        ("video_resnet", {"max_pool": True, "motion_module": "m2a", "input_adapter": "motion_prompt"}),
     ],
 )
 def test_layouts_have_the_shapes_of_what_they_describe(small_model, family, options, size):

@@ -10,6 +10,7 @@ from motion_vit.interop.families.resnet import RESNET
 from motion_vit.interop.families.slowfast import SLOWFAST
 from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
+from motion_vit.interop.families.video_resnet import VIDEO_RESNET
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.resnet import ResNet
@@ -17,6 +18,7 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import VideoModel
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.videomae import VideoMAE
 
 _FAMILIES: dict[type[VideoModel], ModelFamily] = {
@@ -25,6 +27,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     VideoMAE: VIDEOMAE,
     ResNet: RESNET,
     SlowFast: SLOWFAST,
+    VideoResNet: VIDEO_RESNET,
 }
 
 

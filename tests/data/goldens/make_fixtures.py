@@ -23,6 +23,10 @@ SLOWFAST = (
     *("slowfast_tiny", "slow_tiny", "c2d_tiny", "i3d_tiny", "slowfast_tiny_motion_prompt"),
     *("slowfast_4x16_r50", "slowfast_8x8_r50", "c2d_8x8_r50", "i3d_8x8_r50"),
 )
+VIDEO_RESNET = (
+    *("r3d_tiny", "mc3_tiny", "r2plus1d_tiny", "i3d_resnet18_tiny", "i3d_resnet18_m2a_tiny"),
+    *("r3d_18", "r2plus1d_18", "i3d_resnet18", "i3d_resnet18_m2a"),
+)
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
@@ -63,6 +67,7 @@ def main(source: pathlib.Path) -> None:
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
     _copy_slowfast(source / "conv")
+    _copy_video_resnet(source / "conv")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -77,6 +82,15 @@ def _copy_slowfast(source: pathlib.Path) -> None:
         "slowfast_repository": {name: repository[name] for name in SLOWFAST[:4] if name in repository},
     }
     (goldens.FOLDER / "slowfast" / "names.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _copy_video_resnet(source: pathlib.Path) -> None:
+    """Copies what is as small as it can be, and the names and shapes of the weights of the tiny networks."""
+    for name in VIDEO_RESNET:
+        shutil.copy(source / f"{name}.npz", goldens.FOLDER / "video_resnet" / f"{name}.npz")
+    shapes = json.loads((source / "conv_state_dicts.json").read_text())
+    kept = {name: shapes[name] for name in VIDEO_RESNET[:5]}
+    (goldens.FOLDER / "video_resnet" / "shapes.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -48,6 +48,11 @@ NETWORKS = {
         **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "fast_pathway": False, "pool_size": 32, "size": 64},
         **{"temporal_convolutions": "alternating", "temporal_pool": True},
     },
+    "video_resnet": {
+        **{"name": "i3d_resnet18_tiny", "widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1), "size": 64},
+        **{"motion_module": "m2a", "input_adapter": "motion_prompt"},
+    },
+    "r2plus1d": {"name": "r2plus1d_tiny", "widths": (8, 8, 8, 8), "size": 32},
     # The same in UniFormer, where the module also stands before convolutions.
     "uniformer": {
         **{"name": "uniformer_emim_tiny", "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8},
@@ -82,6 +87,8 @@ print(json.dumps(found))
         *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
         *(("slowfast", file_format) for file_format in RUNNERS),
         ("i3d", "onnx"),
+        *(("video_resnet", file_format) for file_format in ("stablehlo", "onnx")),
+        *(("r2plus1d", file_format) for file_format in ("torch", "onnx")),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),

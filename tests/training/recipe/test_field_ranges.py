@@ -75,7 +75,9 @@ def test_there_is_a_range_for_every_field_and_no_other() -> None:
 
 
 @pytest.mark.mistyped
-@pytest.mark.parametrize("name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny"])
+@pytest.mark.parametrize(
+    "name", ["uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny", "r3d_18"]
+)
 def test_an_option_takes_what_is_in_its_range_and_tells_what_is_not(name: str) -> None:
     for option, expected in option_ranges(model_class(name)).items():
         for value in HOSTILE:

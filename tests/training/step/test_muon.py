@@ -46,6 +46,7 @@ def muon_config() -> ConfigDict:
         ("resnet18_tiny", {"motion_module": "tdn+tam", "temporal_shift": True}),
         ("resnet50_tsm", {}),
         ("slowfast_4x16_r50", {}),
+        ("r2plus1d_18", {}),
     ],
 )
 def test_kernels_of_hidden_layers_are_muons_and_all_else_is_adamws(name: str, options: dict[str, Any]) -> None:

@@ -186,6 +186,7 @@ def test_a_linear_layer_in_bfloat16_gathers_its_kernel_in_bfloat16() -> None:
         ("videomae_tiny", {"placement": "lg", "positions": "learned", "layer_scale": 0.1}),
         ("resnet18_tiny", {"motion_module": "tdn+tam", "image_size": 64}),
         ("slowfast_tiny", {"motion_module": "m2a"}),
+        ("r2plus1d_tiny", {"motion_module": "m2a"}),
     ],
 )
 def test_layers_open_all_boxes_in_which_they_find_parameters(name: str, options: dict[str, Any]) -> None:
