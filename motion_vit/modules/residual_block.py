@@ -4,6 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -107,7 +108,8 @@ class ResidualBlock(nn.Module):
                 y, train=train
             )
         if self.stride > 1 or self.temporal_stride > 1 or x.shape[-1] != y.shape[-1]:
-            x = x[:, :: self.temporal_stride]
+            # A slice and not indexing, which becomes a gather where the batch is symbolic.
+            x = lax.slice_in_dim(x, 0, None, self.temporal_stride, axis=1)
             x = _convolution(y.shape[-1], 1, self.stride, 1, self.dtype, "shortcut_conv")(x)
             x = self._norm("shortcut_norm")(x, train=train)
         return nn.relu(x + StochasticDepth()(y, stochastic_depth, train=train))

@@ -60,7 +60,7 @@ def _sum_of_projections(
     as_features = jnp.concatenate([kernel[tap] for tap in range(frames)], axis=-1)
     projections = frame_convolution(x, as_features)
     shifted = [
-        shift_frames(projections[..., tap * features : (tap + 1) * features], tap - frames // 2)
+        shift_frames(lax.slice_in_dim(projections, tap * features, (tap + 1) * features, axis=-1), tap - frames // 2)
         for tap in range(frames)
     ]
     return functools.reduce(operator.add, shifted)
