@@ -17,6 +17,7 @@ from motion_vit.models.resnet import ResNet
 from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.ranges import Range
 from motion_vit.training.recipe.field_descriptions import FieldDescription, describe_fields
@@ -42,7 +43,7 @@ class OptionRanges(SphinxDirective):
         """Makes a table for each class."""
         tables = (
             f"{each.__name__}:\n\n{_table('option', option_ranges(each))}"
-            for each in (UniFormer, TimeSformer, VideoMAE, ResNet, SlowFast, MotionPrompted)
+            for each in (UniFormer, TimeSformer, VideoMAE, ResNet, SlowFast, VideoResNet, MotionPrompted)
         )
         return self.parse_text_to_nodes("\n\n".join(tables))
 
