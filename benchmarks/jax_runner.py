@@ -24,6 +24,7 @@ from torch_options import (
     TimeSformerOptions,
     UniFormerOptions,
     VideoMAEOptions,
+    VideoResNetOptions,
     VideoSwinOptions,
     X3DOptions,
 )
@@ -35,6 +36,7 @@ from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
 from motion_vit.models.options import model_options
 from motion_vit.models.timesformer import TimeSformer
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.models.x3d import X3D
@@ -50,6 +52,7 @@ _TWINS = {
     X3D: X3DOptions,
     MViT: MViTOptions,
     MobileNetV2: MobileNetV2Options,
+    VideoResNet: VideoResNetOptions,
 }
 """The options of the PyTorch twin of a class of models; all others are UniFormers."""
 

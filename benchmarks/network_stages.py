@@ -20,6 +20,7 @@ from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.models.x3d import X3D
@@ -37,6 +38,10 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     X3D: {"stem": ("stem",), **{f"stage{number}": (f"stage{number}",) for number in range(1, 5)}},
     MViT: {"embedding": ("stem",), "blocks": ("blocks",)},
     MobileNetV2: {name: (name,) for name in ("stem", *(f"stage{number}" for number in range(1, 8)), "last")},
+    VideoResNet: {
+        "stage1": ("stem", "stage1"),
+        **{f"stage{number}": (f"stage{number}",) for number in range(2, 5)},
+    },
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of. A model may have
 fewer stages."""

@@ -96,6 +96,18 @@ class MobileNetV2Options:
     temporal_shift: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class VideoResNetOptions:
+    """The shape of a video ResNet, as the fields of `motion_vit.models.video_resnet.VideoResNet` of the same names."""
+
+    num_classes: int
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    convolutions: str
+    temporal_stride: bool
+    max_pool: bool = False
+
+
 TwinOptions = (
     UniFormerOptions
     | TimeSformerOptions
@@ -104,4 +116,5 @@ TwinOptions = (
     | X3DOptions
     | MViTOptions
     | MobileNetV2Options
+    | VideoResNetOptions
 )

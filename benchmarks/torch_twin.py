@@ -9,17 +9,21 @@ from torch_options import (
     TimeSformerOptions,
     TwinOptions,
     VideoMAEOptions,
+    VideoResNetOptions,
     VideoSwinOptions,
     X3DOptions,
 )
 from torch_timesformer import TimeSformer
 from torch_uniformer import UniFormer
+from torch_video_resnet import VideoResNet
 from torch_video_swin import VideoSwin
 from torch_videomae import VideoMAE
 from torch_x3d import X3D
 
 
-def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D | MViT | MobileNetV2:
+def make_twin(
+    options: TwinOptions,
+) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D | MViT | MobileNetV2 | VideoResNet:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -40,4 +44,6 @@ def make_twin(options: TwinOptions) -> UniFormer | TimeSformer | VideoMAE | Vide
         return MViT(options).to(memory_format=torch.channels_last_3d).eval()
     if isinstance(options, MobileNetV2Options):
         return MobileNetV2(options).to(memory_format=torch.channels_last).eval()
+    if isinstance(options, VideoResNetOptions):
+        return VideoResNet(options).to(memory_format=torch.channels_last_3d).eval()
     return UniFormer(options).to(memory_format=torch.channels_last_3d).eval()

@@ -119,6 +119,22 @@ def x3d_names() -> dict[str, Any]:
     return names
 
 
+def video_resnet_weights(network: str) -> dict[str, np.ndarray]:
+    """The weights of a tiny video ResNet (`r3d_tiny`, ...) under the names of its authors and in PyTorch's layouts."""
+    return {name: weight(name, shape) for name, shape in video_resnet_shapes(network).items()}
+
+
+def video_resnet_shapes(network: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights of a tiny video ResNet under the names of its authors."""
+    shapes = json.loads((FOLDER / "video_resnet" / "shapes.json").read_text())[network]
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def video_resnet_video(golden: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The input that a golden file of a video ResNet names by its seed and shape, `[b, t, h, w, 3]`."""
+    return seeded_video(int(golden["input/seed"]), tuple(golden["input/shape"]))
+
+
 def tiny_video() -> np.ndarray:
     """The input of the tiny networks, `[2, 16, 64, 64, 3]`."""
     return _random_video(seed=7, batch=2, size=64)

@@ -40,9 +40,9 @@ def add_import(commands: Any) -> None:
     )
     parser.add_argument(
         "--inflate",
-        choices=["average", "center"],
-        help="take image weights: repeat their kernels over time and divide, as UniFormer does, or put them at the "
-        "middle frame",
+        choices=["average", "center", "repeat"],
+        help="take image weights: repeat their kernels over time and divide, as UniFormer does, put them at the "
+        "middle frame, or repeat and do not divide, as M2A's I3D does",
     )
     parser.add_argument(
         "--resize",

@@ -92,6 +92,9 @@ In a MobileNetV2, where `h` and `w` are pixels over 2, 4, 8, 16, 16, 32 and 32 a
 - `stage{s}/block{i}_output` `[b, t, h, w, c]`: the features after a block.
 - `last_output` `[b, t, h, w, c]`: the features of the last convolution, whose average the head classifies.
 
+In a VideoResNet (R3D, MC3, R(2+1)D, I3D-ResNet-18) they are called alike. Without pooling in the stem, `h` and `w` are
+pixels over 2, 4, 8 and 16 at stages 1 to 4; `t` is the clip's frames over 1, 2, 4 and 8 where stages halve them.
+
 In a SlowFast, with the resolutions of a ResNet, names start with `slow_` or `fast_`, and `t` is the number of frames of
 that pathway. Of a single pathway they are called as in a ResNet, and `t` is half the frames behind a pool over time.
 

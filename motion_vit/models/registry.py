@@ -20,6 +20,7 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import Backbone, VideoModel
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.models.vivit import ViViT
@@ -55,6 +56,10 @@ _RESNET_TINY = {"widths": (16, 32, 64, 128), "num_classes": 10, "image_size": 64
 
 _VIT_L = {"width": 1024, "depth": 24, "heads": 16}
 _FACTORISED_ENCODER = {"attention": "factorised_encoder"}
+
+_VIDEO_RESNET = {"frames": 16, "image_size": 112}
+_MIXED = {"convolutions": "mixed", "temporal_stride": False}
+_I3D_RESNET = {"max_pool": True, "head_per_frame": True}
 
 _ONE_PATHWAY = {"fast_pathway": False, "frames": 8}
 
@@ -133,6 +138,25 @@ _PRESETS: dict[str, Preset] = {
             **{"frames": 4, "num_classes": 10, "image_size": 64},
         },
         "0.7 M parameters, for tests and demos",
+    ),
+    "r3d_18": Preset(VideoResNet, _VIDEO_RESNET, "ResNet-18 of 3D convolutions (R3D)"),
+    "mc3_18": Preset(VideoResNet, _VIDEO_RESNET | _MIXED, "ResNet-18, 3D convolutions in the first stage (MC3)"),
+    "r2plus1d_18": Preset(
+        VideoResNet,
+        _VIDEO_RESNET | {"convolutions": "2plus1d"},
+        "ResNet-18 of convolutions in space, then time: R(2+1)D",
+    ),
+    "i3d_resnet18": Preset(VideoResNet, _I3D_RESNET, "ResNet-18 inflated over time (I3D), the backbone of M2A's paper"),
+    "i3d_resnet18_m2a": Preset(
+        VideoResNet, _I3D_RESNET | _M2A, "ResNet-18 inflated over time (I3D) with motion aware attention (M2A)"
+    ),
+    "r2plus1d_tiny": Preset(
+        VideoResNet,
+        _RESNET_TINY | {"depths": (1, 1, 1, 1), "convolutions": "2plus1d"},
+        "0.8 M parameters, for tests and demos, R(2+1)D; options make R3D and MC3",
+    ),
+    "i3d_resnet18_tiny": Preset(
+        VideoResNet, _RESNET_TINY | _I3D_RESNET, "2.1 M parameters, for tests and demos, I3D; options make M2A"
     ),
     "timesformer_s": Preset(
         TimeSformer, {"width": 384, "heads": 6}, "TimeSformer of ViT-S/16, divided space-time attention"

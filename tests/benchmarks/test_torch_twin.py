@@ -12,6 +12,7 @@ from torch_options import (
     TimeSformerOptions,
     UniFormerOptions,
     VideoMAEOptions,
+    VideoResNetOptions,
     VideoSwinOptions,
     X3DOptions,
 )
@@ -121,6 +122,17 @@ def test_the_twin_of_a_mobilenetv2_gives_the_authors_logits(kind):
     with torch.inference_mode():
         logits = twin(torch.from_numpy(video))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mc3_tiny", "mixed"), ("r2plus1d_tiny", "2plus1d")])
+def test_the_twin_of_a_video_resnet_gives_the_authors_logits(name, kind):
+    twin = make_twin(VideoResNetOptions(10, (64, 128, 256, 512), (1, 1, 1, 1), kind, kind != "mixed"))
+    state_dict = {key: torch.from_numpy(value) for key, value in goldens.video_resnet_weights(name).items()}
+    twin.load_state_dict(state_dict, strict=True)
+    golden = goldens.load(f"video_resnet/{name}")
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(goldens.video_resnet_video(golden)))
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
 
 
 MILLIONS = {

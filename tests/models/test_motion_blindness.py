@@ -49,6 +49,7 @@ def test_the_warning_ends_the_table_of_inspect() -> None:
         ("i3d_inception_tiny", {}),
         ("x3d_tiny", {}),
         ("mobilenetv2_tiny", {}),
+        ("i3d_resnet18_tiny", {}),
     ],
 )
 def test_other_models_are_given_no_warning(name: str, options: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def test_a_wrong_name_or_option_is_explained(name, options, message):
     "name",
     [
         *("uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny"),
-        *("i3d_inception_tiny", "x3d_tiny", "mobilenetv2_tiny"),
+        *("i3d_inception_tiny", "x3d_tiny", "mobilenetv2_tiny", "r2plus1d_tiny"),
     ],
 )
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])

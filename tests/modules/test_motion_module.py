@@ -23,6 +23,7 @@ SMALLEST = {
     "resnet18_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)},
     "slowfast_tiny": {"widths": (8, 8, 8, 8), "channel_ratio": 1},
     "x3d_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1), "inner_ratio": 1},
+    "r2plus1d_tiny": {"widths": (8, 8, 8, 8)},
     "uniformer_tiny": {"widths": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "head_channels": 8},
     "mvit_v2_tiny": {"width": 8, "depths": (1, 1)},
     "timesformer_tiny": {"width": 8, "depth": 2, "heads": 2, "patch_size": 8},

@@ -58,6 +58,7 @@ FAMILIES = {
     "inception_i3d": ("i3d_inception_tiny", {"width": 4, "num_classes": 5, "frames": 9, "image_size": 32}),
     "x3d": ("x3d_tiny", RESNET | {"inner_ratio": 1.5, "head_features": 12}),
     "mobilenetv2": ("mobilenetv2_tiny", MOBILENETV2),
+    "video_resnet": ("r2plus1d_tiny", RESNET),
 }
 
 

@@ -12,6 +12,7 @@ from motion_vit.models import (
     stage,
     timesformer,
     uniformer,
+    video_resnet,
     video_swin,
     videomae,
     vivit,
@@ -95,7 +96,7 @@ def test_patches_of_a_timesformer_have_a_grad_cam_but_after_the_last_attention(s
     "family",
     [
         *("uniformer", "timesformer", "videomae", "video_swin", "mvit", "vivit"),
-        *("resnet", "slowfast", "x3d", "mobilenetv2"),
+        *("resnet", "slowfast", "x3d", "mobilenetv2", "video_resnet"),
     ],
 )
 def test_training_computes_what_it_did_before_outputs_had_names(small_model, monkeypatch, family):
@@ -113,7 +114,7 @@ def test_training_computes_what_it_did_before_outputs_had_names(small_model, mon
     calls = []
     for module in (
         *(mobilenetv2, mvit, resnet, slowfast, stage, timesformer),
-        *(uniformer, video_swin, videomae, vivit, x3d),
+        *(uniformer, video_resnet, video_swin, videomae, vivit, x3d),
     ):
         monkeypatch.setattr(
             module, "name_output", lambda module, name, value: calls.append(name) or value, raising=True

@@ -94,6 +94,8 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
         ("slowfast", {"fast_pathway": False, "temporal_pool": True, "frames": 5}),
         ("inception_i3d", {"motion_module": "m2a", "input_adapter": "motion_prompt"}),
         ("x3d", {"motion_module": "m2a"}),
+        ("video_resnet", {"motion_module": "m2a", "frames": 5}),
+        ("video_resnet", {"max_pool": True, "motion_module": "m2a", "input_adapter": "motion_prompt"}),
     ],
 )
 def test_layouts_have_the_shapes_of_what_they_describe(small_model, family, options, size):

@@ -13,6 +13,7 @@ from motion_vit.interop.families.resnet import RESNET
 from motion_vit.interop.families.slowfast import SLOWFAST
 from motion_vit.interop.families.timesformer import TIMESFORMER
 from motion_vit.interop.families.uniformer import UNIFORMER
+from motion_vit.interop.families.video_resnet import VIDEO_RESNET
 from motion_vit.interop.families.video_swin import VIDEO_SWIN
 from motion_vit.interop.families.videomae import VIDEOMAE
 from motion_vit.interop.families.vivit import VIVIT
@@ -26,6 +27,7 @@ from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_model import VideoModel
+from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.video_swin import VideoSwin
 from motion_vit.models.videomae import VideoMAE
 from motion_vit.models.vivit import ViViT
@@ -43,6 +45,7 @@ _FAMILIES: dict[type[VideoModel], ModelFamily] = {
     SlowFast: SLOWFAST,
     InceptionI3D: INCEPTION_I3D,
     X3D: X3D_FAMILY,
+    VideoResNet: VIDEO_RESNET,
 }
 
 

@@ -1,6 +1,7 @@
 """Inflates image convolutions to convolutions of clips.
 
-Source: `inflate_weight` of `slowfast/models/uniformer.py` in Sense-X/UniFormer, which averages.
+Sources: `inflate_weight` of `slowfast/models/uniformer.py` in Sense-X/UniFormer, which averages; `archs/i3d_resnet.py`
+of gebob19/M2A, which repeats.
 """
 
 from typing import Literal
@@ -10,11 +11,11 @@ from jaxtyping import Float
 
 from motion_vit.interop.files.stored_tensor import Shape
 
-Inflation = Literal["average", "center"]
+Inflation = Literal["average", "center", "repeat"]
 """How a kernel is spread over the frames that it gains: "average" repeats it and divides by their number, as the
 authors start UniFormer from ImageNet; "center" puts it at the middle frame, and zeros elsewhere. On a clip whose frames
 are all alike both give what the image gave, but for the first and last frames, where "average" sees zeros beyond the
-clip."""
+clip. "repeat" does not divide, as M2A's authors start I3D: outputs are as many times as large."""
 
 
 def inflates(given: Shape, expected: Shape) -> bool:
@@ -38,10 +39,11 @@ def inflate(
       inflation: method of distributing it over the frames.
 
     Returns:
-      A kernel for clips whose sum over time is `kernel`.
+      A kernel for clips whose sum over time is `kernel`, or with "repeat" `frames` times that.
     """
-    if inflation == "average":
-        return np.repeat(kernel[:, :, None] / np.float32(frames), frames, axis=2)
+    if inflation != "center":
+        divisor = np.float32(frames if inflation == "average" else 1)
+        return np.repeat(kernel[:, :, None] / divisor, frames, axis=2)
     inflated = np.zeros((*kernel.shape[:2], frames, *kernel.shape[2:]), kernel.dtype)
     inflated[:, :, frames // 2] = kernel
     return inflated

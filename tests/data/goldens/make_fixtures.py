@@ -28,6 +28,10 @@ X3D = (
     *("x3d_xs", "x3d_m", "x3d_m_slowfast_repository"),
 )
 MOBILENETV2 = ("tsn_tiny", "tsm_tiny", "m2a_tiny", "tsn", "tsm")
+VIDEO_RESNET = (
+    *("r3d_tiny", "mc3_tiny", "r2plus1d_tiny", "i3d_resnet18_tiny", "i3d_resnet18_m2a_tiny"),
+    *("r3d_18", "r2plus1d_18", "i3d_resnet18", "i3d_resnet18_m2a"),
+)
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
 VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
@@ -78,6 +82,7 @@ def main(source: pathlib.Path) -> None:
     _save_timesformer_of_hugging_face(source / "vit")
     for name in MOBILENETV2:
         shutil.copy(source / "conv" / f"mobilenetv2_{name}.npz", goldens.FOLDER / "mobilenetv2" / f"{name}.npz")
+    _copy_video_resnet(source / "conv")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -159,6 +164,15 @@ def _save_timesformer_of_hugging_face(source: pathlib.Path) -> None:
     _save("huggingface/timesformer_tiny", {**kept, "logits": arrays["divided_space_time/logits"]})
     shapes = json.loads((source / "timesformer_hf_state_dicts.json").read_text())["tiny_divided_space_time"]
     (goldens.FOLDER / "huggingface" / "names.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _copy_video_resnet(source: pathlib.Path) -> None:
+    """Copies what is as small as it can be, and the names and shapes of the weights of the tiny networks."""
+    for name in VIDEO_RESNET:
+        shutil.copy(source / f"{name}.npz", goldens.FOLDER / "video_resnet" / f"{name}.npz")
+    shapes = json.loads((source / "conv_state_dicts.json").read_text())
+    kept = {name: shapes[name] for name in VIDEO_RESNET[:5]}
+    (goldens.FOLDER / "video_resnet" / "shapes.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

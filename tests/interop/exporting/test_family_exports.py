@@ -74,6 +74,11 @@ NETWORKS = {
         **{"temporal_convolutions": "alternating", "temporal_pool": True},
     },
     "inception_i3d": {"name": "i3d_inception_tiny", "width": 4, "motion_module": "m2a", "size": 48},
+    "video_resnet": {
+        **{"name": "i3d_resnet18_tiny", "widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1), "size": 64},
+        **{"motion_module": "m2a", "input_adapter": "motion_prompt"},
+    },
+    "r2plus1d": {"name": "r2plus1d_tiny", "widths": (8, 8, 8, 8), "size": 32},
     # The same in UniFormer, where the module also stands before convolutions.
     "uniformer": {
         **{"name": "uniformer_emim_tiny", "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8},
@@ -111,6 +116,8 @@ print(json.dumps(found))
         *(("inception_i3d", file_format) for file_format in ("torch", "onnx")),
         *(("x3d", file_format) for file_format in RUNNERS),
         *(("mobilenetv2", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+        *(("video_resnet", file_format) for file_format in ("stablehlo", "onnx")),
+        *(("r2plus1d", file_format) for file_format in ("torch", "onnx")),
         ("space_only", "onnx"),
         *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
         *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),

@@ -72,6 +72,13 @@ def test_the_sum_over_time_is_the_image_kernel(frames, inflation):
     np.testing.assert_allclose(inflated.sum(2), kernel, rtol=1e-6)
 
 
+def test_repeated_kernels_are_not_divided():
+    kernel = draw(2, 3, 4, 5)
+    inflated = inflate(kernel, 3, "repeat")
+    for frame in range(3):
+        np.testing.assert_array_equal(inflated[:, :, frame], kernel)
+
+
 @pytest.mark.parametrize(
     ("given", "expected", "answer"),
     [

@@ -79,7 +79,7 @@ def test_there_is_a_range_for_every_field_and_no_other() -> None:
     "name",
     [
         *("uniformer_emim_tiny", "timesformer_tiny", "resnet18_tiny", "slowfast_tiny"),
-        *("i3d_inception_tiny", "x3d_tiny", "mobilenetv2_tiny"),
+        *("i3d_inception_tiny", "x3d_tiny", "mobilenetv2_tiny", "r3d_18"),
     ],
 )
 def test_an_option_takes_what_is_in_its_range_and_tells_what_is_not(name: str) -> None:

@@ -52,6 +52,7 @@ def muon_config() -> ConfigDict:
         ("i3d_inception_tiny", {}),
         ("x3d_xs", {}),
         ("mobilenetv2_m2a", {}),
+        ("r2plus1d_18", {}),
     ],
 )
 def test_kernels_of_hidden_layers_are_muons_and_all_else_is_adamws(name: str, options: dict[str, Any]) -> None:

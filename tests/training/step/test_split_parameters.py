@@ -192,6 +192,7 @@ def test_a_linear_layer_in_bfloat16_gathers_its_kernel_in_bfloat16() -> None:
         ("i3d_inception_tiny", {"motion_module": "m2a"}),
         ("x3d_tiny", {"motion_module": "m2a"}),
         ("mobilenetv2_tiny", {"motion_module": "m2a", "temporal_shift": True}),
+        ("r2plus1d_tiny", {"motion_module": "m2a"}),
     ],
 )
 def test_layers_open_all_boxes_in_which_they_find_parameters(name: str, options: dict[str, Any]) -> None:
