@@ -4,13 +4,17 @@ import dataclasses
 import json
 
 import chex
+import numpy as np
 import pytest
+import safetensors
 import yaml
+from huggingface_folders import weights_of
 from small_trained_model import small_trained_model
 
 import motion_vit
+from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.exporting.formats import FORMATS
-from motion_vit.interop.exporting.huggingface import export_huggingface
+from motion_vit.interop.exporting.huggingface import export_huggingface, transformers_form
 from motion_vit.interop.exporting.model_card import model_card
 from motion_vit.interop.exporting.safetensors_folder import export_safetensors
 from motion_vit.training.checkpoints.model_description import description_of
@@ -38,6 +42,62 @@ def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
     assert loaded.label_names == trained.label_names
     assert loaded.evaluation == EVALUATION
     assert json.loads((tmp_path / "config.json").read_text())["export"] == entry
+
+
+@pytest.mark.parametrize("name", ["videomae_tiny", "timesformer_tiny"])
+def test_what_transformers_has_is_written_in_its_form_and_comes_back_whole(name, tmp_path):
+    trained = dataclasses.replace(small_trained_model(name=name), evaluation=EVALUATION)
+    trained.config.data.sampling, trained.config.data.stride = "dense", 7
+    folder = tmp_path / "card"
+    export_model(trained, "huggingface", folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["model_type"] == name.removesuffix("_tiny")
+    assert (config["num_frames"], config["image_size"], config["id2label"]["3"]) == (4, 32, "class 3")
+    with safetensors.safe_open(folder / "model.safetensors", framework="np") as file:
+        assert set(file.keys()) == set(weights_of(config["model_type"]))
+        assert file.metadata() == {"format": "pt"}
+    loaded = motion_vit.load(folder)
+    chex.assert_trees_all_equal(loaded.variables["params"], trained.variables["params"])
+    assert (loaded.label_names, loaded.evaluation, loaded.step) == (trained.label_names, EVALUATION, trained.step)
+    assert loaded.config.data.stride == 7
+    assert "AutoModelForVideoClassification" in (folder / "README.md").read_text()
+    transformers = pytest.importorskip("transformers", reason="its own reader is not installed")
+    model = transformers.AutoModelForVideoClassification.from_pretrained(folder).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 32, 32, 3), dtype=np.uint8)
+    inputs = transformers.AutoImageProcessor.from_pretrained(folder)([list(pixels[0])], return_tensors="pt")
+    logits = loaded.model.apply(loaded.variables, loaded.preprocess(pixels))
+    np.testing.assert_allclose(model(**inputs).logits.detach().numpy(), logits, atol=1e-5)
+
+
+def test_damage_of_a_folder_in_transformers_form_is_noticed(tmp_path):
+    export_model(small_trained_model(name="timesformer_tiny"), "huggingface", tmp_path / "card")
+    weights = tmp_path / "card" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(motion_vit.UserError, match="the weights are damaged"):
+        motion_vit.load(tmp_path / "card")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "order", "dtype"),
+    [
+        ("videomae_tiny", {"placement": "lg"}, "rgb", "float32"),
+        ("videomae_tiny", {"layer_scale": 0.1}, "rgb", "float32"),
+        ("timesformer_tiny", {"temporal_attention": "cost_volume"}, "rgb", "float32"),
+        ("timesformer_tiny", {"attention": "space_only"}, "rgb", "float32"),
+        ("timesformer_tiny", {"motion_module": "m2a"}, "rgb", "float32"),
+        ("timesformer_tiny", {"input_adapter": "motion_prompt"}, "rgb", "float32"),
+        ("timesformer_tiny", {}, "bgr", "float32"),
+        ("timesformer_tiny", {}, "rgb", "int8-weights"),
+        ("small", {}, "rgb", "float32"),
+    ],
+)
+def test_what_transformers_lacks_has_none_of_its_forms(name, options, order, dtype):
+    trained = small_trained_model(name=name, **options)
+    trained.config.data.channel_order = order
+    assert transformers_form(trained, dtype) is None
+    assert transformers_form(small_trained_model(name="timesformer_tiny"), "float16") is not None
 
 
 def test_the_card_tells_the_hub_what_the_model_is_and_how_well_it_does():
