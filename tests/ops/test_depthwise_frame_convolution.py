@@ -52,6 +52,7 @@ def test_sums_of_bfloat16_are_rounded_once():
     assert output[0, 0, 1, 1, 0] == 1 + 8 / 256
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize(
     ("shape", "kernel", "message"),
     [((1, 2, 4, 4, 3), (1, 3, 3, 2), "expected input"), ((1, 2, 4, 4, 3), (1, 2, 2, 3), "must be odd, got \\(2, 2\\)")],
