@@ -4,14 +4,15 @@
     python benchmarks/model_choice.py --models x3d_m,video_swin_t --topology v5e:2x2
 
 Time is of a forward pass of one clip, in float32, on the devices of this machine: the median of a few passes after the
-first, and the range. Memory is what the compiler plans for a training pass of some clips in bfloat16 on one device of
-the topology, besides parameters and inputs; it needs the extra `tpu` or `gpu`, and no such device.
+first, with the range, and the median of the processor time of all threads, which other work touches least. Memory is
+what the compiler plans for a training pass of some clips in bfloat16 on one device of the topology, besides parameters
+and inputs; it needs the extra `tpu` or `gpu`, and no such device.
 """
 
 import argparse
 import statistics
 import time
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -32,26 +33,39 @@ MODELS = (
 """The models that are compared where none are named."""
 
 
-def clips_per_second(model: VideoModel, repeats: int) -> tuple[float, float, float]:
-    """Measures a forward pass of one clip.
+class Pace(NamedTuple):
+    """How long passes of one clip take, in seconds: on the clock each, and of the processor the median."""
+
+    seconds: list[float]
+    processor: float
+
+    def __str__(self) -> str:
+        """Writes clips a second with their range, and seconds of the processor."""
+        median, slowest, fastest = (1 / each(self.seconds) for each in (statistics.median, max, min))
+        return f"{median:.2f} ({slowest:.2f} to {fastest:.2f}) | {self.processor:.2f}"
+
+
+def measure_pace(model: VideoModel, repeats: int) -> Pace:
+    """Measures forward passes of one clip.
 
     Args:
       model: the model.
       repeats: passes that are timed.
 
     Returns:
-      The median, and the slowest and the fastest pass, in clips a second.
+      Their times.
     """
     clips = jax.random.normal(jax.random.key(0), (1, *model.clip_shape))
     variables = jax.jit(model.init)(jax.random.key(1), clips)
     run: Any = jax.jit(model.apply)
     jax.block_until_ready(run(variables, clips))
-    seconds = []
+    clock, processor = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         jax.block_until_ready(run(variables, clips))
-        seconds.append(time.perf_counter() - start)
-    return 1 / statistics.median(seconds), 1 / max(seconds), 1 / min(seconds)
+        clock.append(time.perf_counter() - start[0])
+        processor.append(time.process_time() - start[1])
+    return Pace(clock, statistics.median(processor))
 
 
 def training_megabytes(model: VideoModel, topology: str, batch: int) -> float:
@@ -95,17 +109,16 @@ def main() -> None:
     parser.add_argument("--topology", default="", help="absent devices, such as v5e:2x2 or h100:1")
     parser.add_argument("--batch", type=int, default=8, help="clips of a training pass on the absent device")
     options = parser.parse_args()
-    print(
-        "| model | frames x pixels | parameters | GMACs | clips/s | training pass, MB |\n|---|---|---:|---:|---:|---:|"
-    )
+    print("| model | frames x pixels | parameters | GMACs | clips/s | processor s | training pass, MB |")
+    print("|---|---|---:|---:|---:|---:|---:|")
     for name in options.models.split(","):
         model = motion_vit.create_model(name, num_classes=options.classes)
         costs = measure_costs(model).values()
         parameters = sum(cost.parameters for cost in costs) / 1e6
         multiply_adds = sum(cost.multiply_adds for cost in costs) / 1e9
-        pace = memory = ""
+        pace, memory = " | ", ""
         if options.repeats:
-            pace = "{:.2f} ({:.2f} to {:.2f})".format(*clips_per_second(model, options.repeats))
+            pace = str(measure_pace(model, options.repeats))
         if options.topology:
             trained = motion_vit.create_model(name, num_classes=options.classes, dtype="bfloat16")
             memory = f"{training_megabytes(trained, options.topology, options.batch):.0f}"

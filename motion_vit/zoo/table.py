@@ -21,7 +21,7 @@ _DATASETS = "datasets.toml"
 _NAME = re.compile(r"[a-z0-9_]+")
 _DIGITS = re.compile(r"[0-9a-f]{8,64}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-_PREPROCESSING = ("channel_order", "mean", "std", "sampling", "stride")
+_PREPROCESSING = ("channel_order", "mean", "std", "sampling", "stride", "fps")
 _PER_CENT = 100
 
 
@@ -47,8 +47,8 @@ class PublishedWeights:
       format: what the weights are stored as.
       model: one of `motion_vit.list_models()`.
       data: the dataset whose classes they tell apart, one of `datasets()`.
-      preprocessing: how they take clips: `channel_order`, `mean`, `std`, `sampling` and, where that is dense, `stride`,
-        as in the recipe's `data`.
+      preprocessing: how they take clips: `channel_order`, `mean`, `std`, `sampling` and, where that is dense, `stride`
+        and perhaps `fps`, as in the recipe's `data`.
       licence: of the weights.
       commercial: whether it lets them be used commercially.
       source: where these facts were read.

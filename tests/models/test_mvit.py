@@ -179,7 +179,7 @@ def test_every_parameter_belongs_to_one_layer():
         ({"depths": (1, 1, 1, 1, 1)}, "depths is .* must be a tuple of 1 to 4 items, one a stage, each a whole number"),
         ({"depths": (1, 0)}, "depths is"),
         ({"key_stride": 0}, "key_stride is 0, but must be a whole number from 1"),
-        ({"depthwise_implementation": "shifted_conv"}, "must be None, or one of xla_conv, shifted, xla_conv2d"),
+        ({"depthwise_implementation": "conv"}, "must be None, or one of xla_conv, shifted, shifted_conv, xla_conv2d"),
         ({"patch_size": 16}, "unknown option 'patch_size'"),
     ],
     ids=str,

@@ -64,6 +64,15 @@ def expected_names(row):
         return goldens.state_dict_shapes("videomae_hf_tiny" if row.format == "huggingface" else "videomae_base")
     if row.model.startswith("uniformer"):
         return goldens.state_dict_shapes("uniformer_tiny")
+    if row.model.startswith("x3d"):
+        return goldens.x3d_names()["shapes"]["x3d_tiny"]
+    if row.model.startswith("video_swin"):
+        return goldens.video_swin_state_dict("window877")
+    if row.model.startswith("mvit"):
+        return goldens.mvit_state_dict()
+    shapes = json.loads((goldens.FOLDER / "video_resnet" / "shapes.json").read_text())
+    if (network := row.model.replace("_18", "_tiny")) in shapes:
+        return shapes[network]
     tiny = {"slow": "slow_tiny", "slowfast": "slowfast_tiny", "c2d": "c2d_tiny", "i3d": "i3d_tiny"}
     network = tiny.get(row.model.partition("_")[0])
     if network is None:

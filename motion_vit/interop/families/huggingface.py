@@ -78,6 +78,23 @@ def real_number(config: Mapping[str, Any], name: str, default: float) -> float:
     return float(value)
 
 
+def flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
+    """Reads a truth value of a `config.json`.
+
+    Args:
+      config: its fields.
+      name: of the field.
+      default: what transformers takes without the field.
+
+    Raises:
+      UserError: it is none.
+    """
+    value = config.get(name, default)
+    if type(value) is not bool:
+        raise UserError(f"its {name} is {value!r}, but must be true or false.")
+    return value
+
+
 def mlp_ratio(hidden: int, width: int) -> float:
     """Finds the ratio that gives a perceptron its hidden features: `int(width * ratio)` is their number.
 

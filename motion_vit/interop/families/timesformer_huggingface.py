@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from motion_vit.interop.families.huggingface import HuggingFaceForm, mlp_ratio, only, real_number, whole_number
+from motion_vit.interop.families.huggingface import HuggingFaceForm, flag, mlp_ratio, only, real_number, whole_number
 from motion_vit.interop.files.stored_tensor import StoredTensor
 from motion_vit.models.timesformer import TimeSformer
 
@@ -89,7 +89,6 @@ def _reversed(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     only(config, "hidden_act", "gelu")
-    only(config, "qkv_bias", True)
     only(config, "num_channels", 3)
     width = whole_number(config, "hidden_size", 768)
     return {
@@ -99,6 +98,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "depth": whole_number(config, "num_hidden_layers", 12),
         "heads": whole_number(config, "num_attention_heads", 12),
+        "qkv_bias": flag(config, "qkv_bias", True),
         "mlp_ratio": mlp_ratio(whole_number(config, "intermediate_size", 3072), width),
         "attention": config.get("attention_type", "divided_space_time"),
         "norm_epsilon": real_number(config, "layer_norm_eps", 1e-6),
@@ -118,7 +118,7 @@ def _config(model: TimeSformer) -> dict[str, Any]:
         "attention_type": model.attention,
         "layer_norm_eps": model.norm_epsilon,
         "hidden_act": "gelu",
-        "qkv_bias": True,
+        "qkv_bias": model.qkv_bias,
         "hidden_dropout_prob": model.dropout,
         "attention_probs_dropout_prob": 0.0,
     }

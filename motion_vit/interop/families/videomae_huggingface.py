@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from motion_vit.interop.families.huggingface import HuggingFaceForm, mlp_ratio, only, real_number, whole_number
+from motion_vit.interop.families.huggingface import HuggingFaceForm, flag, mlp_ratio, only, real_number, whole_number
 from motion_vit.models.videomae import VideoMAE
 
 _HEAD_EPSILON = 1e-5
@@ -31,7 +31,6 @@ _PARTS = ("query", "key", "value")
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     only(config, "hidden_act", "gelu")
-    only(config, "qv_bias", True)
     only(config, "num_channels", 3)
     if "VideoMAEForVideoClassification" in (config.get("architectures") or ()):
         only(config, "use_mean_pooling", True)
@@ -44,6 +43,8 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "depth": whole_number(config, "num_hidden_layers", 12),
         "heads": whole_number(config, "num_attention_heads", 12),
+        # transformers calls it one or the other, by its version.
+        "qkv_bias": flag(config, "qv_bias", flag(config, "qkv_bias", True)),
         "mlp_ratio": mlp_ratio(whole_number(config, "intermediate_size", 3072), width),
         "norm_epsilon": real_number(config, "layer_norm_eps", 1e-12),
         "head_norm_epsilon": _HEAD_EPSILON,
@@ -63,7 +64,8 @@ def _config(model: VideoMAE) -> dict[str, Any]:
         "intermediate_size": int(model.width * model.mlp_ratio),
         "layer_norm_eps": model.norm_epsilon,
         "hidden_act": "gelu",
-        "qv_bias": True,
+        "qv_bias": model.qkv_bias,
+        "qkv_bias": model.qkv_bias,
         "use_mean_pooling": True,
         "hidden_dropout_prob": model.dropout,
         "attention_probs_dropout_prob": 0.0,
