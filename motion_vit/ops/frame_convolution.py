@@ -37,7 +37,9 @@ def frame_convolution(x: Video, kernel: Kernel, *, stride: int = 1, padding: Pad
       Clips of `ceil(h / stride)` rows and `ceil(w / stride)` columns, in the dtype of `x`.
     """
     rows, columns, channels, features = kernel.shape
-    if rows == columns == 1:
+    # LiteRT refuses products with several leading axes of length 1.
+    single = likely_platform() == "litert" and x.shape[1:4] == (1, 1, 1)
+    if rows == columns == 1 and not single:
         # XLA's convolution on CPU takes longer than the product of matrices that this is.
         x = lax.slice(x, (0, 0, 0, 0, 0), x.shape, (1, 1, stride, stride, 1))
         batch = x.shape[:-1]

@@ -67,7 +67,7 @@ NETWORKS = {
     },
     "x3d": {
         **{"name": "x3d_tiny", "widths": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "head_features": 8, "size": 64},
-        **{"motion_module": "m2a", "stride_norm": True, "pool_size": 32},
+        **{"motion_module": "m2a", "stride_norm": True},
     },
     "i3d": {
         **{"name": "slowfast_tiny", "widths": (8, 8, 8, 8), "fast_pathway": False, "pool_size": 32, "size": 64},
@@ -138,12 +138,12 @@ def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):
 
 @pytest.mark.slow
 def test_tensorflow_and_litert_give_the_same_logits(tmp_path: pathlib.Path):
-    for network in ("timesformer", "resnet", "slowfast", "mobilenetv2"):
+    for network in ("timesformer", "resnet", "slowfast", "x3d", "mobilenetv2"):
         write_weights_folder(tmp_path / "weights" / network, small_trained_model(**NETWORKS[network]))
     finished = run_python(IN_TENSORFLOW, tmp_path / "weights", tmp_path)
     assert finished.status == 0, finished.errors
     found = json.loads(finished.output.splitlines()[-1])
-    assert len(found) == 8
+    assert len(found) == 10
     assert {name: pair for name, pair in found.items() if not pair[0] <= pair[1]} == {}
 
 
