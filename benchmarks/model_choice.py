@@ -3,9 +3,9 @@
     python benchmarks/model_choice.py                                         # a choice of models, time alone
     python benchmarks/model_choice.py --models x3d_m,video_swin_t --topology v5e:2x2
 
-Time is of a forward pass of one clip, in float32, on the devices of this machine: the median of a few passes after the
-first, with the range, and the median of the processor time of all threads, which other work touches least. Memory is
-what the compiler plans for a training pass of some clips in bfloat16 on one device of the topology, besides parameters
+Time is of a forward pass of one clip, in float32, on the devices of this machine. It is the median of a few passes
+after the first, with the range. Beside it stands the processor time of all threads, which other work touches least.
+Memory is what the compiler plans for a training pass of some clips in bfloat16 on one device of the topology, besides parameters
 and inputs; it needs the extra `tpu` or `gpu`, and no such device.
 """
 
@@ -34,7 +34,7 @@ MODELS = (
 
 
 class Pace(NamedTuple):
-    """How long passes of one clip take, in seconds: on the clock each, and of the processor the median."""
+    """Seconds that passes of one clip take: on the clock each, and of the processor the median."""
 
     seconds: list[float]
     processor: float
@@ -49,7 +49,7 @@ def measure_pace(model: VideoModel, repeats: int) -> Pace:
     """Measures forward passes of one clip.
 
     Args:
-      model: the model.
+      model: whose passes are timed, of its own clips.
       repeats: passes that are timed.
 
     Returns:

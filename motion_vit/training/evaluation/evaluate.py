@@ -103,7 +103,7 @@ def evaluate(
 
 
 class _Rows(NamedTuple):
-    """What is known of every row of a source."""
+    """Logits, labels and decoding times of every row of a source, and whether it could be decoded."""
 
     logits: Float[np.ndarray, "n classes"]
     labels: Int[np.ndarray, " n"]

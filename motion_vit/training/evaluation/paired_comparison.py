@@ -29,7 +29,7 @@ class ComparedVideo(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PairedComparison:
-    """What two models made of the same videos.
+    """Counts what two models made of the same videos.
 
     Attributes:
       videos: every video that both have classified.

@@ -79,7 +79,7 @@ class Evaluation:
 
     @property
     def reliability(self) -> Reliability:
-        """How confident the model was, and how often it was right."""
+        """Confidence and accuracy, by intervals of confidence."""
         return reliability(self.scored.confidence, self.scored.right)
 
     @property

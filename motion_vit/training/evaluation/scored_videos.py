@@ -1,4 +1,4 @@
-"""What a model said of each video of an evaluation: its class, its logits, and whether they can be trusted."""
+"""Holds what a model said of each video of an evaluation: its logits, and what follows from them."""
 
 import dataclasses
 import functools
@@ -42,7 +42,7 @@ class ScoredVideos:
 
     @functools.cached_property
     def finite(self) -> Bool[np.ndarray, " n"]:
-        """Whether all logits of a video are finite."""
+        """True for each video all of whose logits are finite."""
         return np.asarray(finite_rows(self.logits))
 
     @functools.cached_property
@@ -52,7 +52,7 @@ class ScoredVideos:
 
     @functools.cached_property
     def right(self) -> Bool[np.ndarray, " n"]:
-        """Whether a video's class was predicted."""
+        """True for each video whose class was predicted."""
         return np.asarray(self.predictions == self.labels)
 
     @functools.cached_property

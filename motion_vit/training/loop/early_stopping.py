@@ -62,7 +62,7 @@ class EarlyStopping:
 
     @property
     def ended(self) -> bool:
-        """Whether the run is over."""
+        """True once the run is over."""
         return 0 < self.patience <= self.waited
 
     def __str__(self) -> str:
