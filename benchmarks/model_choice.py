@@ -5,8 +5,8 @@
 
 Time is of a forward pass of one clip, in float32, on the devices of this machine. It is the median of a few passes
 after the first, with the range. Beside it stands the processor time of all threads, which other work touches least.
-Memory is what the compiler plans for a training pass of some clips in bfloat16 on one device of the topology, besides parameters
-and inputs; it needs the extra `tpu` or `gpu`, and no such device.
+Memory is what the compiler plans for a training pass of some clips in bfloat16 on one device of the topology, besides
+parameters and inputs; it needs the extra `tpu` or `gpu`, and no such device.
 """
 
 import argparse

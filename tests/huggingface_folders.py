@@ -39,6 +39,10 @@ _SHARED = {
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "timesformer": {**_SHARED, "model_type": "timesformer", "architectures": ["TimesformerForVideoClassification"]},
     "videomae": {**_SHARED, "model_type": "videomae", "architectures": ["VideoMAEForVideoClassification"]},
+    "vivit": {
+        **{name: value for name, value in _SHARED.items() if name != "patch_size"},
+        **{"model_type": "vivit", "architectures": ["VivitForVideoClassification"], "tubelet_size": [2, 16, 16]},
+    },
 }
 
 
@@ -46,6 +50,8 @@ def weights_of(model_type: str) -> dict[str, np.ndarray]:
     """The weights of the golden of an architecture, in the names of transformers."""
     if model_type == "videomae":
         return goldens.state_dict("videomae_hf_tiny")
+    if model_type == "vivit":
+        return goldens.vivit_weights("huggingface")
     shapes = json.loads((goldens.FOLDER / "huggingface" / "names.json").read_text())
     weights = {name: goldens.weight(name, tuple(shape)) for name, shape in shapes.items()}
     for name in weights:

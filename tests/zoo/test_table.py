@@ -64,6 +64,8 @@ def expected_names(row):
         return goldens.state_dict_shapes("videomae_hf_tiny" if row.format == "huggingface" else "videomae_base")
     if row.model.startswith("uniformer"):
         return goldens.state_dict_shapes("uniformer_tiny")
+    if row.model.startswith("vivit"):
+        return json.loads((goldens.FOLDER / "vivit" / "names.json").read_text())["huggingface"]
     if row.model.startswith("x3d"):
         return goldens.x3d_names()["shapes"]["x3d_tiny"]
     if row.model.startswith("video_swin"):

@@ -104,6 +104,7 @@ def write_transformers_config(folder: pathlib.Path, trained: TrainedModel, descr
         "crop_size": {"height": size, "width": size},
         "do_rescale": True,
         "rescale_factor": 1 / 255,
+        "offset": False,  # ViViT's processor takes 1 off otherwise
         "do_normalize": True,
         "image_mean": list(trained.config.data.mean),
         "image_std": list(trained.config.data.std),

@@ -14,13 +14,18 @@ import numpy as np
 
 from motion_vit.interop.families.cost_volumes import COST_VOLUME_OPTIONS, COST_VOLUME_WEIGHTS, cost_volume_rules
 from motion_vit.interop.families.family import HEAD, ModelFamily, Part
-from motion_vit.interop.families.foreign_names import ForeignName, from_foreign, to_foreign
+from motion_vit.interop.families.foreign_names import from_foreign, to_foreign
 from motion_vit.interop.families.layouts import CLASS_TOKEN, CONVOLUTION, EMBEDDING
 from motion_vit.interop.families.motion_modules import MOTION_MODULE_WEIGHTS, motion_module_rules
 from motion_vit.interop.families.name_rules import Rule, Scope, torch_entry
 from motion_vit.interop.families.scenic_names import known_scenic_names, scenic_names
 from motion_vit.interop.families.slowfast_clips import KINETICS_CLASSES
 from motion_vit.interop.families.state_dict_shapes import blocks, known, size
+from motion_vit.interop.families.vivit_huggingface import (
+    HUGGING_FACE_NAMES,
+    HUGGING_FACE_NAMES_IN_MEMORY,
+    VIVIT_HUGGING_FACE,
+)
 from motion_vit.interop.files.stored_tensor import Shape, StoredTensor
 from motion_vit.models.vivit import ViViT
 
@@ -54,42 +59,7 @@ RULES: tuple[Rule, ...] = (
 """The names of everything but motion modules, from the path here to the name there."""
 
 
-_PARTS = ("query", "key", "value")
-
-
-def _layers(*names: tuple[str, str]) -> tuple[ForeignName, ...]:
-    """Names weight and bias of layers that are laid out alike."""
-    return tuple(ForeignName(f"{other}.{kind}", f"{own}.{kind}") for other, own in names for kind in ("weight", "bias"))
-
-
-_HUGGING_FACE = (
-    ForeignName("vivit.embeddings.cls_token", "cls_token"),
-    ForeignName("vivit.embeddings.position_embeddings", "pos_embed"),
-    *_layers(
-        ("vivit.embeddings.patch_embeddings.projection", "patch_embed.proj"),
-        *((f"vivit.encoder.layer.{{n}}.attention.attention.{part}", f"blocks.{{n}}.attn.{part}") for part in _PARTS),
-        ("vivit.encoder.layer.{n}.attention.output.dense", "blocks.{n}.attn.proj"),
-        ("vivit.encoder.layer.{n}.intermediate.dense", "blocks.{n}.mlp.fc1"),
-        ("vivit.encoder.layer.{n}.output.dense", "blocks.{n}.mlp.fc2"),
-        ("vivit.encoder.layer.{n}.layernorm_before", "blocks.{n}.norm1"),
-        ("vivit.encoder.layer.{n}.layernorm_after", "blocks.{n}.norm2"),
-        ("vivit.layernorm", "norm"),
-        ("classifier", "head"),
-    ),
-)
-"""Names in Hugging Face's files, whatever version wrote them."""
-
-_HUGGING_FACE_IN_MEMORY = _layers(
-    *((f"vivit.layers.{{n}}.attention.{part[0]}_proj", f"blocks.{{n}}.attn.{part}") for part in _PARTS),
-    ("vivit.layers.{n}.attention.o_proj", "blocks.{n}.attn.proj"),
-    ("vivit.layers.{n}.mlp.fc1", "blocks.{n}.mlp.fc1"),
-    ("vivit.layers.{n}.mlp.fc2", "blocks.{n}.mlp.fc2"),
-    ("vivit.layers.{n}.layernorm_before", "blocks.{n}.norm1"),
-    ("vivit.layers.{n}.layernorm_after", "blocks.{n}.norm2"),
-)
-"""Names of the blocks in a module of transformers 5, whose `state_dict()` is no file."""
-
-_KNOWN_NAMES = (*_HUGGING_FACE, *_HUGGING_FACE_IN_MEMORY, *known_scenic_names())
+_KNOWN_NAMES = (*HUGGING_FACE_NAMES, *HUGGING_FACE_NAMES_IN_MEMORY, *known_scenic_names())
 
 
 def vivit_rules(model: ViViT) -> tuple[Rule, ...]:
@@ -121,7 +91,7 @@ def vivit_published(model: ViViT, arrays: Mapping[str, np.ndarray]) -> dict[str,
       arrays: weights in PyTorch's layouts, under the names of the rules.
     """
     is_published = model.attention == "joint" and model.pooling == "class_token"
-    return to_foreign(arrays, _HUGGING_FACE) if is_published else dict(arrays)
+    return to_foreign(arrays, HUGGING_FACE_NAMES) if is_published else dict(arrays)
 
 
 def scenic_arrays(model: ViViT, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -285,6 +255,7 @@ VIVIT = ModelFamily(
     tensors=vivit_tensors,
     published=vivit_published,
     table_grid=vivit_table_grid,
+    huggingface=VIVIT_HUGGING_FACE,
     # Of image models; a class token is left over where the model has none, and its table of places is resized.
     beside=r"pre_logits[./].*|cls_token",
 )

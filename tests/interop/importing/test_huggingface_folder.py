@@ -31,7 +31,8 @@ def copied(folder, target, **changes):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_logits_are_those_of_transformers(name, folders):
-    golden = goldens.load("videomae_hf_tiny" if name == "videomae" else "huggingface/timesformer_tiny")
+    files = {"videomae": "videomae_hf_tiny", "timesformer": "huggingface/timesformer_tiny", "vivit": "vivit/hf_tiny"}
+    golden = goldens.load(files[name])
     video = goldens.videomae_video()
     if "video_seed" in golden:
         video = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
@@ -124,7 +125,7 @@ def test_pretrained_weights_get_a_classifier_that_starts_at_random_and_say_so(tm
     [
         (
             {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
-            "holds BertForMaskedLM, an architecture that is not supported.* timesformer, videomae",
+            "holds BertForMaskedLM, an architecture that is not supported.* timesformer, videomae, vivit",
         ),
         (
             {"hidden_act": "gelu_new"},

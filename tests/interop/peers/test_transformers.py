@@ -1,5 +1,6 @@
 """Networks of Hugging Face's transformers, with random weights: imported, they give the same logits here."""
 
+import pathlib
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import motion_vit
+from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.video_model import VideoModel
 
@@ -122,3 +124,31 @@ def test_vivit(size: int, tubelet: tuple[int, int, int]) -> None:
         heads=3,
     )
     assert_same_logits(network, model, size)
+
+
+FOLDERS = {
+    "VideoMAE": {"image_size": 32, "num_frames": 4, "patch_size": 16, "tubelet_size": 2},
+    "Timesformer": {"image_size": 32, "num_frames": 3, "patch_size": 8},
+    "Vivit": {"image_size": 32, "num_frames": 4, "tubelet_size": (2, 16, 16)},
+}
+SHAPE = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 192}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_folders_go_from_transformers_to_this_library_and_back(kind: str, tmp_path: pathlib.Path) -> None:
+    network = random_network(kind, **FOLDERS[kind], **SHAPE)
+    network.save_pretrained(tmp_path / "theirs")
+    trained = motion_vit.load(tmp_path / "theirs")
+    clips = np.random.default_rng(3).standard_normal((2, *trained.model.clip_shape)).astype(np.float32)
+    pixels = torch.from_numpy(clips.transpose(0, 1, 4, 2, 3))
+    with torch.no_grad():
+        expected = network(pixels).logits.numpy()
+    logits = jax.jit(trained.model.apply)(trained.variables, jnp.asarray(clips))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert list(trained.label_names) == [f"LABEL_{number}" for number in range(CLASSES)]
+
+    export_model(trained, "huggingface", tmp_path / "ours")
+    returned = getattr(transformers, f"{kind}ForVideoClassification").from_pretrained(tmp_path / "ours").eval()
+    with torch.no_grad():
+        again = returned(pixels).logits.numpy()
+    np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
