@@ -42,7 +42,7 @@ _FUSED_PRODUCTS = 32
 """How many products the kernel gradient adds up in one fused pass; more of them compile slower."""
 
 Video = Float[Array, "b t h w c"]
-Pooled = Float[Array, "b t h2 w2 c"]
+Pooled = Float[Array, "b t h3 w3 c"]
 Padded = Float[Array, "b t2 h2 w2 c"]
 Kernel = Float[Array, "kt kh kw c"]
 
