@@ -23,7 +23,8 @@ from motion_vit.ops.relative_positions import distance_embeddings
 Grid = tuple[int, int, int]
 """Frames, rows and columns."""
 
-Tokens = Float[Array, "b n heads d"]
+Queries = Float[Array, "b n heads d"]
+Keys = Float[Array, "b m heads d"]
 
 
 class PoolingAttention(nn.Module):
@@ -112,7 +113,9 @@ class PoolingAttention(nn.Module):
         queries, keys = (1 + math.prod(grid) for grid in (self.query_grid, self.key_grid))
         return 2 * x.shape[0] * queries * keys * self.features
 
-    def _with_positions(self, query: Tokens, key: Tokens) -> tuple[Tokens, Tokens]:
+    def _with_positions(
+        self, query: Queries, key: Keys
+    ) -> tuple[Float[Array, "b n heads d2"], Float[Array, "b m heads d2"]]:
         """Gives queries and keys more channels, whose products are the terms of the relative positions.
 
         So attention of any implementation adds them, whose scale is accounted for, and the logits of all pairs are
