@@ -36,5 +36,10 @@ def did_you_mean(given: object, known: Iterable[str]) -> str:
     Returns:
       A question that starts with a space, to end a message with; "" if no name is close.
     """
-    near = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
+    if not isinstance(given, str):
+        return ""
+    names = list(known)
+    near = [name for name in names if name.casefold() == given.casefold()] or difflib.get_close_matches(
+        given, names, n=1
+    )
     return f" Did you mean {near[0]!r}?" if near else ""

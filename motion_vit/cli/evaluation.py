@@ -132,7 +132,11 @@ def _report(
     from motion_vit.training.evaluation.paired_comparison import compare_predictions, write_comparison
     from motion_vit.training.evaluation.report import write_report
 
-    compared = None if other is None else compare_predictions(result, other)
+    compared = problem = None
+    try:
+        compared = None if other is None else compare_predictions(result, other)
+    except UserError as error:  # told last: what was measured for an hour is worth its report without it
+        problem = error
     # First of all, because what was measured for an hour must not be lost to a folder that cannot be written.
     if as_json:
         print_json(result.to_dict() | ({} if compared is None else {"compared": compared.to_dict()}))
@@ -153,6 +157,8 @@ def _report(
         ) from error
     if not as_json:
         print("\n".join(f"{name}: {path}" for name, path in files.items()))
+    if problem is not None:
+        raise problem
 
 
 def _print_measures(result: "CheckpointEvaluation") -> None:

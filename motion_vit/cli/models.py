@@ -38,6 +38,7 @@ def _models(options: argparse.Namespace) -> int:
         widths = [max(len(line[column]) for line in table) for column in range(len(_COLUMNS))]
         for line in table:
             print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+        print("* some of what the table says was not verified: `motion-vit models NAME` tells what.")
     return 0
 
 

@@ -77,11 +77,13 @@ def check_clips(clips: Array) -> None:
       clips: what a model was given.
 
     Raises:
-      ValueError: it is not `[batch, frames, height, width, 3]`, or of whole numbers: pixels as they come out of a
-        video, which a model would take for colours brighter than any, and answer wrongly.
+      ValueError: it is not `[batch, frames, height, width, 3]`, has no frames or pixels, or is of whole numbers:
+        pixels as they come out of a video, which a model would take for colours brighter than any, and answer wrongly.
     """
     if clips.ndim != 5 or clips.shape[-1] != 3:
         raise ValueError(f"expected clips [batch, frames, height, width, 3], got {clips.shape}")
+    if 0 in clips.shape[1:4]:
+        raise ValueError(f"expected clips of at least one frame and one pixel, got {clips.shape}")
     if not jnp.issubdtype(clips.dtype, jnp.floating):
         raise ValueError(
             f"expected normalised clips of floating point numbers, got {clips.dtype}: scale pixels to [0, 1], subtract "

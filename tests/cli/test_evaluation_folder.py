@@ -1,12 +1,17 @@
 """Where `motion-vit evaluate` writes its report unless --out says it."""
 
 import argparse
+import json
 import pathlib
 import types
 
 import pytest
+from planted_evaluation import planted_scores
 
-from motion_vit.cli.training import _report_folder
+from motion_vit import UserError
+from motion_vit.cli.evaluation import _report, _report_folder
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
 
 RESULT = types.SimpleNamespace(which="last", ema=False)
 
@@ -41,3 +46,17 @@ def test_the_report_on_a_run_lies_in_its_workdir(tmp_path):
 def test_the_report_on_a_set_of_tfds_is_named_by_all_of_its_location(data, name, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     assert folder(str(tmp_path), data) == tmp_path / "evaluation" / f"{name}-normal"
+
+
+def test_a_report_is_written_before_another_evaluation_is_found_not_to_fit(tmp_path):
+    evaluated = CheckpointEvaluation(
+        ("up", "down"),
+        planted_scores([0, 1], [[1, 0], [0, 1]], ("up", "down")),
+        (),
+        1.0,
+        **{"step": 1, "which": "last", "ema": False, "data": "x.csv", "clips": 1, "crops": 1, "frame_order": "normal"},
+        options=ClipOptions(frames=4, size=32),
+    )
+    with pytest.raises(UserError, match="no video in common"):
+        _report(evaluated, {"other.mp4": ("up", "up")}, tmp_path, as_json=False)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["top1"] == 1

@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, trained: object) -> None:
-    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
+    monkeypatch.setattr("motion_vit.zoo.load.load", lambda *_, **__: trained)
     monkeypatch.setattr("motion_vit.training.parallel.compilation_cache.enable_compilation_cache", lambda: None)
 
 

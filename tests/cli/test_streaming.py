@@ -30,9 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         yield from EVENTS
 
     monkeypatch.setattr("motion_vit.training.evaluation.streaming.stream", stream)
-    monkeypatch.setattr(
-        "motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: types.SimpleNamespace()
-    )
+    monkeypatch.setattr("motion_vit.zoo.load.load", lambda *_, **__: types.SimpleNamespace())
     monkeypatch.setattr("motion_vit.training.parallel.compilation_cache.enable_compilation_cache", lambda: None)
     return given
 

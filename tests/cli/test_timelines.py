@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return VideoTimeline(video.path, SEGMENTS, error, start=video.start, end=4000.0, windows=9)
 
     trained = types.SimpleNamespace(timeline_of=timeline_of)
-    monkeypatch.setattr("motion_vit.training.checkpoints.load_trained.load_trained", lambda *_, **__: trained)
+    monkeypatch.setattr("motion_vit.zoo.load.load", lambda *_, **__: trained)
     monkeypatch.setattr("motion_vit.training.parallel.compilation_cache.enable_compilation_cache", lambda: None)
     return given
 

@@ -11,7 +11,7 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "models"
 
 
-@pytest.mark.parametrize("page", sorted({path.stem for path in PAGES.glob("*.md")} - {"index"}))
+@pytest.mark.parametrize("page", sorted({path.stem for path in PAGES.glob("*.md")} - {"index", "which"}))
 def test_the_programs_of_a_page_run(page):
     programs = re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)
     assert programs

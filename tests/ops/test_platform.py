@@ -183,7 +183,7 @@ def test_layers_of_equal_shapes_are_traced_once_and_again_for_another_target(mon
     traced = []
     forms = dict(depthwise_conv3d._IMPLEMENTATIONS)
     for name, form in forms.items():
-        forms[name] = lambda x, kernel, name=name, form=form: (traced.append(name), form(x, kernel))[1]
+        forms[name] = lambda *given, name=name, form=form: (traced.append(name), form(*given))[1]
     monkeypatch.setattr(depthwise_conv3d, "_IMPLEMENTATIONS", forms)
     x, kernel = jnp.zeros((1, 2, 4, 6, 3)), jnp.zeros((3, 3, 3, 3))
 

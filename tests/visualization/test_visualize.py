@@ -16,7 +16,6 @@ from motion_vit import cli
 from motion_vit.data.video.encoding import write_video
 from motion_vit.errors import UserError
 from motion_vit.models.options import ADAPTER_OPTION
-from motion_vit.training.checkpoints import load_trained
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.recipe.config import default_config
 from motion_vit.visualization import integrated_gradients, random_model
@@ -24,6 +23,7 @@ from motion_vit.visualization.clip_recording import DEFAULT, What
 from motion_vit.visualization.layer_maps import FrameAttention, MotionMap, PatchAttention, PromptMap, ScalarMap
 from motion_vit.visualization.output_files import FORMATS
 from motion_vit.visualization.visualize import visualize
+from motion_vit.zoo import load as loading
 
 LABELS = ("ape", "bee", "cat", "dog", "elk")
 
@@ -237,7 +237,7 @@ def test_mistakes_are_named(trained, video, arguments: dict[str, Any], message: 
 
 
 def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load", lambda folder, **choice: trained("uniformer"))
     out = tmp_path / "seen"
     options = ["--checkpoint", "run", "--out", str(out), "--what", "motion,cam", "--layer", "stage3/block0"]
     assert cli.main(["visualize", *options, "--format", ",".join(FORMATS), str(video)]) == 0
@@ -254,7 +254,7 @@ def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, 
 
 
 def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load", lambda folder, **choice: trained("uniformer"))
     times = {}
     for name, choice in {"first": ["--clip", "1", "--clips", "2"], "later": ["--start", "0.1"]}.items():
         out = tmp_path / name
@@ -268,7 +268,7 @@ def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_pat
 
 
 def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(load_trained, "load_trained", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load", lambda folder, **choice: trained("uniformer"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "broken.mp4").write_bytes(b"no video")

@@ -50,7 +50,9 @@ def test_evaluation_shows_every_view_of_every_video_once_in_order(with_broken, w
         "weight": np.float32,
         "index": np.int32,
         "view": np.int32,
+        "seconds": np.float32,
     }
+    assert (merged["seconds"][:42] > 0).all()
     for row in range(7):
         views = clip_views(with_broken[row], OPTIONS, clips=2, crops=3)
         np.testing.assert_array_equal(merged["clip"][row * 6 : row * 6 + 6], views)

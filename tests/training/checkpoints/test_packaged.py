@@ -60,5 +60,7 @@ def test_a_folder_of_that_name_is_taken_only_if_it_holds_a_checkpoint() -> None:
 
 
 def test_another_name_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"or the name of an installed model: demo\. Did you mean 'demo'\?"):
+    with pytest.raises(
+        UserError, match=r"or the name of an installed model: demo, or of published weights, .*Did you mean 'demo'\?"
+    ):
         motion_vit.load("dmo")
