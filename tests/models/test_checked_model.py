@@ -137,3 +137,11 @@ def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) 
     found = jax.jit(traced.init)(jax.random.key(7))
     chex.assert_trees_all_equal(found["params"], expected["params"])
     chex.assert_trees_all_equal(found["batch_stats"], expected.get("batch_stats", {}))
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 32, 32, 3), (1, 4, 32, 0, 3)], ids=["no frames", "no columns"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_clips_of_nothing_are_refused_in_words(name: str, shape: tuple[int, ...]) -> None:
+    model = create_model(name, **SMALL[name])
+    with pytest.raises(ValueError, match="expected clips of at least one frame and one pixel, got"):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))

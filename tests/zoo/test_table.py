@@ -138,6 +138,8 @@ def test_a_row_is_told_in_full(capsys):
 def test_an_unknown_name_leads_to_the_nearest():
     with pytest.raises(motion_vit.UserError, match=r"Did you mean 'videomae_base_ssv2_16'\?"):
         find_weights("videomae_base_ssv2")
+    with pytest.raises(motion_vit.UserError, match=r"Did you mean 'x3d_m_k400'\?"):
+        find_weights("X3D_M_K400")
 
 
 def test_a_row_replaces_what_its_group_shares():
