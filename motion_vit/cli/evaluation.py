@@ -1,6 +1,7 @@
 """`motion-vit evaluate | calibrate`."""
 
 import argparse
+import math
 import os
 import pathlib
 import re
@@ -162,15 +163,14 @@ def _report(
 
 
 def _print_measures(result: "CheckpointEvaluation") -> None:
-    measures = result.to_dict()
-    for name, value in measures["per_class"].items():
-        share = "no videos" if value is None else f"{100 * value:5.1f} %"
+    for name, value in zip(result.label_names, result.per_class.tolist(), strict=True):
+        share = "no videos" if math.isnan(value) else f"{100 * value:5.1f} %"
         print(f"  {for_terminal(name, LONGEST_LABEL):<40} {share}")
     top5 = "" if result.top5 is None else f"  top-5 {100 * result.top5:.2f} %"
     print(f"{counted(result.videos, 'video')}  top-1 {100 * result.top1:.2f} %{top5}")
     for name, value, (low, high) in (
-        ("top-1", result.top1, measures["top1_interval"]),
-        ("mean of classes", result.mean_class, measures["mean_class_interval"]),
+        ("top-1", result.top1, result.top1_interval),
+        ("mean of classes", result.mean_class, result.mean_class_interval),
     ):
         print(f"  {name}: {100 * value:.2f} %, 95 % of such samples give {100 * low:.1f} to {100 * high:.1f} %")
     print(f"  loss: {result.loss:.4f}, calibration error: {100 * result.reliability.error:.2f} %")

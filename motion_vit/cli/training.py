@@ -2,7 +2,7 @@
 
 import argparse
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motion_vit.cli.arguments import (
     STOPPED_STATUS,
@@ -10,9 +10,6 @@ from motion_vit.cli.arguments import (
 )
 from motion_vit.counts import counted
 from motion_vit.files.local_path import local_path
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_train(commands: Any) -> None:

@@ -71,6 +71,16 @@ class Evaluation:
         """Mean accuracy of the classes that have videos, in which rare classes count as much as frequent ones."""
         return float(np.nanmean(self.per_class))
 
+    @functools.cached_property
+    def top1_interval(self) -> Float[np.ndarray, "2"]:
+        """The 95 % interval of top-1; see `accuracy_interval`."""
+        return accuracy_interval(self.scored.right.sum(keepdims=True), np.array([self.videos]))
+
+    @functools.cached_property
+    def mean_class_interval(self) -> Float[np.ndarray, "2"]:
+        """The 95 % interval of the mean accuracy of the classes; see `accuracy_interval`."""
+        return accuracy_interval(np.diagonal(self.confusion), self.confusion.sum(axis=1))
+
     @property
     def loss(self) -> float:
         """Mean negative log-likelihood of the labels, the plain cross entropy; NaN if no video has finite logits."""
@@ -94,14 +104,13 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON; what cannot be told, as the accuracy of a class without videos, is null."""
-        totals, own = self.confusion.sum(axis=1), np.diagonal(self.confusion)
         return {
             "videos": self.videos,
             "top1": self.top1,
-            "top1_interval": _numbers(accuracy_interval(own.sum(keepdims=True), totals.sum(keepdims=True))),
+            "top1_interval": _numbers(self.top1_interval),
             **({} if self.top5 is None else {"top5": self.top5}),
             "mean_class": self.mean_class,
-            "mean_class_interval": _numbers(accuracy_interval(own, totals)),
+            "mean_class_interval": _numbers(self.mean_class_interval),
             "loss": _number(self.loss),
             "calibration_error": _number(self.reliability.error),
             "per_class": dict(zip(self.label_names, _numbers(self.per_class), strict=True)),
