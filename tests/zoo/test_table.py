@@ -184,6 +184,12 @@ def test_every_list_of_names_has_as_many_as_its_dataset():
 
 
 def test_the_names_are_in_the_order_of_the_datasets_numbers():
-    kinetics, ucf = (read_label_file(label_files()[name]) for name in ("kinetics400", "ucf101"))
+    kinetics, ucf, hmdb, something = (
+        read_label_file(label_files()[name]) for name in ("kinetics400", "ucf101", "hmdb51", "something_something_v2")
+    )
     assert (kinetics[0], kinetics[5], kinetics[399]) == ("abseiling", "archery", "zumba")
     assert (ucf[0], ucf[35], ucf[100]) == ("ApplyEyeMakeup", "HammerThrow", "YoYo")
+    assert (hmdb[0], hmdb[25], hmdb[50]) == ("brush_hair", "pour", "wave")
+    assert (something[47], something[93], something[173]) == (
+        *("Picking something up", "Pushing something from left to right", "Wiping something off of something"),
+    )
