@@ -122,9 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", required=True, type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", nargs="+", default=ROWS)
+    for split, clips in DEFAULT_SPLITS.items():
+        parser.add_argument(f"--{split}", type=int, default=clips, metavar="N", help=f"videos; default: {clips}")
     options, overrides = parser.parse_known_args(arguments)
     enable_compilation_cache()
-    experiment = Experiment(options.workdir, overrides)
+    clips = tuple((split, getattr(options, split)) for split in DEFAULT_SPLITS)
+    experiment = Experiment(options.workdir, overrides, clips)
     results: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.seeds):
         for row in options.rows:

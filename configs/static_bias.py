@@ -34,7 +34,7 @@ _NETWORKS = {
 _STILLS = ("own", "batch", "bank")
 
 
-def get_config(row: str = "emim") -> ConfigDict:
+def get_config(row: str = "tsn") -> ConfigDict:
     """Returns the recipe of a row.
 
     Args:

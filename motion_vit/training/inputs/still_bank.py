@@ -3,6 +3,7 @@
 import os
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +15,11 @@ from motion_vit.files.local_path import local_path
 
 # A bank of 1024 frames of 224 x 224 pixels has 154 MB, and every device holds a copy.
 _LARGEST = 2**33
+# What reading a damaged archive raises. RuntimeError is of encryption, and of compression that Python does not know.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, OSError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def read_still_bank(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "n size size 3"]:
@@ -41,7 +47,7 @@ def read_still_bank(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "n size s
             )
         with np.load(place, allow_pickle=False) as arrays:
             frames: np.ndarray = arrays["frames"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise UserError(f"{place} is no bank of still frames: {error}. {advice}") from error
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
         raise UserError(

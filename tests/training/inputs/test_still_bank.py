@@ -50,6 +50,22 @@ def test_a_file_that_is_no_bank_is_named(tmp_path: pathlib.Path) -> None:
         write_still_bank("bank.npy", FRAMES)
 
 
+def test_a_damaged_bank_is_read_or_refused_in_a_sentence(tmp_path: pathlib.Path) -> None:
+    write_still_bank(tmp_path / "bank.npz", FRAMES)
+    whole, rng, refused = (tmp_path / "bank.npz").read_bytes(), np.random.default_rng(0), 0
+    for number in range(150):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 1 + number % 5):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "damaged.npz").write_bytes(damaged[: rng.integers(1, len(whole) + 1)] if number % 3 else damaged)
+        try:
+            read_still_bank(tmp_path / "damaged.npz")
+        except UserError as error:
+            refused += 1
+            assert "damaged.npz" in str(error)
+    assert refused > 100
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
