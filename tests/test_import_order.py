@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.step": MODELS | STEP,
     "training.inference": MODELS | DATA | INFERENCE | {"data.streams", "data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
-    "training.evaluation": MODELS | DATA | EVALUATION | {"data.streams", "zoo"},
+    "training.evaluation": MODELS | DATA | EVALUATION | {"data.embedded", "data.streams", "zoo"},
     "training.ahead_of_time": MODELS | STEP,
     "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation", "zoo"},
     "interop.families": MODELS | {"interop.files"},

@@ -18,6 +18,7 @@ from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.evaluation import add_calibrate, add_evaluate
 from motion_vit.cli.export import add_export
+from motion_vit.cli.frames import add_frames
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.models import add_models
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     add_models(commands)
     add_inspect(commands)
     add_render(commands)
+    add_frames(commands)
     add_demo(commands)
     add_compare(commands)
     return parser

@@ -5,7 +5,7 @@ from typing import Any
 
 from motion_vit.cli.arguments import FAILED_STATUS, add_command, real_number, whole, whole_number
 from motion_vit.cli.json_output import print_json
-from motion_vit.data.embedded.dataset_ranges import SCENE_SIZE, SPLIT_CLIPS
+from motion_vit.data.embedded.dataset_ranges import APPEARANCE_BIAS, SCENE_SIZE, SPLIT_CLIPS
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.ranges import PROBABILITY, SEED
@@ -143,12 +143,35 @@ def add_render(commands: Any) -> None:
         "--size", type=whole_number(SCENE_SIZE), default=64, metavar="PIXELS", help="height and width; default: 64"
     )
     parser.add_argument("--seed", type=whole_number(SEED), default=0, help="default: 0")
+    parser.add_argument(
+        "--appearance-bias",
+        type=real_number(APPEARANCE_BIAS),
+        metavar="P",
+        help="probability that the background of a video has the texture and colours of its class, else those of "
+        "another one; default: looks have nothing to do with classes",
+    )
+    parser.add_argument(
+        "--validation-looks",
+        choices=["biased", "unbiased", "conflicting"],
+        help="with --appearance-bias: looks of the validation videos as in training (default), of any class, or never "
+        "of their own",
+    )
 
 
 def _render(options: argparse.Namespace) -> int:
     from motion_vit.data.embedded.dataset import render_dataset
 
     splits = {"train": options.train, "validation": options.validation}
-    lists = render_dataset(options.out, splits=splits, size=options.size, seed=options.seed)
+    if options.validation_looks and options.appearance_bias is None:
+        raise UserError("--validation-looks is for videos whose looks follow labels; give --appearance-bias as well.")
+    looks = {"validation": options.validation_looks} if options.validation_looks else {}
+    lists = render_dataset(
+        options.out,
+        splits=splits,
+        size=options.size,
+        seed=options.seed,
+        appearance_bias=options.appearance_bias,
+        looks=looks,
+    )
     print("\n".join(f"{split}: {path}" for split, path in lists.items()))
     return 0

@@ -20,6 +20,7 @@ from motion_vit.outside_text import LONGEST_LABEL, for_terminal
 
 if TYPE_CHECKING:
     from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation
+    from motion_vit.training.evaluation.static_bias import StaticBias
 
 _DATA_HELP = "prepared folder, FOLDER:SPLIT, tfds:NAME:SPLIT, or list file"
 # Letters of the data's name in the name of a report's folder.
@@ -49,6 +50,11 @@ def add_evaluate(commands: Any) -> None:
         metavar="EVALUATION",
         help="folder of another model's evaluation on the same data: which videos the two differ on (compared.csv)",
     )
+    parser.add_argument(
+        "--static-bias",
+        action="store_true",
+        help="of videos rendered with --appearance-bias: evaluate again with other looks (SCUBA, SCUFO, conflict)",
+    )
     _add_workers(parser)
     parser.add_argument(
         "--out",
@@ -68,28 +74,32 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from motion_vit.training.evaluation.evaluate_checkpoint import evaluate_checkpoint
     from motion_vit.training.evaluation.paired_comparison import read_predictions
+    from motion_vit.training.evaluation.static_bias import evaluate_static_bias
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.parallel.processes import exit_on_error, initialize_distributed, is_primary
 
+    if options.static_bias and options.frame_order != "normal":
+        raise UserError(
+            f"--static-bias compares videos in their order; leave out --frame-order {options.frame_order}, which is a "
+            "control of its own."
+        )
     if options.out:
         _check_folder(options.out)
     other = None if options.compare is None else read_predictions(options.compare)
     enable_compilation_cache()
     with exit_on_error():
         initialize_distributed(takes_preemption=False)
-        result = evaluate_checkpoint(
-            options.checkpoint,
-            options.data,
-            which=options.which,
-            ema=options.ema,
-            clips=options.clips,
-            crops=options.crops,
-            frame_order=options.frame_order,
-            batch_size=options.batch_size,
-            workers=options.workers,
-        )
+        names = ("which", "ema", "clips", "crops", "batch_size", "workers")
+        chosen = {name: getattr(options, name) for name in names}
+        bias = None
+        if options.static_bias:
+            result, bias = evaluate_static_bias(options.checkpoint, options.data, **chosen)
+        else:
+            order = options.frame_order
+            result = evaluate_checkpoint(options.checkpoint, options.data, frame_order=order, **chosen)
         if is_primary():
-            _report(result, other, options.out or _report_folder(options, result), as_json=options.json)
+            folder = options.out or _report_folder(options, result)
+            _report(result, other, folder, as_json=options.json, bias=bias)
     return FAILED_STATUS if result.not_finite else 0
 
 
@@ -129,6 +139,7 @@ def _report(
     folder: pathlib.Path,
     *,
     as_json: bool,
+    bias: "StaticBias | None" = None,
 ) -> None:
     from motion_vit.training.evaluation.paired_comparison import compare_predictions, write_comparison
     from motion_vit.training.evaluation.report import write_report
@@ -138,17 +149,20 @@ def _report(
         compared = None if other is None else compare_predictions(result, other)
     except UserError as error:  # told last: what was measured for an hour is worth its report without it
         problem = error
+    sections = {} if bias is None else {"static_bias": bias.to_dict()}
     # First of all, because what was measured for an hour must not be lost to a folder that cannot be written.
     if as_json:
-        print_json(result.to_dict() | ({} if compared is None else {"compared": compared.to_dict()}))
+        print_json(result.to_dict() | sections | ({} if compared is None else {"compared": compared.to_dict()}))
     else:
         _print_measures(result)
+        if bias is not None:
+            print(bias)
         if compared is not None:
             print(compared)
     for note in filter(None, (result.warning(), result.interval_note())):
         print(f"motion-vit: {note}", file=sys.stderr)
     try:
-        files = write_report(result, folder, result.options)
+        files = write_report(result, folder, result.options, sections=sections)
         if compared is not None:
             files["compared"] = folder / "compared.csv"
             write_comparison(compared, files["compared"])

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.files.atomic_file import make_folder, write_text
@@ -10,7 +12,11 @@ from motion_vit.training.evaluation.result import Evaluation
 
 
 def write_report(
-    evaluation: Evaluation, folder: pathlib.Path, options: ClipOptions | None = None
+    evaluation: Evaluation,
+    folder: pathlib.Path,
+    options: ClipOptions | None = None,
+    *,
+    sections: Mapping[str, Any] | None = None,
 ) -> dict[str, pathlib.Path]:
     """Writes an evaluation to files.
 
@@ -18,6 +24,7 @@ def write_report(
       evaluation: the result.
       folder: created if missing.
       options: how frames of videos are read for the sheet of failures; without, there is none.
+      sections: name -> further measures that the JSON gets.
 
     Returns:
       The files by what they are: `report` (JSON), `predictions` (CSV), `table` (CSV) and `picture` (PNG) of the
@@ -39,7 +46,7 @@ def write_report(
         "picture": folder / "confusion.png",
         "calibration": folder / "reliability.png",
     }
-    write_text(files["report"], json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    write_text(files["report"], json.dumps({**evaluation.to_dict(), **(sections or {})}, indent=2) + "\n")
     write_predictions(evaluation, files["predictions"])
     write_confusion_csv(evaluation.confusion, evaluation.label_names, files["table"])
     draw_confusion(evaluation.confusion, evaluation.label_names, files["picture"])

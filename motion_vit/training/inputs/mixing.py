@@ -54,13 +54,13 @@ def mix(
     check_partners(len(clips), groups)
     height, width = clips.shape[2:4]
     own, share = _draw_shares(key, (height, width), mixup_alpha, cutmix_alpha, probability, switch_probability)
-    paired = (weights > 0) & (_partners(weights, groups) > 0)
+    paired = (weights > 0) & (partners(weights, groups) > 0)
     own = jnp.where(paired[:, None, None], own[None], 1.0)[:, None, :, :, None]
     share = jnp.where(paired, share, 1.0)[:, None]
     # In float32, because the targets are mixed with the exact shares.
     wide = clips.astype(jnp.float32)
-    mixed = own * wide + (1 - own) * _partners(wide, groups)
-    return mixed.astype(clips.dtype), share * targets + (1 - share) * _partners(targets, groups)
+    mixed = own * wide + (1 - own) * partners(wide, groups)
+    return mixed.astype(clips.dtype), share * targets + (1 - share) * partners(targets, groups)
 
 
 def check_partners(batch_size: int, groups: int) -> None:
@@ -76,14 +76,22 @@ def check_partners(batch_size: int, groups: int) -> None:
     if batch_size % groups or batch_size < 2 * groups:
         larger = groups * max(2, -(-batch_size // groups))
         raise UserError(
-            f"mixup and cutmix blend clips in pairs on each device, but {batch_size} clips on {groups} "
-            f"device{'s' if groups > 1 else ''} do not give each of them two clips or more, and the same number. "
-            f"Choose a multiple of {groups} from {2 * groups} on, such as {larger}, or set both mixup and cutmix to 0."
+            f'mixup, cutmix and still = "batch" blend clips in pairs on each device, but {batch_size} clips on '
+            f"{groups} device{'s' if groups > 1 else ''} do not give each of them two clips or more, and equally many. "
+            f"Choose a multiple of {groups} from {2 * groups} on, such as {larger}, or switch them off."
         )
 
 
-def _partners(values: jax.Array, groups: int) -> jax.Array:
-    """Reverses the values along the batch within each group."""
+def partners(values: jax.Array, groups: int) -> jax.Array:
+    """Gives every clip what its partner has: reverses the values along the batch within each group.
+
+    Args:
+      values: `[b, ...]`.
+      groups: number of parts of the batch, which divides `b`.
+
+    Returns:
+      Values of the same shape.
+    """
     grouped = values.reshape(groups, -1, *values.shape[1:])
     return grouped[:, ::-1].reshape(values.shape)
 

@@ -12,8 +12,9 @@ from motion_vit.data.batches.contact_sheet import CaptionedClip, draw_sheet
 from motion_vit.data.batches.training_batches import ClipAugmenter, decode_training_clip
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
-from motion_vit.training.inputs.clip_augmentation import augment_batch, clip_augmentation
+from motion_vit.training.inputs.clip_augmentation import STILLS, augment_batch, clip_augmentation
 from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.recipe.clips import clip_options
 
 # Targets below this share are not worth the room in a caption.
@@ -37,7 +38,8 @@ def draw_samples(
     Raises:
       UserError: a single clip cannot be mixed, no clip can be decoded, or the picture cannot be written.
     """
-    if augmented and samples < 2 and (config.augmentation.mixup or config.augmentation.cutmix):
+    mixes = config.augmentation.mixup or config.augmentation.cutmix or config.augmentation.still == "batch"
+    if augmented and samples < 2 and mixes:
         raise UserError("the recipe mixes clips with each other; draw two samples or more.")
     rng = np.random.default_rng(seed)
     options, names = clip_options(config), source.label_names
@@ -75,6 +77,8 @@ def _add_augmented(
         "label": np.array([label for _, label in cut], np.int32),
         "weight": np.ones(len(cut), np.float32),
     }
+    if (stills := still_bank(config)) is not None:
+        batch[STILLS] = stills
     normalise = normalization(config)
     augmentation = clip_augmentation(config)
 

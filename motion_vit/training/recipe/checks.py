@@ -66,6 +66,7 @@ def validate_fields(config: ConfigDict) -> None:
         )
     _check_learning_rates(config)
     _check_mesh(config)
+    _check_still(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
     _check_batches(config)
 
@@ -175,4 +176,24 @@ def _check_mesh(config: ConfigDict) -> None:
         raise UserError(
             f"config field mesh.frames is {config.mesh.frames}, but must divide the frames of a clip, "
             f"data.frames = {config.data.frames}."
+        )
+
+
+def _check_still(config: ConfigDict) -> None:
+    """Checks that the kind of still frames goes with the bank and the clips."""
+    fields = config.augmentation
+    if fields.still == "bank" and not fields.still_bank:
+        raise UserError(
+            'config field augmentation.still is "bank", but augmentation.still_bank is empty. Name a bank, which '
+            '`motion-vit frames score` makes, or take "batch", which needs none.'
+        )
+    if fields.still_bank and fields.still != "bank":
+        raise UserError(
+            f"config field augmentation.still_bank is {fields.still_bank!r}, but augmentation.still is "
+            f'{fields.still!r}, which takes no bank. Set it to "bank", or leave the bank out.'
+        )
+    if fields.still == "own" and config.data.frames == 1:
+        raise UserError(
+            'config field augmentation.still is "own", but data.frames is 1: a clip of a single frame is that still '
+            'frame. Take more frames, or "batch" or "bank".'
         )

@@ -29,7 +29,7 @@ from motion_vit.ranges import (
     Text,
     Whole,
 )
-from motion_vit.training.recipe.config import OptimizerName, WriterName
+from motion_vit.training.recipe.config import OptimizerName, StillName, WriterName
 from motion_vit.training.recipe.validation_metric import ValidationMetric
 
 _NAME = Text(200)
@@ -74,6 +74,11 @@ FIELD_RANGES: Mapping[str, Range] = {
     "augmentation.cutmix": Number(0, 1000),
     "augmentation.mix_probability": SHARE,
     "augmentation.mix_switch_probability": SHARE,
+    "augmentation.still": Choice(get_args(StillName)),
+    "augmentation.still_share": Items(Number(0, 1_000_000, above=True), 2, 2),
+    "augmentation.still_probability": SHARE,
+    "augmentation.still_limit": SHARE,
+    "augmentation.still_bank": _PATH,
     "batch_size": BATCH_SIZE,
     "epochs": Number(0, _EPOCHS, above=True),
     "accumulation": BATCH_SIZE,

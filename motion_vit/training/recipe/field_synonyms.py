@@ -32,6 +32,8 @@ _OTHER_NAMES: Mapping[str, str] = {
     "augmentation.cutmix": "cutmix_alpha",
     "augmentation.mix_probability": "mixup_prob mix_prob",
     "augmentation.mix_switch_probability": "mixup_switch_prob switch_prob",
+    "augmentation.still": "stillmix still_mix background_erasing be",
+    "augmentation.still_probability": "stillmix_prob prob_aug",
     "batch_size": "bs batch batchsize train_batch_size global_batch_size",
     "epochs": "epoch num_epochs n_epochs nb_epochs max_epochs max_epoch total_epochs train_epochs",
     "accumulation": "accum accum_steps grad_accum update_freq gradient_accumulation gradient_accumulation_steps",

@@ -108,6 +108,21 @@ FIELDS: Mapping[str, Field] = {
     ),
     "augmentation.mix_probability": Field(1.0, "Probability of mixing a batch at all, if mixup or cutmix is on."),
     "augmentation.mix_switch_probability": Field(0.5, "Probability of cutmix, if both are on."),
+    "augmentation.still": Field(
+        "none",
+        'The still frame that is blended into clips against static bias: a frame of the clip itself ("own", background '
+        'erasing), of another clip of the batch ("batch"), or of a bank ("bank", StillMix). Labels stay.',
+    ),
+    "augmentation.still_share": Field(
+        (200.0, 200.0),
+        'Both parameters of the Beta distribution of the share that a clip keeps, for "batch" and "bank"; one draw '
+        "serves the batch.",
+    ),
+    "augmentation.still_probability": Field(
+        0.5, 'Probability that a clip gets a still frame, for "batch" and "bank"; with "own", all clips do.'
+    ),
+    "augmentation.still_limit": Field(0.3, 'Largest share of the still frame, for "own"; uniform from 0 on.'),
+    "augmentation.still_bank": Field("", 'The bank for "bank": a file that `motion-vit frames score` writes.'),
     "batch_size": Field(32, "Videos of a step, over all devices; each becomes `augmentation.repeats` clips."),
     "epochs": Field(60.0, "How often the training videos are gone through; may be a fraction."),
     "accumulation": Field(

@@ -1,6 +1,7 @@
 """Everything that a recipe compiles, in one place: for the training loop, the scaling report and benchmarks."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, UInt8
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
@@ -17,8 +18,9 @@ from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import PartCost
 from motion_vit.models.registry import model_class
 from motion_vit.models.video_model import VideoModel
-from motion_vit.training.inputs.clip_augmentation import clip_augmentation
+from motion_vit.training.inputs.clip_augmentation import STILLS, clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
+from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
 from motion_vit.training.parallel import mesh as meshes
@@ -54,6 +56,7 @@ class TrainingProgram:
       state_shapes: shape and dtype of every array of the state.
       step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
       logits: the compiled evaluation, see `make_logits_function`.
+      stills: the bank of still frames that augmentation takes; None without one.
     """
 
     config: ConfigDict
@@ -66,6 +69,7 @@ class TrainingProgram:
     state_shapes: TrainState
     step: TrainStep
     logits: LogitsFunction
+    stills: UInt8[np.ndarray, "n size size 3"] | None = None
 
     @property
     def model(self) -> VideoModel:
@@ -100,10 +104,14 @@ class TrainingProgram:
         leading = (clips,) if parts == 1 else (parts, clips // parts)
         kinds = {"clip": (self.model.clip_shape, jnp.uint8), "label": ((), jnp.int32), "weight": ((), jnp.float32)}
         shardings = batch_shardings(self.mesh, parts)
-        return {
+        batch = {
             name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=shardings[name])
             for name, (shape, dtype) in kinds.items()
         }
+        if self.stills is not None:
+            whole = meshes.replicated(self.mesh)
+            batch[STILLS] = jax.ShapeDtypeStruct(self.stills.shape, jnp.uint8, sharding=whole)
+        return batch
 
     def to_devices(self, host_batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
         """Puts a batch where the step takes it.
@@ -112,10 +120,18 @@ class TrainingProgram:
           host_batch: this process's rows of `clip`, `label` and `weight`; other entries stay behind.
 
         Returns:
-          The global batch.
+          The global batch, with the bank of still frames where there is one.
         """
         batch = {name: host_batch[name] for name in BATCH_ENTRIES}
-        return meshes.to_devices(batch, self.mesh, self.config.accumulation)
+        return meshes.to_devices(batch, self.mesh, self.config.accumulation) | self._stills_on_devices
+
+    @functools.cached_property
+    def _stills_on_devices(self) -> dict[str, jax.Array]:
+        """The bank of still frames, which is transferred once."""
+        if self.stills is None:
+            return {}
+        bank, sharding = self.stills, meshes.replicated(self.mesh)
+        return {STILLS: jax.make_array_from_callback(bank.shape, sharding, lambda index: bank[index])}
 
     def sharding_table(self) -> str:
         """Tabulates what each sharding rule of the recipe costs a device, see `sharding_table`."""
@@ -142,7 +158,8 @@ def build_program(
       The program.
 
     Raises:
-      UserError: the recipe does not fit the devices, or a pattern of it matches no parameter.
+      UserError: the recipe does not fit the devices, a pattern of it matches no parameter, or its bank of still frames
+        cannot be read.
     """
     _check_fits(config, mesh)
     traced = build_model(config, len(clips_of_class))
@@ -185,6 +202,7 @@ def build_program(
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh),
         logits=make_logits_function(model, settings.normalization, mesh, sharding.params),
+        stills=still_bank(config),
     )
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.emim import COST_VOLUMES
-from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
+from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, STILLS, ClipAugmentation, augment_batch
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
@@ -31,6 +31,7 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
 
 BATCH_ENTRIES = ("clip", "label", "weight")
+"""What a batch has for each clip."""
 
 # Set the draws of augmentation and of losses apart from those of dropout, which take the step's key itself.
 _AUGMENTATION_STREAM, _CORRESPONDENCE_STREAM = 1, 2
@@ -110,7 +111,7 @@ def make_train_step(
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts.
+      of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis.
 
       The metrics are float32 scalars: `loss`, `top1`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights),
       whatever the model stores in its collection `summaries`, by its path, and the unweighted means of the losses of
@@ -162,23 +163,28 @@ def make_train_step(
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation)),
+        in_shardings=(
+            sharding,
+            batch_shardings(mesh, settings.accumulation, with_stills=settings.augmentation.still == "bank"),
+        ),
         out_shardings=(sharding, meshes.replicated(mesh)),
     )
 
 
-def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, NamedSharding]:
+def batch_shardings(mesh: Mesh, accumulation: int = 1, *, with_stills: bool = False) -> dict[str, NamedSharding]:
     """Returns how the batch of a step lies on the devices.
 
     Args:
       mesh: the devices.
       accumulation: parts that a step's batch is computed in.
+      with_stills: whether the batch has the entry `stills`.
 
     Returns:
       The sharding of each entry.
     """
     rows = meshes.batch_sharding(mesh, accumulation)
-    return {"clip": meshes.clip_sharding(mesh, accumulation), "label": rows, "weight": rows}
+    stills = {STILLS: meshes.replicated(mesh)} if with_stills else {}
+    return {"clip": meshes.clip_sharding(mesh, accumulation), "label": rows, "weight": rows, **stills}
 
 
 def _make_outcome(
@@ -247,15 +253,16 @@ def _accumulate(
     parts: int,
 ) -> _Outcome[jax.Array]:
     """Computes the outcome of a batch, part by part along its arrays' first axis, each from the same state."""
+    shared = {name: values for name, values in batch.items() if name not in BATCH_ENTRIES}
 
     def add(sums: _Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome[jax.Array], None]:
-        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
+        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0] | shared, total, part[1])), None
 
-    inputs = batch, jax.random.split(key, parts)
+    inputs = {name: batch[name] for name in BATCH_ENTRIES}, jax.random.split(key, parts)
 
     def first_outcome() -> _Outcome[jax.Array]:
         part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
-        return outcome_of(state, part, total, key)
+        return outcome_of(state, part | shared, total, key)
 
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_outcome))
     sums, _ = jax.lax.scan(add, nothing, inputs)

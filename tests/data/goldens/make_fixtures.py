@@ -77,6 +77,7 @@ def main(source: pathlib.Path) -> None:
     _save_video_swin(source / "vit")
     _copy_mvit(source / "vit")
     _copy_vivit(source / "vit")
+    _save("still_mixing", dict(np.load(source / "methods" / "still_mixing.npz")))
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     _save_x3d(source / "conv")
     _save_timesformer_of_hugging_face(source / "vit")
