@@ -49,6 +49,16 @@ def add_evaluate(commands: Any) -> None:
         metavar="EVALUATION",
         help="folder of another model's evaluation on the same data: which videos the two differ on (compared.csv)",
     )
+    parser.add_argument(
+        "--unknown",
+        metavar="DATA",
+        help="videos of classes that the model does not know: how well it tells them from the others (open_set.png)",
+    )
+    parser.add_argument(
+        "--threshold-data",
+        metavar="DATA",
+        help="known videos of which 5 %% are to be called unknown, best those of training; default: those of --data",
+    )
     _add_workers(parser)
     parser.add_argument(
         "--out",
@@ -87,6 +97,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             frame_order=options.frame_order,
             batch_size=options.batch_size,
             workers=options.workers,
+            unknown=options.unknown,
+            threshold_data=options.threshold_data,
         )
         if is_primary():
             _report(result, other, options.out or _report_folder(options, result), as_json=options.json)
@@ -143,12 +155,14 @@ def _report(
         print_json(result.to_dict() | ({} if compared is None else {"compared": compared.to_dict()}))
     else:
         _print_measures(result)
+        if result.open_set is not None:
+            print(result.open_set)
         if compared is not None:
             print(compared)
     for note in filter(None, (result.warning(), result.interval_note())):
         print(f"motion-vit: {note}", file=sys.stderr)
     try:
-        files = write_report(result, folder, result.options)
+        files = write_report(result, folder, result.options, result.open_set)
         if compared is not None:
             files["compared"] = folder / "compared.csv"
             write_comparison(compared, files["compared"])
@@ -174,7 +188,8 @@ def _print_measures(result: "CheckpointEvaluation") -> None:
     ):
         print(f"  {name}: {100 * value:.2f} %, 95 % of such samples give {100 * low:.1f} to {100 * high:.1f} %")
     print(f"  loss: {result.loss:.4f}, calibration error: {100 * result.reliability.error:.2f} %")
-    for path in result.skipped:
+    of_unknown = () if result.open_set is None else result.open_set.skipped
+    for path in (*result.skipped, *of_unknown):
         print(f"skipped, cannot be decoded: {for_terminal(path)}")
 
 
