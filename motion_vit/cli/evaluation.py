@@ -55,6 +55,16 @@ def add_evaluate(commands: Any) -> None:
         action="store_true",
         help="of videos rendered with --appearance-bias: evaluate again with other looks (SCUBA, SCUFO, conflict)",
     )
+    parser.add_argument(
+        "--unknown",
+        metavar="DATA",
+        help="videos of classes that the model does not know: how well it tells them from the others (open_set.png)",
+    )
+    parser.add_argument(
+        "--threshold-data",
+        metavar="DATA",
+        help="known videos of which 5 %% are to be called unknown, best those of training; default: those of --data",
+    )
     _add_workers(parser)
     parser.add_argument(
         "--out",
@@ -83,6 +93,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             f"--static-bias compares videos in their order; leave out --frame-order {options.frame_order}, which is a "
             "control of its own."
         )
+    if options.static_bias and options.unknown:
+        raise UserError("--static-bias evaluates sets of the same classes; leave out --unknown, and evaluate twice.")
     if options.out:
         _check_folder(options.out)
     other = None if options.compare is None else read_predictions(options.compare)
@@ -95,8 +107,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         if options.static_bias:
             result, bias = evaluate_static_bias(options.checkpoint, options.data, **chosen)
         else:
-            order = options.frame_order
-            result = evaluate_checkpoint(options.checkpoint, options.data, frame_order=order, **chosen)
+            chosen |= {name: getattr(options, name) for name in ("frame_order", "unknown", "threshold_data")}
+            result = evaluate_checkpoint(options.checkpoint, options.data, **chosen)
         if is_primary():
             folder = options.out or _report_folder(options, result)
             _report(result, other, folder, as_json=options.json, bias=bias)
@@ -157,12 +169,14 @@ def _report(
         _print_measures(result)
         if bias is not None:
             print(bias)
+        if result.open_set is not None:
+            print(result.open_set)
         if compared is not None:
             print(compared)
     for note in filter(None, (result.warning(), result.interval_note())):
         print(f"motion-vit: {note}", file=sys.stderr)
     try:
-        files = write_report(result, folder, result.options, sections=sections)
+        files = write_report(result, folder, result.options, result.open_set, sections=sections)
         if compared is not None:
             files["compared"] = folder / "compared.csv"
             write_comparison(compared, files["compared"])
@@ -188,7 +202,8 @@ def _print_measures(result: "CheckpointEvaluation") -> None:
     ):
         print(f"  {name}: {100 * value:.2f} %, 95 % of such samples give {100 * low:.1f} to {100 * high:.1f} %")
     print(f"  loss: {result.loss:.4f}, calibration error: {100 * result.reliability.error:.2f} %")
-    for path in result.skipped:
+    of_unknown = () if result.open_set is None else result.open_set.skipped
+    for path in (*result.skipped, *of_unknown):
         print(f"skipped, cannot be decoded: {for_terminal(path)}")
 
 

@@ -23,6 +23,7 @@ from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.evaluation.scored_videos import ScoredVideos
+from motion_vit.training.losses.evidence import EvidenceName
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import SharedError, is_primary, shard
 from motion_vit.training.step.train_step import LogitsFunction
@@ -64,6 +65,7 @@ def evaluate(
     views: ViewOptions,
     *,
     mesh: Mesh,
+    evidence: EvidenceName | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Evaluates a model; averages the logits of a video's views.
@@ -75,6 +77,7 @@ def evaluate(
       options: frames, size and sampling of a clip.
       views: views of each video.
       mesh: devices that batches are split over.
+      evidence: what makes evidence of the logits; None for the softmax.
       stopped: called before each batch; True stops. All processes must get the same answers.
 
     Returns:
@@ -85,8 +88,43 @@ def evaluate(
       EvaluationStopped: `stopped` returned True.
     """
     start = time.perf_counter()
+    scored, skipped = score_videos(
+        logits_of, variables, source, options, views, mesh=mesh, evidence=evidence, stopped=stopped
+    )
+    return Evaluation(source.label_names, scored, skipped, time.perf_counter() - start)
+
+
+def score_videos(
+    logits_of: LogitsFunction,
+    variables: Any,
+    source: ClipSource,
+    options: ClipOptions,
+    views: ViewOptions,
+    *,
+    mesh: Mesh,
+    evidence: EvidenceName | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[ScoredVideos, tuple[str, ...]]:
+    """Computes what a model says of videos, whose classes need not be its own.
+
+    Args:
+      logits_of: as for `evaluate`, and all others, too.
+      variables: likewise.
+      source: the videos.
+      options: likewise.
+      views: likewise.
+      mesh: likewise.
+      evidence: likewise.
+      stopped: likewise.
+
+    Returns:
+      The videos, whose labels are those of the source, and the names of those that could not be decoded.
+
+    Raises:
+      UserError: no video could be decoded.
+      EvaluationStopped: `stopped` returned True.
+    """
     whole = _mean_logits(logits_of, variables, source, options, views, mesh, stopped)
-    seconds = time.perf_counter() - start
     seen = whole.seen
     if not seen.any():
         raise SharedError(f"none of the {counted(len(seen), 'video')} of {source.name} could be decoded.")
@@ -97,9 +135,9 @@ def evaluate(
         logits=whole.logits[seen],
         views=views.clips * views.crops,
         decode_seconds=whole.decode_seconds[seen],
+        evidence=evidence,
     )
-    skipped = tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen))
-    return Evaluation(source.label_names, scored, skipped, seconds)
+    return scored, tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen))
 
 
 class _Rows(NamedTuple):
@@ -136,7 +174,8 @@ def _mean_logits(
         shard=(number, processes),
     )
     found = _Rows(
-        np.zeros((len(source), len(source.label_names)), np.float32),
+        # Of as many classes as the model turns out to have.
+        np.zeros((len(source), 0), np.float32),
         np.zeros(len(source), np.int32),
         np.zeros(len(source), bool),
         np.zeros(len(source), np.float32),
@@ -148,6 +187,8 @@ def _mean_logits(
                 raise EvaluationStopped
             on_devices = meshes.to_devices({name: batch[name] for name in ("clip", *_KEPT)}, mesh)
             outputs = jax.device_get(logits_of(variables, on_devices.pop("clip")))
+            if not found.logits.size:
+                found = found._replace(logits=np.zeros((len(source), outputs.shape[1]), np.float32))
             # What the rows of all processes are, in the order of the logits.
             whole = _whole(on_devices)
             counts = whole["weight"] > 0

@@ -53,6 +53,7 @@ from motion_vit.training.parallel.processes import SharedError, errors_together,
 from motion_vit.training.recipe.checks import validate, validate_fields
 from motion_vit.training.recipe.clips import clip_options, open_sources
 from motion_vit.training.recipe.config import to_json
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
 
@@ -355,6 +356,7 @@ class Run:
                 threads=config.data.threads,
             ),
             mesh=program.mesh,
+            evidence=trained_evidence(config),
             stopped=stop.reached if stop is not None else lambda: False,
         )
 

@@ -14,7 +14,7 @@ from motion_vit.models.options import adapter_traits, extra_frames, model_option
 from motion_vit.models.registry import create_model, model_class
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ranges import problems
-from motion_vit.training.losses.registry import check_loss
+from motion_vit.training.losses.registry import all_loss_options, check_loss
 from motion_vit.training.recipe.clips import clip_options
 from motion_vit.training.recipe.config import default_config, flatten
 from motion_vit.training.recipe.field_ranges import FIELD_RANGES, PATH_FIELDS
@@ -68,6 +68,7 @@ def validate_fields(config: ConfigDict) -> None:
     _check_mesh(config)
     _check_still(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
+    _check_calibration(config)
     _check_batches(config)
 
 
@@ -146,6 +147,27 @@ def _check_learning_rates(config: ConfigDict) -> None:
             raise UserError(
                 f"config field {name} is {fields[name]}, but must be at most {limit}, {fields[limit]}. "
                 f"Lower it as well, or raise {limit}."
+            )
+
+
+def _check_calibration(config: ConfigDict) -> None:
+    """Refuses targets that are no labels where the loss asks whether a clip is classified right."""
+    if config.loss.name != "evidential":
+        return
+    if not all_loss_options("evidential", config.loss.options.to_dict())["calibration"]:
+        return
+    mixed = config.augmentation.mix_probability > 0
+    fields = {
+        "loss.label_smoothing": config.loss.label_smoothing,
+        "augmentation.mixup": config.augmentation.mixup if mixed else 0.0,
+        "augmentation.cutmix": config.augmentation.cutmix if mixed else 0.0,
+    }
+    for name, value in fields.items():
+        if value > 0:
+            raise UserError(
+                f"config field {name} is {value}, but must be 0: the calibration of the evidential loss asks whether a "
+                "clip is classified right, which a smoothed or mixed target does not say. Set it to 0, or "
+                "loss.options.calibration=False."
             )
 
 

@@ -202,7 +202,8 @@ FIELDS: Mapping[str, Field] = {
         "the data in any case.",
     ),
     "loss.name": Field(
-        "cross_entropy", 'The loss of the labels: "cross_entropy", "class_weighted", "focal", or one of your own.'
+        "cross_entropy",
+        'The loss of the labels: "cross_entropy", "class_weighted", "focal", "evidential", or one of your own.',
     ),
     "loss.options": Field({}, 'Options of that loss, such as `{"gamma": 2.0}` of "focal".'),
     "loss.label_smoothing": Field(0.1, "Share of the target that is spread over all classes."),

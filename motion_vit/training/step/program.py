@@ -187,6 +187,7 @@ def build_program(
         label_smoothing=config.loss.label_smoothing,
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
+        total_steps=total_steps,
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),

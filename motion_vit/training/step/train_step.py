@@ -18,7 +18,7 @@ from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, STILLS
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
-from motion_vit.training.losses.registry import Loss
+from motion_vit.training.losses.registry import Loss, takes_progress
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
@@ -50,6 +50,7 @@ class StepSettings:
       label_smoothing: see `smoothed_targets`.
       classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
+      total_steps: steps of the whole run; only a loss that changes over training needs them.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
@@ -64,6 +65,7 @@ class StepSettings:
     label_smoothing: float = 0.0
     classification: float = 1.0
     correspondence: CorrespondenceLosses | None = None
+    total_steps: int = 0
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
     ema_decays: Tree = dataclasses.field(default_factory=dict)
@@ -122,7 +124,10 @@ def make_train_step(
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
         mixed and a device has no two of them.
+      ValueError: the loss changes over training, and `total_steps` is not known.
     """
+    if takes_progress(settings.loss) and settings.total_steps < 1:
+        raise ValueError("the loss changes over training, of which total_steps must say how long it is")
     outcome_of = _make_outcome(_splitting_frames(model, mesh), settings, sharding, mesh)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -199,6 +204,7 @@ def _make_outcome(
         targets: jax.Array,
         weights: jax.Array,
         total: jax.Array,
+        steps_done: jax.Array,
         key: PRNGKeyArray,
     ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
         logits, updates = model.apply(
@@ -217,7 +223,10 @@ def _make_outcome(
             of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
             added += [loss.weighted for loss in of_clips.values()]
             summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        of_labels = settings.loss(logits.astype(jnp.float32), targets)
+        over_training = {}
+        if takes_progress(settings.loss):
+            over_training["progress"] = steps_done.astype(jnp.float32) / settings.total_steps
+        of_labels = settings.loss(logits.astype(jnp.float32), targets, **over_training)
         loss = clip_mean(sum(added, start=settings.classification * of_labels), weights, total)
         return loss, (updates.get("batch_stats", {}), logits, summaries)
 
@@ -233,7 +242,7 @@ def _make_outcome(
         )
         weights = batch["weight"]
         (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, clips, targets, weights, total, key
+            state.params, state.batch_stats, clips, targets, weights, total, state.step, key
         )
         # To argmax, NaN is the largest of all.
         right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))

@@ -84,6 +84,7 @@ def main(source: pathlib.Path) -> None:
     for name in MOBILENETV2:
         shutil.copy(source / "conv" / f"mobilenetv2_{name}.npz", goldens.FOLDER / "mobilenetv2" / f"{name}.npz")
     _copy_video_resnet(source / "conv")
+    _save_dear(source / "methods")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
 
 
@@ -174,6 +175,15 @@ def _copy_video_resnet(source: pathlib.Path) -> None:
     shapes = json.loads((source / "conv_state_dicts.json").read_text())
     kept = {name: shapes[name] for name in VIDEO_RESNET[:5]}
     (goldens.FOLDER / "video_resnet" / "shapes.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_dear(source: pathlib.Path) -> None:
+    """Keeps the losses and measures that have a counterpart here, of all that is there of DEAR."""
+    arrays = dict(np.load(source / "dear_evidence.npz"))
+    sums = ("loss_cls", "loss_var", "loss_kl", "succ", "fail", "step10")
+    without = {name: value for name, value in arrays.items() if not name.endswith(sums) and "disentangled" not in name}
+    _save("dear/evidence", without)
+    shutil.copy(source / "open_set_metrics.npz", goldens.FOLDER / "dear" / "open_set_metrics.npz")
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
