@@ -6,6 +6,7 @@ from typing import Any
 
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
+from motion_vit.data.corruptions.corruption import Corruption
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate
@@ -29,6 +30,7 @@ class CheckpointEvaluation(Evaluation):
       crops: crops of each clip.
       frame_order: "normal", or the control.
       options: frames, size and sampling of a clip.
+      corruption: what was done to the frames, or None.
     """
 
     step: int
@@ -39,11 +41,13 @@ class CheckpointEvaluation(Evaluation):
     crops: int
     frame_order: FrameOrder
     options: ClipOptions
+    corruption: Corruption | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON, beginning with the checkpoint."""
         names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
-        return {**{name: getattr(self, name) for name in names}, **super().to_dict()}
+        corrupted = {} if self.corruption is None else {"corruption": dataclasses.asdict(self.corruption)}
+        return {**{name: getattr(self, name) for name in names}, **corrupted, **super().to_dict()}
 
 
 def evaluate_checkpoint(
@@ -57,6 +61,7 @@ def evaluate_checkpoint(
     frame_order: FrameOrder = "normal",
     batch_size: int | None = None,
     workers: int = 0,
+    corruption: Corruption | None = None,
 ) -> CheckpointEvaluation:
     """Measures the accuracy of a checkpoint on labelled videos.
 
@@ -72,6 +77,7 @@ def evaluate_checkpoint(
       frame_order: "normal", or one of the controls.
       batch_size: views per batch; the recipe's by default.
       workers: number of processes that decode.
+      corruption: what is done to the frames of every clip; None leaves them as they are.
 
     Returns:
       Accuracies, the confusion matrix, and what was evaluated.
@@ -90,6 +96,7 @@ def evaluate_checkpoint(
         crops=crops or settings.crops,
         frame_order=frame_order,
         workers=workers,
+        corruption=corruption,
     )
     options = clip_options(trained.config)
     result = evaluate(trained.logits_function(mesh), trained.variables, source, options, views, mesh=mesh)
@@ -104,4 +111,5 @@ def evaluate_checkpoint(
         crops=views.crops,
         frame_order=frame_order,
         options=options,
+        corruption=corruption,
     )
