@@ -35,6 +35,7 @@ VIDEO_RESNET = (
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
 VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
+VITTA = ("vitta_batchnorm", "vitta_layernorm")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -77,6 +78,7 @@ def main(source: pathlib.Path) -> None:
     _save_video_swin(source / "vit")
     _copy_mvit(source / "vit")
     _copy_vivit(source / "vit")
+    _save_vitta(source / "methods")
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     _save_x3d(source / "conv")
     _save_timesformer_of_hugging_face(source / "vit")
@@ -173,6 +175,14 @@ def _copy_video_resnet(source: pathlib.Path) -> None:
     shapes = json.loads((source / "conv_state_dicts.json").read_text())
     kept = {name: shapes[name] for name in VIDEO_RESNET[:5]}
     (goldens.FOLDER / "video_resnet" / "shapes.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_vitta(source: pathlib.Path) -> None:
+    """Keeps inputs, weights and five steps of both networks; gradients show in the weights after the steps."""
+    for name in VITTA:
+        arrays = dict(np.load(source / f"{name}.npz"))
+        kept = {entry: value for entry, value in arrays.items() if not entry.startswith("grad0/")}
+        np.savez_compressed(goldens.FOLDER / f"{name}.npz", **kept)
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
