@@ -1,8 +1,9 @@
 """Imports point one way: ops <- modules <- models <- training <- the rest; data knows no model; no room has a circle.
 
 Within `training`: parallel, logs and losses know none of the others; then recipe <- inputs <- step <- inference <-
-checkpoints <- evaluation <- loop, with ahead_of_time above step. Within `interop`: files <- families <- importing and
-exporting. The zoo stands on importing, and evaluation and loop take models from it.
+checkpoints <- evaluation <- loop, with ahead_of_time above step, and adaptation <- robustness above evaluation. Within
+`interop`: files <- families <- importing and exporting. The zoo stands on importing, and evaluation and loop take
+models from it.
 """
 
 import ast
@@ -17,7 +18,7 @@ from package_graph import LIBRARY, imported_names, imported_packages, package_gr
 
 # Free of the rest of the library.
 MODELS = {"ops", "modules", "models"}
-DATA = {"data.sources", "data.batches", "data.workers"}
+DATA = {"data.sources", "data.batches", "data.corruptions", "data.workers"}
 STEP = {f"training.{name}" for name in ("parallel", "losses", "recipe", "inputs", "step")}
 INFERENCE = STEP | {"training.inference"}
 CHECKPOINTS = INFERENCE | {"training.logs", "training.checkpoints"}
@@ -31,18 +32,20 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"modules", "ops"},
     "data.sources": {"data.video", "data.workers"},
     "data.streams": {"data.video"},
-    "data.batches": {"data.sources", "data.augmentation", "data.video", "data.workers"},
+    "data.batches": {"data.sources", "data.augmentation", "data.corruptions", "data.video", "data.workers"},
     "data.datasets": {"data.sources", "data.video"},
     "data.embedded": {"data.video", "data.workers"},
     "data.preparation": {"data.datasets", "data.sources", "data.video", "data.workers"},
     "training.logs": MODELS,
     "training.losses": MODELS,
     "training.recipe": MODELS | DATA | {"training.losses"},
-    "training.inputs": MODELS | DATA | {"training.recipe"},
+    "training.inputs": MODELS | DATA | {"data.augmentation", "training.recipe"},
     "training.step": MODELS | STEP,
     "training.inference": MODELS | DATA | INFERENCE | {"data.streams", "data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
     "training.evaluation": MODELS | DATA | EVALUATION | {"data.embedded", "data.streams", "zoo"},
+    "training.adaptation": MODELS | DATA | EVALUATION | {"zoo"},
+    "training.robustness": MODELS | DATA | EVALUATION | {"training.adaptation", "zoo"},
     "training.ahead_of_time": MODELS | STEP,
     "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation", "zoo"},
     "interop.families": MODELS | {"interop.files"},

@@ -25,6 +25,7 @@ from motion_vit.cli.models import add_models
 from motion_vit.cli.prediction import add_predict
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
+from motion_vit.cli.shifted_videos import add_source_statistics
 from motion_vit.cli.streaming import add_stream
 from motion_vit.cli.training import add_train
 from motion_vit.cli.visualization import add_visualize
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_calibrate(commands)
+    add_source_statistics(commands)
     add_predict(commands)
     add_stream(commands)
     add_visualize(commands)

@@ -91,6 +91,10 @@ def add_data(commands: Any) -> None:
     )
     show.add_argument("--samples", type=whole(1, 1000), default=6, metavar="N", help="clips to draw; default: 6")
     show.add_argument("--seed", type=whole_number(SEED), default=0, help="another seed draws other clips; default: 0")
+    show.add_argument(
+        "--corruptions", metavar="NAMES", help="also what corruptions make of them: all, or names with commas between"
+    )
+    show.add_argument("--severities", metavar="NUMBERS", help="of the corruptions: all, or some of 1 to 5; default: 5")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -111,6 +115,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from motion_vit.data.augmentation.flips import describe_flip
+    from motion_vit.data.corruptions.corruption import Corruption, parse_corruptions, parse_severities
     from motion_vit.data.sources.open_source import open_source
     from motion_vit.training.inputs.preview import draw_samples
     from motion_vit.training.recipe.checks import validate_fields
@@ -119,11 +124,22 @@ def _show(options: argparse.Namespace) -> int:
 
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]} changes a field of a recipe; give the recipe with --config.")
+    if options.severities and options.corruptions is None:
+        raise UserError("--severities belongs to --corruptions, which is not given; add --corruptions all, or names.")
+    names = () if options.corruptions is None else parse_corruptions(options.corruptions)
+    severities = parse_severities("5" if options.severities is None else options.severities)
     config = load_config(options.config, options.overrides) if options.config else default_config()
     validate_fields(config)
     source = open_source(options.data, default_split="train")
     draw_samples(
-        source, config, options.out, samples=options.samples, seed=options.seed, augmented=options.config is not None
+        source,
+        config,
+        options.out,
+        samples=options.samples,
+        seed=options.seed,
+        # The frames as an evaluation sees them are not those that are augmented.
+        augmented=options.config is not None and not names,
+        corruptions=[Corruption(name, severity) for name in names for severity in severities],
     )
     if flip := describe_flip(config.augmentation.flip, source.label_names):
         print(flip)

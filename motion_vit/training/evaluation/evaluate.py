@@ -19,6 +19,7 @@ from motion_vit.counts import counted
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.corruptions.corruption import Corruption
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.training.evaluation.result import Evaluation
@@ -43,6 +44,7 @@ class ViewOptions:
       frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
       workers: processes that decode; 0 decodes in threads of this one.
       threads: those threads; 0 for as many as cores.
+      corruption: what is done to the frames, or None.
     """
 
     batch_size: int = 32
@@ -51,6 +53,7 @@ class ViewOptions:
     frame_order: FrameOrder = "normal"
     workers: int = 0
     threads: int = 0
+    corruption: Corruption | None = None
 
 
 class EvaluationStopped(Exception):
@@ -172,6 +175,7 @@ def _mean_logits(
         threads=views.threads,
         frame_order=views.frame_order,
         shard=(number, processes),
+        corruption=views.corruption,
     )
     found = _Rows(
         # Of as many classes as the model turns out to have.

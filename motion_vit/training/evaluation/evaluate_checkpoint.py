@@ -6,6 +6,7 @@ from typing import Any
 
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
+from motion_vit.data.corruptions.corruption import Corruption
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.errors import UserError
@@ -35,6 +36,7 @@ class CheckpointEvaluation(Evaluation):
       frame_order: "normal", or the control.
       options: frames, size and sampling of a clip.
       open_set: how well the model tells unknown videos from these; None if none were given.
+      corruption: what was done to the frames, or None.
     """
 
     step: int
@@ -46,12 +48,14 @@ class CheckpointEvaluation(Evaluation):
     frame_order: FrameOrder
     options: ClipOptions
     open_set: OpenSet | None = None
+    corruption: Corruption | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON, beginning with the checkpoint."""
         names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
-        measures = {**{name: getattr(self, name) for name in names}, **super().to_dict()}
-        return measures if self.open_set is None else {**measures, "open_set": self.open_set.to_dict()}
+        corrupted = {} if self.corruption is None else {"corruption": dataclasses.asdict(self.corruption)}
+        unknown = {} if self.open_set is None else {"open_set": self.open_set.to_dict()}
+        return {**{name: getattr(self, name) for name in names}, **corrupted, **super().to_dict(), **unknown}
 
 
 def evaluate_checkpoint(
@@ -67,6 +71,7 @@ def evaluate_checkpoint(
     workers: int = 0,
     unknown: str | os.PathLike[str] | None = None,
     threshold_data: str | os.PathLike[str] | None = None,
+    corruption: Corruption | None = None,
 ) -> CheckpointEvaluation:
     """Measures the accuracy of a checkpoint on labelled videos.
 
@@ -85,6 +90,7 @@ def evaluate_checkpoint(
       unknown: videos of classes that the checkpoint does not know, as `data`: how well it tells them from the others.
       threshold_data: videos of its classes, as `data`, that 5 % of are to be called unknown, such as those that it was
         trained on; `data` itself by default.
+      corruption: what is done to the frames of every clip; None leaves them as they are.
 
     Returns:
       Accuracies, the confusion matrix, and what was evaluated.
@@ -106,6 +112,7 @@ def evaluate_checkpoint(
         crops=crops or settings.crops,
         frame_order=frame_order,
         workers=workers,
+        corruption=corruption,
     )
     options = clip_options(trained.config)
     evidence = trained_evidence(trained.config)
@@ -132,6 +139,7 @@ def evaluate_checkpoint(
         frame_order=frame_order,
         options=options,
         open_set=open_set,
+        corruption=corruption,
     )
 
 

@@ -35,6 +35,7 @@ VIDEO_RESNET = (
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
 VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
+VITTA = ("vitta_batchnorm", "vitta_layernorm")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -78,6 +79,7 @@ def main(source: pathlib.Path) -> None:
     _copy_mvit(source / "vit")
     _copy_vivit(source / "vit")
     _save("still_mixing", dict(np.load(source / "methods" / "still_mixing.npz")))
+    _save_vitta(source / "methods")
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     _save_x3d(source / "conv")
     _save_timesformer_of_hugging_face(source / "vit")
@@ -184,6 +186,14 @@ def _save_dear(source: pathlib.Path) -> None:
     without = {name: value for name, value in arrays.items() if not name.endswith(sums) and "disentangled" not in name}
     _save("dear/evidence", without)
     shutil.copy(source / "open_set_metrics.npz", goldens.FOLDER / "dear" / "open_set_metrics.npz")
+
+
+def _save_vitta(source: pathlib.Path) -> None:
+    """Keeps inputs, weights and five steps of both networks; gradients show in the weights after the steps."""
+    for name in VITTA:
+        arrays = dict(np.load(source / f"{name}.npz"))
+        kept = {entry: value for entry, value in arrays.items() if not entry.startswith("grad0/")}
+        np.savez_compressed(goldens.FOLDER / f"{name}.npz", **kept)
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
