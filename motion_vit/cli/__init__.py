@@ -22,6 +22,7 @@ from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.models import add_models
 from motion_vit.cli.prediction import add_predict
+from motion_vit.cli.probing import add_probe
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
 from motion_vit.cli.streaming import add_stream
@@ -146,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_calibrate(commands)
+    add_probe(commands)
     add_predict(commands)
     add_stream(commands)
     add_visualize(commands)

@@ -85,7 +85,8 @@ def evaluate(
       EvaluationStopped: `stopped` returned True.
     """
     start = time.perf_counter()
-    whole = _mean_logits(logits_of, variables, source, options, views, mesh, stopped)
+    classes = len(source.label_names)
+    whole = mean_outputs(logits_of, variables, source, options, views, width=classes, mesh=mesh, stopped=stopped)
     seconds = time.perf_counter() - start
     seen = whole.seen
     if not seen.any():
@@ -94,7 +95,7 @@ def evaluate(
         source=source,
         rows=np.flatnonzero(seen),
         labels=whole.labels[seen],
-        logits=whole.logits[seen],
+        logits=whole.outputs[seen],
         views=views.clips * views.crops,
         decode_seconds=whole.decode_seconds[seen],
     )
@@ -102,25 +103,51 @@ def evaluate(
     return Evaluation(source.label_names, scored, skipped, seconds)
 
 
-class _Rows(NamedTuple):
-    """Logits, labels and decoding times of every row of a source, and whether it could be decoded."""
+class VideoOutputs(NamedTuple):
+    """Outputs of a model for every row of a source.
 
-    logits: Float[np.ndarray, "n classes"]
+    Attributes:
+      outputs: means over the views of each video; 0 for one that cannot be decoded.
+      labels: classes; 0 for one that cannot be decoded.
+      seen: whether it could be decoded.
+      decode_seconds: time that decoding all views of it took.
+    """
+
+    outputs: Float[np.ndarray, "n width"]
     labels: Int[np.ndarray, " n"]
     seen: Bool[np.ndarray, " n"]
     decode_seconds: Float[np.ndarray, " n"]
 
 
-def _mean_logits(
-    logits_of: LogitsFunction,
+def mean_outputs(
+    outputs_of: LogitsFunction,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,
     views: ViewOptions,
+    *,
+    width: int,
     mesh: Mesh,
-    stopped: Callable[[], bool],
-) -> _Rows:
-    """Averages the logits of the views of each video."""
+    stopped: Callable[[], bool] = lambda: False,
+) -> VideoOutputs:
+    """Averages what a model gives for the views of each video, such as logits or features.
+
+    Args:
+      outputs_of: a compiled function of the variables and of clips; float32 `[views, width]`, whole on every device.
+      variables: the model's variables, on the mesh.
+      source: the videos.
+      options: frames, size and sampling of a clip.
+      views: views of each video.
+      width: how many numbers there are of each view.
+      mesh: devices that batches are split over.
+      stopped: as for `evaluate`.
+
+    Returns:
+      The means, of all processes together.
+
+    Raises:
+      EvaluationStopped: `stopped` returned True.
+    """
     number, processes = shard()
     parts = math.lcm(meshes.batch_parts(mesh), processes)
     batch_size = -(-views.batch_size // parts) * parts
@@ -135,8 +162,8 @@ def _mean_logits(
         frame_order=views.frame_order,
         shard=(number, processes),
     )
-    found = _Rows(
-        np.zeros((len(source), len(source.label_names)), np.float32),
+    found = VideoOutputs(
+        np.zeros((len(source), width), np.float32),
         np.zeros(len(source), np.int32),
         np.zeros(len(source), bool),
         np.zeros(len(source), np.float32),
@@ -147,12 +174,12 @@ def _mean_logits(
             if stopped():
                 raise EvaluationStopped
             on_devices = meshes.to_devices({name: batch[name] for name in ("clip", *_KEPT)}, mesh)
-            outputs = jax.device_get(logits_of(variables, on_devices.pop("clip")))
-            # What the rows of all processes are, in the order of the logits.
+            outputs = jax.device_get(outputs_of(variables, on_devices.pop("clip")))
+            # What the rows of all processes are, in the order of the outputs.
             whole = _whole(on_devices)
             counts = whole["weight"] > 0
             rows = whole["index"][counts]
-            np.add.at(found.logits, rows, outputs[counts] / (views.clips * views.crops))
+            np.add.at(found.outputs, rows, outputs[counts] / (views.clips * views.crops))
             found.labels[rows] = whole["label"][counts]
             found.decode_seconds[rows] = whole["seconds"][counts]
             found.seen[rows] = True
