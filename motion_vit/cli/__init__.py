@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_addresses
-from motion_vit.cli.comparison import add_compare
+from motion_vit.cli.comparison import add_compare, add_transfer
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.evaluation import add_calibrate, add_evaluate
@@ -159,4 +159,5 @@ def _parser() -> argparse.ArgumentParser:
     add_render(commands)
     add_demo(commands)
     add_compare(commands)
+    add_transfer(commands)
     return parser
