@@ -1,9 +1,9 @@
 """Imports point one way: ops <- modules <- models <- training <- the rest; data knows no model; no room has a circle.
 
 Within `training`: parallel, logs and losses know none of the others; then recipe <- inputs <- step <- inference <-
-checkpoints <- evaluation <- loop, with ahead_of_time above step, and adaptation <- robustness above evaluation. Within
-`interop`: files <- families <- importing and exporting. The zoo stands on importing, and evaluation and loop take
-models from it.
+checkpoints <- evaluation <- loop, with ahead_of_time above step, and probing, and adaptation <- robustness, above
+evaluation. Within `interop`: files <- families <- importing and exporting. The zoo stands on importing, and evaluation,
+probing and loop take models from it.
 """
 
 import ast
@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "training.inference": MODELS | DATA | INFERENCE | {"data.streams", "data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
     "training.evaluation": MODELS | DATA | EVALUATION | {"data.embedded", "data.streams", "zoo"},
+    "training.probing": MODELS | DATA | EVALUATION | {"zoo"},
     "training.adaptation": MODELS | DATA | EVALUATION | {"zoo"},
     "training.robustness": MODELS | DATA | EVALUATION | {"training.adaptation", "zoo"},
     "training.ahead_of_time": MODELS | STEP,

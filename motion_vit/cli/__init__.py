@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_addresses
-from motion_vit.cli.comparison import add_compare
+from motion_vit.cli.comparison import add_compare, add_transfer
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.evaluation import add_calibrate, add_evaluate
@@ -23,6 +23,7 @@ from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.models import add_models
 from motion_vit.cli.prediction import add_predict
+from motion_vit.cli.probing import add_probe
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
 from motion_vit.cli.shifted_videos import add_source_statistics
@@ -149,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate(commands)
     add_calibrate(commands)
     add_source_statistics(commands)
+    add_probe(commands)
     add_predict(commands)
     add_stream(commands)
     add_visualize(commands)
@@ -161,4 +163,5 @@ def _parser() -> argparse.ArgumentParser:
     add_frames(commands)
     add_demo(commands)
     add_compare(commands)
+    add_transfer(commands)
     return parser

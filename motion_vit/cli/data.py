@@ -1,4 +1,4 @@
-"""`motion-vit prepare | data check | data show | render`."""
+"""`motion-vit prepare | data check | data show | data subset | render`."""
 
 import argparse
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from motion_vit.cli.arguments import FAILED_STATUS, add_command, real_number, whole, whole_number
 from motion_vit.cli.json_output import print_json
 from motion_vit.data.embedded.dataset_ranges import APPEARANCE_BIAS, SCENE_SIZE, SPLIT_CLIPS
+from motion_vit.data.sources.subset_ranges import SHOTS, SUBSET_SHARE
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.ranges import PROBABILITY, SEED
@@ -71,8 +72,10 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def add_data(commands: Any) -> None:
-    """Defines `motion-vit data check` and `motion-vit data show`."""
-    parser = commands.add_parser("data", help="look at data before training on it", allow_abbrev=False)
+    """Defines `motion-vit data check`, `motion-vit data show` and `motion-vit data subset`."""
+    parser = commands.add_parser(
+        "data", help="look at data before training on it, or take a part of it", allow_abbrev=False
+    )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     check = add_command(
         actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
@@ -95,6 +98,37 @@ def add_data(commands: Any) -> None:
         "--corruptions", metavar="NAMES", help="also what corruptions make of them: all, or names with commas between"
     )
     show.add_argument("--severities", metavar="NUMBERS", help="of the corruptions: all, or some of 1 to 5; default: 5")
+    _add_subset(actions)
+
+
+def _add_subset(actions: Any) -> None:
+    details = (
+        "Takes clips of every class at random; a smaller subset lies within a larger one of the same seed. Of a list "
+        "it writes another list, of anything else a prepared folder of that split alone."
+    )
+    subset = add_command(actions, "subset", _subset, "take a few clips of each class, or a share", details)
+    subset.add_argument("data", metavar="DATA", help=f"{_DATA_HELP}; a folder alone means its split train")
+    size = subset.add_mutually_exclusive_group(required=True)
+    size.add_argument("--shots", type=whole_number(SHOTS), metavar="K", help="clips of each class")
+    size.add_argument(
+        "--share", type=real_number(SUBSET_SHARE), metavar="SHARE", help="share of the clips of each class, such as 0.1"
+    )
+    subset.add_argument("--seed", type=whole_number(SEED), default=0, help="another seed takes other clips; default: 0")
+    subset.add_argument(
+        "--out", required=True, type=local_path, metavar="PATH", help="the list file; of a prepared folder, a folder"
+    )
+    subset.add_argument("--workers", type=whole(1, 1000), metavar="N", help="processes; default: one for each core")
+
+
+def _subset(options: argparse.Namespace) -> int:
+    from motion_vit.data.preparation.subset import write_subset
+    from motion_vit.data.sources.open_source import open_source
+    from motion_vit.data.sources.subset_choice import SubsetSize
+
+    source = open_source(options.data, default_split="train")
+    size = SubsetSize(options.shots, options.share)
+    print(write_subset(source, options.out, size, seed=options.seed, workers=options.workers).summary())
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

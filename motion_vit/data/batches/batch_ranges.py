@@ -1,6 +1,6 @@
 """Ranges of the sizes of batches and of the views that testing makes."""
 
-from motion_vit.ranges import Choice, Whole
+from motion_vit.ranges import Choice, Number, Whole
 
 BATCH_SIZE = Whole(1, 1_000_000)
 """Clips, videos or views of a batch, over all hosts."""
@@ -19,3 +19,6 @@ CLIPS = Whole(1, 1000)
 
 CROPS = Choice((1, 3))
 """Crops of each of them."""
+
+CLASS_BALANCE = Number(0, 1)
+"""How far the classes of training clips are made equal: 0 as they are, 1 all alike."""

@@ -127,7 +127,7 @@ def score_videos(
       UserError: no video could be decoded.
       EvaluationStopped: `stopped` returned True.
     """
-    whole = _mean_logits(logits_of, variables, source, options, views, mesh, stopped)
+    whole = mean_outputs(logits_of, variables, source, options, views, mesh=mesh, stopped=stopped)
     seen = whole.seen
     if not seen.any():
         raise SharedError(f"none of the {counted(len(seen), 'video')} of {source.name} could be decoded.")
@@ -135,7 +135,7 @@ def score_videos(
         source=source,
         rows=np.flatnonzero(seen),
         labels=whole.labels[seen],
-        logits=whole.logits[seen],
+        logits=whole.outputs[seen],
         views=views.clips * views.crops,
         decode_seconds=whole.decode_seconds[seen],
         evidence=evidence,
@@ -143,25 +143,49 @@ def score_videos(
     return scored, tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen))
 
 
-class _Rows(NamedTuple):
-    """Logits, labels and decoding times of every row of a source, and whether it could be decoded."""
+class VideoOutputs(NamedTuple):
+    """Outputs of a model for every row of a source.
 
-    logits: Float[np.ndarray, "n classes"]
+    Attributes:
+      outputs: means over the views of each video; 0 for one that cannot be decoded.
+      labels: classes; 0 for one that cannot be decoded.
+      seen: whether it could be decoded.
+      decode_seconds: time that decoding all views of it took.
+    """
+
+    outputs: Float[np.ndarray, "n width"]
     labels: Int[np.ndarray, " n"]
     seen: Bool[np.ndarray, " n"]
     decode_seconds: Float[np.ndarray, " n"]
 
 
-def _mean_logits(
-    logits_of: LogitsFunction,
+def mean_outputs(
+    outputs_of: LogitsFunction,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,
     views: ViewOptions,
+    *,
     mesh: Mesh,
-    stopped: Callable[[], bool],
-) -> _Rows:
-    """Averages the logits of the views of each video."""
+    stopped: Callable[[], bool] = lambda: False,
+) -> VideoOutputs:
+    """Averages what a model gives for the views of each video, such as logits or features.
+
+    Args:
+      outputs_of: a compiled function of the variables and of clips; float32 `[views, width]`, whole on every device.
+      variables: the model's variables, on the mesh.
+      source: the videos.
+      options: frames, size and sampling of a clip.
+      views: views of each video.
+      mesh: devices that batches are split over.
+      stopped: as for `evaluate`.
+
+    Returns:
+      The means, of all processes together.
+
+    Raises:
+      EvaluationStopped: `stopped` returned True.
+    """
     number, processes = shard()
     parts = math.lcm(meshes.batch_parts(mesh), processes)
     batch_size = -(-views.batch_size // parts) * parts
@@ -177,9 +201,8 @@ def _mean_logits(
         shard=(number, processes),
         corruption=views.corruption,
     )
-    found = _Rows(
-        # Of as many classes as the model turns out to have.
-        np.zeros((len(source), 0), np.float32),
+    found = VideoOutputs(
+        np.zeros((len(source), 0), np.float32),  # of as many numbers as the first batch has
         np.zeros(len(source), np.int32),
         np.zeros(len(source), bool),
         np.zeros(len(source), np.float32),
@@ -190,14 +213,14 @@ def _mean_logits(
             if stopped():
                 raise EvaluationStopped
             on_devices = meshes.to_devices({name: batch[name] for name in ("clip", *_KEPT)}, mesh)
-            outputs = jax.device_get(logits_of(variables, on_devices.pop("clip")))
-            if not found.logits.size:
-                found = found._replace(logits=np.zeros((len(source), outputs.shape[1]), np.float32))
-            # What the rows of all processes are, in the order of the logits.
+            outputs = jax.device_get(outputs_of(variables, on_devices.pop("clip")))
+            if not found.outputs.size:
+                found = found._replace(outputs=np.zeros((len(source), outputs.shape[1]), np.float32))
+            # What the rows of all processes are, in the order of the outputs.
             whole = _whole(on_devices)
             counts = whole["weight"] > 0
             rows = whole["index"][counts]
-            np.add.at(found.logits, rows, outputs[counts] / (views.clips * views.crops))
+            np.add.at(found.outputs, rows, outputs[counts] / (views.clips * views.crops))
             found.labels[rows] = whole["label"][counts]
             found.decode_seconds[rows] = whole["seconds"][counts]
             found.seen[rows] = True

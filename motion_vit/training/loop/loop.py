@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
 from motion_vit.data.batches.training_batches import TrainingBatches
+from motion_vit.data.sources.class_imbalance import describe_imbalance
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
@@ -24,6 +25,7 @@ from motion_vit.outside_text import for_terminal
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
+from motion_vit.training.evaluation.intervals import few_videos_note
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.logs.device_idle import DeviceIdle
 from motion_vit.training.logs.metric_writer import MetricWriter
@@ -172,7 +174,7 @@ def train(
                 active=is_primary(),
             )
         )
-        log.line(_opening(program, training, plan, first, (unlocked, origin)))
+        log.line(_opening(program, training, validation, plan, first, (unlocked, origin)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
         run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup, compilation)
@@ -386,6 +388,7 @@ def _training_batches(config: ConfigDict, source: ClipSource) -> TrainingBatches
         threads=config.data.threads,
         shard=shard(),
         parts=config.accumulation,
+        class_balance=config.data.class_balance,
     )
 
 
@@ -398,7 +401,14 @@ def _check_divides_among_processes(config: ConfigDict) -> None:
         )
 
 
-def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, notes: tuple[str, ...]) -> str:
+def _opening(
+    program: TrainingProgram,
+    training: ClipSource,
+    validation: ClipSource | None,
+    plan: Plan,
+    first: int,
+    notes: tuple[str, ...],
+) -> str:
     """Writes the first lines of the log: what is trained on what, and what to know about it."""
     config, mesh = program.config, program.mesh
     where = f"continues after step {first}" if first else "starts"
@@ -413,7 +423,24 @@ def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: 
     table = program.sharding_table() if mesh.size > 1 else ""
     blindness = describe_motion_blindness(program.model)
     flip = describe_flip(config.augmentation.flip, training.label_names)
-    return "\n".join(part for part in (opening, blindness, flip, *notes, table) if part)
+    doubts = _imbalance(config, training), _few_videos(validation)
+    return "\n".join(part for part in (opening, blindness, flip, *doubts, *notes, table) if part)
+
+
+def _imbalance(config: ConfigDict, training: ClipSource) -> str:
+    """Warns of very unequal classes, where nothing is done about them."""
+    # Other sources than these would have to read all their records to count.
+    counts = training.clips_of_class
+    if not isinstance(counts, tuple) or config.data.class_balance or config.loss.name == "class_weighted":
+        return ""
+    sentence = describe_imbalance(training.label_names, counts)
+    return f"warning: {sentence}" if sentence else ""
+
+
+def _few_videos(validation: ClipSource | None) -> str:
+    """Warns of so few validation videos that chance decides which checkpoint is the best."""
+    note = "" if validation is None else few_videos_note(len(validation))
+    return f"warning: in validation, {note}" if note else ""
 
 
 def _not_finite(step: int, metrics: Mapping[str, float], saved: int | None) -> str:

@@ -7,7 +7,7 @@ theirs: each is stated once, where the value is defined, and named here.
 from collections.abc import Mapping
 from typing import get_args
 
-from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, THREADS, WORKERS
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLASS_BALANCE, CLIPS, CROPS, THREADS, WORKERS
 from motion_vit.data.batches.clip_options import CLIP_RANGES
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
@@ -58,6 +58,7 @@ FIELD_RANGES: Mapping[str, Range] = {
     "data.mean": _PROMPT["pixel_mean"],
     "data.std": _PROMPT["pixel_std"],
     "data.channel_order": _PROMPT["channel_order"],
+    "data.class_balance": CLASS_BALANCE,
     "data.workers": WORKERS,
     "data.threads": THREADS,
     "data.max_undecodable": SHARE,

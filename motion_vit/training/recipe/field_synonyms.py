@@ -21,6 +21,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "data.fps": "frame_rate framerate target_fps",
     "data.sampling": "sampler sampling_type",
     "data.workers": "num_workers n_workers dataloader_workers",
+    "data.class_balance": "balanced_sampling balanced_sampler class_balanced oversample oversampling rebalance",
     "data.channel_order": "color_order channels bgr",
     "augmentation.rand_augment": "randaug randaugment aa auto_augment autoaugment aa_type",
     "augmentation.crop_scale": "scale area_range random_resized_crop",

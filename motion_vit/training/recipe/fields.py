@@ -68,6 +68,12 @@ FIELDS: Mapping[str, Field] = {
     "data.channel_order": Field(
         "rgb", 'The order in which the model takes the colours; "bgr" for some foreign weights.'
     ),
+    "data.class_balance": Field(
+        0.0,
+        "How much more often rare classes are drawn: a class with n of the training clips gets a share of each epoch "
+        "that is proportional to n to the power of 1 minus this. 0 takes every clip once an epoch, 1 all classes "
+        "alike. Of prepared folders, the classes of all records are read first.",
+    ),
     "data.workers": Field(0, "Processes that decode, for hosts of many cores; 0 decodes in threads of this one."),
     "data.threads": Field(0, "Threads that decode where `data.workers` is 0; 0 for as many as cores."),
     "data.max_undecodable": Field(0.01, "Share of the training clips that may fail to decode before the run stops."),
