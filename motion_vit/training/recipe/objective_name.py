@@ -1,0 +1,6 @@
+"""What a run can train for; `motion_vit.training.objectives.registry` has what each means."""
+
+from typing import Literal
+
+ObjectiveName = Literal["classification", "masked_autoencoding"]
+"""A classifier of labels, or a transformer that predicts hidden parts of clips."""
