@@ -202,7 +202,7 @@ def _draw_reconstruction(run: "PretrainedRun", options: argparse.Namespace) -> i
     print(f"computing: {run.config.model.name}, {for_terminal(options.video)}", flush=True)
     found = reconstruct(run, options.video, start=options.start, clip=options.clip, clips=options.clips)
     print(f"{100 * found.mask_ratio:.0f} % hidden, loss {found.loss:.4f}")
-    print("\n".join(map(str, found.save(options.out))))
+    print("\n".join(map(str, found.write(options.out))))
     return 0
 
 

@@ -31,7 +31,7 @@ class MaskedAutoencoder(nn.Module):
     Attributes:
       embedding: the encoder's, see `motion_vit.models.token_encoder.TokenEncoder`.
       blocks: those of the encoder.
-      decoder: the decoder.
+      decoder: predicts from what the encoder makes of visible tubelets; ends with pretraining.
       tubelet: frames, rows and columns of a tubelet in pixels.
       norm_epsilon: what the LayerNorm after the encoder adds to the variance.
       dtype: dtype of the computation; parameters and predictions are float32.

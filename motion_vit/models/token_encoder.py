@@ -1,4 +1,4 @@
-"""What masked autoencoding takes of a model: a plain transformer, which encodes a part of a clip's tokens as well."""
+"""The parts of a plain transformer, which encodes some tokens of a clip as well as all, for masked autoencoding."""
 
 from collections.abc import Callable
 from typing import NamedTuple

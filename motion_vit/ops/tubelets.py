@@ -10,7 +10,7 @@ def tubelet_pixels(clips: Float[Array, "b t h w c"], size: Size) -> Float[Array,
     """Collects the pixels of each tubelet, in the order of frames, rows and columns.
 
     Args:
-      clips: clips.
+      clips: to be cut, in pixels or any other values.
       size: of a tubelet.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a masked autoencoder makes of a clip: its frames, those with the mask, and the prediction of what is hidden."""
+"""Draws a clip, what a masked autoencoder sees of it, and what it predicts from that."""
 
 import dataclasses
 import os
@@ -70,7 +70,7 @@ class Reconstruction:
             cell.set_title(f"{self.times[entry]:.2f} s" if self.times else f"frame {entry}", fontsize=8)
         return sheet.figure
 
-    def save(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    def write(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
         """Writes the picture and the arrays.
 
         Args:

@@ -17,7 +17,7 @@ Colours = Float[Array, "b t places 1 3"]
 
 
 class TubeletStatistics(NamedTuple):
-    """What a target was normalised by: mean and standard deviation of each colour of a tubelet."""
+    """Mean and standard deviation of each colour of a tubelet, which a target was normalised by."""
 
     mean: Colours
     std: Colours

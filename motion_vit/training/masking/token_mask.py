@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class TokenMask(NamedTuple):
-    """Which tubelets of clips are visible, and which are predicted.
+    """The visible tubelets of clips, and the predicted ones.
 
     Attributes:
       visible: places of each frame that the encoder sees, rising.

@@ -1,4 +1,4 @@
-"""What a run trains for: the network that learns, what it is given of a batch, and the loss of each clip.
+"""Objectives of runs: the network that learns, its inputs of a batch, and the loss of each clip.
 
 In: a recipe, its model and batches on the devices.
 Out: the loss of each clip and what else is measured.

@@ -75,8 +75,9 @@ class MaskedAutoencoding:
         """
         clips, mask, targets = inputs
         params = {"params": variables["params"]}
-        predictions = self.network.apply(params, clips, mask.visible, mask.predicted, train=True, rngs={"dropout": key})
-        losses = masked_pixel_loss(predictions, targets, mask.counted)
+        rngs = {"dropout": key}
+        predictions = self.network.apply(params, clips, mask.visible, mask.predicted, train=True, rngs=rngs)
+        losses = masked_pixel_loss(jnp.asarray(predictions), targets, mask.counted)
         return Judgement(losses, measures={}, summaries={}, batch_stats={})
 
 
@@ -134,7 +135,7 @@ def network_of(config: ConfigDict, model: VideoModel) -> MaskedAutoencoder:
 
     Args:
       config: the recipe.
-      model: its model.
+      model: the recipe's, of which the encoder is.
 
     Raises:
       UserError: as `make_masked_autoencoder`.
@@ -153,7 +154,7 @@ def sampler_of(config: ConfigDict, model: VideoModel) -> MaskSampler:
 
     Args:
       config: the recipe.
-      model: its model.
+      model: the recipe's, of which the encoder is.
 
     Raises:
       UserError: the model is no plain transformer, or the mask hides no place or all.

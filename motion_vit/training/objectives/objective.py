@@ -1,11 +1,11 @@
 """The contract of an objective, which the training step minimises without knowing what it is.
 
-A new one is a file with a class that has these two methods and with what `motion_vit.training.objectives.registry`
+A new one is a file with a class that has these two methods and with what `motion_vit.training.step.objective_registry`
 enters by its name.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -29,8 +29,9 @@ class Judgement(NamedTuple):
     batch_stats: Tree
 
 
+@runtime_checkable
 class Objective(Protocol):
-    """What a run minimises."""
+    """An objective, which a run minimises."""
 
     def inputs(self, batch: Mapping[str, jax.Array], key: PRNGKeyArray) -> Any:
         """Makes what `judge` takes of clips; no gradient goes through it.

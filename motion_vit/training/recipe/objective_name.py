@@ -1,4 +1,4 @@
-"""What a run can train for; `motion_vit.training.objectives.registry` has what each means."""
+"""The names of objectives; `motion_vit.training.step.objective_registry` has what each means."""
 
 from typing import Literal
 

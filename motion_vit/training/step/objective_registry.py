@@ -16,7 +16,7 @@ from motion_vit.training.step.train_step import StepSettings, classification_of,
 
 
 class ObjectiveKind(NamedTuple):
-    """How an objective is made of a recipe.
+    """The functions that make an objective of a recipe.
 
     Attributes:
       trace: traces the network that learns, from the recipe and the number of classes.
@@ -59,8 +59,8 @@ def make_objective(config: ConfigDict, model: VideoModel, settings: StepSettings
 
     Args:
       config: the recipe.
-      model: its model.
-      settings: of its step.
+      model: the recipe's.
+      settings: those of the recipe's step.
       mesh: devices that it runs on.
 
     Returns:
