@@ -28,7 +28,7 @@ from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
 from motion_vit.cli.shifted_videos import add_source_statistics
 from motion_vit.cli.streaming import add_stream
-from motion_vit.cli.training import add_train
+from motion_vit.cli.training import add_pretrain, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
 from motion_vit.terminal import safe_output
@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data(commands)
     add_recipe(commands)
     add_train(commands)
+    add_pretrain(commands)
     add_evaluate(commands)
     add_calibrate(commands)
     add_source_statistics(commands)

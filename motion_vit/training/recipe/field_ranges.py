@@ -11,6 +11,7 @@ from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLASS_BALANCE, CLIP
 from motion_vit.data.batches.clip_options import CLIP_RANGES
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
+from motion_vit.models.option_ranges import DEPTH, WIDTH
 from motion_vit.models.rematerialization import Remat
 from motion_vit.ranges import (
     NONE,
@@ -29,7 +30,9 @@ from motion_vit.ranges import (
     Text,
     Whole,
 )
+from motion_vit.training.masking.mask_sampler import MaskKind
 from motion_vit.training.recipe.config import OptimizerName, StillName, WriterName
+from motion_vit.training.recipe.objective_name import ObjectiveName
 from motion_vit.training.recipe.validation_metric import ValidationMetric
 
 _NAME = Text(200)
@@ -46,6 +49,7 @@ FIELD_RANGES: Mapping[str, Range] = {
     "notes": Notes(),
     "seed": SEED,
     "initial_weights": _PATH,
+    "objective": Choice(get_args(ObjectiveName)),
     "model.name": _NAME,
     "model.options": Options(),
     "data.train": _PATH,
@@ -118,6 +122,13 @@ FIELD_RANGES: Mapping[str, Range] = {
     "loss.correspondence.smoothness": _WEIGHT,
     "loss.correspondence.walk": _WEIGHT,
     "loss.correspondence.edge_dropout": PROBABILITY,
+    "pretraining.mask": Choice(get_args(MaskKind)),
+    "pretraining.mask_ratio": Number(0, 1, above=True, below=True),
+    "pretraining.normalise_target": Flag(),
+    "pretraining.decoder_depth": DEPTH,
+    "pretraining.decoder_width": Either(Choice((0,)), WIDTH),
+    "pretraining.decoder_heads": Either(Choice((0,)), WIDTH),
+    "pretraining.decoder_mask": Number(0, 0.75),
     "evaluation.batch_size": BATCH_SIZE,
     "evaluation.clips": CLIPS,
     "evaluation.crops": CROPS,

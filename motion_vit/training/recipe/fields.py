@@ -34,6 +34,11 @@ FIELDS: Mapping[str, Field] = {
         "makes; a name of `motion-vit models`; or `hf:owner/name`. Empty draws them from the seed. The head starts "
         "anew where the classes are others.",
     ),
+    "objective": Field(
+        "classification",
+        'What is trained: a classifier of the labels ("classification"), or, without them, a plain transformer that '
+        'predicts the pixels of hidden parts of clips ("masked_autoencoding"), as the `pretraining` fields say.',
+    ),
     "model.name": Field("uniformer_emim_s", "One of `motion_vit.list_models()`."),
     "model.options": Field(
         {}, "Options of `motion_vit.create_model`; `motion-vit inspect` checks them. The data decide `num_classes`."
@@ -227,6 +232,23 @@ FIELDS: Mapping[str, Field] = {
     ),
     "loss.correspondence.edge_dropout": Field(
         0.1, "Of the walk, the probability that a patch cannot be reached from another."
+    ),
+    "pretraining.mask": Field(
+        "tube",
+        'Which tubelets of a clip are hidden: the same places in all frames ("tube"), others in each ("random"), or '
+        'places that follow what moves ("motion", this library\'s own).',
+    ),
+    "pretraining.mask_ratio": Field(0.9, "Share of the places of a frame that are hidden."),
+    "pretraining.normalise_target": Field(
+        True, "Whether each colour of a tubelet is predicted without its mean, divided by its deviation."
+    ),
+    "pretraining.decoder_depth": Field(4, "Blocks of the decoder, which ends with pretraining."),
+    "pretraining.decoder_width": Field(0, "Channels of its tokens; 0 for half of the encoder's."),
+    "pretraining.decoder_heads": Field(0, "Its attention heads, which divide the width; 0 for half of the encoder's."),
+    "pretraining.decoder_mask": Field(
+        0.0,
+        "Share of the tokens that the decoder leaves out, in the pattern of VideoMAE V2, which has 0.5; 0 predicts all "
+        "that are hidden.",
     ),
     "evaluation.batch_size": Field(32, "Views that are evaluated at once."),
     "evaluation.clips": Field(1, "Clips that are spread over each video; their predictions are averaged."),

@@ -24,8 +24,8 @@ from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
 from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.step.ema import ema_decays
+from motion_vit.training.step.objective_registry import make_objective, trace_network
 from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.sharding_table import sharding_table
@@ -47,7 +47,7 @@ class TrainingProgram:
 
     Attributes:
       config: the recipe.
-      traced: the model, and what tracing it has told.
+      traced: the model, and what tracing the network that the recipe trains has told.
       optimizer: of `make_optimizer`.
       schedule: the learning rate of every step.
       normalization: pixels to inputs.
@@ -78,7 +78,7 @@ class TrainingProgram:
 
     @property
     def costs(self) -> dict[str, PartCost]:
-        """Costs of the model's parts for one clip."""
+        """Costs of the network's parts for one clip."""
         return self.traced.costs
 
     def initial_state(self) -> TrainState:
@@ -162,7 +162,7 @@ def build_program(
         cannot be read.
     """
     _check_fits(config, mesh)
-    traced = build_model(config, len(clips_of_class))
+    traced = trace_network(config, len(clips_of_class))
     model, params = traced.model, traced.shapes["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     frozen_patterns = model.frozen_patterns()
@@ -201,7 +201,7 @@ def build_program(
         mesh=mesh,
         state_sharding=sharding,
         state_shapes=shapes,
-        step=make_train_step(model, settings, sharding, mesh),
+        step=make_train_step(model, settings, sharding, mesh, make_objective(config, model, settings, mesh)),
         logits=make_logits_function(model, settings.normalization, mesh, sharding.params),
         stills=still_bank(config),
     )

@@ -8,17 +8,17 @@ from typing import Any, Generic
 import jax
 import jax.numpy as jnp
 import optax
-from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from motion_vit.models.video_model import VideoModel
-from motion_vit.modules.emim import COST_VOLUMES
-from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, STILLS, ClipAugmentation, augment_batch
+from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, STILLS, ClipAugmentation
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
+from motion_vit.training.objectives.classification import Classification
+from motion_vit.training.objectives.objective import Judgement, Objective
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
@@ -33,13 +33,13 @@ LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b clas
 BATCH_ENTRIES = ("clip", "label", "weight")
 """What a batch has for each clip."""
 
-# Set the draws of augmentation and of losses apart from those of dropout, which take the step's key itself.
-_AUGMENTATION_STREAM, _CORRESPONDENCE_STREAM = 1, 2
+# Sets the draws of augmentation and masks apart from those of dropout, which take the step's key itself.
+_INPUT_STREAM = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """Settings of a training step, besides the model.
+    """Settings of a training step, besides the model; from `normalization` to `correspondence` those of a classifier.
 
     Attributes:
       optimizer: of `make_optimizer`.
@@ -79,20 +79,24 @@ class _Outcome(Generic[Leaf]):
     Attributes:
       loss: sum of the losses, divided by the weight of the whole batch.
       grads: its gradient.
-      correct: sum of the weights of clips that are classified right.
+      measures: sums of the objective's measures, each divided by the weight of the whole batch.
       batch_stats: new running statistics, of which the mean is taken instead.
-      summaries: numbers of the model's collection `summaries` by name, of which the mean is taken instead.
+      summaries: numbers of the objective by name, of which the mean is taken instead.
     """
 
     loss: Leaf
     grads: Tree
-    correct: Leaf
+    measures: dict[str, Leaf]
     batch_stats: Tree
     summaries: dict[str, Leaf]
 
 
 def make_train_step(
-    model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+    model: VideoModel,
+    settings: StepSettings,
+    sharding: TrainState[NamedSharding],
+    mesh: Mesh,
+    objective: Objective | None = None,
 ) -> TrainStep:
     """Compiles the training step.
 
@@ -109,17 +113,16 @@ def make_train_step(
       settings: what the step does.
       sharding: `NamedSharding` of every array of the state, of `state_sharding`.
       mesh: devices that the batch is split over.
+      objective: what is minimised, of the model as `model_on_mesh` returns it; by default the losses of a classifier
+        that the settings name.
 
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
       of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis.
 
-      The metrics are float32 scalars: `loss`, `top1`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights),
-      whatever the model stores in its collection `summaries`, by its path, and the unweighted means of the losses of
-      `correspondence`. These losses, and what the model stores in `losses`, one number an example, are added to the
-      example's loss. `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed
-      clip, the label with the larger share. A clip with NaN or infinite logits counts as wrong.
+      The metrics are float32 scalars: `loss`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights), and the
+      measures and summaries of the objective, such as `top1`: see `motion_vit.training.objectives.classification`.
 
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
@@ -128,7 +131,8 @@ def make_train_step(
     """
     if takes_progress(settings.loss) and settings.total_steps < 1:
         raise ValueError("the loss changes over training, of which total_steps must say how long it is")
-    outcome_of = _make_outcome(_splitting_frames(model, mesh), settings, sharding, mesh)
+    minimised = objective or classification_of(settings, model_on_mesh(model, mesh), mesh)
+    outcome_of = _make_outcome(minimised, settings, sharding)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
@@ -157,7 +161,7 @@ def make_train_step(
         }
         metrics = {
             "loss": outcome.loss,
-            "top1": outcome.correct / jnp.maximum(weight, 1.0),
+            **outcome.measures,
             "grad_norm": grad_norm,
             "learning_rate": jnp.asarray(settings.schedule(state.step), jnp.float32),
             "weight": weight,
@@ -192,63 +196,54 @@ def batch_shardings(mesh: Mesh, accumulation: int = 1, *, with_stills: bool = Fa
     return {"clip": meshes.clip_sharding(mesh, accumulation), "label": rows, "weight": rows, **stills}
 
 
+def classification_of(settings: StepSettings, model: VideoModel, mesh: Mesh) -> Classification:
+    """Makes the objective of a classifier from the settings of a step.
+
+    Args:
+      settings: its losses and what is done to its clips.
+      model: the classifier, as `model_on_mesh` returns it.
+      mesh: devices that a batch is split over.
+    """
+    return Classification(
+        model=model,
+        normalization=settings.normalization,
+        loss=settings.loss,
+        augmentation=settings.augmentation,
+        label_smoothing=settings.label_smoothing,
+        weight=settings.classification,
+        correspondence=settings.correspondence,
+        groups=meshes.batch_parts(mesh),
+    )
+
+
 def _make_outcome(
-    model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+    objective: Objective, settings: StepSettings, sharding: TrainState[NamedSharding]
 ) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
     """Makes the forward and backward pass of one part of a batch."""
 
     def loss_of(
         params: Tree,
         batch_stats: Tree,
-        clips: jax.Array,
-        targets: jax.Array,
+        inputs: Any,
         weights: jax.Array,
         total: jax.Array,
-        steps_done: jax.Array,
+        progress: jax.Array,
         key: PRNGKeyArray,
-    ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
-        logits, updates = model.apply(
-            {
-                "params": gathered_where_read(_without_gradient(params, settings.frozen), sharding.params),
-                "batch_stats": batch_stats,
-            },
-            clips,
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats", "losses", "summaries", *([COST_VOLUMES] if settings.correspondence else [])],
-        )
-        added, summaries = jax.tree.leaves(updates.get("losses", {})), _by_path(updates.get("summaries", {}))
-        if settings.correspondence:
-            stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
-            of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
-            added += [loss.weighted for loss in of_clips.values()]
-            summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        over_training = {}
-        if takes_progress(settings.loss):
-            over_training["progress"] = steps_done.astype(jnp.float32) / settings.total_steps
-        of_labels = settings.loss(logits.astype(jnp.float32), targets, **over_training)
-        loss = clip_mean(sum(added, start=settings.classification * of_labels), weights, total)
-        return loss, (updates.get("batch_stats", {}), logits, summaries)
+    ) -> tuple[jax.Array, Judgement]:
+        read = gathered_where_read(_without_gradient(params, settings.frozen), sharding.params)
+        judgement = objective.judge({"params": read, "batch_stats": batch_stats}, inputs, progress, key)
+        return clip_mean(judgement.losses, weights, total), judgement
 
     def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome[jax.Array]:
-        clips, targets = augment_batch(
-            batch,
-            jax.random.fold_in(key, _AUGMENTATION_STREAM),
-            normalization=settings.normalization,
-            augmentation=settings.augmentation,
-            num_classes=model.num_classes,
-            label_smoothing=settings.label_smoothing,
-            groups=meshes.batch_parts(mesh),
-        )
+        inputs = objective.inputs(batch, jax.random.fold_in(key, _INPUT_STREAM))
         weights = batch["weight"]
-        (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, clips, targets, weights, total, state.step, key
+        progress = state.step.astype(jnp.float32) / max(settings.total_steps, 1)
+        (loss, judgement), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, state.batch_stats, inputs, weights, total, progress, key
         )
-        # To argmax, NaN is the largest of all.
-        right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
-        correct = jnp.sum(jnp.where(right, weights, 0.0))
+        measures = {name: clip_mean(each, weights, total) for name, each in judgement.measures.items()}
         grads = jax.lax.with_sharding_constraint(grads, sharding.params)
-        return _Outcome(loss, grads, correct, batch_stats, summaries)
+        return _Outcome(loss, grads, measures, judgement.batch_stats, judgement.summaries)
 
     return outcome_of
 
@@ -279,12 +274,6 @@ def _accumulate(
     return dataclasses.replace(sums, batch_stats=means[0], summaries=means[1])
 
 
-def _by_path(summaries: Tree) -> dict[str, jax.Array]:
-    """Flattens what modules stored to "/"-joined paths; each stored one number under a name."""
-    flat = traverse_util.flatten_dict(dict(summaries), sep="/")
-    return {path: values[0].astype(jnp.float32) for path, values in flat.items()}
-
-
 def _without_gradient(params: Tree, frozen: Tree) -> Tree:
     """Makes the frozen parameters constants to the gradient."""
     if not frozen:
@@ -292,8 +281,16 @@ def _without_gradient(params: Tree, frozen: Tree) -> Tree:
     return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
 
 
-def _splitting_frames(model: VideoModel, mesh: Mesh) -> VideoModel:
-    """Returns the model as it runs on a mesh: one that keeps frames where they are, if they are split."""
+def model_on_mesh(model: VideoModel, mesh: Mesh) -> VideoModel:
+    """Returns the model as it runs on a mesh: one that keeps frames where they are, if they are split.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      mesh: the devices.
+
+    Raises:
+      UserError: frames are to be split and the model cannot.
+    """
     return model if mesh.shape["frames"] == 1 else model.with_frames_split("frames")
 
 
@@ -312,7 +309,7 @@ def make_logits_function(
     Returns:
       A function of the variables and of uint8 clips that returns float32 logits, whole on every device.
     """
-    split = _splitting_frames(model, mesh)
+    split = model_on_mesh(model, mesh)
 
     def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         if params_sharding is None:

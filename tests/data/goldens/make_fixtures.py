@@ -65,6 +65,7 @@ def main(source: pathlib.Path) -> None:
         weights = {entry.removeprefix("param/"): value for entry, value in arrays.items() if entry.startswith("param/")}
         shapes[name] = {entry: list(value.shape) for entry, value in weights.items()}
         _save(name, _without_weights(arrays))
+    shapes["videomae_pretrain_tiny"] = _save_pretraining(source)
     for name in VIDEOMAE:
         network, _, size = name.rpartition("_")
         arrays = dict(np.load(source / "vit" / f"{name}.npz"))
@@ -88,6 +89,20 @@ def main(source: pathlib.Path) -> None:
     _copy_video_resnet(source / "conv")
     _save_dear(source / "methods")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _save_pretraining(source: pathlib.Path) -> dict[str, list[int]]:
+    """Saves what a masked autoencoder computes and the cells of V2's decoder; returns the shapes of the weights."""
+    arrays = dict(np.load(source / "vit" / "videomae_pretrain_tiny.npz"))
+    seed, shape = int(arrays.pop("video_seed")), tuple(arrays.pop("video_shape"))
+    np.testing.assert_array_equal(goldens.seeded_video(seed, shape), goldens.videomae_video())
+    np.testing.assert_array_equal(arrays.pop("video_head"), goldens.videomae_video().ravel()[:8])
+    methods = np.load(source / "methods" / "videomae.npz")
+    _save("videomae_pretrain_tiny", {**arrays, "running_cells_8x14x14": methods["mask/running_cell_all"]})
+    shapes: dict[str, list[int]] = json.loads((source / "vit" / "videomae_state_dicts.json").read_text())[
+        "pretrain_tiny"
+    ]
+    return shapes
 
 
 def _copy_slowfast(source: pathlib.Path) -> None:
