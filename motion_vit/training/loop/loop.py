@@ -35,6 +35,7 @@ from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import METRICS_FILE, check_writers
 from motion_vit.training.loop.early_stopping import EarlyStopping
 from motion_vit.training.loop.first_state import first_state
+from motion_vit.training.loop.load_teachers import describe_teachers, load_teachers
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
 from motion_vit.training.loop.step_compilation import StepCompilation
@@ -129,12 +130,16 @@ def train(
         startup.end_phase("data")
         plan = Plan.of(config, training)
         _check_divides_among_processes(config)
+        mesh = make_mesh(**config.mesh, devices=devices)
+    teachers = load_teachers(config, training.label_names, mesh)
+    with errors_together():
         program = build_program(
             config,
-            make_mesh(**config.mesh, devices=devices),
+            mesh,
             clips_of_class=training.clips_of_class,
             total_steps=plan.total,
             steps_per_epoch=plan.steps_per_epoch,
+            teachers=teachers,
         )
         startup.end_phase("model")
     with contextlib.ExitStack() as stack:
@@ -171,7 +176,8 @@ def train(
                 active=is_primary(),
             )
         )
-        log.line(_opening(program, training, plan, first, (unlocked, origin)))
+        remarks = [teacher.remark for teacher in teachers]
+        log.line(_opening(program, training, plan, first, (unlocked, origin, *remarks)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
         run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup, compilation)
@@ -245,7 +251,8 @@ class Run:
                     if step == first + 1:
                         self.startup.end_phase("first batch")
                         compiling = self.compilation.finish()
-                    state, metrics = self.program.step(state, self.program.to_devices(batch))
+                    inputs = self.program.to_devices(batch)
+                    state, metrics = self.program.step(state, inputs, *self.program.inputs_beside)
                 # One step may wait behind the one that runs: more would only hold batches.
                 jax.block_until_ready(running)
                 running = metrics["loss"]
@@ -368,7 +375,7 @@ class Run:
 
     def _save(self, state: TrainState, validation: dict[str, Any] | None = None) -> None:
         if jax.device_get(state.step):
-            description = describe(self.program.config, self.training)
+            description = describe(self.program.config, self.training) | describe_teachers(self.program.teachers)
             self.checkpoints.save(state, self.batches.get_state(), description, validation)
             self.errors.update()
 
@@ -396,7 +403,7 @@ def _check_divides_among_processes(config: ConfigDict) -> None:
         )
 
 
-def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, notes: tuple[str, ...]) -> str:
+def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, notes: Sequence[str]) -> str:
     """Writes the first lines of the log: what is trained on what, and what to know about it."""
     config, mesh = program.config, program.mesh
     where = f"continues after step {first}" if first else "starts"

@@ -55,8 +55,10 @@ def validate_fields(config: ConfigDict) -> None:
         raise UserError(f"config field {found[0]}.")
     values = flatten(config)
     for name in PATH_FIELDS:
+        given = values[name]
         try:
-            refuse_address(values[name])
+            for path in (given,) if isinstance(given, str) else given:
+                refuse_address(path)
         except UserError as error:
             raise UserError(f"config field {name}: {error}") from error
     if config.evaluation.ema and not config.ema:
@@ -65,6 +67,7 @@ def validate_fields(config: ConfigDict) -> None:
             'Set it, such as ((".*", 0.9999),), or evaluation.ema=False.'
         )
     _check_learning_rates(config)
+    _check_distillation(config)
     _check_mesh(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
     _check_batches(config)
@@ -163,6 +166,19 @@ def _check_batches(config: ConfigDict) -> None:
                 f"config fields {fields} make {clips} clips of {clip.decoded_frames} frames of {clip.size} x "
                 f"{clip.size} pixels, {size:.2g} bytes at once, but at most {LARGEST_BATCH:.2g} are. Lower one of them."
             )
+
+
+def _check_distillation(config: ConfigDict) -> None:
+    fields = config.distillation
+    if len(set(fields.teachers)) < len(fields.teachers):
+        raise UserError(
+            f"config field distillation.teachers names a model twice: {', '.join(fields.teachers)}. Name each once."
+        )
+    if fields.teachers and not fields.weight:
+        raise UserError(
+            "config field distillation.weight is 0, so that nothing is learned from distillation.teachers. Give a "
+            "weight above 0, or name no teacher."
+        )
 
 
 def _check_mesh(config: ConfigDict) -> None:

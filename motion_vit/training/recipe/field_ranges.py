@@ -29,11 +29,13 @@ from motion_vit.ranges import (
     Text,
     Whole,
 )
+from motion_vit.training.losses.distillation import TeacherWeighting
 from motion_vit.training.recipe.config import OptimizerName, WriterName
 from motion_vit.training.recipe.validation_metric import ValidationMetric
 
 _NAME = Text(200)
 _PATH = Text(4096)  # Linux takes no longer one
+_PATHS = Items(_PATH, 0, 16)
 _EPOCHS = 1_000_000
 _STEPS = Whole(1, 10**12)
 _DEVICES = Either(Whole(1, 1_000_000), Choice((-1,)))
@@ -112,6 +114,12 @@ FIELD_RANGES: Mapping[str, Range] = {
     "loss.correspondence.smoothness": _WEIGHT,
     "loss.correspondence.walk": _WEIGHT,
     "loss.correspondence.edge_dropout": PROBABILITY,
+    "distillation.teachers": _PATHS,
+    "distillation.weight": _WEIGHT,
+    "distillation.temperature": Number(0.01, 1000),
+    "distillation.weighting": Choice(get_args(TeacherWeighting)),
+    "distillation.sharpness": Number(0.001, 1_000_000),
+    "distillation.bfloat16": Flag(),
     "evaluation.batch_size": BATCH_SIZE,
     "evaluation.clips": CLIPS,
     "evaluation.crops": CROPS,
@@ -127,5 +135,5 @@ FIELD_RANGES: Mapping[str, Range] = {
 }
 """Dotted name of a field -> what it may be. What is checked beyond that is how fields go with each other."""
 
-PATH_FIELDS = tuple(name for name, expected in FIELD_RANGES.items() if expected is _PATH)
-"""Fields that name something on a file system of this machine."""
+PATH_FIELDS = tuple(name for name, expected in FIELD_RANGES.items() if expected in (_PATH, _PATHS))
+"""Fields that name something on a file system of this machine, or several such things."""

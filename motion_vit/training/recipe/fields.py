@@ -206,6 +206,27 @@ FIELDS: Mapping[str, Field] = {
     "loss.correspondence.edge_dropout": Field(
         0.1, "Of the walk, the probability that a patch cannot be reached from another."
     ),
+    "distillation.teachers": Field(
+        (),
+        "Trained models whose logits are learned beside the labels, each as `initial_weights` names one. They must "
+        "tell the same classes apart, in any order, and take clips of the same frames and size. Empty: none. "
+        "`loss.classification` is the weight of the labels.",
+    ),
+    "distillation.weight": Field(1.0, "Weight of the loss between the logits of the model and those of the teachers."),
+    "distillation.temperature": Field(
+        1.0, "What all logits are divided by in that loss; above 1, improbable classes count more."
+    ),
+    "distillation.weighting": Field(
+        "equal",
+        'How several teachers are joined: "equal", by the mean of their logits, or "per_clip", by how well each knows '
+        "the label of the clip.",
+    ),
+    "distillation.sharpness": Field(
+        1.0, 'Of "per_clip", what the losses of the teachers are divided by; the larger, the more equal their weights.'
+    ),
+    "distillation.bfloat16": Field(
+        False, "Whether teachers are kept and computed in bfloat16, in half the memory, whatever they were trained in."
+    ),
     "evaluation.batch_size": Field(32, "Views that are evaluated at once."),
     "evaluation.clips": Field(1, "Clips that are spread over each video; their predictions are averaged."),
     "evaluation.crops": Field(1, "Crops of each clip: the centre, or three along the long side."),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,7 @@ from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedu
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.sharding_table import sharding_table
 from motion_vit.training.step.state import TrainState, initial_state
+from motion_vit.training.step.teachers import Teacher, check_teachers, teaching
 from motion_vit.training.step.train_step import (
     BATCH_ENTRIES,
     LogitsFunction,
@@ -54,6 +56,7 @@ class TrainingProgram:
       state_shapes: shape and dtype of every array of the state.
       step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
       logits: the compiled evaluation, see `make_logits_function`.
+      teachers: whom the model learns from; what the step takes beside state and batch is their variables.
     """
 
     config: ConfigDict
@@ -66,6 +69,7 @@ class TrainingProgram:
     state_shapes: TrainState
     step: TrainStep
     logits: LogitsFunction
+    teachers: tuple[Teacher, ...] = ()
 
     @property
     def model(self) -> VideoModel:
@@ -105,6 +109,22 @@ class TrainingProgram:
             for name, (shape, dtype) in kinds.items()
         }
 
+    @property
+    def inputs_beside(self) -> tuple[Any, ...]:
+        """What the step takes beside state and batch, always the same: the variables of teachers, if there are any."""
+        return (tuple(teacher.variables for teacher in self.teachers),) if self.teachers else ()
+
+    def lower_step(self) -> jax.stages.Lowered:
+        """Traces and lowers the step, without any array.
+
+        Raises:
+          UserError: as `make_train_step` at its first call.
+        """
+        beside = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), self.inputs_beside
+        )
+        return cast(jax.stages.Wrapped, self.step).lower(self.abstract_state(), self.abstract_batch(), *beside)
+
     def to_devices(self, host_batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
         """Puts a batch where the step takes it.
 
@@ -127,7 +147,13 @@ class TrainingProgram:
 
 
 def build_program(
-    config: ConfigDict, mesh: Mesh, *, clips_of_class: Sequence[int], total_steps: int, steps_per_epoch: float
+    config: ConfigDict,
+    mesh: Mesh,
+    *,
+    clips_of_class: Sequence[int],
+    total_steps: int,
+    steps_per_epoch: float,
+    teachers: Sequence[Teacher] = (),
 ) -> TrainingProgram:
     """Makes a recipe's program for some devices. Nothing is compiled yet.
 
@@ -137,15 +163,17 @@ def build_program(
       clips_of_class: training clips of each class, which some losses weigh by.
       total_steps: steps of the whole run.
       steps_per_epoch: may be a fraction, for recipes that are compiled without data.
+      teachers: those that the recipe names, on the devices.
 
     Returns:
       The program.
 
     Raises:
-      UserError: the recipe does not fit the devices, or a pattern of it matches no parameter.
+      UserError: the recipe does not fit the devices or the teachers, or a pattern of it matches no parameter.
     """
     _check_fits(config, mesh)
     traced = build_model(config, len(clips_of_class))
+    check_teachers(teachers, traced.model)
     model, params = traced.model, traced.shapes["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     frozen_patterns = model.frozen_patterns()
@@ -161,15 +189,17 @@ def build_program(
         traced.shapes,
     )
     sharding = state_sharding(shapes, optimizer, config.sharding_rules, mesh)
+    normalise = normalization(config)
     settings = StepSettings(
         optimizer=optimizer,
         schedule=schedule,
-        normalization=normalization(config),
+        normalization=normalise,
         loss=make_loss(config.loss.name, config.loss.options.to_dict(), clips_of_class),
         augmentation=clip_augmentation(config),
         label_smoothing=config.loss.label_smoothing,
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
+        teaching=teaching(config, teachers, normalise),
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),
@@ -179,12 +209,13 @@ def build_program(
         traced=traced,
         optimizer=optimizer,
         schedule=schedule,
-        normalization=settings.normalization,
+        normalization=normalise,
         mesh=mesh,
         state_sharding=sharding,
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh),
-        logits=make_logits_function(model, settings.normalization, mesh, sharding.params),
+        logits=make_logits_function(model, normalise, mesh, sharding.params),
+        teachers=tuple(teachers),
     )
 
 

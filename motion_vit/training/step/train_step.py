@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 import jax
@@ -22,12 +22,16 @@ from motion_vit.training.losses.registry import Loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
+from motion_vit.training.step.split_frames import splitting_frames
 from motion_vit.training.step.split_parameters import gathered_where_read
 from motion_vit.training.step.state import Leaf, TrainState
+from motion_vit.training.step.teachers import Teaching
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
+"""Takes a state, a batch and, where there are teachers, their variables: the next state, and metrics."""
+
 LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
 
 BATCH_ENTRIES = ("clip", "label", "weight")
@@ -49,6 +53,7 @@ class StepSettings:
       label_smoothing: see `smoothed_targets`.
       classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
+      teaching: what is learned from teachers, or None.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
@@ -63,6 +68,7 @@ class StepSettings:
     label_smoothing: float = 0.0
     classification: float = 1.0
     correspondence: CorrespondenceLosses | None = None
+    teaching: Teaching | None = None
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
     ema_decays: Tree = dataclasses.field(default_factory=dict)
@@ -110,23 +116,25 @@ def make_train_step(
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts.
+      of so many parts. Where there are teachers, the third argument is the tuple of their variables.
 
       The metrics are float32 scalars: `loss`, `top1`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights),
-      whatever the model stores in its collection `summaries`, by its path, and the unweighted means of the losses of
-      `correspondence`. These losses, and what the model stores in `losses`, one number an example, are added to the
-      example's loss. `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed
-      clip, the label with the larger share. A clip with NaN or infinite logits counts as wrong.
+      whatever the model stores in its collection `summaries`, by its path, the unweighted means of the losses of
+      `correspondence`, and `distillation`, that of the loss of teachers. These losses, and what the model stores in
+      `losses`, one number an example, are added to the example's loss. `top1` counts a clip as right where the largest
+      logit is that of its largest target: of a mixed clip, the label with the larger share. A clip with NaN or infinite
+      logits counts as wrong.
 
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
         mixed and a device has no two of them.
     """
-    outcome_of = _make_outcome(_splitting_frames(model, mesh), settings, sharding, mesh)
+    make_outcome = _make_outcome(splitting_frames(model, mesh), settings, sharding, mesh)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, teachers: Sequence[Tree] = ()) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
         weight = jnp.sum(batch["weight"])
+        outcome_of = functools.partial(make_outcome, teachers)
         with meshes.in_context(mesh):
             if settings.accumulation == 1:
                 outcome = outcome_of(state, batch, weight, key)
@@ -159,10 +167,11 @@ def make_train_step(
         }
         return TrainState(**kept, key=state.key), metrics
 
+    beside = (settings.teaching.shardings,) if settings.teaching else ()
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation)),
+        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation), *beside),
         out_shardings=(sharding, meshes.replicated(mesh)),
     )
 
@@ -183,14 +192,16 @@ def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, NamedShardin
 
 def _make_outcome(
     model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
-) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
+) -> Callable[[Sequence[Tree], TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
     """Makes the forward and backward pass of one part of a batch."""
+    teaching = settings.teaching and settings.teaching.on(mesh)
 
     def loss_of(
         params: Tree,
         batch_stats: Tree,
         clips: jax.Array,
         targets: jax.Array,
+        taught: jax.Array | None,
         weights: jax.Array,
         total: jax.Array,
         key: PRNGKeyArray,
@@ -211,11 +222,18 @@ def _make_outcome(
             of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
             added += [loss.weighted for loss in of_clips.values()]
             summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        of_labels = settings.loss(logits.astype(jnp.float32), targets)
+        logits = logits.astype(jnp.float32)
+        if teaching and taught is not None:
+            of_teachers = teaching.loss(logits, taught)
+            added.append(teaching.loss.weight * of_teachers)
+            summaries["distillation"] = clip_mean(of_teachers, weights)
+        of_labels = settings.loss(logits, targets)
         loss = clip_mean(sum(added, start=settings.classification * of_labels), weights, total)
         return loss, (updates.get("batch_stats", {}), logits, summaries)
 
-    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome[jax.Array]:
+    def outcome_of(
+        teachers: Sequence[Tree], state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray
+    ) -> _Outcome[jax.Array]:
         clips, targets = augment_batch(
             batch,
             jax.random.fold_in(key, _AUGMENTATION_STREAM),
@@ -225,9 +243,10 @@ def _make_outcome(
             label_smoothing=settings.label_smoothing,
             groups=meshes.batch_parts(mesh),
         )
+        taught = teaching.logits(teachers, clips, targets) if teaching else None
         weights = batch["weight"]
         (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, clips, targets, weights, total, key
+            state.params, state.batch_stats, clips, targets, taught, weights, total, key
         )
         # To argmax, NaN is the largest of all.
         right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
@@ -276,11 +295,6 @@ def _without_gradient(params: Tree, frozen: Tree) -> Tree:
     return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
 
 
-def _splitting_frames(model: VideoModel, mesh: Mesh) -> VideoModel:
-    """Returns the model as it runs on a mesh: one that keeps frames where they are, if they are split."""
-    return model if mesh.shape["frames"] == 1 else model.with_frames_split("frames")
-
-
 def make_logits_function(
     model: VideoModel, normalization: Normalization, mesh: Mesh, params_sharding: Tree | None = None
 ) -> LogitsFunction:
@@ -296,7 +310,7 @@ def make_logits_function(
     Returns:
       A function of the variables and of uint8 clips that returns float32 logits, whole on every device.
     """
-    split = _splitting_frames(model, mesh)
+    split = splitting_frames(model, mesh)
 
     def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         if params_sharding is None:
