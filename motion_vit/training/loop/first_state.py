@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from motion_vit.data.batches.paired_batches import PairedBatches
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.loop.initial_weights import start_from_weights
@@ -15,7 +16,7 @@ def first_state(
     program: TrainingProgram,
     compilation: StepCompilation,
     checkpoints: Checkpoints,
-    batches: TrainingBatches,
+    batches: TrainingBatches | PairedBatches,
     label_names: Sequence[str],
     total_steps: int,
 ) -> tuple[TrainState, str]:

@@ -15,12 +15,15 @@ from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
-from motion_vit.data.batches.training_batches import TrainingBatches
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.paired_batches import UNLABELLED, PairedBatches
+from motion_vit.data.batches.training_batches import ClipViews, TrainingBatches
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.outside_text import for_terminal
+from motion_vit.ranges import SEED
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
@@ -52,7 +55,7 @@ from motion_vit.training.parallel.last_words import LastWords
 from motion_vit.training.parallel.mesh import make_mesh
 from motion_vit.training.parallel.processes import SharedError, errors_together, is_primary, shard
 from motion_vit.training.recipe.checks import validate, validate_fields
-from motion_vit.training.recipe.clips import clip_options, open_sources
+from motion_vit.training.recipe.clips import clip_options, open_sources, open_unlabelled_source, unlabelled_views
 from motion_vit.training.recipe.config import to_json
 from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
@@ -124,11 +127,12 @@ def train(
             check_writers(config.log.writers)
         try:
             training, validation = open_sources(config)
+            unlabelled = open_unlabelled_source(config, training.label_names)
         except UserError:
             validate(config)  # a mistake in the model is told first: a recipe is often tried before its data is there
             raise
         startup.end_phase("data")
-        plan = Plan.of(config, training)
+        plan = Plan.of(config, training, unlabelled)
         _check_divides_among_processes(config)
         mesh = make_mesh(**config.mesh, devices=devices)
     teachers = load_teachers(config, training.label_names, mesh)
@@ -149,12 +153,12 @@ def train(
                 unlocked = stack.enter_context(locked_workdir(folder))
                 prepare_workdir(config, folder)
         check_same_recipe(config)
-        check_same_data(training, validation)
+        check_same_data(training, validation, unlabelled)
         with errors_together():
             wait_for_workdir(folder)
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep, config.checkpoint.best_metric))
-        batches = stack.enter_context(contextlib.closing(_training_batches(config, training)))
+        batches = stack.enter_context(contextlib.closing(_training_batches(config, training, unlabelled)))
         compilation = StepCompilation(program, startup)
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
@@ -176,11 +180,13 @@ def train(
                 active=is_primary(),
             )
         )
-        remarks = [teacher.remark for teacher in teachers]
+        remarks = [*(teacher.remark for teacher in teachers), *_unlabelled_remark(config, unlabelled)]
         log.line(_opening(program, training, plan, first, (unlocked, origin, *remarks)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
-        run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup, compilation)
+        run = Run(
+            program, plan, training, unlabelled, validation, checkpoints, batches, errors, log, startup, compilation
+        )
         startup.end_phase("state")
         result = run.advance(state, last, profiler)
     if is_primary():
@@ -199,6 +205,7 @@ class Run:
       program: what the recipe compiles.
       plan: when things happen.
       training: clips to learn from.
+      unlabelled: clips to learn from without labels, if there are any.
       validation: the validation clips, None to train without.
       checkpoints: takes the checkpoints.
       batches: endless stream of batches of these clips.
@@ -211,9 +218,10 @@ class Run:
     program: TrainingProgram
     plan: Plan
     training: ClipSource
+    unlabelled: ClipSource | None
     validation: ClipSource | None
     checkpoints: Checkpoints
-    batches: TrainingBatches
+    batches: TrainingBatches | PairedBatches
     errors: RuntimeErrors
     log: RunLog
     startup: Startup
@@ -234,7 +242,7 @@ class Run:
           UserError: the loss is not finite, too many videos cannot be decoded, a checkpoint cannot be written, or
             another process is lost.
         """
-        log, undecodable = self.log, Undecodable(self.training, self.program.config.data.max_undecodable)
+        log, undecodable = self.log, self._undecodable()
         step = first = int(jax.device_get(state.step))
         validation = self.checkpoints.latest_validation()
         patience = EarlyStopping(**self.program.config.early_stopping)
@@ -258,7 +266,8 @@ class Run:
                 running = metrics["loss"]
                 profiler.after_step(step, running)
                 idle.watch(running)
-                undecodable.look_through(batch)
+                for each in undecodable:
+                    each.look_through(batch)
                 log.add_step(metrics, len(batch["index"]) * jax.process_count(), waited)
                 if step == first + 1:
                     self._check_finite(step)
@@ -268,13 +277,14 @@ class Run:
                 due = self.plan.due(step, last)
                 # Several processes tell each other only now and then; none may stop without the others.
                 if any(due) or jax.process_count() == 1:
-                    for line in undecodable.exchange():
-                        log.line(line)
-                    undecodable.check()
+                    for each in undecodable:
+                        for line in each.exchange():
+                            log.line(line)
+                        each.check()
                 if any(due):
                     self._check_finite(step)
                 if due.log:
-                    log.write_steps(step, len(undecodable.names))
+                    log.write_steps(step, sum(len(each.names) for each in undecodable))
                     self.errors.update()
                 if due.evaluation and self.validation is not None:
                     validation = self._evaluate_and_save(state, step, stop, patience) or validation
@@ -295,8 +305,14 @@ class Run:
             completed=patience.ended or step == self.plan.total,
             validation=validation,
             clips_per_second=log.clips_per_second,
-            undecodable=undecodable.names,
+            undecodable=tuple(name for each in undecodable for name in each.names),
         )
+
+    def _undecodable(self) -> list[Undecodable]:
+        """Makes what finds undecodable clips, of labelled and of unlabelled ones."""
+        most = self.program.config.data.max_undecodable
+        unlabelled = [] if self.unlabelled is None else [Undecodable(self.unlabelled, most, UNLABELLED)]
+        return [Undecodable(self.training, most), *unlabelled]
 
     def _next_batch(self, state: TrainState, done: int) -> dict[str, np.ndarray]:
         """Reads a batch; where that fails for good, saves what was trained."""
@@ -380,18 +396,34 @@ class Run:
             self.errors.update()
 
 
-def _training_batches(config: ConfigDict, source: ClipSource) -> TrainingBatches:
+def _training_batches(
+    config: ConfigDict, source: ClipSource, unlabelled: ClipSource | None
+) -> TrainingBatches | PairedBatches:
     """Opens the training batches, of which each process reads its part."""
-    return TrainingBatches(
-        source,
-        clip_options(config),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        workers=config.data.workers,
-        threads=config.data.threads,
-        shard=shard(),
-        parts=config.accumulation,
-    )
+    options = clip_options(config)
+
+    def batches_of(
+        clips: ClipSource, its_options: ClipOptions, videos: int, seed: int, views: ClipViews | None = None
+    ) -> TrainingBatches:
+        return TrainingBatches(
+            clips,
+            its_options,
+            views=views,
+            batch_size=videos,
+            seed=seed,
+            workers=config.data.workers,
+            threads=config.data.threads,
+            shard=shard(),
+            parts=config.accumulation,
+        )
+
+    labelled = batches_of(source, options, config.batch_size, config.seed)
+    if unlabelled is None:
+        return labelled
+    once, videos = dataclasses.replace(options, repeats=1), config.batch_size * config.unlabelled.per_labelled
+    # In another order than the labelled clips, which may be among them.
+    seed = (config.seed + 1) % (SEED.most + 1)
+    return PairedBatches(labelled, batches_of(unlabelled, once, videos, seed, unlabelled_views(config)))
 
 
 def _check_divides_among_processes(config: ConfigDict) -> None:
@@ -419,6 +451,14 @@ def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: 
     blindness = describe_motion_blindness(program.model)
     flip = describe_flip(config.augmentation.flip, training.label_names)
     return "\n".join(part for part in (opening, blindness, flip, *notes, table) if part)
+
+
+def _unlabelled_remark(config: ConfigDict, unlabelled: ClipSource | None) -> list[str]:
+    """Says what is learned from beside the labelled videos."""
+    if unlabelled is None:
+        return []
+    videos, fields = counted(len(unlabelled), "unlabelled video"), config.unlabelled
+    return [f"learns from {videos}, {config.batch_size * fields.per_labelled} in a step, by {fields.method}"]
 
 
 def _not_finite(step: int, metrics: Mapping[str, float], saved: int | None) -> str:

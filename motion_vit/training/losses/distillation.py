@@ -1,8 +1,8 @@
 """Knowledge distillation: a student learns the logits of teachers, beside the labels or in their place.
 
-Sources: Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (arXiv 1503.02531), section 2, for the
-temperature; Radevski et al., "Multimodal distillation for egocentric action recognition" (ICCV 2023), section 3, and
-github.com/gorjanradevski/multimodal-distillation, for teachers that are weighed for each clip.
+Sources: Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network" (arXiv 1503.02531), section 2, has the
+temperature. Radevski et al., "Multimodal distillation for egocentric action recognition" (ICCV 2023), weigh teachers
+for each clip; their code is github.com/gorjanradevski/multimodal-distillation.
 """
 
 import dataclasses

@@ -15,7 +15,7 @@ from motion_vit.models.registry import create_model, model_class
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ranges import problems
 from motion_vit.training.losses.registry import check_loss
-from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.clips import clip_options, unlabelled_views
 from motion_vit.training.recipe.config import default_config, flatten
 from motion_vit.training.recipe.field_ranges import FIELD_RANGES, PATH_FIELDS
 
@@ -68,6 +68,7 @@ def validate_fields(config: ConfigDict) -> None:
         )
     _check_learning_rates(config)
     _check_distillation(config)
+    _check_unlabelled(config)
     _check_mesh(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
     _check_batches(config)
@@ -178,6 +179,39 @@ def _check_distillation(config: ConfigDict) -> None:
         raise UserError(
             "config field distillation.weight is 0, so that nothing is learned from distillation.teachers. Give a "
             "weight above 0, or name no teacher."
+        )
+
+
+def _check_unlabelled(config: ConfigDict) -> None:
+    """Checks that what is learned from unlabelled clips goes with the other fields."""
+    fields = config.unlabelled
+    if not fields.data:
+        return
+    unlabelled_views(config)
+    if not config.ema:
+        raise UserError(
+            "config field unlabelled.data needs averages of the parameters, which give the labels, but config field "
+            'ema is empty. Set it, such as ((".*", 0.9999),).'
+        )
+    if not fields.weight and not fields.mix_weight:
+        raise UserError(
+            "config fields unlabelled.weight and unlabelled.mix_weight are 0, so that nothing is learned from "
+            "unlabelled.data. Give one of them a weight, or leave the data out."
+        )
+    correspondence = config.loss.correspondence
+    for name, is_set, instead in (
+        ("accumulation", config.accumulation > 1, "Set it to 1, and batch_size to what fits the memory."),
+        ("distillation.teachers", bool(config.distillation.teachers), "Distil first, or start from such weights."),
+        ("loss.correspondence", bool(correspondence.photometric or correspondence.walk), "Set its weights to 0."),
+    ):
+        if is_set:
+            raise UserError(
+                f"config field {name} does not go with unlabelled.data: it is for labelled clips. {instead}"
+            )
+    if fields.method == "adaptive" and fields.warmup_epochs >= config.epochs:
+        raise UserError(
+            f"config field unlabelled.warmup_epochs is {fields.warmup_epochs:g}, but must be below epochs, "
+            f"{config.epochs:g}: no epoch would be left to learn from unlabelled clips."
         )
 
 

@@ -7,12 +7,13 @@ theirs: each is stated once, where the value is defined, and named here.
 from collections.abc import Mapping
 from typing import get_args
 
-from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, THREADS, WORKERS
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, STRONG_TIME, THREADS, WORKERS
 from motion_vit.data.batches.clip_options import CLIP_RANGES
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
 from motion_vit.models.rematerialization import Remat
 from motion_vit.ranges import (
+    IMAGE_SIDE,
     NONE,
     PROBABILITY,
     SEED,
@@ -30,6 +31,7 @@ from motion_vit.ranges import (
     Whole,
 )
 from motion_vit.training.losses.distillation import TeacherWeighting
+from motion_vit.training.losses.pseudo_labels import MixingTarget, PseudoLabelMethod
 from motion_vit.training.recipe.config import OptimizerName, WriterName
 from motion_vit.training.recipe.validation_metric import ValidationMetric
 
@@ -120,6 +122,20 @@ FIELD_RANGES: Mapping[str, Range] = {
     "distillation.weighting": Choice(get_args(TeacherWeighting)),
     "distillation.sharpness": Number(0.001, 1_000_000),
     "distillation.bfloat16": Flag(),
+    "unlabelled.data": _PATH,
+    "unlabelled.per_labelled": Whole(1, 1000),
+    "unlabelled.labels_known": Flag(),
+    "unlabelled.method": Choice(get_args(PseudoLabelMethod)),
+    "unlabelled.threshold": SHARE,
+    "unlabelled.passes": Whole(2, 1000),
+    "unlabelled.warmup_epochs": Number(0, _EPOCHS),
+    "unlabelled.weight": _WEIGHT,
+    "unlabelled.mix_weight": _WEIGHT,
+    "unlabelled.mix_alpha": Number(0.001, 1000),
+    "unlabelled.mix_patch": IMAGE_SIDE,
+    "unlabelled.mix_compared": Choice(get_args(MixingTarget)),
+    "unlabelled.rand_augment": CLIP_RANGES["rand_augment"],
+    "unlabelled.strong_time": STRONG_TIME,
     "evaluation.batch_size": BATCH_SIZE,
     "evaluation.clips": CLIPS,
     "evaluation.crops": CROPS,

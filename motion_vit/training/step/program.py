@@ -20,12 +20,14 @@ from motion_vit.models.registry import model_class
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inputs.clip_augmentation import clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
+from motion_vit.training.inputs.tube_mixing import check_mixable
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.step.ema import ema_decays
 from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
+from motion_vit.training.step.semi_supervised import semi_supervision
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.sharding_table import sharding_table
 from motion_vit.training.step.state import TrainState, initial_state
@@ -35,6 +37,7 @@ from motion_vit.training.step.train_step import (
     LogitsFunction,
     StepSettings,
     TrainStep,
+    batch_entries,
     batch_shardings,
     make_logits_function,
     make_train_step,
@@ -99,19 +102,22 @@ class TrainingProgram:
 
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and shardings of the global batch of a step, to compile for."""
-        parts = self.config.accumulation
-        clips = _clips_of_a_step(self.config)
-        leading = (clips,) if parts == 1 else (parts, clips // parts)
-        kinds = {"clip": (self.model.clip_shape, jnp.uint8), "label": ((), jnp.int32), "weight": ((), jnp.float32)}
-        shardings = batch_shardings(self.mesh, parts)
-        return {
-            name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=shardings[name])
-            for name, (shape, dtype) in kinds.items()
-        }
+        parts, labelled = self.config.accumulation, _clips_of_a_step(self.config)
+        shardings = batch_shardings(self.mesh, parts, self._batch_entries)
+
+        def shape_of(name: str) -> jax.ShapeDtypeStruct:
+            clips = labelled if name in BATCH_ENTRIES else _unlabelled_clips_of_a_step(self.config)
+            leading = (clips,) if parts == 1 else (parts, clips // parts)
+            if name in meshes.CLIP_ENTRIES:
+                return jax.ShapeDtypeStruct((*leading, *self.model.clip_shape), jnp.uint8, sharding=shardings[name])
+            dtype = jnp.int32 if name.endswith("label") else jnp.float32
+            return jax.ShapeDtypeStruct(leading, dtype, sharding=shardings[name])
+
+        return {name: shape_of(name) for name in self._batch_entries}
 
     @property
     def inputs_beside(self) -> tuple[Any, ...]:
-        """What the step takes beside state and batch, always the same: the variables of teachers, if there are any."""
+        """Returns the arguments of the step beside state and batch: the variables of teachers, if there are any."""
         return (tuple(teacher.variables for teacher in self.teachers),) if self.teachers else ()
 
     def lower_step(self) -> jax.stages.Lowered:
@@ -129,17 +135,22 @@ class TrainingProgram:
         """Puts a batch where the step takes it.
 
         Args:
-          host_batch: this process's rows of `clip`, `label` and `weight`; other entries stay behind.
+          host_batch: this process's rows of `clip`, `label` and `weight`, and of unlabelled clips where the recipe has
+            them; other entries stay behind.
 
         Returns:
           The global batch.
         """
-        batch = {name: host_batch[name] for name in BATCH_ENTRIES}
+        batch = {name: host_batch[name] for name in self._batch_entries}
         return meshes.to_devices(batch, self.mesh, self.config.accumulation)
 
     def sharding_table(self) -> str:
         """Tabulates what each sharding rule of the recipe costs a device, see `sharding_table`."""
         return sharding_table(self.abstract_state(), self.optimizer, self.config.sharding_rules)
+
+    @property
+    def _batch_entries(self) -> tuple[str, ...]:
+        return batch_entries(unlabelled=bool(self.config.unlabelled.data))
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
@@ -200,6 +211,9 @@ def build_program(
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
         teaching=teaching(config, teachers, normalise),
+        semi_supervision=semi_supervision(
+            config, normalise, steps_per_epoch=steps_per_epoch, groups=meshes.batch_parts(mesh)
+        ),
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),
@@ -226,11 +240,19 @@ def _check_fits(config: ConfigDict, mesh: Mesh) -> None:
     meshes.check_divides(clips, mesh, field, config.accumulation)
     parts = meshes.batch_parts(mesh)
     clip_augmentation(config).check_batch_size(clips // config.accumulation, parts)
+    unlabelled = _unlabelled_clips_of_a_step(config)
+    if unlabelled and config.unlabelled.mix_weight:
+        check_mixable(unlabelled, parts)
     groups = config.model.options.get("batch_norm_groups", 1)
     if isinstance(groups, int) and groups > 0 and clips // config.accumulation % groups:
         raise UserError(
             f"config field model.options.batch_norm_groups is {groups}, but must divide the "
             f"{clips // config.accumulation} clips that the model sees at once: {field} / accumulation."
+        )
+    if isinstance(groups, int) and groups > 0 and unlabelled % groups:
+        raise UserError(
+            f"config field model.options.batch_norm_groups is {groups}, but must also divide the {unlabelled} "
+            "unlabelled clips of a step: batch_size x unlabelled.per_labelled."
         )
     _check_frames(config, mesh.shape["frames"])
 
@@ -248,6 +270,10 @@ def _check_frames(config: ConfigDict, devices: int) -> None:
                 f"config field model.options.{name} is 'pallas', a kernel that needs whole clips, but the mesh splits "
                 f"their frames over {devices} devices. Set mesh.frames = 1, or leave the option out and one is chosen."
             )
+
+
+def _unlabelled_clips_of_a_step(config: ConfigDict) -> int:
+    return config.batch_size * config.unlabelled.per_labelled if config.unlabelled.data else 0
 
 
 def _clips_of_a_step(config: ConfigDict) -> int:

@@ -61,7 +61,7 @@ class Teacher:
 
 @dataclasses.dataclass(frozen=True)
 class Teaching:
-    """What a student learns from its teachers.
+    """Describes what a student learns from its teachers.
 
     Attributes:
       loss: between their logits.
@@ -80,7 +80,7 @@ class Teaching:
 
     @property
     def shardings(self) -> tuple[Tree, ...]:
-        """How they lie on the devices."""
+        """Returns the sharding of each of these variables."""
         return tuple(jax.tree.map(lambda leaf: leaf.sharding, variables) for variables in self.variables)
 
     def on(self, mesh: Mesh) -> "Teaching":

@@ -3,12 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Generic
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
@@ -21,10 +20,12 @@ from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
+from motion_vit.training.step.outcome import ForwardPass, Outcome, by_path, correct_clips
 from motion_vit.training.step.regex_rules import Tree
+from motion_vit.training.step.semi_supervised import UNLABELLED_ENTRIES, SemiSupervision
 from motion_vit.training.step.split_frames import splitting_frames
 from motion_vit.training.step.split_parameters import gathered_where_read
-from motion_vit.training.step.state import Leaf, TrainState
+from motion_vit.training.step.state import TrainState
 from motion_vit.training.step.teachers import Teaching
 
 Batch = dict[str, jax.Array]
@@ -54,6 +55,8 @@ class StepSettings:
       classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
       teaching: what is learned from teachers, or None.
+      semi_supervision: what is learned from unlabelled clips, or None; with it, `correspondence` and `teaching` are
+        None and `accumulation` is 1.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
@@ -69,29 +72,10 @@ class StepSettings:
     classification: float = 1.0
     correspondence: CorrespondenceLosses | None = None
     teaching: Teaching | None = None
+    semi_supervision: SemiSupervision | None = None
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
     ema_decays: Tree = dataclasses.field(default_factory=dict)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class _Outcome(Generic[Leaf]):
-    """The contribution of one part of a batch, or its shapes; those of parts add up.
-
-    Attributes:
-      loss: sum of the losses, divided by the weight of the whole batch.
-      grads: its gradient.
-      correct: sum of the weights of clips that are classified right.
-      batch_stats: new running statistics, of which the mean is taken instead.
-      summaries: numbers of the model's collection `summaries` by name, of which the mean is taken instead.
-    """
-
-    loss: Leaf
-    grads: Tree
-    correct: Leaf
-    batch_stats: Tree
-    summaries: dict[str, Leaf]
 
 
 def make_train_step(
@@ -116,14 +100,15 @@ def make_train_step(
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts. Where there are teachers, the third argument is the tuple of their variables.
+      of so many parts. Where there are teachers, the third argument is the tuple of their variables. Where there is
+      `semi_supervision`, the batch also has `UNLABELLED_ENTRIES`.
 
       The metrics are float32 scalars: `loss`, `top1`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights),
-      whatever the model stores in its collection `summaries`, by its path, the unweighted means of the losses of
-      `correspondence`, and `distillation`, that of the loss of teachers. These losses, and what the model stores in
-      `losses`, one number an example, are added to the example's loss. `top1` counts a clip as right where the largest
-      logit is that of its largest target: of a mixed clip, the label with the larger share. A clip with NaN or infinite
-      logits counts as wrong.
+      and whatever the model stores in its collection `summaries`, by its path. There are also the unweighted means of
+      the losses of `correspondence`, `distillation`, that of the loss of teachers, and those of `semi_supervision`.
+      These losses, and what the model stores in `losses`, one number an example, are added to the example's loss.
+      `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
+      with the larger share. A clip with NaN or infinite logits counts as wrong.
 
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
@@ -167,34 +152,65 @@ def make_train_step(
         }
         return TrainState(**kept, key=state.key), metrics
 
+    entries = batch_entries(unlabelled=settings.semi_supervision is not None)
     beside = (settings.teaching.shardings,) if settings.teaching else ()
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation), *beside),
+        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation, entries), *beside),
         out_shardings=(sharding, meshes.replicated(mesh)),
     )
 
 
-def batch_shardings(mesh: Mesh, accumulation: int = 1) -> dict[str, NamedSharding]:
+def batch_entries(*, unlabelled: bool) -> tuple[str, ...]:
+    """Names what the batch of a step has.
+
+    Args:
+      unlabelled: whether it has unlabelled clips, too.
+    """
+    return BATCH_ENTRIES + (UNLABELLED_ENTRIES if unlabelled else ())
+
+
+def batch_shardings(
+    mesh: Mesh, accumulation: int = 1, entries: Sequence[str] = BATCH_ENTRIES
+) -> dict[str, NamedSharding]:
     """Returns how the batch of a step lies on the devices.
 
     Args:
       mesh: the devices.
       accumulation: parts that a step's batch is computed in.
+      entries: of `batch_entries`.
 
     Returns:
       The sharding of each entry.
     """
-    rows = meshes.batch_sharding(mesh, accumulation)
-    return {"clip": meshes.clip_sharding(mesh, accumulation), "label": rows, "weight": rows}
+    rows, clips = meshes.batch_sharding(mesh, accumulation), meshes.clip_sharding(mesh, accumulation)
+    return {name: clips if name in meshes.CLIP_ENTRIES else rows for name in entries}
 
 
 def _make_outcome(
     model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
-) -> Callable[[Sequence[Tree], TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
+) -> Callable[[Sequence[Tree], TrainState, Batch, jax.Array, PRNGKeyArray], Outcome[jax.Array]]:
     """Makes the forward and backward pass of one part of a batch."""
+    forward = ForwardPass(model, sharding.params, settings.frozen)
     teaching = settings.teaching and settings.teaching.on(mesh)
+
+    def augment(batch: Batch, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
+        return augment_batch(
+            batch,
+            jax.random.fold_in(key, _AUGMENTATION_STREAM),
+            normalization=settings.normalization,
+            augmentation=settings.augmentation,
+            num_classes=model.num_classes,
+            label_smoothing=settings.label_smoothing,
+            groups=meshes.batch_parts(mesh),
+        )
+
+    def loss_of_labels(logits: jax.Array, targets: jax.Array) -> jax.Array:
+        return settings.classification * settings.loss(logits, targets)
+
+    if settings.semi_supervision:
+        return settings.semi_supervision.make_outcome(forward, augment, loss_of_labels)
 
     def loss_of(
         params: Tree,
@@ -206,73 +222,52 @@ def _make_outcome(
         total: jax.Array,
         key: PRNGKeyArray,
     ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
-        logits, updates = model.apply(
-            {
-                "params": gathered_where_read(_without_gradient(params, settings.frozen), sharding.params),
-                "batch_stats": batch_stats,
-            },
-            clips,
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats", "losses", "summaries", *([COST_VOLUMES] if settings.correspondence else [])],
-        )
-        added, summaries = jax.tree.leaves(updates.get("losses", {})), _by_path(updates.get("summaries", {}))
+        collections = [COST_VOLUMES] if settings.correspondence else []
+        logits, stored = forward.train(params, batch_stats, clips, key, collections)
+        added, summaries = jax.tree.leaves(stored.get("losses", {})), by_path(stored.get("summaries", {}))
         if settings.correspondence:
             stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
-            of_clips = settings.correspondence(model, updates[COST_VOLUMES], clips, stream)
+            of_clips = settings.correspondence(model, stored[COST_VOLUMES], clips, stream)
             added += [loss.weighted for loss in of_clips.values()]
             summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        logits = logits.astype(jnp.float32)
         if teaching and taught is not None:
             of_teachers = teaching.loss(logits, taught)
             added.append(teaching.loss.weight * of_teachers)
             summaries["distillation"] = clip_mean(of_teachers, weights)
-        of_labels = settings.loss(logits, targets)
-        loss = clip_mean(sum(added, start=settings.classification * of_labels), weights, total)
-        return loss, (updates.get("batch_stats", {}), logits, summaries)
+        loss = clip_mean(sum(added, start=loss_of_labels(logits, targets)), weights, total)
+        return loss, (stored.get("batch_stats", {}), logits, summaries)
 
     def outcome_of(
         teachers: Sequence[Tree], state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray
-    ) -> _Outcome[jax.Array]:
-        clips, targets = augment_batch(
-            batch,
-            jax.random.fold_in(key, _AUGMENTATION_STREAM),
-            normalization=settings.normalization,
-            augmentation=settings.augmentation,
-            num_classes=model.num_classes,
-            label_smoothing=settings.label_smoothing,
-            groups=meshes.batch_parts(mesh),
-        )
+    ) -> Outcome[jax.Array]:
+        clips, targets = augment(batch, key)
         taught = teaching.logits(teachers, clips, targets) if teaching else None
         weights = batch["weight"]
         (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, state.batch_stats, clips, targets, taught, weights, total, key
         )
-        # To argmax, NaN is the largest of all.
-        right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
-        correct = jnp.sum(jnp.where(right, weights, 0.0))
         grads = jax.lax.with_sharding_constraint(grads, sharding.params)
-        return _Outcome(loss, grads, correct, batch_stats, summaries)
+        return Outcome(loss, grads, correct_clips(logits, targets, weights), batch_stats, summaries)
 
     return outcome_of
 
 
 def _accumulate(
-    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]],
+    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], Outcome[jax.Array]],
     state: TrainState,
     batch: Batch,
     total: jax.Array,
     key: PRNGKeyArray,
     parts: int,
-) -> _Outcome[jax.Array]:
+) -> Outcome[jax.Array]:
     """Computes the outcome of a batch, part by part along its arrays' first axis, each from the same state."""
 
-    def add(sums: _Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome[jax.Array], None]:
+    def add(sums: Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[Outcome[jax.Array], None]:
         return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
 
     inputs = batch, jax.random.split(key, parts)
 
-    def first_outcome() -> _Outcome[jax.Array]:
+    def first_outcome() -> Outcome[jax.Array]:
         part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
         return outcome_of(state, part, total, key)
 
@@ -280,19 +275,6 @@ def _accumulate(
     sums, _ = jax.lax.scan(add, nothing, inputs)
     means = jax.tree.map(lambda leaf: leaf / parts, (sums.batch_stats, sums.summaries))
     return dataclasses.replace(sums, batch_stats=means[0], summaries=means[1])
-
-
-def _by_path(summaries: Tree) -> dict[str, jax.Array]:
-    """Flattens what modules stored to "/"-joined paths; each stored one number under a name."""
-    flat = traverse_util.flatten_dict(dict(summaries), sep="/")
-    return {path: values[0].astype(jnp.float32) for path, values in flat.items()}
-
-
-def _without_gradient(params: Tree, frozen: Tree) -> Tree:
-    """Makes the frozen parameters constants to the gradient."""
-    if not frozen:
-        return params
-    return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
 
 
 def make_logits_function(

@@ -1,6 +1,7 @@
 """Teachers in a step: what their students get, on any devices."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -81,6 +82,11 @@ def a_step(mesh: Mesh, accumulation: int = 1, **settings: Any) -> tuple[TrainSta
     return after, jax.device_get(metrics), teaching
 
 
+@functools.cache
+def on_one_device() -> tuple[TrainState, dict[str, float], Teaching]:
+    return a_step(meshes.data_mesh(jax.devices()[:1]))
+
+
 def test_a_teacher_sees_the_pixels_by_its_own_normalisation_and_names_our_classes() -> None:
     mesh = meshes.data_mesh(jax.devices()[:1])
     teacher, clips = make_teacher(mesh), jnp.asarray(make_batch()["clip"])
@@ -95,9 +101,8 @@ def test_a_teacher_sees_the_pixels_by_its_own_normalisation_and_names_our_classe
 
 
 def test_the_loss_of_teachers_is_added_with_its_weight() -> None:
-    mesh = meshes.data_mesh(jax.devices()[:1])
-    _, metrics, teaching = a_step(mesh)
-    _, alone, _ = a_step(mesh, teaching=None)
+    _, metrics, teaching = on_one_device()
+    _, alone, _ = a_step(meshes.data_mesh(jax.devices()[:1]), teaching=None)
     assert metrics["loss"] == pytest.approx(alone["loss"] + 0.5 * metrics["distillation"], rel=1e-5)
     batch = make_batch()
     clips, targets = OURS(jnp.asarray(batch["clip"])), jax.nn.one_hot(batch["label"], 5)
@@ -108,7 +113,7 @@ def test_the_loss_of_teachers_is_added_with_its_weight() -> None:
 
 @pytest.mark.parametrize("sizes", [{"data": 8}, {"data": 2, "fsdp": 4}])
 def test_students_on_eight_devices_learn_what_one_learns(sizes: dict[str, int]) -> None:
-    one, expected, _ = a_step(meshes.data_mesh(jax.devices()[:1]))
+    one, expected, _ = on_one_device()
     many, found, teaching = a_step(meshes.make_mesh(**sizes))
     assert found["distillation"] == pytest.approx(expected["distillation"], rel=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), many.params, one.params)
@@ -118,15 +123,14 @@ def test_students_on_eight_devices_learn_what_one_learns(sizes: dict[str, int]) 
 
 def test_a_batch_in_parts_learns_the_same() -> None:
     mesh = meshes.data_mesh(jax.devices()[:1])
-    whole, _, _ = a_step(mesh)
+    whole, _, _ = on_one_device()
     parts, _, _ = a_step(mesh, accumulation=2)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), parts.params, whole.params)
 
 
 def test_teachers_look_at_mixed_clips() -> None:
-    mesh = meshes.data_mesh(jax.devices()[:1])
-    _, plain, _ = a_step(mesh)
-    _, mixed, _ = a_step(mesh, augmentation=ClipAugmentation(mixup_alpha=1.0))
+    _, plain, _ = on_one_device()
+    _, mixed, _ = a_step(meshes.data_mesh(jax.devices()[:1]), augmentation=ClipAugmentation(mixup_alpha=1.0))
     assert mixed["distillation"] != pytest.approx(plain["distillation"], rel=1e-3)
 
 
