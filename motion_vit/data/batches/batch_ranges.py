@@ -1,8 +1,7 @@
 """Ranges of the sizes of batches and of the views that testing makes."""
 
-from typing import get_args
+from typing import Literal, get_args
 
-from motion_vit.data.augmentation.time_perturbation import TimePerturbation
 from motion_vit.ranges import Choice, Whole
 
 BATCH_SIZE = Whole(1, 1_000_000)
@@ -22,6 +21,9 @@ CLIPS = Whole(1, 1000)
 
 CROPS = Choice((1, 3))
 """Crops of each of them."""
+
+TimePerturbation = Literal["off", "repeat", "shuffle", "reverse"]
+"""What is done to the order of the frames of a clip, see `time_perturbation.perturbed_order`."""
 
 STRONG_TIME = Choice(get_args(TimePerturbation))
 """What is done to the order of frames in strong views."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import UInt8
 
-from motion_vit.data.augmentation.time_perturbation import TimePerturbation, perturbed_order
+from motion_vit.data.batches.batch_ranges import TimePerturbation
 from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.time_perturbation import perturbed_order
 from motion_vit.data.batches.training_batches import ClipAugmenter
 
 WEAK, STRONG = "weak", "strong"

@@ -4,12 +4,10 @@ Motion is what many classes are told apart by: a clip that is played backwards m
 change its pace alone.
 """
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Int
 
-TimePerturbation = Literal["off", "repeat", "shuffle", "reverse"]
+from motion_vit.data.batches.batch_ranges import TimePerturbation
 
 # SVFormer (arXiv 2211.13222) leaves a third of the clips as they are, and of the others keeps two or four
 # frames.

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from motion_vit.data.augmentation.time_perturbation import TimePerturbation, perturbed_order
+from motion_vit.data.batches.batch_ranges import TimePerturbation
+from motion_vit.data.batches.time_perturbation import perturbed_order
 
 
 def orders(kind: TimePerturbation, frames: int = 8, count: int = 300) -> list[list[int]]:
