@@ -4,8 +4,12 @@ import pathlib
 
 import jax
 import pytest
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from motion_vit.comparison.rows import load_rows
+from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.objectives.teaching import Teacher
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.checks import build_model, validate
 from motion_vit.training.recipe.file import load_config, load_configs
@@ -28,6 +32,13 @@ def _recipes() -> dict[str, str]:
     return recipes
 
 
+def _stand_in(config: ConfigDict, mesh: Mesh) -> Teacher:
+    """The shapes of a teacher that is as large as its student."""
+    traced, whole = build_model(config, num_classes=10), meshes.replicated(mesh)
+    variables = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), traced.shapes)
+    return Teacher("stand-in", traced.model, variables, normalization(config), tuple(range(10)))
+
+
 RECIPES = _recipes()
 
 
@@ -37,9 +48,12 @@ def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     validate(config)
     mesh = meshes.data_mesh(jax.devices()[:1])
     with jax.numpy_dtype_promotion("standard"):
-        program = build_program(config, mesh, clips_of_class=[1] * 10, total_steps=100, steps_per_epoch=10)
+        teachers = [_stand_in(config, mesh) for _ in config.distillation.teachers]
+        program = build_program(
+            config, mesh, clips_of_class=[1] * 10, total_steps=100, steps_per_epoch=10, teachers=teachers
+        )
         state = program.abstract_state()
-        after, metrics = jax.eval_shape(program.step, state, program.abstract_batch())
+        after, metrics = jax.eval_shape(program.step, state, program.abstract_batch(), *program.inputs_beside)
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), state
     )

@@ -14,6 +14,7 @@ A batch is a dictionary of numpy arrays:
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -50,10 +51,32 @@ def example(label: int, row: int, clip: np.ndarray | None, empty_shape: tuple[in
     Returns:
       The entry.
     """
+    return example_of_views(label, row, None if clip is None else {"clip": clip}, ("clip",), empty_shape)
+
+
+def example_of_views(
+    label: int,
+    row: int,
+    views: Mapping[str, np.ndarray] | None,
+    names: Sequence[str],
+    empty_shape: tuple[int, ...],
+) -> Example:
+    """Makes one clip's entry of a batch that has several views of it.
+
+    Args:
+      label: its class.
+      row: its row in the source.
+      views: its frames in each view, or None if it cannot be decoded.
+      names: of the views.
+      empty_shape: the shape of the black frames that stand for a view.
+
+    Returns:
+      The entry.
+    """
     return {
-        "clip": np.zeros(empty_shape, np.uint8) if clip is None else clip,
+        **{name: np.zeros(empty_shape, np.uint8) if views is None else views[name] for name in names},
         "label": np.int32(label),
-        "weight": np.float32(clip is not None),
+        "weight": np.float32(views is not None),
         "index": np.int32(row),
     }
 

@@ -1,5 +1,7 @@
 """Ranges of the sizes of batches and of the views that testing makes."""
 
+from typing import Literal, get_args
+
 from motion_vit.ranges import Choice, Number, Whole
 
 BATCH_SIZE = Whole(1, 1_000_000)
@@ -22,3 +24,9 @@ CROPS = Choice((1, 3))
 
 CLASS_BALANCE = Number(0, 1)
 """How far the classes of training clips are made equal: 0 as they are, 1 all alike."""
+
+TimePerturbation = Literal["off", "repeat", "shuffle", "reverse"]
+"""What is done to the order of the frames of a clip, see `time_perturbation.perturbed_order`."""
+
+STRONG_TIME = Choice(get_args(TimePerturbation))
+"""What is done to the order of frames in strong views."""

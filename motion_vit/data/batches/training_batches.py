@@ -3,8 +3,8 @@
 The stream of a seed does not depend on the number of threads, worker processes or hosts.
 """
 
-from collections.abc import Iterator
-from typing import Any, SupportsIndex
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import grain
 import numpy as np
@@ -18,7 +18,7 @@ from motion_vit.data.batches.batch import (
     Batch,
     Example,
     check_sizes,
-    example,
+    example_of_views,
     process_options,
     read_options,
     settle_reader,
@@ -117,12 +117,43 @@ class ClipAugmenter:
         return clip, label
 
 
+@runtime_checkable
+class ClipViews(Protocol):
+    """Makes what a batch has of a clip.
+
+    Attributes:
+      names: entries of the batch, each of which has a view of every clip.
+    """
+
+    names: tuple[str, ...]
+
+    def __call__(
+        self, clip: UInt8[np.ndarray, "t h w 3"], label: int, rng: np.random.Generator
+    ) -> tuple[Mapping[str, UInt8[np.ndarray, "t size size 3"]], int]:
+        """Cuts and augments decoded frames; returns the views by their names, and the class of the clip."""
+        ...
+
+
+class _OneView:
+    """Makes the only view of a labelled clip, `clip`."""
+
+    names: tuple[str, ...] = ("clip",)
+
+    def __init__(self, augment: ClipAugmenter) -> None:
+        self._augment = augment
+
+    def __call__(
+        self, clip: UInt8[np.ndarray, "t h w 3"], label: int, rng: np.random.Generator
+    ) -> tuple[Mapping[str, UInt8[np.ndarray, "t size size 3"]], int]:
+        augmented, label = self._augment(clip, label, rng)
+        return {"clip": augmented}, label
+
+
 class _TrainingClips(grain.transforms.RandomMap):
     """Maps a row of the source to `repeats` augmented clips of it, on a leading axis of every array."""
 
-    def __init__(self, source: ClipSource, options: ClipOptions) -> None:
-        self._source, self._options = source, options
-        self._augment = ClipAugmenter(options, source.label_names)
+    def __init__(self, source: ClipSource, options: ClipOptions, views: ClipViews) -> None:
+        self._source, self._options, self._views = source, options, views
 
     def random_map(self, element: SupportsIndex, rng: np.random.Generator) -> Example:
         """Decodes and augments the clip of row `element`."""
@@ -134,15 +165,18 @@ class _TrainingClips(grain.transforms.RandomMap):
                 clip = self._source[row]
                 label, failed = clip.label, clip.id
                 decoded = decode_training_clip(clip, options, rng)
-                augmented = [self._augment(decoded, label, rng) for _ in range(options.repeats)]
+                augmented = [self._views(decoded, label, rng) for _ in range(options.repeats)]
         except UserError as error:
             # Grain would go on silently shifted; whoever reads the batches finds weight 0 and reports it. The reason
             # goes along: to find it once more, training would have to wait for the video.
             reason = error.reason if isinstance(error, VideoDecodeError) else str(error)
-            made = [example(label, row, None, options.shape)] * options.repeats
+            made = [example_of_views(label, row, None, self._views.names, options.shape)] * options.repeats
         else:
             failed = ""
-            made = [example(its_label, row, frames, options.shape) for frames, its_label in augmented]
+            made = [
+                example_of_views(its_label, row, views, self._views.names, options.shape)
+                for views, its_label in augmented
+            ]
         told = {"failed": np.full(options.repeats, failed), "reason": np.full(options.repeats, reason)}
         return {name: np.stack([one[name] for one in made]) for name in made[0]} | told
 
@@ -192,6 +226,7 @@ class TrainingBatches:
     Args:
       source: clips of a list or of a prepared split.
       options: sampling, crops and augmentation.
+      views: makes what a batch has of a clip; by default `clip`, augmented by the options.
       batch_size: videos per step, over all hosts; each becomes `options.repeats` clips.
       seed: fixes the order and every draw.
       workers: worker processes; 0 decodes in threads of this one.
@@ -211,6 +246,7 @@ class TrainingBatches:
         source: ClipSource,
         options: ClipOptions,
         *,
+        views: ClipViews | None = None,
         batch_size: int,
         seed: int,
         workers: int = 0,
@@ -219,7 +255,8 @@ class TrainingBatches:
         parts: int = 1,
         class_balance: float = 0.0,
     ) -> None:
-        clips = batch_size * options.repeats // max(shard[1], 1)
+        views = _OneView(ClipAugmenter(options, source.label_names)) if views is None else views
+        clips = batch_size * options.repeats * len(views.names) // max(shard[1], 1)
         check_sizes(batch_size, workers, threads, shard, clips=clips, shape=options.shape)
         if batch_size % shard[1]:
             raise UserError(f"the batch of {batch_size} videos does not divide among {shard[1]} hosts")
@@ -235,7 +272,7 @@ class TrainingBatches:
             clips = rows.shuffle().repeat()
         self._iterator = iter(
             grain.experimental.ElasticIterator(
-                _HostsSideBySide(clips.random_map(_TrainingClips(source, options)), block, shard[1]),
+                _HostsSideBySide(clips.random_map(_TrainingClips(source, options, views)), block, shard[1]),
                 batch_size,
                 grain.sharding.ShardOptions(shard_index=shard[0], shard_count=shard[1]),
                 read_options=read_options(workers, threads),

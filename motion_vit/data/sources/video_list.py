@@ -39,6 +39,7 @@ _LONGEST_PATH = 4096
 _LONGEST_MISSPELLING = 200
 
 LABELS_FILE = "labels.txt"
+_NO_CLASSES = ("unlabelled",)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -262,7 +263,11 @@ def number_labels(
 
 
 def read_video_list(
-    path: str | os.PathLike[str], *, label_names: Sequence[str] | None = None, check_files: bool = True
+    path: str | os.PathLike[str],
+    *,
+    label_names: Sequence[str] | None = None,
+    check_files: bool = True,
+    labelled: bool = True,
 ) -> VideoList:
     """Reads a list of videos.
 
@@ -281,6 +286,7 @@ def read_video_list(
       path: the list file.
       label_names: the names of the classes in the order of the model's outputs, for example from a checkpoint.
       check_files: raise an error for missing videos.
+      labelled: whether the labels are read. If not, the column `label` may be missing, and all clips are of one class.
 
     Returns:
       The list.
@@ -290,7 +296,7 @@ def read_video_list(
         one list, or missing videos.
     """
     source = pathlib.Path(path)
-    rows = read_rows(source)
+    rows = read_rows(source, labelled=labelled)
     splits = sorted({row.split for row in rows if row.split})
     if len(splits) > 1:
         raise ListFileError(
@@ -298,8 +304,11 @@ def read_video_list(
             "own file, or prepare it with `motion-vit prepare list`"
         )
     ids = clip_ids(source, rows)
-    names, labels = number_labels(source, rows, label_names)
-    warn_of_lookalikes(str(source), names)
+    if labelled:
+        names, labels = number_labels(source, rows, label_names)
+        warn_of_lookalikes(str(source), names)
+    else:
+        names, labels = _NO_CLASSES, [0] * len(rows)
     starts = np.array([row.start or 0.0 for row in rows])
     ends = np.array([math.inf if row.end is None else row.end for row in rows])
     whole = not starts.any() and np.isinf(ends).all()

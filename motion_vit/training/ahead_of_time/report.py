@@ -122,6 +122,12 @@ def scaling_report(config: ConfigDict, topology: str, *, num_classes: int) -> Sc
     """
     devices: Sequence[jax.Device] = topology_devices(topology)
     validate_fields(config)
+    if config.distillation.teachers:
+        raise UserError(
+            "the recipe has teachers (config field distillation.teachers), whose weights are read when a run starts "
+            "and are not there to be compiled for. Look at the student by itself: --config.distillation.teachers='()'. "
+            "A teacher adds its parameters to the memory, and a forward pass to the arithmetic."
+        )
     try:
         mesh = meshes.make_mesh(**config.mesh, devices=devices)
         program = build_program(
@@ -153,10 +159,9 @@ def _compile(
     program: TrainingProgram, platform: str, options: Mapping[str, bool]
 ) -> tuple[jax.stages.Compiled | None, str]:
     """Compiles the step; returns the compiler's message instead where it refuses the step for its memory."""
-    step = cast(jax.stages.Wrapped, program.step)
     try:
         with target_platform(cast(Platform, platform)):
-            lowered = step.lower(program.abstract_state(), program.abstract_batch())
+            lowered = program.lower_step()
     except RuntimeError as error:
         if not re.match(r"cuDNN (is )?not ", str(error)):
             raise

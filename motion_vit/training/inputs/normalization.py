@@ -52,6 +52,24 @@ class Normalization:
         pixels = (self._turned(inputs).astype(jnp.float32) * std + mean) * 255.0
         return jnp.clip(jnp.round(pixels), 0, 255).astype(jnp.uint8)
 
+    def converted(self, inputs: Float[Array, "b t h w 3"], other: "Normalization") -> Float[Array, "b t h w 3"]:
+        """Makes inputs of another model of inputs that were normalised by this one.
+
+        Args:
+          inputs: normalised clips, also augmented and mixed ones: as both conversions are affine, a mixture of clips
+            becomes the same mixture.
+          other: what the other model was trained with.
+
+        Returns:
+          What `other` makes of the same pixels, in the dtype of the inputs; the inputs themselves where both are equal.
+        """
+        if other == self:
+            return inputs
+        mean, std = self._channels()
+        other_mean, other_std = other._channels()
+        pixels = self._turned(inputs).astype(jnp.float32) * std + mean
+        return other._turned((pixels - other_mean) / other_std).astype(inputs.dtype)
+
     def _turned(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w 3"]:
         """Converts red, green, blue to the model's order, or back."""
         return clips[..., ::-1] if self.channel_order == "bgr" else clips

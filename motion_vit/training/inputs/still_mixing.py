@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from motion_vit.errors import UserError
-from motion_vit.training.inputs.mixing import check_partners, partners
+from motion_vit.training.inputs.mixing import check_partners, partners_of
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.recipe.config import StillName
 
@@ -73,8 +73,8 @@ def mix_still(
     own = jnp.where(chosen_draw < probability, jax.random.beta(share_key, *share), 1.0)
     if kind == "batch":
         check_partners(batch, groups)
-        stills = partners(stills, groups)
-        own = jnp.where((weights > 0) & (partners(weights, groups) > 0), own, 1.0)
+        stills = partners_of(stills, groups)
+        own = jnp.where((weights > 0) & (partners_of(weights, groups) > 0), own, 1.0)
     return blend_still(clips, stills, own)
 
 

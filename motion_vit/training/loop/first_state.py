@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from motion_vit.data.batches.paired_batches import PairedBatches
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.loop.initial_weights import start_from_weights
+from motion_vit.training.loop.load_teachers import check_same_teachers
 from motion_vit.training.loop.step_compilation import StepCompilation
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
@@ -14,7 +16,7 @@ def first_state(
     program: TrainingProgram,
     compilation: StepCompilation,
     checkpoints: Checkpoints,
-    batches: TrainingBatches,
+    batches: TrainingBatches | PairedBatches,
     label_names: Sequence[str],
     total_steps: int,
 ) -> tuple[TrainState, str]:
@@ -34,13 +36,15 @@ def first_state(
       The state on the devices, and a line on the weights that it starts from, "" for the log to say nothing.
 
     Raises:
-      UserError: a checkpoint or the initial weights cannot be read, or are of another model or of other data.
+      UserError: a checkpoint or the initial weights cannot be read, or are of another model or of other data; or the
+        run had other teachers.
     """
     step = checkpoints.agree_on_latest_step()
     if step is not None:
         if step < total_steps:
             compilation.begin()
         restored = checkpoints.restore(program.abstract_state(), step)
+        check_same_teachers(program.teachers, restored.description)
         batches.set_state(restored.data_state)
         return restored.state, ""
     if program.config.initial_weights:

@@ -15,13 +15,16 @@ from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
-from motion_vit.data.batches.training_batches import TrainingBatches
+from motion_vit.data.batches.clip_options import ClipOptions
+from motion_vit.data.batches.paired_batches import UNLABELLED, PairedBatches
+from motion_vit.data.batches.training_batches import ClipViews, TrainingBatches
 from motion_vit.data.sources.class_imbalance import describe_imbalance
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.outside_text import for_terminal
+from motion_vit.ranges import SEED
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
@@ -37,6 +40,7 @@ from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import METRICS_FILE, check_writers
 from motion_vit.training.loop.early_stopping import EarlyStopping
 from motion_vit.training.loop.first_state import first_state
+from motion_vit.training.loop.load_teachers import describe_teachers, load_teachers
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
 from motion_vit.training.loop.step_compilation import StepCompilation
@@ -53,7 +57,7 @@ from motion_vit.training.parallel.last_words import LastWords
 from motion_vit.training.parallel.mesh import make_mesh
 from motion_vit.training.parallel.processes import SharedError, errors_together, is_primary, shard
 from motion_vit.training.recipe.checks import validate, validate_fields
-from motion_vit.training.recipe.clips import clip_options, open_sources
+from motion_vit.training.recipe.clips import clip_options, open_sources, open_unlabelled_source, unlabelled_views
 from motion_vit.training.recipe.config import to_json
 from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.program import TrainingProgram, build_program
@@ -126,18 +130,23 @@ def train(
             check_writers(config.log.writers)
         try:
             training, validation = open_sources(config)
+            unlabelled = open_unlabelled_source(config, training.label_names)
         except UserError:
             validate(config)  # a mistake in the model is told first: a recipe is often tried before its data is there
             raise
         startup.end_phase("data")
-        plan = Plan.of(config, training)
+        plan = Plan.of(config, training, unlabelled)
         _check_divides_among_processes(config)
+        mesh = make_mesh(**config.mesh, devices=devices)
+    teachers = load_teachers(config, training.label_names, mesh)
+    with errors_together():
         program = build_program(
             config,
-            make_mesh(**config.mesh, devices=devices),
+            mesh,
             clips_of_class=training.clips_of_class,
             total_steps=plan.total,
             steps_per_epoch=plan.steps_per_epoch,
+            teachers=teachers,
         )
         startup.end_phase("model")
     with contextlib.ExitStack() as stack:
@@ -147,12 +156,12 @@ def train(
                 unlocked = stack.enter_context(locked_workdir(folder))
                 prepare_workdir(config, folder)
         check_same_recipe(config)
-        check_same_data(training, validation)
+        check_same_data(training, validation, unlabelled)
         with errors_together():
             wait_for_workdir(folder)
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep, config.checkpoint.best_metric))
-        batches = stack.enter_context(contextlib.closing(_training_batches(config, training)))
+        batches = stack.enter_context(contextlib.closing(_training_batches(config, training, unlabelled)))
         compilation = StepCompilation(program, startup)
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
@@ -174,10 +183,13 @@ def train(
                 active=is_primary(),
             )
         )
-        log.line(_opening(program, training, validation, plan, first, (unlocked, origin)))
+        remarks = [*(teacher.remark for teacher in teachers), *_unlabelled_remark(config, unlabelled)]
+        log.line(_opening(program, training, validation, plan, first, (unlocked, origin, *remarks)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
-        run = Run(program, plan, training, validation, checkpoints, batches, errors, log, startup, compilation)
+        run = Run(
+            program, plan, training, unlabelled, validation, checkpoints, batches, errors, log, startup, compilation
+        )
         startup.end_phase("state")
         result = run.advance(state, last, profiler)
     if is_primary():
@@ -196,6 +208,7 @@ class Run:
       program: what the recipe compiles.
       plan: when things happen.
       training: clips to learn from.
+      unlabelled: clips to learn from without labels, if there are any.
       validation: the validation clips, None to train without.
       checkpoints: takes the checkpoints.
       batches: endless stream of batches of these clips.
@@ -208,9 +221,10 @@ class Run:
     program: TrainingProgram
     plan: Plan
     training: ClipSource
+    unlabelled: ClipSource | None
     validation: ClipSource | None
     checkpoints: Checkpoints
-    batches: TrainingBatches
+    batches: TrainingBatches | PairedBatches
     errors: RuntimeErrors
     log: RunLog
     startup: Startup
@@ -231,7 +245,7 @@ class Run:
           UserError: the loss is not finite, too many videos cannot be decoded, a checkpoint cannot be written, or
             another process is lost.
         """
-        log, undecodable = self.log, Undecodable(self.training, self.program.config.data.max_undecodable)
+        log, undecodable = self.log, self._undecodable()
         step = first = int(jax.device_get(state.step))
         validation = self.checkpoints.latest_validation()
         patience = EarlyStopping(**self.program.config.early_stopping)
@@ -248,13 +262,15 @@ class Run:
                     if step == first + 1:
                         self.startup.end_phase("first batch")
                         compiling = self.compilation.finish()
-                    state, metrics = self.program.step(state, self.program.to_devices(batch))
+                    inputs = self.program.to_devices(batch)
+                    state, metrics = self.program.step(state, inputs, *self.program.inputs_beside)
                 # One step may wait behind the one that runs: more would only hold batches.
                 jax.block_until_ready(running)
                 running = metrics["loss"]
                 profiler.after_step(step, running)
                 idle.watch(running)
-                undecodable.look_through(batch)
+                for each in undecodable:
+                    each.look_through(batch)
                 log.add_step(metrics, len(batch["index"]) * jax.process_count(), waited)
                 if step == first + 1:
                     self._check_finite(step)
@@ -264,13 +280,14 @@ class Run:
                 due = self.plan.due(step, last)
                 # Several processes tell each other only now and then; none may stop without the others.
                 if any(due) or jax.process_count() == 1:
-                    for line in undecodable.exchange():
-                        log.line(line)
-                    undecodable.check()
+                    for each in undecodable:
+                        for line in each.exchange():
+                            log.line(line)
+                        each.check()
                 if any(due):
                     self._check_finite(step)
                 if due.log:
-                    log.write_steps(step, len(undecodable.names))
+                    log.write_steps(step, sum(len(each.names) for each in undecodable))
                     self.errors.update()
                 if due.evaluation and self.validation is not None:
                     validation = self._evaluate_and_save(state, step, stop, patience) or validation
@@ -291,8 +308,14 @@ class Run:
             completed=patience.ended or step == self.plan.total,
             validation=validation,
             clips_per_second=log.clips_per_second,
-            undecodable=undecodable.names,
+            undecodable=tuple(name for each in undecodable for name in each.names),
         )
+
+    def _undecodable(self) -> list[Undecodable]:
+        """Makes what finds undecodable clips, of labelled and of unlabelled ones."""
+        most = self.program.config.data.max_undecodable
+        unlabelled = [] if self.unlabelled is None else [Undecodable(self.unlabelled, most, UNLABELLED)]
+        return [Undecodable(self.training, most), *unlabelled]
 
     def _next_batch(self, state: TrainState, done: int) -> dict[str, np.ndarray]:
         """Reads a batch; where that fails for good, saves what was trained."""
@@ -372,24 +395,40 @@ class Run:
 
     def _save(self, state: TrainState, validation: dict[str, Any] | None = None) -> None:
         if jax.device_get(state.step):
-            description = describe(self.program.config, self.training)
+            description = describe(self.program.config, self.training) | describe_teachers(self.program.teachers)
             self.checkpoints.save(state, self.batches.get_state(), description, validation)
             self.errors.update()
 
 
-def _training_batches(config: ConfigDict, source: ClipSource) -> TrainingBatches:
+def _training_batches(
+    config: ConfigDict, source: ClipSource, unlabelled: ClipSource | None
+) -> TrainingBatches | PairedBatches:
     """Opens the training batches, of which each process reads its part."""
-    return TrainingBatches(
-        source,
-        clip_options(config),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        workers=config.data.workers,
-        threads=config.data.threads,
-        shard=shard(),
-        parts=config.accumulation,
-        class_balance=config.data.class_balance,
-    )
+    options = clip_options(config)
+
+    def batches_of(
+        clips: ClipSource, its_options: ClipOptions, videos: int, seed: int, views: ClipViews | None = None
+    ) -> TrainingBatches:
+        return TrainingBatches(
+            clips,
+            its_options,
+            views=views,
+            batch_size=videos,
+            seed=seed,
+            workers=config.data.workers,
+            threads=config.data.threads,
+            shard=shard(),
+            parts=config.accumulation,
+            class_balance=config.data.class_balance if clips is source else 0.0,
+        )
+
+    labelled = batches_of(source, options, config.batch_size, config.seed)
+    if unlabelled is None:
+        return labelled
+    once, videos = dataclasses.replace(options, repeats=1), config.batch_size * config.unlabelled.per_labelled
+    # In another order than the labelled clips, which may be among them.
+    seed = (config.seed + 1) % (SEED.most + 1)
+    return PairedBatches(labelled, batches_of(unlabelled, once, videos, seed, unlabelled_views(config)))
 
 
 def _check_divides_among_processes(config: ConfigDict) -> None:
@@ -407,7 +446,7 @@ def _opening(
     validation: ClipSource | None,
     plan: Plan,
     first: int,
-    notes: tuple[str, ...],
+    notes: Sequence[str],
 ) -> str:
     """Writes the first lines of the log: what is trained on what, and what to know about it."""
     config, mesh = program.config, program.mesh
@@ -441,6 +480,14 @@ def _few_videos(validation: ClipSource | None) -> str:
     """Warns of so few validation videos that chance decides which checkpoint is the best."""
     note = "" if validation is None else few_videos_note(len(validation))
     return f"warning: in validation, {note}" if note else ""
+
+
+def _unlabelled_remark(config: ConfigDict, unlabelled: ClipSource | None) -> list[str]:
+    """Says what is learned from beside the labelled videos."""
+    if unlabelled is None:
+        return []
+    videos, fields = counted(len(unlabelled), "unlabelled video"), config.unlabelled
+    return [f"learns from {videos}, {config.batch_size * fields.per_labelled} in a step, by {fields.method}"]
 
 
 def _not_finite(step: int, metrics: Mapping[str, float], saved: int | None) -> str:

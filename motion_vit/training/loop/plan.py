@@ -37,12 +37,13 @@ class Plan:
     save_every: int
 
     @classmethod
-    def of(cls, config: ConfigDict, source: ClipSource) -> "Plan":
+    def of(cls, config: ConfigDict, source: ClipSource, unlabelled: ClipSource | None = None) -> "Plan":
         """Plans a recipe's run.
 
         Args:
           config: the recipe.
-          source: the training clips.
+          source: the training clips, which make the epochs.
+          unlabelled: the unlabelled clips, if there are any.
 
         Returns:
           The plan.
@@ -50,6 +51,12 @@ class Plan:
         Raises:
           UserError: there are fewer clips than a batch takes.
         """
+        a_step = config.batch_size * config.unlabelled.per_labelled
+        if unlabelled is not None and len(unlabelled) < a_step:
+            raise UserError(
+                f"a step takes batch_size x unlabelled.per_labelled = {a_step} unlabelled videos, but "
+                f"{unlabelled.name} has only {len(unlabelled)}. Lower one of them."
+            )
         steps_per_epoch = len(source) // config.batch_size
         if steps_per_epoch == 0:
             raise UserError(

@@ -2,7 +2,6 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import cast
 
 import jax
 
@@ -30,8 +29,7 @@ class StepCompilation:
           UserError: as `TrainingProgram.step` at its first call.
         """
         self._startup.end_phase("state")
-        step, program = cast(jax.stages.Wrapped, self._program.step), self._program
-        lowered = step.lower(program.abstract_state(), program.abstract_batch())
+        lowered = self._program.lower_step()
         self._startup.end_phase("trace")
         executor = ThreadPoolExecutor(1, thread_name_prefix="compilation")
         self._seconds = executor.submit(_compile, lowered)

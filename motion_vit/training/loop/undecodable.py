@@ -19,10 +19,11 @@ class Undecodable:
     Args:
       source: the training clips.
       most: share of them that may fail.
+      prefix: what the names of their entries of a batch begin with.
     """
 
-    def __init__(self, source: ClipSource, most: float) -> None:
-        self._source, self._most = source, most
+    def __init__(self, source: ClipSource, most: float, prefix: str = "") -> None:
+        self._source, self._most, self._prefix = source, most, prefix
         self._reasons: dict[int, tuple[str, str]] = {}
         self._found: dict[int, tuple[str, str]] = {}  # since the last report
         self._nothing_left = False
@@ -39,11 +40,13 @@ class Undecodable:
           batch: arrays `weight`, `index`, `failed` and `reason` of `motion_vit.data.batches.batch`.
         """
         met = len(self._found)
-        for place in np.flatnonzero((batch["weight"] == 0) & (batch["index"] >= 0)):
-            row = int(batch["index"][place])
+        names = ("weight", "index", "failed", "reason")
+        weight, index, failed, reason = (batch[self._prefix + name] for name in names)
+        for place in np.flatnonzero((weight == 0) & (index >= 0)):
+            row = int(index[place])
             if row not in self._reasons and row not in self._found:
-                self._found[row] = str(batch["failed"][place]), str(batch["reason"][place])
-        self._nothing_left |= len(self._found) > met and not batch["weight"].any()
+                self._found[row] = str(failed[place]), str(reason[place])
+        self._nothing_left |= len(self._found) > met and not weight.any()
 
     def exchange(self) -> list[str]:
         """Brings together what all processes have found; every process must call it.

@@ -150,17 +150,18 @@ def check_same_recipe(config: ConfigDict) -> None:
                 )
 
 
-def check_same_data(training: ClipSource, validation: ClipSource | None) -> None:
+def check_same_data(training: ClipSource, validation: ClipSource | None, unlabelled: ClipSource | None = None) -> None:
     """Compares the data that the processes of a run have opened; every process must call it.
 
     Args:
       training: the training clips of this process.
       validation: the validation clips, if there are any.
+      unlabelled: the unlabelled clips, if there are any.
 
     Raises:
       UserError: they differ; all processes raise it.
     """
-    sources = {"data.train": training, "data.validation": validation}
+    sources = {"data.train": training, "data.validation": validation, "unlabelled.data": unlabelled}
     found = gather({name: source.fingerprint if source else "" for name, source in sources.items()})
     for number, fingerprints in enumerate(found):
         for name, fingerprint in fingerprints.items():

@@ -15,17 +15,19 @@ from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAu
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
-from motion_vit.training.objectives.objective import Judgement, Tree
+from motion_vit.training.objectives.objective import Judgement, StepContext, Tree
+from motion_vit.training.objectives.teaching import Teaching
 
 # Sets the draws of losses apart from those of dropout, which take the key itself.
 _CORRESPONDENCE_STREAM = 2
 
 
 class LabelledClips(NamedTuple):
-    """Augmented clips and the probabilities that they are to be given."""
+    """Augmented clips, the probabilities that they are to be given, and what teachers say of them, if there are any."""
 
     clips: Float[Array, "b t h w 3"]
     targets: Float[Array, "b classes"]
+    taught: Float[Array, "b classes"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Classification:
       label_smoothing: see `smoothed_targets`.
       weight: of `loss`.
       correspondence: losses on the model's cost volumes, or None.
+      teaching: what is learned from teachers, or None.
       groups: parts of a batch within which clips are mixed, one for each device that it is split over.
     """
 
@@ -50,17 +53,19 @@ class Classification:
     label_smoothing: float = 0.0
     weight: float = 1.0
     correspondence: CorrespondenceLosses | None = None
+    teaching: Teaching | None = None
     groups: int = 1
 
-    def inputs(self, batch: Mapping[str, jax.Array], key: PRNGKeyArray) -> LabelledClips:
-        """Normalises, augments and mixes clips.
+    def inputs(self, batch: Mapping[str, jax.Array], context: StepContext, key: PRNGKeyArray) -> LabelledClips:
+        """Normalises, augments and mixes clips, and asks the teachers.
 
         Args:
           batch: as for `Objective.inputs`.
+          context: of the step, with the teachers' variables.
           key: fixes every draw.
 
         Returns:
-          The clips and their targets.
+          The clips, their targets and the teachers' logits.
 
         Raises:
           UserError: clips are to be mixed and a group has no two of them.
@@ -74,29 +79,30 @@ class Classification:
             label_smoothing=self.label_smoothing,
             groups=self.groups,
         )
-        return LabelledClips(clips, targets)
+        taught = self.teaching.logits(context.teachers, clips, targets) if self.teaching else None
+        return LabelledClips(clips, targets, taught)
 
     def judge(
-        self, variables: Mapping[str, Tree], inputs: LabelledClips, progress: Float[Array, ""], key: PRNGKeyArray
+        self, variables: Mapping[str, Tree], inputs: LabelledClips, context: StepContext, key: PRNGKeyArray
     ) -> Judgement:
         """Classifies clips.
 
-        Losses of `correspondence`, and what the model stores in its collection `losses`, one number a clip, are added
-        to the loss of the labels.
+        Losses of `correspondence` and of `teaching`, and what the model stores in its collection `losses`, one number a
+        clip, are added to the loss of the labels.
 
         Args:
           variables: `params` and `batch_stats` of the model.
           inputs: of the method `inputs`.
-          progress: share of the run's steps that are done.
+          context: of the step.
           key: fixes every draw.
 
         Returns:
           The loss of each clip. The measure `top1` counts a clip as right where the largest logit is that of its
           largest target: of a mixed clip, the label with the larger share. A clip with NaN or infinite logits counts as
-          wrong. Summaries are whatever the model stores in its collection `summaries`, by its path, and the unweighted
-          means of the losses of `correspondence`.
+          wrong. `distillation` is the unweighted loss of `teaching`. Summaries are whatever the model stores in its
+          collection `summaries`, by its path, and the unweighted means of the losses of `correspondence`.
         """
-        clips, targets = inputs
+        clips, targets, taught = inputs
         logits, updates = self.model.apply(
             variables,
             clips,
@@ -104,25 +110,46 @@ class Classification:
             rngs={"dropout": key},
             mutable=["batch_stats", "losses", "summaries", *([COST_VOLUMES] if self.correspondence else [])],
         )
-        added, summaries = jax.tree.leaves(updates.get("losses", {})), _by_path(updates.get("summaries", {}))
+        added, summaries = jax.tree.leaves(updates.get("losses", {})), by_path(updates.get("summaries", {}))
         if self.correspondence:
             stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
             of_clips = self.correspondence(self.model, updates[COST_VOLUMES], clips, stream)
             added += [loss.weighted for loss in of_clips.values()]
             summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        over_training = {"progress": progress} if takes_progress(self.loss) else {}
-        of_labels = self.loss(logits.astype(jnp.float32), targets, **over_training)
-        # To argmax, NaN is the largest of all.
-        right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
+        logits = logits.astype(jnp.float32)
+        measures = {"top1": right_clips(logits, targets)}
+        if self.teaching and taught is not None:
+            measures["distillation"] = self.teaching.loss(logits, taught)
+            added.append(self.teaching.loss.weight * measures["distillation"])
         return Judgement(
-            losses=sum(added, start=self.weight * of_labels),
-            measures={"top1": right.astype(jnp.float32)},
+            losses=sum(added, start=self.loss_of_labels(logits, targets, context)),
+            measures=measures,
             summaries=summaries,
             batch_stats=updates.get("batch_stats", {}),
         )
 
+    def loss_of_labels(
+        self, logits: Float[Array, "b classes"], targets: Float[Array, "b classes"], context: StepContext
+    ) -> Float[Array, " b"]:
+        """Computes the loss of the labels of each clip, with its weight.
 
-def _by_path(summaries: Tree) -> dict[str, Float[Array, ""]]:
+        Args:
+          logits: in float32.
+          targets: see `LabelledClips`.
+          context: of the step.
+        """
+        over_training = {"progress": context.progress} if takes_progress(self.loss) else {}
+        return self.weight * self.loss(logits, targets, **over_training)
+
+
+def right_clips(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, " b"]:
+    """Marks the clips whose largest logit is that of the largest target, and whose logits are finite, with 1."""
+    # To argmax, NaN is the largest of all.
+    right = jnp.isfinite(logits).all(axis=-1) & (jnp.argmax(logits, -1) == jnp.argmax(targets, -1))
+    return right.astype(jnp.float32)
+
+
+def by_path(summaries: Tree) -> dict[str, Float[Array, ""]]:
     """Flattens what modules stored to "/"-joined paths; each stored one number under a name."""
     flat = traverse_util.flatten_dict(dict(summaries), sep="/")
     return {path: values[0].astype(jnp.float32) for path, values in flat.items()}

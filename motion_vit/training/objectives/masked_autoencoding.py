@@ -19,7 +19,7 @@ from motion_vit.training.inputs.normalization import Normalization, normalizatio
 from motion_vit.training.losses.masked_pixels import masked_pixel_loss, masked_targets
 from motion_vit.training.masking.mask_sampler import MaskSampler
 from motion_vit.training.masking.token_mask import TokenMask
-from motion_vit.training.objectives.objective import Judgement, Tree
+from motion_vit.training.objectives.objective import Judgement, StepContext, Tree
 from motion_vit.training.recipe.checks import build_model
 
 
@@ -47,11 +47,12 @@ class MaskedAutoencoding:
     sampler: MaskSampler
     normalise_target: bool = True
 
-    def inputs(self, batch: Mapping[str, jax.Array], key: PRNGKeyArray) -> MaskedClips:
+    def inputs(self, batch: Mapping[str, jax.Array], context: StepContext, key: PRNGKeyArray) -> MaskedClips:
         """Normalises clips, draws their masks and makes the targets of what is to be predicted.
 
         Args:
           batch: as for `Objective.inputs`; labels are not read.
+          context: not read.
           key: fixes the masks.
 
         Returns:
@@ -63,14 +64,14 @@ class MaskedAutoencoding:
         return MaskedClips(self.normalization(batch["clip"]), mask, take_places(targets, mask.predicted))
 
     def judge(
-        self, variables: Mapping[str, Tree], inputs: MaskedClips, progress: Float[Array, ""], key: PRNGKeyArray
+        self, variables: Mapping[str, Tree], inputs: MaskedClips, context: StepContext, key: PRNGKeyArray
     ) -> Judgement:
         """Predicts hidden tubelets; the loss of a clip is the mean over those that count.
 
         Args:
           variables: `params` of the network.
           inputs: of the method `inputs`.
-          progress: not read.
+          context: not read.
           key: fixes every draw.
 
         Returns:

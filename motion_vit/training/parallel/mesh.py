@@ -19,6 +19,9 @@ from motion_vit.errors import UserError
 AXES = ("data", "fsdp", "frames")
 _BATCH_AXES = ("data", "fsdp")
 
+CLIP_ENTRIES = ("clip", "unlabelled_weak", "unlabelled_strong")
+"""Entries of batches that hold clips, whose frames may be split; the others have a number for each clip."""
+
 
 def make_mesh(data: int = -1, fsdp: int = 1, frames: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Makes a mesh with the sizes of the config field `mesh`.
@@ -138,7 +141,7 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh, accumulation: int = 
     """Splits a batch over the devices. With several processes, each gives the rows of its own devices.
 
     Args:
-      batch: arrays with the clips of this process as their first axis; `clip` holds the clips themselves.
+      batch: arrays with the clips of this process as their first axis; `CLIP_ENTRIES` hold the clips themselves.
       mesh: the devices.
       accumulation: number of parts that a step's batch is computed in; above 1 the arrays get a leading axis of that
         size. Each process divides its own rows, so that no clip moves.
@@ -148,7 +151,7 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh, accumulation: int = 
     """
 
     def place(name: str, rows: np.ndarray) -> jax.Array:
-        sharding = (clip_sharding if name == "clip" else batch_sharding)(mesh, accumulation)
+        sharding = (clip_sharding if name in CLIP_ENTRIES else batch_sharding)(mesh, accumulation)
         if accumulation > 1:
             rows = rows.reshape(accumulation, -1, *rows.shape[1:])
         return jax.make_array_from_process_local_data(sharding, rows)

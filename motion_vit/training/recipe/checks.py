@@ -15,7 +15,7 @@ from motion_vit.models.registry import create_model, model_class
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ranges import problems
 from motion_vit.training.losses.registry import all_loss_options, check_loss
-from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.clips import clip_options, unlabelled_views
 from motion_vit.training.recipe.config import default_config, flatten
 from motion_vit.training.recipe.field_ranges import FIELD_RANGES, PATH_FIELDS
 
@@ -55,8 +55,10 @@ def validate_fields(config: ConfigDict) -> None:
         raise UserError(f"config field {found[0]}.")
     values = flatten(config)
     for name in PATH_FIELDS:
+        given = values[name]
         try:
-            refuse_address(values[name])
+            for path in (given,) if isinstance(given, str) else given:
+                refuse_address(path)
         except UserError as error:
             raise UserError(f"config field {name}: {error}") from error
     if config.evaluation.ema and not config.ema:
@@ -65,6 +67,8 @@ def validate_fields(config: ConfigDict) -> None:
             'Set it, such as ((".*", 0.9999),), or evaluation.ema=False.'
         )
     _check_learning_rates(config)
+    _check_distillation(config)
+    _check_unlabelled(config)
     _check_mesh(config)
     _check_still(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
@@ -186,6 +190,52 @@ def _check_batches(config: ConfigDict) -> None:
                 f"config fields {fields} make {clips} clips of {clip.decoded_frames} frames of {clip.size} x "
                 f"{clip.size} pixels, {size:.2g} bytes at once, but at most {LARGEST_BATCH:.2g} are. Lower one of them."
             )
+
+
+def _check_distillation(config: ConfigDict) -> None:
+    fields = config.distillation
+    if len(set(fields.teachers)) < len(fields.teachers):
+        raise UserError(
+            f"config field distillation.teachers names a model twice: {', '.join(fields.teachers)}. Name each once."
+        )
+    if fields.teachers and not fields.weight:
+        raise UserError(
+            "config field distillation.weight is 0, so that nothing is learned from distillation.teachers. Give a "
+            "weight above 0, or name no teacher."
+        )
+
+
+def _check_unlabelled(config: ConfigDict) -> None:
+    """Checks that what is learned from unlabelled clips goes with the other fields."""
+    fields = config.unlabelled
+    if not fields.data:
+        return
+    unlabelled_views(config)
+    if not config.ema:
+        raise UserError(
+            "config field unlabelled.data needs averages of the parameters, which give the labels, but config field "
+            'ema is empty. Set it, such as ((".*", 0.9999),).'
+        )
+    if not fields.weight and not fields.mix_weight:
+        raise UserError(
+            "config fields unlabelled.weight and unlabelled.mix_weight are 0, so that nothing is learned from "
+            "unlabelled.data. Give one of them a weight, or leave the data out."
+        )
+    correspondence = config.loss.correspondence
+    for name, is_set, instead in (
+        ("accumulation", config.accumulation > 1, "Set it to 1, and batch_size to what fits the memory."),
+        ("distillation.teachers", bool(config.distillation.teachers), "Distil first, or start from such weights."),
+        ("loss.correspondence", bool(correspondence.photometric or correspondence.walk), "Set its weights to 0."),
+    ):
+        if is_set:
+            raise UserError(
+                f"config field {name} does not go with unlabelled.data: it is for labelled clips. {instead}"
+            )
+    if fields.method == "adaptive" and fields.warmup_epochs >= config.epochs:
+        raise UserError(
+            f"config field unlabelled.warmup_epochs is {fields.warmup_epochs:g}, but must be below epochs, "
+            f"{config.epochs:g}: no epoch would be left to learn from unlabelled clips."
+        )
 
 
 def _check_mesh(config: ConfigDict) -> None:

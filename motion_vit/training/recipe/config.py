@@ -31,6 +31,8 @@ _CHANGEABLE = (
     # A checkpoint knows its data by the content.
     "data.train",
     "data.validation",
+    # Likewise its teachers.
+    "distillation.teachers",
     "data.workers",
     "data.threads",
     "data.max_undecodable",

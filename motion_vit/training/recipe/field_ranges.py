@@ -7,13 +7,14 @@ theirs: each is stated once, where the value is defined, and named here.
 from collections.abc import Mapping
 from typing import get_args
 
-from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLASS_BALANCE, CLIPS, CROPS, THREADS, WORKERS
+from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLASS_BALANCE, CLIPS, CROPS, STRONG_TIME, THREADS, WORKERS
 from motion_vit.data.batches.clip_options import CLIP_RANGES
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
 from motion_vit.models.option_ranges import DEPTH, WIDTH
 from motion_vit.models.rematerialization import Remat
 from motion_vit.ranges import (
+    IMAGE_SIDE,
     NONE,
     PROBABILITY,
     SEED,
@@ -30,6 +31,8 @@ from motion_vit.ranges import (
     Text,
     Whole,
 )
+from motion_vit.training.losses.distillation import TeacherWeighting
+from motion_vit.training.losses.pseudo_labels import MixingTarget, PseudoLabelMethod
 from motion_vit.training.masking.mask_sampler import MaskKind
 from motion_vit.training.recipe.config import OptimizerName, StillName, WriterName
 from motion_vit.training.recipe.objective_name import ObjectiveName
@@ -37,6 +40,7 @@ from motion_vit.training.recipe.validation_metric import ValidationMetric
 
 _NAME = Text(200)
 _PATH = Text(4096)  # Linux takes no longer one
+_PATHS = Items(_PATH, 0, 16)
 _EPOCHS = 1_000_000
 _STEPS = Whole(1, 10**12)
 _DEVICES = Either(Whole(1, 1_000_000), Choice((-1,)))
@@ -129,6 +133,26 @@ FIELD_RANGES: Mapping[str, Range] = {
     "pretraining.decoder_width": Either(Choice((0,)), WIDTH),
     "pretraining.decoder_heads": Either(Choice((0,)), WIDTH),
     "pretraining.decoder_mask": Number(0, 0.75),
+    "distillation.teachers": _PATHS,
+    "distillation.weight": _WEIGHT,
+    "distillation.temperature": Number(0.01, 1000),
+    "distillation.weighting": Choice(get_args(TeacherWeighting)),
+    "distillation.sharpness": Number(0.001, 1_000_000),
+    "distillation.bfloat16": Flag(),
+    "unlabelled.data": _PATH,
+    "unlabelled.per_labelled": Whole(1, 1000),
+    "unlabelled.labels_known": Flag(),
+    "unlabelled.method": Choice(get_args(PseudoLabelMethod)),
+    "unlabelled.threshold": SHARE,
+    "unlabelled.passes": Whole(2, 1000),
+    "unlabelled.warmup_epochs": Number(0, _EPOCHS),
+    "unlabelled.weight": _WEIGHT,
+    "unlabelled.mix_weight": _WEIGHT,
+    "unlabelled.mix_alpha": Number(0.001, 1000),
+    "unlabelled.mix_patch": IMAGE_SIDE,
+    "unlabelled.mix_compared": Choice(get_args(MixingTarget)),
+    "unlabelled.rand_augment": CLIP_RANGES["rand_augment"],
+    "unlabelled.strong_time": STRONG_TIME,
     "evaluation.batch_size": BATCH_SIZE,
     "evaluation.clips": CLIPS,
     "evaluation.crops": CROPS,
@@ -144,5 +168,5 @@ FIELD_RANGES: Mapping[str, Range] = {
 }
 """Dotted name of a field -> what it may be. What is checked beyond that is how fields go with each other."""
 
-PATH_FIELDS = tuple(name for name, expected in FIELD_RANGES.items() if expected is _PATH)
-"""Fields that name something on a file system of this machine."""
+PATH_FIELDS = tuple(name for name, expected in FIELD_RANGES.items() if expected in (_PATH, _PATHS))
+"""Fields that name something on a file system of this machine, or several such things."""

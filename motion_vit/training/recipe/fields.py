@@ -250,6 +250,72 @@ FIELDS: Mapping[str, Field] = {
         "Share of the tokens that the decoder leaves out, in the pattern of VideoMAE V2, which has 0.5; 0 predicts all "
         "that are hidden.",
     ),
+    "distillation.teachers": Field(
+        (),
+        "Trained models whose logits are learned beside the labels, each as `initial_weights` names one. They must "
+        "tell the same classes apart, in any order, and take clips of the same frames and size. Empty: none. "
+        "`loss.classification` is the weight of the labels.",
+    ),
+    "distillation.weight": Field(1.0, "Weight of the loss between the logits of the model and those of the teachers."),
+    "distillation.temperature": Field(
+        1.0, "What all logits are divided by in that loss; above 1, improbable classes count more."
+    ),
+    "distillation.weighting": Field(
+        "equal",
+        'How several teachers are joined: "equal", by the mean of their logits, or "per_clip", by how well each knows '
+        "the label of the clip.",
+    ),
+    "distillation.sharpness": Field(
+        1.0, 'Of "per_clip", what the losses of the teachers are divided by; the larger, the more equal their weights.'
+    ),
+    "distillation.bfloat16": Field(
+        False, "Whether teachers are kept and computed in bfloat16, in half the memory, whatever they were trained in."
+    ),
+    "unlabelled.data": Field(
+        "",
+        "Videos to learn from without their labels, which an average of the model itself gives them (`ema`). As "
+        "`data.train`, and a list file needs no column `label`. Empty: none.",
+    ),
+    "unlabelled.per_labelled": Field(1, "Unlabelled videos of a step for each video of `batch_size`."),
+    "unlabelled.labels_known": Field(
+        False,
+        "Whether these videos have labels after all, of classes of the training data. They are not learned; the log "
+        "has the share of them that was found, `pseudo_label_top1`.",
+    ),
+    "unlabelled.method": Field(
+        "fixmatch",
+        'Which labels count: "fixmatch", those that the average is sure of, or "adaptive", all, by how sure it is, and '
+        "how steady in several passes with dropout.",
+    ),
+    "unlabelled.threshold": Field(0.8, 'Of "fixmatch", the least probability of a label that counts.'),
+    "unlabelled.passes": Field(10, 'Of "adaptive", the passes with dropout.'),
+    "unlabelled.warmup_epochs": Field(
+        5.0, 'Of "adaptive", the epochs that learn from labels alone. Both weights rise from then to the last epoch.'
+    ),
+    "unlabelled.weight": Field(2.0, "Weight of the loss on strong views of unlabelled clips."),
+    "unlabelled.mix_weight": Field(
+        2.0, "Weight of the loss on strong views that have exchanged patches in pairs; 0 does not mix."
+    ),
+    "unlabelled.mix_alpha": Field(
+        10.0, "Both parameters of the Beta distribution that the share of patches that a clip keeps is drawn from."
+    ),
+    "unlabelled.mix_patch": Field(
+        16, "Pixels of a side of such a patch; best those of the patches of the model, if it has some."
+    ),
+    "unlabelled.mix_compared": Field(
+        "logits",
+        'What is compared with the probabilities of a mixed clip: the "logits" of the model, as in the published code, '
+        'or its "probabilities".',
+    ),
+    "unlabelled.rand_augment": Field(
+        "rand-m7-n4-mstd0.5-inc1",
+        "RandAugment of strong views; weak ones are cropped and flipped alone. Empty: none.",
+    ),
+    "unlabelled.strong_time": Field(
+        "off",
+        'What is done to the order of frames in strong views: "repeat" shows few of them more often; "shuffle" and '
+        '"reverse" change what moves where, and are not for classes that are told apart by it.',
+    ),
     "evaluation.batch_size": Field(32, "Views that are evaluated at once."),
     "evaluation.clips": Field(1, "Clips that are spread over each video; their predictions are averaged."),
     "evaluation.crops": Field(1, "Crops of each clip: the centre, or three along the long side."),

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,11 @@ from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inputs.clip_augmentation import STILLS, clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
 from motion_vit.training.inputs.still_bank import still_bank
+from motion_vit.training.inputs.tube_mixing import check_mixable
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
+from motion_vit.training.objectives.semi_supervised import semi_supervision
+from motion_vit.training.objectives.teaching import Teacher, check_teachers, teaching
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import ema_decays
 from motion_vit.training.step.objective_registry import make_objective, trace_network
@@ -35,6 +39,7 @@ from motion_vit.training.step.train_step import (
     LogitsFunction,
     StepSettings,
     TrainStep,
+    batch_entries,
     batch_shardings,
     make_logits_function,
     make_train_step,
@@ -57,6 +62,7 @@ class TrainingProgram:
       step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
       logits: the compiled evaluation, see `make_logits_function`.
       stills: the bank of still frames that augmentation takes; None without one.
+      teachers: whom the model learns from; what the step takes beside state and batch is their variables.
     """
 
     config: ConfigDict
@@ -70,6 +76,7 @@ class TrainingProgram:
     step: TrainStep
     logits: LogitsFunction
     stills: UInt8[np.ndarray, "n size size 3"] | None = None
+    teachers: tuple[Teacher, ...] = ()
 
     @property
     def model(self) -> VideoModel:
@@ -99,30 +106,48 @@ class TrainingProgram:
 
     def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and shardings of the global batch of a step, to compile for."""
-        parts = self.config.accumulation
-        clips = _clips_of_a_step(self.config)
-        leading = (clips,) if parts == 1 else (parts, clips // parts)
-        kinds = {"clip": (self.model.clip_shape, jnp.uint8), "label": ((), jnp.int32), "weight": ((), jnp.float32)}
-        shardings = batch_shardings(self.mesh, parts)
-        batch = {
-            name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=shardings[name])
-            for name, (shape, dtype) in kinds.items()
-        }
-        if self.stills is not None:
-            whole = meshes.replicated(self.mesh)
-            batch[STILLS] = jax.ShapeDtypeStruct(self.stills.shape, jnp.uint8, sharding=whole)
-        return batch
+        parts, labelled = self.config.accumulation, _clips_of_a_step(self.config)
+        shardings = batch_shardings(self.mesh, parts, self._batch_entries)
+
+        def shape_of(name: str) -> jax.ShapeDtypeStruct:
+            if name == STILLS and self.stills is not None:
+                return jax.ShapeDtypeStruct(self.stills.shape, jnp.uint8, sharding=shardings[name])
+            clips = labelled if name in BATCH_ENTRIES else _unlabelled_clips_of_a_step(self.config)
+            leading = (clips,) if parts == 1 else (parts, clips // parts)
+            if name in meshes.CLIP_ENTRIES:
+                return jax.ShapeDtypeStruct((*leading, *self.model.clip_shape), jnp.uint8, sharding=shardings[name])
+            dtype = jnp.int32 if name.endswith("label") else jnp.float32
+            return jax.ShapeDtypeStruct(leading, dtype, sharding=shardings[name])
+
+        return {name: shape_of(name) for name in self._batch_entries}
+
+    @property
+    def inputs_beside(self) -> tuple[Any, ...]:
+        """Returns the arguments of the step beside state and batch: the variables of teachers, if there are any."""
+        return (tuple(teacher.variables for teacher in self.teachers),) if self.teachers else ()
+
+    def lower_step(self) -> jax.stages.Lowered:
+        """Traces and lowers the step, without any array.
+
+        Raises:
+          UserError: as `make_train_step` at its first call.
+        """
+        beside = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), self.inputs_beside
+        )
+        return cast(jax.stages.Wrapped, self.step).lower(self.abstract_state(), self.abstract_batch(), *beside)
 
     def to_devices(self, host_batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
         """Puts a batch where the step takes it.
 
         Args:
-          host_batch: this process's rows of `clip`, `label` and `weight`; other entries stay behind.
+          host_batch: this process's rows of `clip`, `label` and `weight`, and of unlabelled clips where the recipe has
+            them; other entries stay behind.
 
         Returns:
           The global batch, with the bank of still frames where there is one.
         """
-        batch = {name: host_batch[name] for name in BATCH_ENTRIES}
+        batch = {name: host_batch[name] for name in self._batch_entries if name != STILLS}
         return meshes.to_devices(batch, self.mesh, self.config.accumulation) | self._stills_on_devices
 
     @functools.cached_property
@@ -137,13 +162,23 @@ class TrainingProgram:
         """Tabulates what each sharding rule of the recipe costs a device, see `sharding_table`."""
         return sharding_table(self.abstract_state(), self.optimizer, self.config.sharding_rules)
 
+    @property
+    def _batch_entries(self) -> tuple[str, ...]:
+        return batch_entries(with_stills=self.stills is not None, unlabelled=bool(self.config.unlabelled.data))
+
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
         return initial_state(self.traced.init(initial_key), self.optimizer, step_key, averaged=bool(self.config.ema))
 
 
 def build_program(
-    config: ConfigDict, mesh: Mesh, *, clips_of_class: Sequence[int], total_steps: int, steps_per_epoch: float
+    config: ConfigDict,
+    mesh: Mesh,
+    *,
+    clips_of_class: Sequence[int],
+    total_steps: int,
+    steps_per_epoch: float,
+    teachers: Sequence[Teacher] = (),
 ) -> TrainingProgram:
     """Makes a recipe's program for some devices. Nothing is compiled yet.
 
@@ -153,16 +188,18 @@ def build_program(
       clips_of_class: training clips of each class, which some losses weigh by.
       total_steps: steps of the whole run.
       steps_per_epoch: may be a fraction, for recipes that are compiled without data.
+      teachers: those that the recipe names, on the devices.
 
     Returns:
       The program.
 
     Raises:
-      UserError: the recipe does not fit the devices, a pattern of it matches no parameter, or its bank of still frames
-        cannot be read.
+      UserError: the recipe does not fit the devices or the teachers, a pattern of it matches no parameter, or its bank
+        of still frames cannot be read.
     """
     _check_fits(config, mesh)
     traced = trace_network(config, len(clips_of_class))
+    check_teachers(teachers, traced.model)
     model, params = traced.model, traced.shapes["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     frozen_patterns = model.frozen_patterns()
@@ -178,15 +215,18 @@ def build_program(
         traced.shapes,
     )
     sharding = state_sharding(shapes, optimizer, config.sharding_rules, mesh)
+    normalise = normalization(config)
     settings = StepSettings(
         optimizer=optimizer,
         schedule=schedule,
-        normalization=normalization(config),
+        normalization=normalise,
         loss=make_loss(config.loss.name, config.loss.options.to_dict(), clips_of_class),
         augmentation=clip_augmentation(config),
         label_smoothing=config.loss.label_smoothing,
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
+        teaching=teaching(config, teachers, normalise),
+        semi_supervision=semi_supervision(config, steps_per_epoch=steps_per_epoch, groups=meshes.batch_parts(mesh)),
         total_steps=total_steps,
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
@@ -197,13 +237,14 @@ def build_program(
         traced=traced,
         optimizer=optimizer,
         schedule=schedule,
-        normalization=settings.normalization,
+        normalization=normalise,
         mesh=mesh,
         state_sharding=sharding,
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh, make_objective(config, model, settings, mesh)),
-        logits=make_logits_function(model, settings.normalization, mesh, sharding.params),
+        logits=make_logits_function(model, normalise, mesh, sharding.params),
         stills=still_bank(config),
+        teachers=tuple(teachers),
     )
 
 
@@ -214,11 +255,19 @@ def _check_fits(config: ConfigDict, mesh: Mesh) -> None:
     meshes.check_divides(clips, mesh, field, config.accumulation)
     parts = meshes.batch_parts(mesh)
     clip_augmentation(config).check_batch_size(clips // config.accumulation, parts)
+    unlabelled = _unlabelled_clips_of_a_step(config)
+    if unlabelled and config.unlabelled.mix_weight:
+        check_mixable(unlabelled, parts)
     groups = config.model.options.get("batch_norm_groups", 1)
     if isinstance(groups, int) and groups > 0 and clips // config.accumulation % groups:
         raise UserError(
             f"config field model.options.batch_norm_groups is {groups}, but must divide the "
             f"{clips // config.accumulation} clips that the model sees at once: {field} / accumulation."
+        )
+    if isinstance(groups, int) and groups > 0 and unlabelled % groups:
+        raise UserError(
+            f"config field model.options.batch_norm_groups is {groups}, but must also divide the {unlabelled} "
+            "unlabelled clips of a step: batch_size x unlabelled.per_labelled."
         )
     _check_frames(config, mesh.shape["frames"])
 
@@ -236,6 +285,10 @@ def _check_frames(config: ConfigDict, devices: int) -> None:
                 f"config field model.options.{name} is 'pallas', a kernel that needs whole clips, but the mesh splits "
                 f"their frames over {devices} devices. Set mesh.frames = 1, or leave the option out and one is chosen."
             )
+
+
+def _unlabelled_clips_of_a_step(config: ConfigDict) -> int:
+    return config.batch_size * config.unlabelled.per_labelled if config.unlabelled.data else 0
 
 
 def _clips_of_a_step(config: ConfigDict) -> int:

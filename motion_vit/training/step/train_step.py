@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 import jax
@@ -18,7 +18,13 @@ from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
 from motion_vit.training.objectives.classification import Classification
-from motion_vit.training.objectives.objective import Judgement, Objective
+from motion_vit.training.objectives.objective import Judgement, Objective, StepContext
+from motion_vit.training.objectives.semi_supervised import (
+    UNLABELLED_ENTRIES,
+    SemiSupervisedClassification,
+    SemiSupervision,
+)
+from motion_vit.training.objectives.teaching import Teaching
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
 from motion_vit.training.step.regex_rules import Tree
@@ -27,11 +33,13 @@ from motion_vit.training.step.state import Leaf, TrainState
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
+"""Takes a state, a batch and, where there are teachers, their variables: the next state, and metrics."""
+
 LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
 
 BATCH_ENTRIES = ("clip", "label", "weight")
-"""What a batch has for each clip."""
+"""What a batch has for each labelled clip."""
 
 # Sets the draws of augmentation and masks apart from those of dropout, which take the step's key itself.
 _INPUT_STREAM = 1
@@ -39,7 +47,7 @@ _INPUT_STREAM = 1
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """Settings of a training step, besides the model; from `normalization` to `correspondence` those of a classifier.
+    """Settings of a training step, besides the model; from `normalization` to `semi_supervision` those of a classifier.
 
     Attributes:
       optimizer: of `make_optimizer`.
@@ -50,6 +58,9 @@ class StepSettings:
       label_smoothing: see `smoothed_targets`.
       classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
+      teaching: what is learned from teachers, or None.
+      semi_supervision: what is learned from unlabelled clips, or None; with it, `correspondence` and `teaching` are
+        None and `accumulation` is 1.
       total_steps: steps of the whole run; only a loss that changes over training needs them.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
@@ -65,6 +76,8 @@ class StepSettings:
     label_smoothing: float = 0.0
     classification: float = 1.0
     correspondence: CorrespondenceLosses | None = None
+    teaching: Teaching | None = None
+    semi_supervision: SemiSupervision | None = None
     total_steps: int = 0
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
@@ -119,7 +132,9 @@ def make_train_step(
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis.
+      of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis,
+      and with `semi_supervision` `UNLABELLED_ENTRIES`. Where there are teachers, the third argument is the tuple of
+      their variables.
 
       The metrics are float32 scalars: `loss`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights), and the
       measures and summaries of the objective, such as `top1`: see `motion_vit.training.objectives.classification`.
@@ -134,14 +149,15 @@ def make_train_step(
     minimised = objective or classification_of(settings, model_on_mesh(model, mesh), mesh)
     outcome_of = _make_outcome(minimised, settings, sharding)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, teachers: Sequence[Tree] = ()) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
+        context = _context(state, teachers, settings, sharding)
         weight = jnp.sum(batch["weight"])
         with meshes.in_context(mesh):
             if settings.accumulation == 1:
-                outcome = outcome_of(state, batch, weight, key)
+                outcome = outcome_of(state, batch, context, weight, key)
             else:
-                outcome = _accumulate(outcome_of, state, batch, weight, key, settings.accumulation)
+                outcome = _accumulate(outcome_of, state, batch, context, weight, key, settings.accumulation)
         grad_norm = optax.tree.norm(outcome.grads)
         finite = jnp.isfinite(outcome.loss) & jnp.isfinite(grad_norm)
 
@@ -169,42 +185,81 @@ def make_train_step(
         }
         return TrainState(**kept, key=state.key), metrics
 
+    entries = batch_entries(
+        with_stills=settings.augmentation.still == "bank", unlabelled=settings.semi_supervision is not None
+    )
+    beside = (settings.teaching.shardings,) if settings.teaching else ()
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(
-            sharding,
-            batch_shardings(mesh, settings.accumulation, with_stills=settings.augmentation.still == "bank"),
-        ),
+        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation, entries), *beside),
         out_shardings=(sharding, meshes.replicated(mesh)),
     )
 
 
-def batch_shardings(mesh: Mesh, accumulation: int = 1, *, with_stills: bool = False) -> dict[str, NamedSharding]:
+def batch_entries(*, with_stills: bool = False, unlabelled: bool = False) -> tuple[str, ...]:
+    """Names what the batch of a step has.
+
+    Args:
+      with_stills: whether it has a bank of still frames, too.
+      unlabelled: whether it has unlabelled clips, too.
+    """
+    return (*BATCH_ENTRIES, *(UNLABELLED_ENTRIES if unlabelled else ()), *((STILLS,) if with_stills else ()))
+
+
+def batch_shardings(
+    mesh: Mesh, accumulation: int = 1, entries: Sequence[str] = BATCH_ENTRIES
+) -> dict[str, NamedSharding]:
     """Returns how the batch of a step lies on the devices.
 
     Args:
       mesh: the devices.
       accumulation: parts that a step's batch is computed in.
-      with_stills: whether the batch has the entry `stills`.
+      entries: of `batch_entries`.
 
     Returns:
       The sharding of each entry.
     """
-    rows = meshes.batch_sharding(mesh, accumulation)
-    stills = {STILLS: meshes.replicated(mesh)} if with_stills else {}
-    return {"clip": meshes.clip_sharding(mesh, accumulation), "label": rows, "weight": rows, **stills}
+    rows, clips = meshes.batch_sharding(mesh, accumulation), meshes.clip_sharding(mesh, accumulation)
+    shardings = {name: clips if name in meshes.CLIP_ENTRIES else rows for name in entries}
+    return shardings | ({STILLS: meshes.replicated(mesh)} if STILLS in entries else {})
 
 
-def classification_of(settings: StepSettings, model: VideoModel, mesh: Mesh) -> Classification:
+def _context(
+    state: TrainState, teachers: Sequence[Tree], settings: StepSettings, sharding: TrainState[NamedSharding]
+) -> StepContext:
+    """Gathers what an objective may read of a step; parameters that are split gather where a layer reads them."""
+    of_teachers = settings.teaching.shardings if settings.teaching else ()
+    return StepContext(
+        step=state.step,
+        progress=state.step.astype(jnp.float32) / max(settings.total_steps, 1),
+        batch_stats=state.batch_stats,
+        averages=gathered_where_read(state.ema, sharding.ema),
+        teachers=tuple(
+            {**variables, "params": gathered_where_read(variables["params"], its["params"])}
+            for variables, its in zip(teachers, of_teachers, strict=True)
+        ),
+    )
+
+
+def classification_of(
+    settings: StepSettings, model: VideoModel, mesh: Mesh
+) -> Classification | SemiSupervisedClassification:
     """Makes the objective of a classifier from the settings of a step.
 
     Args:
       settings: its losses and what is done to its clips.
       model: the classifier, as `model_on_mesh` returns it.
       mesh: devices that a batch is split over.
+
+    Raises:
+      UserError: frames are to be split and a teacher cannot.
     """
-    return Classification(
+    teaching = settings.teaching
+    if teaching:
+        teachers = [dataclasses.replace(each, model=model_on_mesh(each.model, mesh)) for each in teaching.teachers]
+        teaching = dataclasses.replace(teaching, teachers=teachers)
+    classification = Classification(
         model=model,
         normalization=settings.normalization,
         loss=settings.loss,
@@ -212,13 +267,17 @@ def classification_of(settings: StepSettings, model: VideoModel, mesh: Mesh) -> 
         label_smoothing=settings.label_smoothing,
         weight=settings.classification,
         correspondence=settings.correspondence,
+        teaching=teaching,
         groups=meshes.batch_parts(mesh),
     )
+    if settings.semi_supervision is None:
+        return classification
+    return SemiSupervisedClassification(classification, settings.semi_supervision)
 
 
 def _make_outcome(
     objective: Objective, settings: StepSettings, sharding: TrainState[NamedSharding]
-) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
+) -> Callable[[TrainState, Batch, StepContext, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
     """Makes the forward and backward pass of one part of a batch."""
 
     def loss_of(
@@ -227,19 +286,20 @@ def _make_outcome(
         inputs: Any,
         weights: jax.Array,
         total: jax.Array,
-        progress: jax.Array,
+        context: StepContext,
         key: PRNGKeyArray,
     ) -> tuple[jax.Array, Judgement]:
         read = gathered_where_read(_without_gradient(params, settings.frozen), sharding.params)
-        judgement = objective.judge({"params": read, "batch_stats": batch_stats}, inputs, progress, key)
-        return clip_mean(judgement.losses, weights, total), judgement
+        judgement = objective.judge({"params": read, "batch_stats": batch_stats}, inputs, context, key)
+        return clip_mean(judgement.losses, weights, total) + judgement.added, judgement
 
-    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome[jax.Array]:
-        inputs = objective.inputs(batch, jax.random.fold_in(key, _INPUT_STREAM))
+    def outcome_of(
+        state: TrainState, batch: Batch, context: StepContext, total: jax.Array, key: PRNGKeyArray
+    ) -> _Outcome[jax.Array]:
+        inputs = objective.inputs(batch, context, jax.random.fold_in(key, _INPUT_STREAM))
         weights = batch["weight"]
-        progress = state.step.astype(jnp.float32) / max(settings.total_steps, 1)
         (loss, judgement), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, inputs, weights, total, progress, key
+            state.params, state.batch_stats, inputs, weights, total, context, key
         )
         measures = {name: clip_mean(each, weights, total) for name, each in judgement.measures.items()}
         grads = jax.lax.with_sharding_constraint(grads, sharding.params)
@@ -249,9 +309,10 @@ def _make_outcome(
 
 
 def _accumulate(
-    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]],
+    outcome_of: Callable[[TrainState, Batch, StepContext, jax.Array, PRNGKeyArray], _Outcome[jax.Array]],
     state: TrainState,
     batch: Batch,
+    context: StepContext,
     total: jax.Array,
     key: PRNGKeyArray,
     parts: int,
@@ -260,13 +321,13 @@ def _accumulate(
     shared = {name: values for name, values in batch.items() if name not in BATCH_ENTRIES}
 
     def add(sums: _Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome[jax.Array], None]:
-        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0] | shared, total, part[1])), None
+        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0] | shared, context, total, part[1])), None
 
     inputs = {name: batch[name] for name in BATCH_ENTRIES}, jax.random.split(key, parts)
 
     def first_outcome() -> _Outcome[jax.Array]:
         part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
-        return outcome_of(state, part | shared, total, key)
+        return outcome_of(state, part | shared, context, total, key)
 
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_outcome))
     sums, _ = jax.lax.scan(add, nothing, inputs)

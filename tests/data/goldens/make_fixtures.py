@@ -75,6 +75,8 @@ def main(source: pathlib.Path) -> None:
         # What pretraining computes has no counterpart here.
         _save(name, {entry: value for entry, value in arrays.items() if not entry.startswith("pretrain/")})
     _save("uniformer_emim_s", dict(np.load(source / "uniformer_emim_small.npz")))
+    _save_distillation(source / "methods")
+    _save_semi_supervised(source / "methods")
     _copy_slowfast(source / "conv")
     _save_video_swin(source / "vit")
     _copy_mvit(source / "vit")
@@ -183,6 +185,20 @@ def _save_timesformer_of_hugging_face(source: pathlib.Path) -> None:
     _save("huggingface/timesformer_tiny", {**kept, "logits": arrays["divided_space_time/logits"]})
     shapes = json.loads((source / "timesformer_hf_state_dicts.json").read_text())["tiny_divided_space_time"]
     (goldens.FOLDER / "huggingface" / "names.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _save_distillation(source: pathlib.Path) -> None:
+    """Keeps two pairs of a temperature and a sharpness."""
+    arrays = dict(np.load(source / "distillation.npz"))
+    kept = ("student", "teachers", "labels", "T1.0/W1.0/", "T4.0/W10.0/")
+    _save("methods/distillation", {name: value for name, value in arrays.items() if name.startswith(kept)})
+
+
+def _save_semi_supervised(source: pathlib.Path) -> None:
+    """Keeps two thresholds, and what is compared."""
+    arrays = dict(np.load(source / "semi_supervised.npz"))
+    left_out = ("svformer/delta0.95/", "svformer/frame_indices", "sefar/reverse", "sefar/ramp")
+    _save("methods/semi_supervised", {name: value for name, value in arrays.items() if not name.startswith(left_out)})
 
 
 def _copy_video_resnet(source: pathlib.Path) -> None:
