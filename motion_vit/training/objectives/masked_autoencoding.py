@@ -181,14 +181,23 @@ def _check_fields(config: ConfigDict) -> None:
         mix_switch_probability=config.augmentation.mix_switch_probability,
     ):
         raise UserError(
-            "config fields augmentation.erasing, .mixup and .cutmix are for classifiers: masked autoencoding would "
-            "have to predict noise, or two clips in one. Set them to 0."
+            "config fields augmentation.erasing, .mixup, .cutmix and .still are for classifiers: masked autoencoding "
+            "would have to predict noise, or two clips in one. Switch them off."
         )
     if config.optimizer.layer_decay != 1:
         raise UserError(
             f"config field optimizer.layer_decay is {config.optimizer.layer_decay}, which is for fine-tuning; in "
             "pretraining all layers learn alike. Set it to 1."
         )
+    for name, is_set in (
+        ("distillation.teachers", bool(config.distillation.teachers)),
+        ("unlabelled.data", bool(config.unlabelled.data)),
+    ):
+        if is_set:
+            raise UserError(
+                f"config field {name} is for classifiers, and pretraining learns no classes. Leave it empty here, and "
+                "set it in the recipe that fine-tunes."
+            )
     if config.data.validation:
         raise UserError(
             f"config field data.validation is {config.data.validation!r}, but pretraining classifies nothing that "
