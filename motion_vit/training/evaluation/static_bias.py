@@ -31,7 +31,7 @@ class MotionAccuracy:
     Attributes:
       scuba: of the object alone, moving over the picture: what a model that sees motion keeps.
       scufo: of one frame of each of these videos, repeated: where nothing moves, a high one is bad.
-      contrasted: share of the videos that are right in SCUBA and wrong in SCUFO, 0 for a model that sees no motion.
+      contrasted: share of the videos that are right in SCUBA and wrong in SCUFO: known by their motion, but for chance.
     """
 
     scuba: float
