@@ -99,6 +99,7 @@ def test_calibration_refuses_targets_that_are_no_labels(field: str, value: float
     validate_fields(small_config)
 
 
+@pytest.mark.mistyped
 @pytest.mark.parametrize("options", [{"evidence": "square"}, {"annealing_start": 0.0}, {"risk": None}, {"kl": 1}])
 def test_a_value_that_it_cannot_have_is_refused(options: dict[str, Any]) -> None:
     (name,) = options
