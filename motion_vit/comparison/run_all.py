@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 
@@ -17,6 +17,7 @@ from motion_vit.files.folder_lock import locked_folder
 from motion_vit.training.logs.progress import duration
 
 
+@runtime_checkable
 class ResultsReport(Protocol):
     """A report of the results that lie in the folders of runs."""
 
