@@ -183,7 +183,10 @@ def draw_transfer(finished: Sequence[Finished], target: pathlib.Path) -> None:
         for number, row in enumerate(rows):
             _draw_row(axes, [each for each in of_data if each[0].run.row == row], number, row)
         axes.axhline(100 / of_data[0][1].classes, color="grey", linestyle=":", linewidth=1)
+        places = sorted({cell.training_clips / result.classes for cell, result in of_data})
         axes.set_xscale("log")
+        axes.set_xticks(places, [f"{place:.3g}" for place in places])
+        axes.minorticks_off()
         axes.set_ylim(0, 100)
         axes.set_title(for_plot(data), fontsize=9)
         axes.grid(alpha=0.3)

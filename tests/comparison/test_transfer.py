@@ -6,10 +6,12 @@ import pathlib
 import re
 
 import pytest
+from matplotlib.figure import Figure
 from small_comparison import row
 
 from motion_vit import UserError
 from motion_vit.cli import main
+from motion_vit.comparison import transfer_report
 from motion_vit.comparison.comparison_run import ComparisonRun
 from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_result import RunResult
@@ -123,7 +125,15 @@ def test_the_table_has_means_and_deviations_of_splits() -> None:
     assert "(n - 1) over random splits (2 shots: 3)." in lines[-1]
 
 
-def test_any_number_of_rows_and_names_can_be_drawn(tmp_path: pathlib.Path) -> None:
+def test_any_number_of_rows_and_names_can_be_drawn(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(transfer_report, "write_figure", lambda figure, _: drawn.append(figure))
+    whole = [cell("row", SubsetSize(shots=2), 0, 0.5, 0.5), cell("row", SubsetSize(share=1.0), 0, 0.6, 0.5)]
+    draw_transfer(whole, tmp_path / "ticks.png")
+    (axes,) = drawn[0].axes
+    # Clips of each of four classes, where runs are.
+    assert [tick.get_text() for tick in axes.get_xticklabels(which="both")] == ["2", "100"]
+    monkeypatch.undo()
     finished = [cell(f"$row_{number}$", SubsetSize(shots=2), 0, 0.5, 0.5) for number in range(9)]
     finished += [(dataclasses.replace(each, data="other"), result) for each, result in finished[:1]]
     draw_transfer(finished, tmp_path / "transfer.png")
