@@ -21,6 +21,7 @@ from resident_memory import reset_resident_peak, resident_peak_megabytes
 from torch_options import (
     MobileNetV2Options,
     MViTOptions,
+    SlowFastOptions,
     TimeSformerOptions,
     UniFormerOptions,
     VideoMAEOptions,
@@ -35,6 +36,7 @@ from motion_vit.models.inspection import measure_costs
 from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
 from motion_vit.models.options import model_options
+from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.video_resnet import VideoResNet
 from motion_vit.models.video_swin import VideoSwin
@@ -49,6 +51,7 @@ _TWINS = {
     TimeSformer: TimeSformerOptions,
     VideoMAE: VideoMAEOptions,
     VideoSwin: VideoSwinOptions,
+    SlowFast: SlowFastOptions,
     X3D: X3DOptions,
     MViT: MViTOptions,
     MobileNetV2: MobileNetV2Options,

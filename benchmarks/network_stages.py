@@ -18,6 +18,7 @@ from motion_vit.errors import UserError
 from motion_vit.models.inspection import PartCost
 from motion_vit.models.mobilenetv2 import MobileNetV2
 from motion_vit.models.mvit import MViT
+from motion_vit.models.slowfast import SlowFast
 from motion_vit.models.timesformer import TimeSformer
 from motion_vit.models.uniformer import UniFormer
 from motion_vit.models.video_resnet import VideoResNet
@@ -35,6 +36,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
         "stage1": ("embedding", "stage1"),
         **{f"stage{number}": (f"merging{number}", f"stage{number}") for number in range(2, 7)},
     },
+    SlowFast: {"fast_pathway": ("fast_stem", *(f"fast_stage{number}" for number in range(1, 5)))},
     X3D: {"stem": ("stem",), **{f"stage{number}": (f"stage{number}",) for number in range(1, 5)}},
     MViT: {"embedding": ("stem",), "blocks": ("blocks",)},
     MobileNetV2: {name: (name,) for name in ("stem", *(f"stage{number}" for number in range(1, 8)), "last")},
@@ -44,7 +46,7 @@ STAGES: Mapping[type[nn.Module], Mapping[str, tuple[str, ...]]] = {
     },
 }
 """By class of model: the stages in the order of the forward pass, and the parts that each is made of. A model may have
-fewer stages."""
+fewer stages, and what is no chain of parts, such as the Slow pathway, is none."""
 
 
 @dataclasses.dataclass(frozen=True)

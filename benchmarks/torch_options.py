@@ -61,6 +61,21 @@ class VideoSwinOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class SlowFastOptions:
+    """The shape of a SlowFast, as the fields of `motion_vit.models.slowfast.SlowFast` of the same names."""
+
+    num_classes: int
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    frame_ratio: int
+    channel_ratio: int
+    lateral_kernel: int
+    fast_pathway: bool = True
+    temporal_convolutions: str = "late"
+    motion_module: str = "none"
+
+
+@dataclasses.dataclass(frozen=True)
 class X3DOptions:
     """The shape of an X3D of PyTorchVideo, as the fields of `motion_vit.models.x3d.X3D` of the same names."""
 
@@ -113,6 +128,7 @@ TwinOptions = (
     | TimeSformerOptions
     | VideoMAEOptions
     | VideoSwinOptions
+    | SlowFastOptions
     | X3DOptions
     | MViTOptions
     | MobileNetV2Options

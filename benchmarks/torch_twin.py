@@ -6,6 +6,7 @@ from torch_mvit import MViT
 from torch_options import (
     MobileNetV2Options,
     MViTOptions,
+    SlowFastOptions,
     TimeSformerOptions,
     TwinOptions,
     VideoMAEOptions,
@@ -13,6 +14,7 @@ from torch_options import (
     VideoSwinOptions,
     X3DOptions,
 )
+from torch_slowfast import SlowFast
 from torch_timesformer import TimeSformer
 from torch_uniformer import UniFormer
 from torch_video_resnet import VideoResNet
@@ -23,7 +25,7 @@ from torch_x3d import X3D
 
 def make_twin(
     options: TwinOptions,
-) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | X3D | MViT | MobileNetV2 | VideoResNet:
+) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | SlowFast | X3D | MViT | MobileNetV2 | VideoResNet:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -38,6 +40,8 @@ def make_twin(
         return VideoMAE(options).to(memory_format=torch.channels_last_3d).eval()
     if isinstance(options, VideoSwinOptions):
         return VideoSwin(options).to(memory_format=torch.channels_last_3d).eval()
+    if isinstance(options, SlowFastOptions):
+        return SlowFast(options).to(memory_format=torch.channels_last_3d).eval()
     if isinstance(options, X3DOptions):
         return X3D(options).to(memory_format=torch.channels_last_3d).eval()
     if isinstance(options, MViTOptions):

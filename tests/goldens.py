@@ -17,7 +17,7 @@ KEPT_WHOLE = 4096
 STRIDE = 17
 """Of larger arrays, every 17th entry is stored. A prime, so that the entries visit every channel and position."""
 
-_TABLES = ("rpb", "relative_position_bias_table", "class_token", "rel_pos_h", "rel_pos_w", "rel_pos_t")
+_TABLES = ("rpb", "relative_position_bias_table", "class_token", "mask_token", "rel_pos_h", "rel_pos_w", "rel_pos_t")
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:

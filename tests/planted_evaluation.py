@@ -8,6 +8,7 @@ import numpy as np
 from motion_vit.data.sources.clip_source import StoredClip
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.evaluation.scored_videos import ScoredVideos
+from motion_vit.training.losses.evidence import EvidenceName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,11 @@ class NamedClips:
 
 
 def planted_scores(
-    labels: Sequence[int], logits: Sequence[Sequence[float]], label_names: Sequence[str], names: Sequence[str] = ()
+    labels: Sequence[int],
+    logits: Sequence[Sequence[float]],
+    label_names: Sequence[str],
+    names: Sequence[str] = (),
+    evidence: EvidenceName | None = None,
 ) -> ScoredVideos:
     """Scored videos of two views each.
 
@@ -48,6 +53,7 @@ def planted_scores(
       logits: of each video.
       label_names: of the classes.
       names: of the videos; by default `0.mp4` and so on.
+      evidence: what makes evidence of the logits; None for the softmax.
     """
     given = tuple(names) or tuple(f"{number}.mp4" for number in range(len(labels)))
     source = NamedClips(given, tuple(label_names), tuple(labels))
@@ -59,6 +65,7 @@ def planted_scores(
         np.asarray(logits, np.float32),
         2,
         np.full(len(labels), 0.25, np.float32),
+        evidence,
     )
 
 

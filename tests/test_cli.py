@@ -63,7 +63,7 @@ print(*sys.modules)
     "command",
     [
         *(["train"], ["evaluate"], ["predict"], ["prepare"], ["render"], ["import"], ["inspect"], ["demo"], ["data"]),
-        *(["data", "check"], ["data", "show"], ["serve"]),
+        *(["data", "check"], ["data", "show"], ["serve"], ["frames", "score"]),
     ],
 )
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

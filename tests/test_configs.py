@@ -53,7 +53,7 @@ def test_a_recipe_makes_a_training_step(recipe: str) -> None:
             config, mesh, clips_of_class=[1] * 10, total_steps=100, steps_per_epoch=10, teachers=teachers
         )
         state = program.abstract_state()
-        after, metrics = jax.eval_shape(program.step, state, program.abstract_batch(), *program.inputs_beside)
+        after, metrics = jax.eval_shape(program.step, state, program.abstract_batch())
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), state
     )

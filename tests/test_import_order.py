@@ -1,8 +1,9 @@
 """Imports point one way: ops <- modules <- models <- training <- the rest; data knows no model; no room has a circle.
 
-Within `training`: parallel, logs and losses know none of the others; then recipe <- inputs <- step <- inference <-
-checkpoints <- evaluation <- loop, with ahead_of_time above step. Within `interop`: files <- families <- importing and
-exporting. The zoo stands on importing, and evaluation and loop take models from it.
+Within `training`: parallel, logs, losses and masking know none of the others; then recipe <- inputs <- objectives <-
+step <- inference <- checkpoints <- evaluation <- loop, with ahead_of_time above step, and probing, and adaptation <-
+robustness, above evaluation. Within `interop`: files <- families <- importing and exporting. The zoo stands on
+importing, and evaluation, probing and loop take models from it.
 """
 
 import ast
@@ -17,8 +18,8 @@ from package_graph import LIBRARY, imported_names, imported_packages, package_gr
 
 # Free of the rest of the library.
 MODELS = {"ops", "modules", "models"}
-DATA = {"data.sources", "data.batches", "data.workers"}
-STEP = {f"training.{name}" for name in ("parallel", "losses", "recipe", "inputs", "step")}
+DATA = {"data.sources", "data.batches", "data.corruptions", "data.workers"}
+STEP = {f"training.{name}" for name in ("parallel", "losses", "masking", "recipe", "inputs", "objectives", "step")}
 INFERENCE = STEP | {"training.inference"}
 CHECKPOINTS = INFERENCE | {"training.logs", "training.checkpoints"}
 EVALUATION = CHECKPOINTS | {"training.evaluation"}
@@ -31,18 +32,23 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"modules", "ops"},
     "data.sources": {"data.video", "data.workers"},
     "data.streams": {"data.video"},
-    "data.batches": {"data.sources", "data.augmentation", "data.video", "data.workers"},
+    "data.batches": {"data.sources", "data.augmentation", "data.corruptions", "data.video", "data.workers"},
     "data.datasets": {"data.sources", "data.video"},
     "data.embedded": {"data.video", "data.workers"},
     "data.preparation": {"data.datasets", "data.sources", "data.video", "data.workers"},
     "training.logs": MODELS,
     "training.losses": MODELS,
-    "training.recipe": MODELS | DATA | {"training.losses"},
-    "training.inputs": MODELS | DATA | {"training.recipe"},
+    "training.masking": {"ops"},
+    "training.recipe": MODELS | DATA | {"training.losses", "training.masking"},
+    "training.inputs": MODELS | DATA | {"data.augmentation", "training.recipe"},
+    "training.objectives": MODELS | {f"training.{name}" for name in ("losses", "masking", "recipe", "inputs")},
     "training.step": MODELS | STEP,
     "training.inference": MODELS | DATA | INFERENCE | {"data.streams", "data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
-    "training.evaluation": MODELS | DATA | EVALUATION | {"data.streams", "zoo"},
+    "training.evaluation": MODELS | DATA | EVALUATION | {"data.embedded", "data.streams", "zoo"},
+    "training.probing": MODELS | DATA | EVALUATION | {"zoo"},
+    "training.adaptation": MODELS | DATA | EVALUATION | {"zoo"},
+    "training.robustness": MODELS | DATA | EVALUATION | {"training.adaptation", "zoo"},
     "training.ahead_of_time": MODELS | STEP,
     "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation", "zoo"},
     "interop.families": MODELS | {"interop.files"},

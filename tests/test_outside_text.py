@@ -364,9 +364,10 @@ SINKS = {
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "evaluation", "export", "importing", "inspection")),
         *(f"cli/{name}.py" for name in ("json_output", "models", "recipes", "serving", "streaming", "training")),
-        *(f"cli/{name}.py" for name in ("answers", "prediction")),
+        *(f"cli/{name}.py" for name in ("answers", "frames", "prediction", "probing", "shifted_videos")),
         *("cli/visualization.py", "visualization/visualization.py"),
-        *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
+        *(f"comparison/{name}.py" for name in ("parallel_runs", "report", "run_all", "transfer_report")),
+        "demo.py",
         *("interop/runners/check.py", "interop/runners/example.py", "training/logs/progress.py"),
         *("training/parallel/last_words.py", "training/parallel/processes.py"),
     },

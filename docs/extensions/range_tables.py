@@ -1,4 +1,4 @@
-"""The directives `recipe-fields` and `option-ranges`, tables of what recipe fields and options of models may be.
+"""The directives `recipe-fields`, `option-ranges` and `adaptation-ranges`: what fields and options may be.
 
 They are made from what the library checks and prints itself, so that no page repeats a limit by hand.
 """
@@ -15,6 +15,7 @@ from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
 from motion_vit.models.registry import list_models, model_class
 from motion_vit.ranges import Range
+from motion_vit.training.adaptation.options import ADAPTATION_RANGES
 from motion_vit.training.recipe.field_descriptions import FieldDescription, describe_fields
 
 
@@ -43,6 +44,14 @@ class OptionRanges(SphinxDirective):
         return self.parse_text_to_nodes("\n\n".join(tables))
 
 
+class AdaptationRanges(SphinxDirective):
+    """`.. adaptation-ranges::`: what each option of adaptation at test time may be."""
+
+    def run(self) -> list[nodes.Node]:
+        """Makes the table."""
+        return self.parse_text_to_nodes(_table("option", ADAPTATION_RANGES))
+
+
 def _fields(fields: list[FieldDescription]) -> str:
     """Writes a table in Markdown."""
     rows = [
@@ -69,4 +78,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     """
     app.add_directive("recipe-fields", RecipeFields)
     app.add_directive("option-ranges", OptionRanges)
+    app.add_directive("adaptation-ranges", AdaptationRanges)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

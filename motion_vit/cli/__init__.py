@@ -13,19 +13,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_addresses
-from motion_vit.cli.comparison import add_compare
+from motion_vit.cli.comparison import add_compare, add_transfer
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.evaluation import add_calibrate, add_evaluate
 from motion_vit.cli.export import add_export
+from motion_vit.cli.frames import add_frames
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
 from motion_vit.cli.models import add_models
 from motion_vit.cli.prediction import add_predict
+from motion_vit.cli.probing import add_probe
 from motion_vit.cli.recipes import add_recipe
 from motion_vit.cli.serving import add_serve
+from motion_vit.cli.shifted_videos import add_source_statistics
 from motion_vit.cli.streaming import add_stream
-from motion_vit.cli.training import add_train
+from motion_vit.cli.training import add_pretrain, add_train
 from motion_vit.cli.visualization import add_visualize
 from motion_vit.errors import UserError
 from motion_vit.terminal import safe_output
@@ -144,8 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     add_data(commands)
     add_recipe(commands)
     add_train(commands)
+    add_pretrain(commands)
     add_evaluate(commands)
     add_calibrate(commands)
+    add_source_statistics(commands)
+    add_probe(commands)
     add_predict(commands)
     add_stream(commands)
     add_visualize(commands)
@@ -155,6 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     add_models(commands)
     add_inspect(commands)
     add_render(commands)
+    add_frames(commands)
     add_demo(commands)
     add_compare(commands)
+    add_transfer(commands)
     return parser

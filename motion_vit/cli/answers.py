@@ -20,6 +20,7 @@ AnswerFormat = Literal["text", "json", "jsonl", "csv", "srt", "vtt"]
 FORMATS: tuple[AnswerFormat, ...] = get_args(AnswerFormat)
 
 _COLUMNS = ("video", "start", "end", "label", "probability", "error", "note")
+_UNKNOWN_COLUMNS = ("uncertainty", "unknown")
 _Row = tuple[str | float, ...]
 
 
@@ -29,18 +30,20 @@ class Answers:
     Args:
       write: writes a piece of text.
       form: how answers are written.
+      unknown: whether rows of predictions say how uncertain they are, and which are rejected.
     """
 
-    def __init__(self, write: Callable[[str], None], form: AnswerFormat) -> None:
+    def __init__(self, write: Callable[[str], None], form: AnswerFormat, *, unknown: bool = False) -> None:
         self._write = write
         self._form = form
+        self._unknown = unknown
         self._entries: list[dict[str, object]] = []
         if form == "csv":
-            write(csv_text([_COLUMNS]))
+            write(csv_text([(*_COLUMNS, *(_UNKNOWN_COLUMNS if unknown else ()))]))
 
     def add_prediction(self, prediction: "Prediction") -> None:
         """Writes a prediction, or keeps it for the document that `close` writes; there are no subtitles of one."""
-        self._add(prediction, _prediction_rows(prediction))
+        self._add(prediction, _prediction_rows(prediction, unknown=self._unknown))
 
     def add_timeline(self, timeline: "VideoTimeline") -> None:
         """Writes a timeline, or keeps it for the document that `close` writes."""
@@ -65,13 +68,16 @@ class Answers:
             self._write(json_text(self._entries))
 
 
-def _prediction_rows(prediction: "Prediction") -> Iterator[_Row]:
+def _prediction_rows(prediction: "Prediction", *, unknown: bool) -> Iterator[_Row]:
     """Yields a row for each class, or one for a video without any."""
     part: _Row = ("", "")
     if prediction.part:
         part = (prediction.start, "" if prediction.end is None else prediction.end)
+    said: _Row = ()
+    if unknown:
+        said = tuple("" if value is None else value for value in (prediction.uncertainty, prediction.unknown))
     for label, probability in prediction.classes or [("", "")]:
-        yield (prediction.path, *part, label, probability, prediction.failure, prediction.note)
+        yield (prediction.path, *part, label, probability, prediction.failure, prediction.note, *said)
 
 
 def _timeline_rows(timeline: "VideoTimeline") -> Iterator[_Row]:
@@ -83,7 +89,7 @@ def _timeline_rows(timeline: "VideoTimeline") -> Iterator[_Row]:
 
 
 @contextlib.contextmanager
-def open_answers(path: pathlib.Path | None, form: AnswerFormat) -> Iterator[Answers]:
+def open_answers(path: pathlib.Path | None, form: AnswerFormat, *, unknown: bool = False) -> Iterator[Answers]:
     """Opens the output of answers.
 
     A file is written whole or not at all, but for that of `jsonl`, which grows by a line with each video: what is in it
@@ -92,6 +98,7 @@ def open_answers(path: pathlib.Path | None, form: AnswerFormat) -> Iterator[Answ
     Args:
       path: the file; None for standard output.
       form: how answers are written.
+      unknown: see `Answers`.
 
     Yields:
       The output.
@@ -100,7 +107,7 @@ def open_answers(path: pathlib.Path | None, form: AnswerFormat) -> Iterator[Answ
       UnwritableError: the file cannot be written.
     """
     if path is None:
-        answers = Answers(lambda text: print(text, end="", flush=True), form)
+        answers = Answers(lambda text: print(text, end="", flush=True), form, unknown=unknown)
         yield answers
         answers.close()
         return
@@ -110,7 +117,7 @@ def open_answers(path: pathlib.Path | None, form: AnswerFormat) -> Iterator[Answ
             file.write(text.encode("utf-8", "backslashreplace"))
             file.flush()
 
-        answers = Answers(write, form)
+        answers = Answers(write, form, unknown=unknown)
         yield answers
         answers.close()
 

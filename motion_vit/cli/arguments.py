@@ -233,11 +233,13 @@ def _number(convert: Callable[[str], _Number], expected: Range) -> Callable[[str
     return read
 
 
-def model_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Parses the options of a model.
+def model_options(texts: Sequence[str], *, of: str = "a model", example: str = "frames=8") -> dict[str, Any]:
+    """Parses the options of a model, or of something else that has some.
 
     Args:
       texts: arguments of the form `OPTION=VALUE`; a value is a Python literal, or otherwise text.
+      of: what they are options of, with its article.
+      example: one of them, for a message.
 
     Returns:
       Option -> value.
@@ -250,10 +252,10 @@ def model_options(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(
-                f"{text!r} is not understood; an option of a model is written OPTION=VALUE, such as frames=8."
+                f"{text!r} is not understood; an option of {of} is written OPTION=VALUE, such as {example}."
             )
         if name in options:
-            raise UserError(f"the option {name!r} of the model is given twice.")
+            raise UserError(f"the option {name!r} of {of} is given twice.")
         try:
             options[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last three of nested brackets

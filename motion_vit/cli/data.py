@@ -1,11 +1,12 @@
-"""`motion-vit prepare | data check | data show | render`."""
+"""`motion-vit prepare | data check | data show | data subset | render`."""
 
 import argparse
 from typing import Any
 
 from motion_vit.cli.arguments import FAILED_STATUS, add_command, real_number, whole, whole_number
 from motion_vit.cli.json_output import print_json
-from motion_vit.data.embedded.dataset_ranges import SCENE_SIZE, SPLIT_CLIPS
+from motion_vit.data.embedded.dataset_ranges import APPEARANCE_BIAS, SCENE_SIZE, SPLIT_CLIPS
+from motion_vit.data.sources.subset_ranges import SHOTS, SUBSET_SHARE
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.ranges import PROBABILITY, SEED
@@ -71,8 +72,10 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def add_data(commands: Any) -> None:
-    """Defines `motion-vit data check` and `motion-vit data show`."""
-    parser = commands.add_parser("data", help="look at data before training on it", allow_abbrev=False)
+    """Defines `motion-vit data check`, `motion-vit data show` and `motion-vit data subset`."""
+    parser = commands.add_parser(
+        "data", help="look at data before training on it, or take a part of it", allow_abbrev=False
+    )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     check = add_command(
         actions, "check", _check, "decode every clip and sum up what there is", "Exits with 1 if any clip is bad."
@@ -91,6 +94,41 @@ def add_data(commands: Any) -> None:
     )
     show.add_argument("--samples", type=whole(1, 1000), default=6, metavar="N", help="clips to draw; default: 6")
     show.add_argument("--seed", type=whole_number(SEED), default=0, help="another seed draws other clips; default: 0")
+    show.add_argument(
+        "--corruptions", metavar="NAMES", help="also what corruptions make of them: all, or names with commas between"
+    )
+    show.add_argument("--severities", metavar="NUMBERS", help="of the corruptions: all, or some of 1 to 5; default: 5")
+    _add_subset(actions)
+
+
+def _add_subset(actions: Any) -> None:
+    details = (
+        "Takes clips of every class at random; a smaller subset lies within a larger one of the same seed. Of a list "
+        "it writes another list, of anything else a prepared folder of that split alone."
+    )
+    subset = add_command(actions, "subset", _subset, "take a few clips of each class, or a share", details)
+    subset.add_argument("data", metavar="DATA", help=f"{_DATA_HELP}; a folder alone means its split train")
+    size = subset.add_mutually_exclusive_group(required=True)
+    size.add_argument("--shots", type=whole_number(SHOTS), metavar="K", help="clips of each class")
+    size.add_argument(
+        "--share", type=real_number(SUBSET_SHARE), metavar="SHARE", help="share of the clips of each class, such as 0.1"
+    )
+    subset.add_argument("--seed", type=whole_number(SEED), default=0, help="another seed takes other clips; default: 0")
+    subset.add_argument(
+        "--out", required=True, type=local_path, metavar="PATH", help="the list file; of a prepared folder, a folder"
+    )
+    subset.add_argument("--workers", type=whole(1, 1000), metavar="N", help="processes; default: one for each core")
+
+
+def _subset(options: argparse.Namespace) -> int:
+    from motion_vit.data.preparation.subset import write_subset
+    from motion_vit.data.sources.open_source import open_source
+    from motion_vit.data.sources.subset_choice import SubsetSize
+
+    source = open_source(options.data, default_split="train")
+    size = SubsetSize(options.shots, options.share)
+    print(write_subset(source, options.out, size, seed=options.seed, workers=options.workers).summary())
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -111,6 +149,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from motion_vit.data.augmentation.flips import describe_flip
+    from motion_vit.data.corruptions.corruption import Corruption, parse_corruptions, parse_severities
     from motion_vit.data.sources.open_source import open_source
     from motion_vit.training.inputs.preview import draw_samples
     from motion_vit.training.recipe.checks import validate_fields
@@ -119,11 +158,22 @@ def _show(options: argparse.Namespace) -> int:
 
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]} changes a field of a recipe; give the recipe with --config.")
+    if options.severities and options.corruptions is None:
+        raise UserError("--severities belongs to --corruptions, which is not given; add --corruptions all, or names.")
+    names = () if options.corruptions is None else parse_corruptions(options.corruptions)
+    severities = parse_severities("5" if options.severities is None else options.severities)
     config = load_config(options.config, options.overrides) if options.config else default_config()
     validate_fields(config)
     source = open_source(options.data, default_split="train")
     draw_samples(
-        source, config, options.out, samples=options.samples, seed=options.seed, augmented=options.config is not None
+        source,
+        config,
+        options.out,
+        samples=options.samples,
+        seed=options.seed,
+        # The frames as an evaluation sees them are not those that are augmented.
+        augmented=options.config is not None and not names,
+        corruptions=[Corruption(name, severity) for name in names for severity in severities],
     )
     if flip := describe_flip(config.augmentation.flip, source.label_names):
         print(flip)
@@ -143,12 +193,35 @@ def add_render(commands: Any) -> None:
         "--size", type=whole_number(SCENE_SIZE), default=64, metavar="PIXELS", help="height and width; default: 64"
     )
     parser.add_argument("--seed", type=whole_number(SEED), default=0, help="default: 0")
+    parser.add_argument(
+        "--appearance-bias",
+        type=real_number(APPEARANCE_BIAS),
+        metavar="P",
+        help="probability that the background of a video has the texture and colours of its class, else those of "
+        "another one; default: looks have nothing to do with classes",
+    )
+    parser.add_argument(
+        "--validation-looks",
+        choices=["biased", "unbiased", "conflicting"],
+        help="with --appearance-bias: looks of the validation videos as in training (default), of any class, or never "
+        "of their own",
+    )
 
 
 def _render(options: argparse.Namespace) -> int:
     from motion_vit.data.embedded.dataset import render_dataset
 
     splits = {"train": options.train, "validation": options.validation}
-    lists = render_dataset(options.out, splits=splits, size=options.size, seed=options.seed)
+    if options.validation_looks and options.appearance_bias is None:
+        raise UserError("--validation-looks is for videos whose looks follow labels; give --appearance-bias as well.")
+    looks = {"validation": options.validation_looks} if options.validation_looks else {}
+    lists = render_dataset(
+        options.out,
+        splits=splits,
+        size=options.size,
+        seed=options.seed,
+        appearance_bias=options.appearance_bias,
+        looks=looks,
+    )
     print("\n".join(f"{split}: {path}" for split, path in lists.items()))
     return 0

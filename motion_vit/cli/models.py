@@ -32,7 +32,7 @@ def _models(options: argparse.Namespace) -> int:
         print_json([row.to_dict() for row in rows])
     elif options.name:
         for field, value in rows[0].to_dict().items():
-            print(f"{field:<14} {_plain(value)}")
+            print(f"{field:<14} {_plain(value)}".rstrip())
     else:
         table = [_COLUMNS, *map(_cells, rows)]
         widths = [max(len(line[column]) for line in table) for column in range(len(_COLUMNS))]
@@ -56,6 +56,8 @@ def _cells(row: "PublishedWeights") -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, dict):
         return ", ".join(f"{name}={item}" for name, item in value.items())
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from motion_vit.training.checkpoints.trained_model import TrainedModel
     from motion_vit.training.inference.prediction import Prediction
     from motion_vit.training.inference.timeline import VideoTimeline
+    from motion_vit.training.inference.unknown_scores import Rejection
 
 _DEFAULT_TOP = 5
 # Written out, so that `--help` need not import what encodes; a test compares them with the library's.
 _RENDERED = (".mp4", ".webm")
 _PAGES = (".html", ".htm")
+_SCORES = ("uncertainty", "max_softmax", "energy")
 _STANDARD_INPUT = "-"
 
 
@@ -55,6 +57,19 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("--start", type=seconds, default=0.0, metavar="SECONDS", help="default: 0")
     parser.add_argument("--end", type=seconds, metavar="SECONDS", help="where to stop; default: the end of each video")
     add_views(parser)
+    parser.add_argument(
+        "--reject",
+        metavar="THRESHOLD",
+        help="call videos unknown whose score exceeds a number, or the threshold that an evaluation with --unknown has "
+        "found: its folder",
+    )
+    parser.add_argument(
+        "--reject-by",
+        choices=_SCORES,
+        metavar="SCORE",
+        help="uncertainty, max_softmax (1 minus the largest softmax probability) or energy; default: uncertainty of "
+        "models that were trained with evidence, else max_softmax",
+    )
     _add_windows(parser)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", dest="format", action="store_const", const="json", help="one document of JSON")
@@ -104,6 +119,7 @@ def _predict(options: argparse.Namespace) -> int:
     from motion_vit.data.sources.named_videos import find_videos
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.parallel.mesh import data_mesh
+    from motion_vit.training.recipe.evidence import trained_evidence
     from motion_vit.zoo.load import load
 
     form = _format(options)
@@ -120,11 +136,14 @@ def _predict(options: argparse.Namespace) -> int:
     enable_compilation_cache()
     mesh = data_mesh()
     trained = load(options.checkpoint, which=options.which, ema=options.ema, mesh=mesh)
-    with open_answers(options.out, form) as answers:
+    rejection = _rejection(options, trained)
+    with_unknown = form == "csv" and options.window is None
+    with_unknown = with_unknown and (rejection is not None or trained_evidence(trained.config) is not None)
+    with open_answers(options.out, form, unknown=with_unknown) as answers:
         failed: Sequence[Prediction | VideoTimeline]
         timelines: list[VideoTimeline] = []
         if options.window is None:
-            failed = _classify(options, trained, found, answers, form, mesh)
+            failed = _classify(options, trained, found, answers, form, mesh, rejection)
         else:
             timelines = _label(options, trained, found, answers, mesh)
             failed = [timeline for timeline in timelines if timeline.failure]
@@ -157,6 +176,7 @@ def _classify(
     answers: Answers,
     form: AnswerFormat,
     mesh: "Mesh",
+    rejection: "Rejection | None",
 ) -> "list[Prediction]":
     """Writes the classes of each video; returns the predictions without any."""
     from motion_vit.data.workers.progress_bar import progress_bar
@@ -168,6 +188,7 @@ def _classify(
         crops=options.crops,
         batch_size=options.batch_size,
         mesh=mesh,
+        rejection=rejection,
     )
     failed = []
     # On a terminal, answers that appear one by one show the progress themselves.
@@ -179,6 +200,20 @@ def _classify(
                 failed.append(prediction)
             bar.update()
     return failed
+
+
+def _rejection(options: argparse.Namespace, trained: "TrainedModel") -> "Rejection | None":
+    """Reads which videos are called unknown."""
+    from motion_vit.training.evaluation.open_set import read_rejection
+    from motion_vit.training.inference.unknown_scores import check_score, known_scores
+    from motion_vit.training.recipe.evidence import trained_evidence
+
+    if options.reject is None:
+        return None
+    evidence = trained_evidence(trained.config)
+    score = options.reject_by or known_scores(evidence)[0]
+    check_score(score, evidence)
+    return read_rejection(options.reject, score)
 
 
 def _label(
@@ -237,6 +272,8 @@ def _check_one_video(options: argparse.Namespace, form: AnswerFormat, videos: in
 
 def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
     """Checks that options of timelines and of single predictions are not mixed."""
+    if options.reject_by is not None and options.reject is None:
+        raise UserError("--reject-by says which score --reject compares; give --reject, too.")
     if options.window is None:
         given = [
             name
@@ -249,6 +286,8 @@ def _check_together(options: argparse.Namespace, form: AnswerFormat) -> None:
                 f"--{given[0].replace('_', '-')} is for timelines; give --window, too, such as --window 2s."
             )
         return
+    if options.reject is not None:
+        raise UserError("--reject is for whole videos, not for the windows of a timeline, which --window asks for.")
     if options.top is not None:
         raise UserError("--top is for whole videos; a timeline, which --window asks for, has one label at a time.")
     if options.render is not None and options.render.suffix not in _RENDERED:

@@ -24,6 +24,7 @@ from motion_vit.outside_text import for_terminal
 from motion_vit.ranges import Number
 
 if TYPE_CHECKING:
+    from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
     from motion_vit.training.checkpoints.trained_model import TrainedModel
 
 # Written out, so that `--help` need not import what draws; a test compares them with the library's.
@@ -46,7 +47,8 @@ def add_visualize(commands: Any) -> None:
     """Defines `motion-vit visualize`."""
     details = (
         "Draws where each patch goes (EMIM's cost volumes), attention, class activation, motion prompts and M2A's "
-        "gates over the frames of a video, and writes a page to explore them."
+        "gates over the frames of a video, and writes a page to explore them. Of a pretrained run it draws input, mask "
+        "and reconstruction."
     )
     parser = add_command(commands, "visualize", _visualize, "show what a model sees in a video", details)
     parser.add_argument("video", nargs="?", metavar="VIDEO")
@@ -121,6 +123,7 @@ def add_visualize(commands: Any) -> None:
 
 
 def _visualize(options: argparse.Namespace) -> int:
+    from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
     from motion_vit.training.checkpoints.whole_folder import check_can_be_made
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.visualization.clip_choice import ClipChoice
@@ -133,6 +136,8 @@ def _visualize(options: argparse.Namespace) -> int:
         ClipChoice(options.start, options.clip, options.clips)
     enable_compilation_cache()
     trained = _read_model(options)
+    if isinstance(trained, PretrainedRun):
+        return _draw_reconstruction(trained, options)
     if options.list:
         _print_names(trained)
         return 0
@@ -177,13 +182,37 @@ def _sort_words(options: argparse.Namespace) -> None:
     options.video = others[0] if others else None
 
 
-def _read_model(options: argparse.Namespace) -> "TrainedModel":
+def _draw_reconstruction(run: "PretrainedRun", options: argparse.Namespace) -> int:
+    """Draws what a masked autoencoder predicts, which has no other maps."""
+    from motion_vit.visualization.reconstruction import reconstruct
+
+    of_classifiers = {
+        "--what": options.what,
+        "--layer": options.layer,
+        "--patch": options.patch,
+        "--class": options.classes,
+        "--list": options.list,
+        "--format": options.format != _DEFAULT_FORMATS,
+    }
+    if given := [name for name, value in of_classifiers.items() if value]:
+        raise UserError(
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for classifiers. {options.checkpoint} was "
+            "pretrained: a picture and arrays of its reconstruction are written. Leave it out."
+        )
+    print(f"computing: {run.config.model.name}, {for_terminal(options.video)}", flush=True)
+    found = reconstruct(run, options.video, start=options.start, clip=options.clip, clips=options.clips)
+    print(f"{100 * found.mask_ratio:.0f} % hidden, loss {found.loss:.4f}")
+    print("\n".join(map(str, found.write(options.out))))
+    return 0
+
+
+def _read_model(options: argparse.Namespace) -> "TrainedModel | PretrainedRun":
     if options.checkpoint:
-        from motion_vit.zoo.load import load
+        from motion_vit.zoo.load import load_any
 
         if options.options:
             raise UserError(f"{options.options[0]!r} is an option of --model; a checkpoint knows its own.")
-        return load(options.checkpoint, which=options.which, ema=options.ema)
+        return load_any(options.checkpoint, which=options.which, ema=options.ema)
     from motion_vit.visualization.random_model import random_model
 
     return random_model(options.model, model_options(options.options))

@@ -31,6 +31,7 @@ class ComparisonRun:
       config: the recipe, with that seed.
       folder: workdir of the run.
       conditions: of the recipe.
+      place: what else tells the run from others, such as "4 shots of jester"; "" for nothing.
     """
 
     row: str
@@ -38,6 +39,12 @@ class ComparisonRun:
     config: ConfigDict
     folder: pathlib.Path
     conditions: Conditions
+    place: str = ""
+
+    @property
+    def label(self) -> str:
+        """The row, the place and the seed, for people."""
+        return ", ".join(part for part in (self.row, self.place, f"seed {self.seed}") if part)
 
     def __str__(self) -> str:
         """Names the run in messages."""
@@ -115,6 +122,7 @@ class ComparisonRun:
             frozen=evaluations["frozen"].top1,
             shuffled=evaluations["shuffled"].top1,
             conditions=self.conditions,
+            mean_class=evaluations["normal"].mean_class,
         )
         result.write(self.folder)
         return result

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
 from motion_vit.comparison.conditions import Conditions
@@ -31,6 +31,7 @@ class RunResult:
       frozen: accuracy where every frame is the middle one.
       shuffled: accuracy with the frames in random order.
       conditions: results with equal conditions are comparable.
+      mean_class: mean accuracy of the classes on the held-out videos; None of results that older versions wrote.
     """
 
     row: str
@@ -45,6 +46,7 @@ class RunResult:
     frozen: float
     shuffled: float
     conditions: Conditions
+    mean_class: float | None = None
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes `result.json` atomically.
@@ -76,7 +78,7 @@ def read_result(folder: pathlib.Path) -> RunResult | None:
     path = folder / RESULT_FILE
     try:
         values = read_json(path)
-        _check_fields(RunResult, values)
+        _check_fields(RunResult, values, optional={"mean_class"})
         _check_fields(Conditions, values["conditions"])
         return RunResult(**{**values, "conditions": Conditions(**values["conditions"])})
     except FileNotFoundError:
@@ -87,13 +89,13 @@ def read_result(folder: pathlib.Path) -> RunResult | None:
         raise UserError(f"{path} is damaged: {error}. Delete it, and the run is evaluated again.") from error
 
 
-def _check_fields(kind: type, values: Any) -> None:
+def _check_fields(kind: type, values: Any, optional: Collection[str] = ()) -> None:
     """Checks names and types of a dataclass's fields; raises ValueError."""
     if not isinstance(values, dict):
         raise ValueError(f"a JSON object was expected, not {values!r}")
     expected = get_type_hints(kind)
-    if values.keys() != expected.keys():
-        raise ValueError(f"it has other fields than a result: {', '.join(sorted(values.keys() ^ expected.keys()))}")
+    if differing := (values.keys() ^ expected.keys()) - (set(optional) - values.keys()):
+        raise ValueError(f"it has other fields than a result: {', '.join(sorted(differing))}")
     for name, value in values.items():
         # JSON does not tell 1.0 from 1; bool is a subclass of int, but True is no number of classes.
         accepted = {float: float | int, float | None: float | int | None, Conditions: Mapping}.get(

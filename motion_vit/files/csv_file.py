@@ -13,17 +13,18 @@ from motion_vit.files.atomic_file import write_text
 from motion_vit.outside_text import for_csv
 
 
-def csv_text(rows: Iterable[Sequence[str | int | float]]) -> str:
+def csv_text(rows: Iterable[Sequence[str | int | float]], *, exact: bool = False) -> str:
     """Writes a table as text.
 
     Args:
       rows: its cells, row by row, the header first.
+      exact: whether text is written as it is, for a list that is read again as data: its paths lead somewhere.
 
     Returns:
       Lines of CSV.
     """
     text = io.StringIO()
-    safe = ([for_csv(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    safe = ([for_csv(cell) if isinstance(cell, str) and not exact else cell for cell in row] for row in rows)
     csv.writer(text, lineterminator="\n").writerows(safe)
     return text.getvalue()
 

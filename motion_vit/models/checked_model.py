@@ -28,8 +28,8 @@ class TracedModel:
     """A model, and what tracing its initialisation once has told.
 
     Attributes:
-      model: the model that was traced.
-      shapes: shapes of its variables: `params` and `batch_stats`, nested, the latter {} for a model without.
+      model: the model that was traced, or that the network around it is of.
+      shapes: shapes of the network's variables: `params` and `batch_stats`, nested, the latter {} for a model without.
       costs: what its parts cost for one clip, in the order of the forward pass.
       init: draws the variables from a key, of the same nesting. It runs what was traced: not a line of the model again.
     """
@@ -77,16 +77,45 @@ def trace_model(
       UserError: the model's options do not go with each other, or with such clips, or what it returns are no logits.
     """
     clip_shape = model.clip_shape if clip_shape is None else clip_shape
-    recorder = CostRecorder()
 
     def init(key: PRNGKeyArray) -> dict[str, Any]:
-        with recorder.recording():
-            logits, variables = model.init_with_output(key, jnp.zeros((1, *clip_shape), jnp.float32))
+        logits, variables = model.init_with_output(key, jnp.zeros((1, *clip_shape), jnp.float32))
         _check_logits(logits, model, subject)
+        return dict(variables)
+
+    return trace_variables(model, init, clip_shape=clip_shape, subject=subject)
+
+
+def trace_variables(
+    model: VideoModel,
+    init: Callable[[PRNGKeyArray], Mapping[str, Any]],
+    *,
+    clip_shape: tuple[int, int, int, int],
+    subject: str,
+) -> TracedModel:
+    """Traces the initialisation of a network around a model, or of the model, without computing anything.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      init: draws the variables of the network from a key, in a forward pass of one clip.
+      clip_shape: frames, height, width and channels of that clip.
+      subject: what a message calls the network.
+
+    Returns:
+      The model and what tracing the network has told.
+
+    Raises:
+      UserError: the network refuses such clips.
+    """
+    recorder = CostRecorder()
+
+    def recorded(key: PRNGKeyArray) -> dict[str, Any]:
+        with recorder.recording():
+            variables = init(key)
         return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
 
     with refusals_told(clip_shape, subject):
-        program, shapes = jax.make_jaxpr(init, return_shape=True)(jax.eval_shape(lambda: jax.random.key(0)))
+        program, shapes = jax.make_jaxpr(recorded, return_shape=True)(jax.eval_shape(lambda: jax.random.key(0)))
     leaves_of, structure = jaxpr_as_fun(program), jax.tree.structure(shapes)
     return TracedModel(
         model,

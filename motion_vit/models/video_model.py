@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from motion_vit.errors import UserError
 from motion_vit.models.option import option, option_ranges
 from motion_vit.models.option_ranges import ComputationDtype
+from motion_vit.models.token_encoder import TokenEncoder
 from motion_vit.models.token_layout import TokenLayout
 from motion_vit.ranges import CLASSES, FRAMES, IMAGE_SIDE, problems
 
@@ -174,6 +175,20 @@ class VideoModel(nn.Module):
         raise UserError(
             f"a {type(self).__name__} has no class activation map: it names no layer whose average over patches the "
             "classifier reads. Ask for Grad-CAM of one of its blocks, or define its method activation_layer"
+        )
+
+    def token_encoder(self) -> TokenEncoder:
+        """Gives the parts of a plain transformer, which masked autoencoding pretrains.
+
+        Returns:
+          Parts whose parameters have the paths of the model's own.
+
+        Raises:
+          UserError: the model is none, or some of its layers need all tokens of a clip.
+        """
+        raise UserError(
+            f"a {type(self).__name__} cannot be pretrained by masked autoencoding: its layers need all tokens of a "
+            "clip. Plain transformers can do without most: videomae_s, videomae_b, videomae_l."
         )
 
     def with_frames_split(self, axis: str) -> "VideoModel":

@@ -15,6 +15,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from motion_vit.errors import UserError
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
@@ -30,12 +31,13 @@ from motion_vit.models.option_ranges import (
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
+from motion_vit.models.token_encoder import TokenEncoder
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.modules.attention_block import AttentionBlock
 from motion_vit.modules.average_norm import AverageNorm
 from motion_vit.modules.emim import Emim
 from motion_vit.modules.global_attention import GlobalAttention
-from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization, small_head_kernel
+from motion_vit.modules.initializers import LINEAR_KERNELS, Initialization, small_head_kernel, xavier_kernel
 from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.linear import Linear
 from motion_vit.modules.tubelet_embedding import Positions, TubeletEmbedding
@@ -129,11 +131,11 @@ class VideoMAE(CostVolumeBackbone):
         """
         _check_clips(clips, self)
         with splittable_operators(self.frame_axis):
-            x = self._embedding()(clips, train=train)
+            x = self._embedding(name="embedding")(clips, train=train)
             if not self.is_initializing():
                 x = constrain_frames(x, self.frame_axis)
             x = name_output(self, "embedding_output", x)
-            x = self._blocks()(x, train=train)
+            x = self._blocks(LINEAR_KERNELS[self.initialization], name="blocks")(x, train=train)
             x = AverageNorm(self.head_norm_epsilon, name="fc_norm")(x)
             x = name_output(self, "norm_output", x)
             features = jnp.mean(x, axis=(1, 2, 3))
@@ -178,7 +180,40 @@ class VideoMAE(CostVolumeBackbone):
             problems.append(f"heads is {self.heads}, but must divide the width, {self.width}")
         return problems
 
-    def _embedding(self) -> TubeletEmbedding:
+    def token_encoder(self) -> TokenEncoder:
+        """Gives the parts that masked autoencoding trains; the kernels start as the authors' pretraining has them.
+
+        Raises:
+          UserError: blocks have cost volumes or motion modules, which look for the neighbours of a token.
+        """
+        if self.cost_volume_stages() or self.motion_module != "none":
+            raise UserError(
+                f"masked autoencoding leaves tokens out, but with placement={self.placement!r} and "
+                f"motion_module={self.motion_module!r} blocks look for the neighbours of each. Pretrain with "
+                "placement='gg' and motion_module='none'."
+            )
+        published = self.initialization == "published"
+        kernel_init = xavier_kernel if published else LINEAR_KERNELS[self.initialization]
+
+        def make_blocks(width: int, depth: int, heads: int) -> Stage:
+            smaller = self.clone(width=width, depth=depth, heads=heads, stochastic_depth=0.0)
+            blocks: Stage = smaller._blocks(kernel_init, parent=None)
+            return blocks
+
+        return TokenEncoder(
+            embedding=self._embedding(parent=None),
+            blocks=self._blocks(kernel_init, parent=None),
+            make_blocks=make_blocks,
+            tubelet=(self.tubelet_frames, self.patch_size, self.patch_size),
+            width=self.width,
+            heads=self.heads,
+            kernel_init=kernel_init,
+            norm_epsilon=self.norm_epsilon,
+            dtype=self.dtype,
+            frame_axis=self.frame_axis,
+        )
+
+    def _embedding(self, **binding: Any) -> TubeletEmbedding:
         side = self.image_size // self.patch_size
         return TubeletEmbedding(
             self.width,
@@ -187,31 +222,31 @@ class VideoMAE(CostVolumeBackbone):
             positions=self.positions,
             dropout=self.dropout,
             dtype=self.dtype,
-            name="embedding",
+            **binding,
         )
 
-    def _blocks(self) -> Stage:
+    def _blocks(self, kernel_init: nn.initializers.Initializer, **binding: Any) -> Stage:
         return Stage(
-            functools.partial(_make_block, self),
+            functools.partial(_make_block, self, kernel_init),
             tuple(np.linspace(0, self.stochastic_depth, self.depth).tolist()),
             period=len(set(self.placement)),
             scan_blocks=self.scan_blocks,
             remat=self.remat,
             frame_axis=self.frame_axis,
-            name="blocks",
+            **binding,
         )
 
 
-def _make_block(model: VideoMAE, index: int, **binding: Any) -> nn.Module:
+def _make_block(model: VideoMAE, kernel_init: nn.initializers.Initializer, index: int, **binding: Any) -> nn.Module:
     """Makes the block of an index (from 0); `binding` holds Linen's `name` and `parent`."""
     return AttentionBlock(
-        _make_attention(model, index),
+        _make_attention(model, kernel_init, index),
         position_encoding=False,
         motion_module=model.motion_module,
         mlp_ratio=model.mlp_ratio,
         layer_scale=model.layer_scale,
         dropout=model.dropout,
-        kernel_init=LINEAR_KERNELS[model.initialization],
+        kernel_init=kernel_init,
         dtype=model.dtype,
         batch_norm_groups=model.batch_norm_groups,
         norm_epsilon=model.norm_epsilon,
@@ -219,12 +254,12 @@ def _make_block(model: VideoMAE, index: int, **binding: Any) -> nn.Module:
     )
 
 
-def _make_attention(model: VideoMAE, index: int) -> Emim | GlobalAttention:
+def _make_attention(model: VideoMAE, kernel_init: nn.initializers.Initializer, index: int) -> Emim | GlobalAttention:
     shared: dict[str, Any] = {
         "heads": model.heads,
         "biases": "query_value" if model.qkv_bias else "none",
         "dropout": model.dropout,
-        "kernel_init": LINEAR_KERNELS[model.initialization],
+        "kernel_init": kernel_init,
         "dtype": model.dtype,
         "parent": None,  # adopted by the block, under the name of the field that holds it
     }

@@ -13,6 +13,7 @@ from motion_vit.files.local_path import path_text
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.ranking import ranked_classes
 from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.visualization.attention_layers import attention_layers
 from motion_vit.visualization.attribution_maps import integrated_gradient_maps, occlusion_maps
 from motion_vit.visualization.class_maps import asked_classes, class_activation_maps, grad_cams, most_probable
@@ -97,7 +98,8 @@ def visualize(
         maps += integrated_gradient_maps(subject, shown)
     if shown and "occlusion" in what:
         maps += occlusion_maps(subject, shown)
-    predictions = ranked_classes(recorded.logits, trained.label_names, _NAMED_CLASSES)
+    evidence = trained_evidence(trained.config)
+    predictions = ranked_classes(recorded.logits, trained.label_names, _NAMED_CLASSES, evidence)
     return Visualization(
         video=pathlib.Path(path).name,
         clip=ClipFrames(decode_frames(path, view.frame_numbers, short_side=_DRAWN_SIDE), view),

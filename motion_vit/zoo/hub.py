@@ -3,11 +3,13 @@
 Files are downloaded by name; nothing in them is executed, and no code of a repository is fetched.
 """
 
+import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from motion_vit.errors import UserError
@@ -132,10 +134,11 @@ def download_file(repository: Repository, file: str, *, sha256: str = "") -> pat
     arguments: dict[str, Any] = {"repo_id": repository.name, "filename": file, "revision": repository.revision}
     errors = hub.errors
     try:
-        expected = hub.hf_hub_download(**arguments, dry_run=True)
-        if expected.will_download:
-            _check_size(repository, file, expected.file_size)
-        path = pathlib.Path(hub.hf_hub_download(**arguments, library_name="motion_vit"))
+        with _retries_unsaid():
+            expected = hub.hf_hub_download(**arguments, dry_run=True)
+            if expected.will_download:
+                _check_size(repository, file, expected.file_size)
+            path = pathlib.Path(hub.hf_hub_download(**arguments, library_name="motion_vit"))
     except errors.GatedRepoError as error:
         raise HubError(
             f"{repository} asks for consent to its terms, and a token: read {repository.address()}, and set HF_TOKEN"
@@ -162,6 +165,18 @@ def download_file(repository: Repository, file: str, *, sha256: str = "") -> pat
         raise HubError(f"{repository}: {file} cannot be downloaded: {_reason(error)}") from error
     _check_hash(path, repository, file, sha256, fresh=expected.will_download)
     return path
+
+
+@contextlib.contextmanager
+def _retries_unsaid() -> Iterator[None]:
+    """Keeps the hub's library from warning of each of its retries: the last failure is an error, which is told."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _endpoint() -> str:

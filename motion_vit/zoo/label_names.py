@@ -1,7 +1,8 @@
 """The names of the classes of well-known datasets, for weights that are published without them.
 
 Kinetics-400's are those of torchvision (`_KINETICS400_CATEGORIES`), UCF101's those of TensorFlow Datasets
-(`video/ucf101_labels.txt`), each in the order of the dataset's own numbers.
+(`video/ucf101_labels.txt`), Something-Something V2's the templates of its `labels.json`, each in the order of the
+dataset's own numbers. HMDB51 has no numbers: its folders are in the order of the alphabet.
 """
 
 import importlib.resources

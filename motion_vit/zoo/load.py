@@ -17,9 +17,10 @@ from motion_vit.interop.files.hub_library import HubError
 from motion_vit.interop.importing.huggingface_folder import is_hugging_face_folder, read_hugging_face_folder
 from motion_vit.interop.importing.label_file import read_label_file
 from motion_vit.interop.importing.read_weights import ForeignModel, read_weights
-from motion_vit.training.checkpoints.load_trained import is_checkpoint, load_trained, not_found
+from motion_vit.training.checkpoints.load_trained import is_checkpoint, load_folder, load_trained, not_found
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE
 from motion_vit.training.checkpoints.packaged import packaged_checkpoints
+from motion_vit.training.checkpoints.pretrained_run import PretrainedRun, classifies_nothing
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import is_primary
@@ -52,7 +53,30 @@ def load(
 
     Raises:
       UserError: there is no such model; it cannot be downloaded, cannot be read or is damaged; it is of an architecture
-        that is not supported, or lacks the requested weights.
+        that is not supported, or lacks the requested weights; or it is a pretrained run, which is no classifier.
+    """
+    found = load_any(source, which=which, ema=ema, mesh=mesh)
+    if isinstance(found, PretrainedRun):
+        raise classifies_nothing(local_path(source))
+    return found
+
+
+def load_any(
+    source: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
+) -> TrainedModel | PretrainedRun:
+    """Loads a trained model, or a run that has trained no classifier.
+
+    Args:
+      source: as for `load`, and all others, too.
+      which: likewise.
+      ema: likewise.
+      mesh: likewise.
+
+    Returns:
+      A classifier, or what was pretrained.
+
+    Raises:
+      UserError: as `load`, but for pretrained runs.
     """
     if isinstance(source, TrainedModel):
         raise UserError("the model is loaded already: take it as it is. A folder is loaded, or the name of one.")
@@ -63,7 +87,7 @@ def load(
     if is_hugging_face_folder(path):
         return _ready(_said(read_hugging_face_folder(path), text), text, which, ema, mesh)
     if is_checkpoint(path) or path.exists() or text in packaged_checkpoints():
-        return load_trained(path, which=which, ema=ema, mesh=mesh)
+        return load_folder(path, which=which, ema=ema, mesh=mesh)
     if text not in published_weights():
         raise UserError(not_found(path, published_weights()))
     row = published_weights()[text]

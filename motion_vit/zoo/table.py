@@ -57,9 +57,9 @@ class PublishedWeights:
       url: address of the file that lies elsewhere.
       revision: of the repository: a branch, a tag or a commit.
       file: in the repository; "" for a folder of the format "huggingface".
-      megabytes: of the weights, about; 0 where it is not known.
+      megabytes: of the weights, about; None where it is not known.
       sha256: of the file, whole or its first digits; "" where it is not known.
-      top1: published accuracy in per cent; 0 where none is known.
+      top1: published accuracy in per cent; None where none is known.
       clips: of each video, for that accuracy.
       crops: of each clip, likewise.
       unverified: what of all this was not verified, each a clause.
@@ -78,9 +78,9 @@ class PublishedWeights:
     url: str = ""
     revision: str = "main"
     file: str = ""
-    megabytes: float = 0
+    megabytes: float | None = None
     sha256: str = ""
-    top1: float = 0
+    top1: float | None = None
     clips: int = 1
     crops: int = 1
     unverified: tuple[str, ...] = ()
@@ -96,8 +96,9 @@ class PublishedWeights:
         return {**self.options, "num_classes": datasets()[self.data].classes}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the row for JSON."""
-        return dataclasses.asdict(self)
+        """Returns the row for JSON; what it has not, such as the revision of a file at an address, is None."""
+        elsewhere = {"repository": None, "revision": None} if self.url else {}
+        return {name: None if value == "" else value for name, value in dataclasses.asdict(self).items()} | elsewhere
 
 
 @functools.cache
@@ -205,8 +206,8 @@ def _problem(row: PublishedWeights) -> str:
             (row.preprocessing.get("sampling") == "dense") != ("stride" in row.preprocessing)
         ),
         "its sha256 is not 8 to 64 hexadecimal digits": row.sha256 and not _DIGITS.fullmatch(row.sha256),
-        "its accuracy is no share in per cent": not 0 <= row.top1 <= _PER_CENT,
-        "its megabytes are below 0": row.megabytes < 0,
+        "its accuracy is no share in per cent": row.top1 is not None and not 0 < row.top1 <= _PER_CENT,
+        "its megabytes are not above 0": row.megabytes is not None and row.megabytes <= 0,
         "its clips and crops are not 1 or more": min(row.clips, row.crops) < 1,
         "it names no licence and source": not (row.licence and row.source and row.revision),
     }

@@ -9,6 +9,7 @@ import torch
 from torch_options import (
     MobileNetV2Options,
     MViTOptions,
+    SlowFastOptions,
     TimeSformerOptions,
     UniFormerOptions,
     VideoMAEOptions,
@@ -88,6 +89,19 @@ def test_the_twin_of_a_video_swin_gives_torchvisions_logits(case, window):
     video = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
     with torch.inference_mode():
         logits = twin(torch.from_numpy(video))
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_twin_of_a_slowfast_gives_the_authors_logits():
+    model = motion_vit.create_model("slowfast_tiny", depths=(1, 2, 2, 1), channel_ratio=8, lateral_kernel=7)
+    shape = {field.name: getattr(model, field.name) for field in dataclasses.fields(SlowFastOptions)}
+    twin = make_twin(SlowFastOptions(**shape))
+    names = goldens.slowfast_names("shapes")["slowfast_tiny"]
+    state_dict = {name: torch.from_numpy(np.array(goldens.weight(name, tuple(names[name])))) for name in names}
+    twin.load_state_dict(state_dict, strict=True)
+    golden = goldens.load("slowfast/slowfast_tiny")
+    with torch.inference_mode():
+        logits = twin(torch.from_numpy(np.ascontiguousarray(goldens.slowfast_video(golden))))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
 
 

@@ -71,7 +71,7 @@ def test_json_prints_the_report(source, tmp_path, capsys):
         (["window=5"], "a model with window=7"),
         (["windows=5"], "Did you mean 'window'?"),
         (["num_classes=4"], "num_classes is 4, but the weights of"),
-        (["frames=8", "frames=9"], "the option 'frames' of the model is given twice"),
+        (["frames=8", "frames=9"], "the option 'frames' of a model is given twice"),
         (["--mean", "0.5"], "--mean is '0.5', but must be three numbers"),
         (["--mean", "a,b,c"], "--mean is 'a,b,c', but must be three numbers"),
         (["--std", "0,1,1"], "config field data.std"),

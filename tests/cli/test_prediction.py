@@ -19,6 +19,7 @@ from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.data.video.encoding import write_video
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.prediction import Prediction
+from motion_vit.training.recipe.config import default_config
 
 CHECKPOINT = ("--checkpoint", "run")
 CLASSES = (("up", 0.75), ("=down", 0.25))
@@ -35,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             error = video.error or ("cut off" if "broken" in video.path else "")
             yield Prediction(video.path, () if error else CLASSES, error, start=video.start, end=video.end)
 
-    install(monkeypatch, types.SimpleNamespace(predict_each=predict_each))
+    install(monkeypatch, types.SimpleNamespace(predict_each=predict_each, config=default_config()))
     return options
 
 

@@ -61,9 +61,3 @@ def test_what_cannot_be_compared_is_explained(comparison: pathlib.Path, recipes:
 def test_an_unknown_row_is_answered_with_the_known_ones(comparison: pathlib.Path) -> None:
     with pytest.raises(UserError, match=r"has no row 'c'. The rows are: a, b"):
         load_rows(write(comparison, '{"a": recipe(), "b": fast}'), chosen=["c"])
-
-
-def test_a_recipe_of_one_model_is_no_comparison(comparison: pathlib.Path) -> None:
-    comparison.write_text("def get_config(): ...", encoding="utf-8")
-    with pytest.raises(UserError, match=r"defines no function get_configs\(\), but a single recipe\. Give it as"):
-        load_rows(str(comparison))

@@ -237,7 +237,7 @@ def test_mistakes_are_named(trained, video, arguments: dict[str, Any], message: 
 
 
 def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(loading, "load", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
     out = tmp_path / "seen"
     options = ["--checkpoint", "run", "--out", str(out), "--what", "motion,cam", "--layer", "stage3/block0"]
     assert cli.main(["visualize", *options, "--format", ",".join(FORMATS), str(video)]) == 0
@@ -254,7 +254,7 @@ def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, 
 
 
 def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(loading, "load", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
     times = {}
     for name, choice in {"first": ["--clip", "1", "--clips", "2"], "later": ["--start", "0.1"]}.items():
         out = tmp_path / name
@@ -268,7 +268,7 @@ def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_pat
 
 
 def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(loading, "load", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "broken.mp4").write_bytes(b"no video")

@@ -133,11 +133,14 @@ def test_a_file_that_is_too_large_is_refused_before_it_comes(hub: HubState, monk
     assert not hub.downloads()
 
 
-def test_a_hub_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+def test_a_hub_that_is_not_there_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
     direct(monkeypatch, "http://127.0.0.1:9", tmp_path)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)  # between its attempts
     with pytest.raises(UserError, match=r"the hub cannot be reached \(.*\)\.\nOr download the files of http"):
         motion_vit.load("hf:owner/videomae")
+    assert caplog.messages == []
 
 
 def test_an_export_is_uploaded_and_loaded_from_there(

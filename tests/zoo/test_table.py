@@ -163,7 +163,7 @@ def test_a_row_replaces_what_its_group_shares():
         ({"preprocessing": ROW["preprocessing"] | {"sampling": "segment"}}, "dense sampling has a stride"),
         ({"sha256": "xyz"}, "its sha256 is not"),
         ({"top1": 101.0}, "no share in per cent"),
-        ({"megabytes": -1}, "below 0"),
+        ({"megabytes": -1}, "are not above 0"),
         ({"clips": 0}, "clips and crops"),
         ({"licence": ""}, "names no licence"),
         ({"format": "pickle"}, "its field format"),
@@ -184,6 +184,20 @@ def test_every_list_of_names_has_as_many_as_its_dataset():
 
 
 def test_the_names_are_in_the_order_of_the_datasets_numbers():
-    kinetics, ucf = (read_label_file(label_files()[name]) for name in ("kinetics400", "ucf101"))
+    kinetics, ucf, hmdb, something = (
+        read_label_file(label_files()[name]) for name in ("kinetics400", "ucf101", "hmdb51", "something_something_v2")
+    )
     assert (kinetics[0], kinetics[5], kinetics[399]) == ("abseiling", "archery", "zumba")
     assert (ucf[0], ucf[35], ucf[100]) == ("ApplyEyeMakeup", "HammerThrow", "YoYo")
+    assert (hmdb[0], hmdb[25], hmdb[50]) == ("brush_hair", "pour", "wave")
+    assert (something[47], something[93], something[173]) == (
+        *("Picking something up", "Pushing something from left to right", "Wiping something off of something"),
+    )
+
+
+def test_a_row_says_none_of_what_it_has_not():
+    rows = [row.to_dict() for row in published_weights().values()]
+    of_files, of_repositories = ([row for row in rows if bool(row["url"]) == is_file] for is_file in (True, False))
+    assert {(row["repository"], row["revision"]) for row in of_files} == {(None, None)}
+    assert all(row["repository"] and row["revision"] and row["url"] is None for row in of_repositories)
+    assert {row["megabytes"] for row in rows if not row["megabytes"]} == {None}

@@ -2,5 +2,5 @@
 
 In: a source of clips and the options of clips.
 Out: batches of uint8 clips.
-Imports: `data.{sources,augmentation,video,workers}`.
+Imports: `data.{sources,augmentation,corruptions,video,workers}`.
 """

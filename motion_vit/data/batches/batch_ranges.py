@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from motion_vit.ranges import Choice, Whole
+from motion_vit.ranges import Choice, Number, Whole
 
 BATCH_SIZE = Whole(1, 1_000_000)
 """Clips, videos or views of a batch, over all hosts."""
@@ -21,6 +21,9 @@ CLIPS = Whole(1, 1000)
 
 CROPS = Choice((1, 3))
 """Crops of each of them."""
+
+CLASS_BALANCE = Number(0, 1)
+"""How far the classes of training clips are made equal: 0 as they are, 1 all alike."""
 
 TimePerturbation = Literal["off", "repeat", "shuffle", "reverse"]
 """What is done to the order of the frames of a clip, see `time_perturbation.perturbed_order`."""

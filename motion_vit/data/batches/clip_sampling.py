@@ -62,6 +62,28 @@ def segment_view_indices(num_frames: int, clip_frames: int, clip: int, clips: in
     return np.minimum(starts + int(segment / (clips + 1) * (clip + 1)), num_frames - 1)
 
 
+def equidistant_view_indices(num_frames: int, clip_frames: int, clip: int, clips: int) -> Int[np.ndarray, " t"]:
+    """Takes frames at one distance over the whole video, each clip from another start: sampling for adaptation.
+
+    With `tick = num_frames / clip_frames`, clip `k` has the frames `int(start + tick * i)`, whose start is entry `k` of
+    `linspace(0, tick - 1, clips)` ("uniform_equidist" of wlin-at/ViTTA). A video shorter than the clip repeats frames.
+
+    Args:
+      num_frames: frames of the video.
+      clip_frames: length of the clip.
+      clip: number of this clip, from 0.
+      clips: number of clips for each video.
+
+    Returns:
+      Frame numbers, never decreasing.
+    """
+    _check(num_frames, clip_frames)
+    _check_view(clip, clips)
+    tick = num_frames / clip_frames
+    start = np.linspace(0, max(tick - 1, 0), clips)[clip]
+    return np.minimum((start + tick * np.arange(clip_frames)).astype(np.int64), num_frames - 1)
+
+
 def _dense_slack(num_frames: int, clip_frames: int, stride: int) -> int:
     """Returns the last frame number at which a dense clip can start (0 where the video is shorter than the clip)."""
     _check(num_frames, clip_frames)

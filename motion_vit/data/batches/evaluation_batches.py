@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import SupportsIndex
 
 import grain
@@ -26,6 +26,7 @@ from motion_vit.data.batches.batch_ranges import CLIPS, CROPS
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.frame_clock import read_clock
+from motion_vit.data.corruptions.corruption import Corruption
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.video.decode_error import unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
@@ -58,6 +59,7 @@ def clip_views(
     crops: int = 1,
     frame_order: FrameOrder = "normal",
     seed: int | Sequence[int] = 0,
+    corruption: Corruption | None = None,
 ) -> UInt8[np.ndarray, "views t size size 3"]:
     """Decodes a video once and cuts the test views of a clip.
 
@@ -67,7 +69,8 @@ def clip_views(
       clips: views spread over time.
       crops: crops of each of them, 1 or 3.
       frame_order: a control experiment, see `clip_sampling.order_frames`.
-      seed: fixes the permutation of "shuffled".
+      seed: fixes the permutation of "shuffled", and the draws of the corruption.
+      corruption: what is done to the frames of each clip, in the size of the shorter side, before they are cropped.
 
     Returns:
       The views, the crop changing fastest.
@@ -76,22 +79,51 @@ def clip_views(
       VideoDecodeError: the video cannot be decoded.
     """
     with unexpected_as_decode_error(clip.video):
-        return _clip_views(clip, options, clips, crops, frame_order, seed)
+        decoded = whole_clips(
+            clip,
+            options,
+            lambda ticks: [view_ticks(ticks, options, number, clips) for number in range(clips)],
+            frame_order=frame_order,
+            seed=seed,
+            corruption=corruption,
+        )
+        return np.concatenate([crop_views(frames, options.size, crops) for frames in decoded])
 
 
-def _clip_views(
-    clip: StoredClip, options: ClipOptions, clips: int, crops: int, frame_order: FrameOrder, seed: int | Sequence[int]
-) -> UInt8[np.ndarray, "views t size size 3"]:
+def whole_clips(
+    clip: StoredClip,
+    options: ClipOptions,
+    choose: Callable[[int], Sequence[Int[np.ndarray, " t"]]],
+    *,
+    frame_order: FrameOrder = "normal",
+    seed: int | Sequence[int] = 0,
+    corruption: Corruption | None = None,
+) -> list[UInt8[np.ndarray, "t h w 3"]]:
+    """Decodes several clips of a video, whole, in the size in which views are cut out of them.
+
+    Args:
+      clip: not decoded yet.
+      options: size and clock.
+      choose: makes the ticks of every clip of the number of ticks of the video.
+      frame_order: as for `clip_views`, and all others, too.
+      seed: likewise.
+      corruption: likewise.
+
+    Returns:
+      The clips, whose shorter side has `options.size` pixels.
+
+    Raises:
+      VideoDecodeError: the video cannot be decoded.
+    """
     clock = read_clock(clip, options.fps)
     rng = np.random.default_rng(seed)
-    chosen = []
-    for number in range(clips):
-        frames = clock.frames_at(view_ticks(clock.ticks, options, number, clips))
-        chosen.append(clip_sampling.order_frames(frames, frame_order, rng))
+    chosen = [clip_sampling.order_frames(clock.frames_at(ticks), frame_order, rng) for ticks in choose(clock.ticks)]
     decoded = decode_frames(clip.video, np.concatenate(chosen), short_side=options.size)
-    decoded = resize_short_side(decoded, options.size)
-    views = [crop_views(part, options.size, crops) for part in np.split(decoded, clips)]
-    return np.concatenate(views)
+    clips = np.split(resize_short_side(decoded, options.size), len(chosen))
+    if corruption is None:
+        return clips
+    place = [seed] if isinstance(seed, int) else list(seed)
+    return [corruption(frames, [*place, number]) for number, frames in enumerate(clips)]
 
 
 def check_views(clips: int, crops: int) -> None:
@@ -117,6 +149,7 @@ class _Views(grain.transforms.Map):
     clips: int
     crops: int
     frame_order: FrameOrder
+    corruption: Corruption | None
 
     def map(self, element: SupportsIndex) -> Example:
         """Decodes the views of row `element`."""
@@ -135,7 +168,13 @@ class _Views(grain.transforms.Map):
                 clip = self.source[row]
             label = clip.label
             views = clip_views(
-                clip, self.options, clips=self.clips, crops=self.crops, frame_order=self.frame_order, seed=row
+                clip,
+                self.options,
+                clips=self.clips,
+                crops=self.crops,
+                frame_order=self.frame_order,
+                seed=row,
+                corruption=self.corruption,
             )
         except UserError:  # an error would stop the whole evaluation; weight 0 has the clip reported as skipped
             return example(label, row, None, shape)
@@ -176,6 +215,8 @@ def evaluation_batches(
     threads: int = 0,
     frame_order: FrameOrder = "normal",
     shard: tuple[int, int] = (0, 1),
+    corruption: Corruption | None = None,
+    rows: Int[np.ndarray, " n"] | None = None,
 ) -> grain.IterDataset:
     """Reads every clip once, in the source's order, each as `clips` x `crops` views.
 
@@ -191,6 +232,8 @@ def evaluation_batches(
       threads: those threads; 0 for as many as cores.
       frame_order: a control experiment: "normal", "frozen", "shuffled" or "reversed".
       shard: this host's number and the number of hosts. Every host gets the same number of batches.
+      corruption: what is done to the frames of each clip; its draws depend on the row of the video alone.
+      rows: numbers of the clips to read, in order; all by default.
 
     Returns:
       The batches.
@@ -203,16 +246,27 @@ def evaluation_batches(
     check_sizes(batch_size, workers, threads, shard, clips=max(batch_size, clips * crops), shape=options.shape)
     if frame_order not in clip_sampling.FRAME_ORDERS:
         raise UserError(f"frame_order must be one of {', '.join(clip_sampling.FRAME_ORDERS)}; given {frame_order!r}")
-    rows = np.arange(len(source))
-    rows = np.concatenate([rows, np.full(-len(source) % shard[1], -1)])[shard[0] :: shard[1]]
-    decoded = (
-        grain.MapDataset.source(rows)
-        .map(_Views(source, options, clips, crops, frame_order))
-        .to_iter_dataset(read_options(workers, threads))
-    )
-    # Views travel through the workers' queues: of a stream that ends, Grain leaves the last shared-memory block behind.
-    decoded = grain.experimental.WithOptionsIterDataset(
-        decoded, grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
-    ).mp_prefetch(process_options(workers))
+    rows = np.arange(len(source)) if rows is None else rows
+    rows = np.concatenate([rows, np.full(-len(rows) % shard[1], -1)])[shard[0] :: shard[1]]
+    views_of = _Views(source, options, clips, crops, frame_order, corruption)
+    decoded = in_order(grain.MapDataset.source(rows).map(views_of), workers, threads)
     views = grain.experimental.FlatMapIterDataset(decoded, _SplitViews(clips * crops))
     return views.batch(batch_size, batch_fn=_PaddedBatch(batch_size))
+
+
+def in_order(examples: grain.MapDataset, workers: int, threads: int) -> grain.IterDataset:
+    """Makes examples ahead of time, and gives them in their order.
+
+    Args:
+      examples: made when they are asked for.
+      workers: worker processes; 0 makes them in threads of this one.
+      threads: those threads; 0 for as many as cores.
+
+    Returns:
+      The examples.
+    """
+    # Views travel through the workers' queues: of a stream that ends, Grain leaves the last shared-memory block behind.
+    return grain.experimental.WithOptionsIterDataset(
+        examples.to_iter_dataset(read_options(workers, threads)),
+        grain.experimental.DatasetOptions(min_shm_size=sys.maxsize),
+    ).mp_prefetch(process_options(workers))

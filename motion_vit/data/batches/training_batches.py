@@ -23,12 +23,16 @@ from motion_vit.data.batches.batch import (
     read_options,
     settle_reader,
 )
+from motion_vit.data.batches.batch_ranges import CLASS_BALANCE
+from motion_vit.data.batches.class_balanced_order import ClassBalancedOrder
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.frame_clock import read_clock
+from motion_vit.data.sources.clip_index import index_clips
 from motion_vit.data.sources.clip_source import ClipSource, StoredClip
 from motion_vit.data.video.decode_error import VideoDecodeError, unexpected_as_decode_error
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
+from motion_vit.ranges import refusal
 
 # Training scales larger videos down to this many times the crop while decoding. 320 / 224 is the proportion of the
 # resized Kinetics files that the published recipes train on; twice that leaves detail for small crops.
@@ -177,6 +181,20 @@ class _TrainingClips(grain.transforms.RandomMap):
         return {name: np.stack([one[name] for one in made]) for name in made[0]} | told
 
 
+class _ClassBalanced(grain.MapDataset):
+    """Replaces rows in order by rows in which rare classes come more often; epochs are as long."""
+
+    def __init__(self, parent: grain.MapDataset, order: ClassBalancedOrder) -> None:
+        super().__init__(parent)
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.slice(index) if isinstance(index, slice) else self._order[index]
+
+
 class _HostsSideBySide(grain.MapDataset):
     """Orders rows so that `ElasticIterator`, which deals them out in turn, gives a host neighbours in each block.
 
@@ -216,6 +234,8 @@ class TrainingBatches:
       shard: this host's number and the number of hosts.
       parts: number of consecutive parts that hosts divide their rows into, as for gradient accumulation. A part, over
         all hosts, has the same rows for any number of hosts, if each host's rows divide evenly.
+      class_balance: 0 takes every clip once an epoch. Above 0, rare classes come more often, up to 1, where all classes
+        come alike; see `ClassBalancedOrder`. The classes are read first, see `index_clips`.
 
     Raises:
       UserError: the batch does not divide among the hosts, or a number is out of range.
@@ -233,15 +253,23 @@ class TrainingBatches:
         threads: int = 0,
         shard: tuple[int, int] = (0, 1),
         parts: int = 1,
+        class_balance: float = 0.0,
     ) -> None:
         views = _OneView(ClipAugmenter(options, source.label_names)) if views is None else views
         clips = batch_size * options.repeats * len(views.names) // max(shard[1], 1)
         check_sizes(batch_size, workers, threads, shard, clips=clips, shape=options.shape)
         if batch_size % shard[1]:
             raise UserError(f"the batch of {batch_size} videos does not divide among {shard[1]} hosts")
+        if not CLASS_BALANCE.holds(class_balance):
+            raise UserError(f"{refusal('class_balance', class_balance, CLASS_BALANCE)}.")
         self._source, self._seed = source, seed
         block = batch_size // parts if batch_size % (parts * shard[1]) == 0 else batch_size
-        clips = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+        rows = grain.MapDataset.range(len(source)).seed(seed)
+        if class_balance:
+            order = ClassBalancedOrder(index_clips(source, progress=shard[0] == 0).labels, class_balance, seed)
+            clips = _ClassBalanced(rows, order).repeat()
+        else:
+            clips = rows.shuffle().repeat()
         self._iterator = iter(
             grain.experimental.ElasticIterator(
                 _HostsSideBySide(clips.random_map(_TrainingClips(source, options, views)), block, shard[1]),

@@ -1,6 +1,6 @@
 """Ranges of the arguments of the embedded dataset."""
 
-from motion_vit.ranges import Whole
+from motion_vit.ranges import Number, Whole
 
 SPLIT_CLIPS = Whole(1, 1_000_000)
 """Clips of a split."""
@@ -13,3 +13,6 @@ CLIP_FRAMES = Whole(2, 10_000)
 
 PROCESSES = Whole(1, 1000)
 """Processes that render."""
+
+APPEARANCE_BIAS = Number(0, 1, above=True)
+"""Probability that a video has the look of its class."""

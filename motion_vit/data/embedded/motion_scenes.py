@@ -24,15 +24,20 @@ Two properties hold by construction:
 
 Every pattern and colour is as likely as its negative, so that the average over the clips of a class is plain grey, also
 that of their mean frames: a linear classifier of pixels finds nothing to hold on to.
+
+A clip may also get the `look` of a class, a background that stands for it. Where looks follow labels, a single frame
+tells the class, and a model may learn that instead of motion.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from motion_vit.data.embedded.class_looks import with_look
 from motion_vit.data.embedded.scene_parts import Background, Distractor, MovingObject, PixelGrid, Pose
 from motion_vit.errors import UserError
 
@@ -150,7 +155,7 @@ class _Scene:
 
 
 def render_clip(
-    label: str, seed: int | np.random.SeedSequence, *, frames: int = 16, size: int = 64
+    label: str, seed: int | np.random.SeedSequence, *, frames: int = 16, size: int = 64, look: str | None = None
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Renders one clip of a class.
 
@@ -159,19 +164,74 @@ def render_clip(
       seed: decides everything but the class. The clip of the reversed class with the same seed is this one backwards.
       frames: length of the clip; its motion covers the same distance whatever the length.
       size: height and width in pixels.
+      look: the class whose background the clip gets; None for one that the seed decides.
 
     Returns:
       The frames, RGB.
 
     Raises:
-      UserError: `label` is no class, or the clip would have no frame or no pixel.
+      UserError: `label` or `look` is no class, or the clip would have no frame or no pixel.
     """
     scene = _Scene.draw(label, seed, frames, size)
+    if look is not None:
+        _motion_of(look)
+        background = with_look(scene.background, MOTION_CLASSES.index(look), len(MOTION_CLASSES))
+        scene = dataclasses.replace(scene, background=background)
+    return _pictures(scene.render, size, _order(scene, label))
+
+
+def render_object(
+    label: str,
+    seed: int | np.random.SeedSequence,
+    backdrop: UInt8[np.ndarray, "h w 3"],
+    *,
+    frames: int = 16,
+    shown: Sequence[int] | None = None,
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Renders the object of a clip, moving as there, over a still picture in the place of all else.
+
+    The object's exact mask `M` decides: `M * object + (1 - M) * backdrop`. At its edge, where `M` is between 0 and 1,
+    nothing is left of the clip's own background.
+
+    Args:
+      label: as for `render_clip`.
+      seed: as for `render_clip`.
+      backdrop: the square picture, RGB.
+      frames: length of the clip.
+      shown: numbers of the frames to render; None for all, in their order.
+
+    Returns:
+      The frames, RGB, of the size of the backdrop.
+
+    Raises:
+      UserError: what `render_clip` raises.
+    """
+    size = len(backdrop)
+    scene = _Scene.draw(label, seed, frames, size)
+    canvas = backdrop.transpose(2, 0, 1).astype(np.float32)
+    order = _order(scene, label)
+
+    def paint(grid: PixelGrid, frame: int) -> Float32[np.ndarray, "3 h w"]:
+        return scene.moving.render_over(canvas, grid, scene.pose_at(frame))
+
+    return _pictures(paint, size, order if shown is None else [order[number] for number in shown])
+
+
+def _order(scene: _Scene, label: str) -> Sequence[int]:
+    """Returns the frames of a scene in the order of the clip of a class, which may be that of time or its reversal."""
+    order = range(len(scene.trembles))
+    return order if label == scene.motion.forward else order[::-1]
+
+
+def _pictures(
+    paint: Callable[[PixelGrid, int], Float32[np.ndarray, "3 h w"]], size: int, frames: Sequence[int]
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Paints frames, and rounds them to pixels."""
     grid = PixelGrid.of(size)
-    clip = np.empty((frames, size, size, 3), np.uint8)
-    for frame in range(frames):
-        clip[frame] = np.clip(np.rint(scene.render(grid, frame)), 0, 255).transpose(1, 2, 0)
-    return clip if label == scene.motion.forward else clip[::-1].copy()
+    clip = np.empty((len(frames), size, size, 3), np.uint8)
+    for place, frame in enumerate(frames):
+        clip[place] = np.clip(np.rint(paint(grid, frame)), 0, 255).transpose(1, 2, 0)
+    return clip
 
 
 class ObjectMotion(NamedTuple):

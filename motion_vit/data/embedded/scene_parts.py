@@ -12,7 +12,9 @@ from jaxtyping import Complex64, Float32
 
 from motion_vit.data.embedded.cyclic_texture import CyclicTexture, noise_tiles, sample_noise
 
-_GREY = 127.5
+GREY = 127.5
+"""Middle of the range of colours, in 0..255 units."""
+
 _TINY = 1e-6
 
 
@@ -51,7 +53,7 @@ class Paint:
         """Draws a paint, mostly of brightness: video files keep colour at half the resolution."""
         brightness = random.choice((-1.0, 1.0)) * random.uniform(0.6, 1.0)
         return cls(
-            base=(_GREY + base * random.uniform(-1.0, 1.0, (3, 1, 1))).astype(np.float32),
+            base=(GREY + base * random.uniform(-1.0, 1.0, (3, 1, 1))).astype(np.float32),
             contrast=(contrast * (brightness + 0.3 * random.uniform(-1.0, 1.0, (3, 1, 1)))).astype(np.float32),
         )
 

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterator
 
 from motion_vit.counts import counted
+from motion_vit.data.sources.class_imbalance import describe_imbalance
 from motion_vit.data.sources.manifest import MANIFEST_FILE, BadClip, Manifest
 from motion_vit.outside_text import for_terminal, visible
 
@@ -62,6 +63,10 @@ class PreparationReport:
                 more = ", ..." if len(empty) > _SHOWN_CLASSES else ""
                 shown = ", ".join(map(for_terminal, empty[:_SHOWN_CLASSES]))
                 yield f"  classes without a clip: {len(empty)}: {shown}{more}"
+            if name == "train" and (
+                unequal := describe_imbalance(tuple(split.clips_of_class), tuple(split.clips_of_class.values()))
+            ):
+                yield f"  warning: {unequal}"
         yield from (f"  note: {visible(doubt)}" for doubt in self.doubts[:_SHOWN_BAD])
         if len(self.doubts) > _SHOWN_BAD:
             yield f"  and {len(self.doubts) - _SHOWN_BAD} more such notes, in {self.folder / MANIFEST_FILE}"

@@ -59,6 +59,20 @@ def lookalike(label: str, label_names: Iterable[str]) -> str:
     return f"; {given} and the class {meant} differ only in their Unicode form, blanks or case."
 
 
+def labels_among(labels: Iterable[str], label_names: Iterable[str]) -> list[str]:
+    """Finds the labels that are among some classes, whatever their Unicode form, blanks and case.
+
+    Args:
+      labels: in some order.
+      label_names: the names of the classes.
+
+    Returns:
+      Those labels, in their order.
+    """
+    classes = {_folded(name) for name in label_names}
+    return [label for label in labels if _folded(label) in classes]
+
+
 def _folded(label: str) -> str:
     """Returns what all spellings of a label share: no blanks, no invisible characters, one case and form."""
     form = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())

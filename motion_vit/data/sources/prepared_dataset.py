@@ -6,8 +6,10 @@ tensorflow_datasets reads the same folders, without TensorFlow and without this 
 Importing the module takes a second, also where a split is unpickled: no thread of a loader imports anything later.
 """
 
+import bisect
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 from typing import Any
@@ -83,6 +85,11 @@ class PreparedSplit:
         return ArrayRecordDataSource(
             [_ShardRead(os.fspath(self.folder / shard.name), 0, shard.clips, shard.clips) for shard in shards]
         )
+
+    def shard_of(self, row: int) -> str:
+        """Returns the path of the shard that holds clip number `row`."""
+        ends = list(itertools.accumulate(shard.clips for shard in self.manifest.shards))
+        return os.fspath(self.folder / self.manifest.shards[bisect.bisect_right(ends, row)].name)
 
     def __getitem__(self, row: int) -> StoredClip:
         """Reads clip number `row`, without decoding it.

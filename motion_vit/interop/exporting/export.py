@@ -37,6 +37,7 @@ from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weights_folder import write_config
 from motion_vit.training.checkpoints.whole_folder import check_new_or_empty, whole_folder
+from motion_vit.training.recipe.evidence import trained_evidence
 
 Batch = int | Literal["symbolic"]
 
@@ -177,9 +178,15 @@ def export_model(
       The content of `config.json`.
 
     Raises:
-      UserError: as `check_request`; or the format cannot hold the model; or the folder cannot be written.
+      UserError: as `check_request`; or the format cannot hold the model; or the folder cannot be written; or
+        probabilities are asked of a model that was trained with evidence.
     """
     check_request(file_format, out, batch=batch, dtype=dtype, interface=interface, page=page)
+    if interface.output == "probabilities" and trained_evidence(trained.config) is not None:
+        raise UserError(
+            "the model was trained with evidence, which is made of the mean logits of all views and cannot be made of "
+            "probabilities: leave out --output. The program gives the uncertainty as a second output."
+        )
     chosen = FORMATS[file_format]
     size = batch if isinstance(batch, int) else (1 if chosen.batches == "fixed" else None)
     with whole_folder(out) as folder:

@@ -1,4 +1,4 @@
-"""The exported function: clips to logits or probabilities, with the weights in their stored form."""
+"""The exported function: clips to logits or probabilities, and uncertainty, with the weights in their stored form."""
 
 import pathlib
 from collections.abc import Callable, Mapping
@@ -10,19 +10,21 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Float, UInt8
 
-from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
+from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, UNCERTAINTY, Interface
 from motion_vit.models.options import options_by_effect, with_options
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.checkpoints.weight_dtypes import expand
 from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.losses.evidence import evidence_of, uncertainty
+from motion_vit.training.recipe.evidence import trained_evidence
 
 BATCH_SYMBOL = "b"
 """The symbolic batch in a shape of JAX."""
 
 Clips = Float[Array, "b t h w 3"] | UInt8[Array, "b t h w 3"]
-InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Clips], Float[Array, "b classes"]]
+InferenceFunction = Callable[[Mapping[str, Array | np.ndarray], Clips], tuple[Array, ...]]
 
 
 def inference_function(
@@ -37,20 +39,33 @@ def inference_function(
 
     Returns:
       A function from weights, as `motion_vit.training.checkpoints.weight_dtypes.compress` returns them, and clips
-      to logits or probabilities in float32. Trace it under `motion_vit.ops.platform.target_platform`.
+      to logits or probabilities `[b, classes]` in float32 and, of a model that was trained with evidence, the
+      uncertainty `[b]`; see `output_names`. Trace it under `motion_vit.ops.platform.target_platform`.
     """
     # How a program is run is the format's concern, in which operators choose for themselves.
     changes = options_by_effect(trained.model, "execution", "implementation")
     runs_alone = with_options(trained.model, changes | ({"dtype": jnp.dtype("float32")} if in_float32 else {}))
 
     normalise = normalization(trained.config)
+    evidence = trained_evidence(trained.config)
 
-    def infer(stored: Mapping[str, Array | np.ndarray], clips: Clips) -> Float[Array, "b classes"]:
+    def infer(stored: Mapping[str, Array | np.ndarray], clips: Clips) -> tuple[Array, ...]:
         inputs = normalise(clips) if interface.input == "uint8" else clips
         logits = jnp.asarray(runs_alone.apply(expand(stored), inputs, train=False), jnp.float32)
-        return jax.nn.softmax(logits) if interface.output == "probabilities" else logits
+        outputs = jax.nn.softmax(logits) if interface.output == "probabilities" else logits
+        return (outputs,) if evidence is None else (outputs, uncertainty(evidence_of(logits, evidence)))
 
     return infer
+
+
+def output_names(trained: TrainedModel, interface: Interface = PLAIN) -> tuple[str, ...]:
+    """Lists the names of the outputs of an exported program, in their order.
+
+    Args:
+      trained: a model of this library.
+      interface: what the program gives.
+    """
+    return (interface.output,) if trained_evidence(trained.config) is None else (interface.output, UNCERTAINTY)
 
 
 def clips_shape(model: VideoModel, batch: int | None) -> tuple[int | None, ...]:
@@ -92,4 +107,9 @@ def graph_entry(
         "file": file.name,
         "input": {"name": INPUT_NAME, "shape": clips_shape(trained.model, batch), "dtype": interface.input},
         "output": {"name": interface.output, "shape": (batch, trained.model.num_classes), "dtype": "float32"},
+        **{
+            name: {"name": name, "shape": (batch,), "dtype": "float32"}
+            for name in output_names(trained, interface)
+            if name == UNCERTAINTY
+        },
     }

@@ -1,4 +1,7 @@
-"""The interface of an exported program: normalised clips or pixels in, logits or probabilities out."""
+"""The interface of an exported program: normalised clips or pixels in, logits or probabilities out.
+
+Behind the logits of a model that was trained with evidence comes a second output, the uncertainty.
+"""
 
 import dataclasses
 from typing import Literal, get_args
@@ -13,6 +16,9 @@ OUTPUTS: tuple[Output, ...] = get_args(Output)
 """The outputs by name."""
 
 INPUT_NAME = "clips"
+
+UNCERTAINTY = "uncertainty"
+"""The name of the second output of models that were trained with evidence, one number a clip."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from motion_vit.interop.exporting.inference_function import (
     clips_shape,
     graph_entry,
     inference_function,
+    output_names,
 )
 from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.interop.exporting.tensorflow_program import tensorflow_function
@@ -66,15 +67,15 @@ def export_litert(
     # Finite, and within float16, is what LiteRT does not check.
     compress(trained.variables, dtype)
     stored = compress(trained.variables, "float32")
-    logits = inference_function(trained, interface, in_float32=True)
+    infer = inference_function(trained, interface, in_float32=True)
     with target_platform("litert"):
         converted = tensorflow_function(
-            lambda clips: logits(stored, clips), abstract_clips(trained.model, batch, interface)
+            lambda clips: infer(stored, clips), abstract_clips(trained.model, batch, interface)
         )
     shape = clips_shape(trained.model, batch)
 
     def classify(clips: Any) -> dict[str, Any]:
-        return {interface.output: converted(clips)}
+        return dict(zip(output_names(trained, interface), converted(clips), strict=True))
 
     module = tensorflow.Module()
     module.classify = tensorflow.function(

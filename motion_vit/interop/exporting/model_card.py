@@ -141,12 +141,23 @@ def _inputs(preprocessing: Mapping[str, Any]) -> str:
         f"deviation {pixels['std']} of red, green, blue. The axes are batch, time, height, width, channel; the "
         f"channels lie in the order {order}."
         + ("" if preprocessing["input"]["normalised"] else " The program does this: give it RGB from 0 to 255, uint8."),
-        f"Result: `{preprocessing['probabilities']['formula']}`.",
+        f"Result: {_result(preprocessing['probabilities'])}.",
     ]
     return (
         f"## Inputs\n\n`{PREPROCESSING_FILE}` has all of this for programs, and `{EXAMPLE_FILE}` does it. Formulas are "
         "Python, whose `round` takes halves to the even number; `w` and `h` are the width and height of a picture.\n\n"
         + "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    )
+
+
+def _result(probabilities: Mapping[str, str]) -> str:
+    if "evidence" not in probabilities:
+        return f"`{probabilities['formula']}`"
+    return (
+        f"the model was trained with evidence. With the {probabilities['logits']} and `concentration = "
+        f"{probabilities['concentration']}`, probabilities are `{probabilities['formula']}`. The uncertainty, 1 of a "
+        f"video of which it knows nothing, is `{probabilities['uncertainty']}`. Programs give that of each view as a "
+        "second output"
     )
 
 

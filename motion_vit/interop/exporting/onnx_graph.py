@@ -19,6 +19,7 @@ from motion_vit.interop.exporting.inference_function import (
     clips_shape,
     graph_entry,
     inference_function,
+    output_names,
 )
 from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.interop.exporting.missing_package import missing_package
@@ -63,9 +64,11 @@ def export_onnx(
     _add_model(builder, trained, stored, batch, interface)
     shape = clips_shape(trained.model, batch)
     description = description_of(trained, dtype)
+    clips = _SYMBOLIC_BATCH if batch is None else batch
+    of_classes: dict[str, list[int | str]] = {interface.output: [clips, trained.model.num_classes]}
     model = builder.model(
         {INPUT_NAME: [_SYMBOLIC_BATCH if size is None else size for size in shape]},
-        {interface.output: [_SYMBOLIC_BATCH if batch is None else batch, trained.model.num_classes]},
+        {name: of_classes.get(name, [clips]) for name in output_names(trained, interface)},
         {name: json.dumps(description[name]) for name in _METADATA},
         input_dtype=interface.input,
     )
@@ -91,5 +94,6 @@ def _add_model(
     # The order in which JAX takes the entries of a mapping.
     weights = [builder.store(path, stored[path]) for path in sorted(stored)]
     constants = [np.asarray(array) for array in program.consts]
-    (output,) = apply_rules(builder, program.jaxpr, constants, [*weights, INPUT_NAME])
-    builder.output(output, interface.output)
+    outputs = apply_rules(builder, program.jaxpr, constants, [*weights, INPUT_NAME])
+    for output, name in zip(outputs, output_names(trained, interface), strict=True):
+        builder.output(output, name)

@@ -5,8 +5,8 @@ Everything but `input` and `output` is of `motion_vit.training.inference.preproc
 
 from typing import Any
 
-from motion_vit.interop.exporting.inference_function import clips_shape
-from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
+from motion_vit.interop.exporting.inference_function import clips_shape, output_names
+from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, UNCERTAINTY, Interface
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.preprocessing import preprocessing_of
 
@@ -45,4 +45,9 @@ def describe_preprocessing(trained: TrainedModel, batch: int | None, interface: 
             "shape": (batch, trained.model.num_classes),
             "dtype": "float32",
         },
+        **(
+            {"uncertainty_output": {"name": UNCERTAINTY, "axes": "batch", "shape": (batch,), "dtype": "float32"}}
+            if UNCERTAINTY in output_names(trained, interface)
+            else {}
+        ),
     }

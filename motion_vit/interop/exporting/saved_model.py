@@ -14,6 +14,7 @@ from motion_vit.interop.exporting.inference_function import (
     clips_shape,
     graph_entry,
     inference_function,
+    output_names,
 )
 from motion_vit.interop.exporting.interface import INPUT_NAME, PLAIN, Interface
 from motion_vit.interop.exporting.tensorflow_program import tensorflow_function
@@ -30,7 +31,7 @@ SIGNATURE = "serving_default"
 def export_saved_model(
     trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype, interface: Interface = PLAIN
 ) -> dict[str, Any]:
-    """Writes `saved_model/`, with the signature `serving_default` from `clips` to `logits`.
+    """Writes `saved_model/`, with the signature `serving_default` from `clips` to outputs by their names.
 
     Args:
       trained: weights, labels and preprocessing.
@@ -61,7 +62,7 @@ def export_saved_model(
     by_path = {path: module.weights[path.replace(":", "_")] for path in stored}
 
     def classify(clips: Any) -> dict[str, Any]:
-        return {interface.output: converted(by_path, clips)}
+        return dict(zip(output_names(trained, interface), converted(by_path, clips), strict=True))
 
     module.classify = tensorflow.function(
         classify, autograph=False, input_signature=[tensorflow.TensorSpec(shape, interface.input, name=INPUT_NAME)]

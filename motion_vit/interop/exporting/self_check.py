@@ -20,7 +20,7 @@ from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import write_text
 from motion_vit.files.json_file import read_json
 from motion_vit.interop.exporting.inference_function import clips_shape, inference_function
-from motion_vit.interop.exporting.interface import INPUTS, OUTPUTS, PLAIN, Input, Interface
+from motion_vit.interop.exporting.interface import INPUTS, OUTPUTS, PLAIN, UNCERTAINTY, Input, Interface
 from motion_vit.ops.platform import target_platform
 from motion_vit.training.checkpoints.stored_dtypes import WeightDtype
 from motion_vit.training.checkpoints.trained_model import TrainedModel
@@ -49,6 +49,7 @@ class SelfCheck:
       outputs: JAX's results.
       tolerance: the largest absolute difference of an output that is accepted.
       interface: what the export takes and gives.
+      uncertainty: the second output of a model that was trained with evidence, of each clip; None of others.
     """
 
     seed: int
@@ -56,6 +57,7 @@ class SelfCheck:
     outputs: Float[np.ndarray, "b classes"]
     tolerance: float
     interface: Interface = PLAIN
+    uncertainty: Float[np.ndarray, " b"] | None = None
 
 
 def make_self_check(
@@ -87,13 +89,14 @@ def make_self_check(
     # The logits are compared in parts of the largest, so they are computed where probabilities are given, too.
     logits_of = jax.jit(inference_function(trained, Interface(interface.input), in_float32=in_float32))
     with jax.default_device(_cpu()), target_platform("cpu"):
-        outputs = logits_of(compress(trained.variables, dtype), draw_clips(_SEED, shape, interface.input))
+        outputs, *others = logits_of(compress(trained.variables, dtype), draw_clips(_SEED, shape, interface.input))
         accepted = tolerance * float(np.abs(outputs).max())
         if interface.output == "probabilities":
             outputs = jax.nn.softmax(outputs)
             # The softmax changes by at most half of what logits do.
             accepted = max(_LEAST_TOLERANCE, accepted / 2)
-    return SelfCheck(_SEED, shape, np.asarray(outputs), accepted, interface)
+    uncertain = np.asarray(others[0]) if others else None
+    return SelfCheck(_SEED, shape, np.asarray(outputs), accepted, interface, uncertain)
 
 
 def _cpu() -> jax.Device:
@@ -129,6 +132,7 @@ def write_self_check(folder: pathlib.Path, check: SelfCheck) -> None:
         "dtype": check.interface.input,
         "shape": check.shape,
         check.interface.output: check.outputs.tolist(),
+        **({} if check.uncertainty is None else {UNCERTAINTY: check.uncertainty.tolist()}),
         "tolerance": {"rtol": 0.0, "atol": check.tolerance},
     }
     write_text(folder / SELF_CHECK_FILE, json.dumps(values) + "\n")
@@ -156,7 +160,9 @@ def read_self_check(folder: pathlib.Path) -> SelfCheck:
         )
         outputs = np.asarray(values[interface.output], np.float32)
         shape = tuple(map(int, values["shape"]))
-        return SelfCheck(int(values["seed"]), shape, outputs, float(values["tolerance"]["atol"]), interface)
+        uncertain = np.asarray(values[UNCERTAINTY], np.float32) if UNCERTAINTY in values else None
+        accepted = float(values["tolerance"]["atol"])
+        return SelfCheck(int(values["seed"]), shape, outputs, accepted, interface, uncertain)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}. Give a folder of `motion-vit export`.") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -30,7 +30,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def export_stablehlo(
     trained: TrainedModel, folder: pathlib.Path, *, batch: int | None, dtype: WeightDtype, interface: Interface = PLAIN
 ) -> dict[str, Any]:
-    """Writes `model.stablehlo`, which `jax.export.deserialize(data).call(clips)` runs.
+    """Writes `model.stablehlo`, which `jax.export.deserialize(data).call(clips)` runs. Of two outputs it gives a tuple.
 
     Args:
       trained: weights, labels and preprocessing.
@@ -46,12 +46,13 @@ def export_stablehlo(
       UserError: the weights are not finite, or do not fit `dtype`.
     """
     stored = compress(trained.variables, dtype)
-    logits = inference_function(trained, interface)
+    infer = inference_function(trained, interface)
 
     @jax.jit
-    def classify(clips: jax.Array) -> jax.Array:
+    def classify(clips: jax.Array) -> jax.Array | tuple[jax.Array, ...]:
         # Arrays of NumPy would be widened now, and the file would hold them so.
-        return logits({path: jnp.asarray(array) for path, array in stored.items()}, clips)
+        outputs = infer({path: jnp.asarray(array) for path, array in stored.items()}, clips)
+        return outputs if len(outputs) > 1 else outputs[0]
 
     with target_platform("any"):
         exported = export.export(classify, platforms=PLATFORMS)(abstract_clips(trained.model, batch, interface))

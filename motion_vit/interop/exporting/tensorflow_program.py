@@ -16,38 +16,40 @@ TensorFlowFunction = Callable[..., Any]
 
 
 def tensorflow_function(
-    function: Callable[..., jax.Array], *arguments: Any, platforms: Sequence[str] = ("cpu",)
+    function: Callable[..., tuple[jax.Array, ...]], *arguments: Any, platforms: Sequence[str] = ("cpu",)
 ) -> TensorFlowFunction:
     """Wraps a JAX function as a function of TensorFlow tensors.
 
     `jax.experimental.jax2tf` does the same, but cannot choose the version of StableHLO.
 
     Args:
-      function: a function of pytrees to an array.
+      function: a function of pytrees to a tuple of arrays.
       *arguments: shapes and dtypes of its arguments, with symbolic dimensions where they may be of any size.
       platforms: targets, such as "cpu", "cuda" and "tpu".
 
     Returns:
-      A function from the same pytrees of tensors or variables to a tensor, to be called in a `tensorflow.function`.
+      A function from the same pytrees of tensors or variables to a list of tensors, to be called in a
+      `tensorflow.function`.
     """
     import tensorflow
     from tensorflow.compiler.tf2xla.python import xla
 
     exported = export.export(jax.jit(function), platforms=platforms)(*arguments)
     module = _readable(exported.mlir_module_serialized)
-    (output,) = exported.out_avals
 
     def call(*tensors: Any) -> Any:
         leaves = [tensorflow.convert_to_tensor(leaf) for leaf in jax.tree.leaves(tensors)]
-        (result,) = xla.call_module(
+        results: list[Any] = xla.call_module(
             [leaves[index] for index in exported.module_kept_var_idx],
             version=exported.calling_convention_version,
             module=module,
-            Tout=[tensorflow.as_dtype(output.dtype)],
-            Sout=[tuple(size if isinstance(size, int) else None for size in output.shape)],
+            Tout=[tensorflow.as_dtype(output.dtype) for output in exported.out_avals],
+            Sout=[
+                tuple(size if isinstance(size, int) else None for size in output.shape) for output in exported.out_avals
+            ],
             platforms=[platform.upper() for platform in exported.platforms],
         )
-        return result
+        return results
 
     return call
 

@@ -68,9 +68,8 @@ def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, 
     advice.append(
         "Or --partial, in Python strict=False, keeps the model's initial values wherever weights do not fit."
         if advice
-        else "Create the model with the options these weights were trained with (num_classes, window, placement, "
-        "layer_scale, ...), or pass --partial, in Python strict=False, to keep the model's initial values where "
-        "weights do not fit."
+        else f"Create the model with the options these weights were trained with ({', '.join(family.structure)}, ...), "
+        "or pass --partial, in Python strict=False, to keep the model's initial values where weights do not fit."
     )
     return "\n".join(advice)
 

@@ -140,6 +140,11 @@ def normalise(views: np.ndarray, options: Description) -> np.ndarray:
 
 def classify(path: str, model: Model, description: Description) -> np.ndarray:
     """Returns the probability of each class."""
+    return probabilities_of(mean_logits(path, model, description), description)
+
+
+def mean_logits(path: str, model: Model, description: Description) -> np.ndarray:
+    """Returns the logits of a video, averaged over its views."""
     views = read_views(path, description)
     inputs = normalise(views, description["normalisation"]) if description["input"]["normalised"] else views
     batch = description["input"]["shape"][0] or 1
@@ -151,9 +156,25 @@ def classify(path: str, model: Model, description: Description) -> np.ndarray:
     outputs = np.concatenate(rows)
     if description["output"]["name"] == "probabilities":
         outputs = np.log(np.maximum(outputs, np.finfo(np.float32).tiny))  # logits, up to what the softmax ignores
-    logits = outputs.mean(axis=0)
+    return np.asarray(outputs.mean(axis=0))
+
+
+def probabilities_of(logits: np.ndarray, description: Description) -> np.ndarray:
+    """Makes probabilities of logits: by the softmax, or of evidence."""
+    if (concentration := concentration_of(logits, description)) is not None:
+        return np.asarray(concentration / concentration.sum())
     exponentials = np.exp(logits - logits.max())
-    return exponentials / exponentials.sum()
+    return np.asarray(exponentials / exponentials.sum())
+
+
+def concentration_of(logits: np.ndarray, description: Description) -> np.ndarray | None:
+    """Makes evidence of logits, and adds 1 for each class; None of a model that was not trained with evidence."""
+    evidence = description["probabilities"].get("evidence")
+    if evidence is None:
+        return None
+    if evidence == "exp":
+        return np.asarray(1 + np.exp(np.clip(logits, -10, 10)))
+    return np.asarray(1 + (np.maximum(logits, 0) if evidence == "relu" else np.logaddexp(0, logits)))
 
 
 def main() -> None:
@@ -169,14 +190,17 @@ def main() -> None:
     for video in options.videos:
         print(f"{video!a}")
         try:
-            probabilities = classify(video, model, description)
+            logits = mean_logits(video, model, description)
         except (av.error.FFmpegError, ValueError) as error:
             reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
             print(f"  not classified: {reason}")
             failed += 1
             continue
+        probabilities = probabilities_of(logits, description)
         for number in np.argsort(-probabilities, kind="stable")[: options.top]:
             print(f"  {probabilities[number]:.6f}  {description['label_names'][number]!a}")
+        if (concentration := concentration_of(logits, description)) is not None:
+            print(f"  {len(concentration) / concentration.sum():.6f}  uncertainty")
     if failed:
         sys.exit(f"{failed} of {len(options.videos)} videos not classified")
 

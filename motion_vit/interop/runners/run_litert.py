@@ -13,7 +13,8 @@ def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `model.tflite`."""
     interpreter = Interpreter(str(folder / "model.tflite"), num_threads=os.cpu_count())
     runner = interpreter.get_signature_runner("serving_default")
-    return lambda clips: np.asarray(next(iter(runner(clips=clips).values())))
+    (output,) = runner.get_output_details().keys() - {"uncertainty"}
+    return lambda clips: np.asarray(runner(clips=clips)[output])
 
 
 def version() -> str:

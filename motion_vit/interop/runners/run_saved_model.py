@@ -10,7 +10,8 @@ import tensorflow
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `saved_model`; the first call compiles."""
     signature = tensorflow.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
-    return lambda clips: np.asarray(next(iter(signature(clips=tensorflow.constant(clips)).values())))
+    (output,) = signature.structured_outputs.keys() - {"uncertainty"}
+    return lambda clips: np.asarray(signature(clips=tensorflow.constant(clips))[output])
 
 
 def version() -> str:

@@ -11,7 +11,8 @@ from jax import export
 def load(folder: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """Reads `model.stablehlo`; the first call compiles."""
     call = jax.jit(export.deserialize(bytearray((folder / "model.stablehlo").read_bytes())).call)
-    return lambda clips: np.asarray(call(clips))
+    # The first of two outputs, or the only one.
+    return lambda clips: np.asarray(jax.tree.leaves(call(clips))[0])
 
 
 def version() -> str:

@@ -159,9 +159,10 @@ def _compile(
     program: TrainingProgram, platform: str, options: Mapping[str, bool]
 ) -> tuple[jax.stages.Compiled | None, str]:
     """Compiles the step; returns the compiler's message instead where it refuses the step for its memory."""
+    step = cast(jax.stages.Wrapped, program.step)
     try:
         with target_platform(cast(Platform, platform)):
-            lowered = program.lower_step()
+            lowered = step.lower(program.abstract_state(), program.abstract_batch())
     except RuntimeError as error:
         if not re.match(r"cuDNN (is )?not ", str(error)):
             raise

@@ -14,8 +14,9 @@ from motion_vit.errors import UserError, did_you_mean
 from motion_vit.files.local_path import local_path, path_text
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, is_description
 from motion_vit.training.checkpoints.packaged import packaged_checkpoints
+from motion_vit.training.checkpoints.pretrained_run import PretrainedRun, classifies_nothing
 from motion_vit.training.checkpoints.reported_evaluation import reported_evaluation
-from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_for_inference
+from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_run
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.checkpoints.weights_folder import WEIGHTS_FILE, read_weights_folder
 
@@ -39,7 +40,30 @@ def load_trained(
 
     Raises:
       UserError: the folder is neither a run nor a weights folder, lacks the requested weights, cannot be read, or is
-        damaged.
+        damaged; or it is a pretrained run, which is no classifier.
+    """
+    found = load_folder(folder, which=which, ema=ema, mesh=mesh)
+    if isinstance(found, PretrainedRun):
+        raise classifies_nothing(local_path(folder))
+    return found
+
+
+def load_folder(
+    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
+) -> TrainedModel | PretrainedRun:
+    """Loads what a folder holds, whatever it was trained for.
+
+    Args:
+      folder: as for `load_trained`, and all others, too.
+      which: likewise.
+      ema: likewise.
+      mesh: likewise.
+
+    Returns:
+      A classifier, or what was pretrained.
+
+    Raises:
+      UserError: as `load_trained`, but for pretrained runs.
     """
     if isinstance(folder, TrainedModel):
         raise UserError("the model is loaded already: take it as it is. A folder is loaded, or the name of one.")
@@ -53,12 +77,12 @@ def load_trained(
         ) from error
 
 
-def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None) -> TrainedModel:
+def _load(path: pathlib.Path, which: Which, ema: bool | None, mesh: Mesh | None) -> TrainedModel | PretrainedRun:
     if not is_checkpoint(path):
         path = packaged_checkpoints().get(str(path), path)
     if (path / CHECKPOINTS_FOLDER).is_dir():
-        trained = load_for_inference(path, which=which, ema=ema, mesh=mesh)
-        return _with_evaluation(trained, path)
+        run = load_run(path, which=which, ema=ema, mesh=mesh)
+        return run if isinstance(run, PretrainedRun) else _with_evaluation(run, path)
     if not is_checkpoint(path):
         raise UserError(not_found(path))
     if which != "last":

@@ -314,7 +314,18 @@ def _recipe(
         return _checked(fields)
     except UserError:
         # What a later version refuses about training does not make weights unusable.
-        return _checked({name: value for name, value in fields.items() if _concerns_weights(name)})
+        kept = {name: value for name, value in fields.items() if _concerns_weights(name)}
+        return _checked(kept | _evidence_fields(fields))
+
+
+def _evidence_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields that say what makes evidence of logits; none of a model that was trained otherwise."""
+    if fields.get("loss.name") != "evidential":
+        return {}
+    options = fields.get("loss.options")
+    named = {"evidence": options["evidence"]} if isinstance(options, Mapping) and "evidence" in options else {}
+    # Without calibration, so that no target of training is refused, which is over.
+    return {"loss.name": "evidential", "loss.options": {**named, "calibration": False}}
 
 
 def _concerns_weights(field: str) -> bool:

@@ -36,14 +36,16 @@ from motion_vit.training.checkpoints.errors import (
     read_errors,
     write_errors,
 )
+from motion_vit.training.checkpoints.pretrained_run import PretrainedRun, classifies_nothing
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.checkpoints.validation_rank import validation_rank
 from motion_vit.training.checkpoints.weight_dtypes import check_finite
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, errors_together, gather, is_primary
-from motion_vit.training.recipe.checks import build_model, validate_fields
+from motion_vit.training.recipe.checks import validate_fields
 from motion_vit.training.recipe.config import config_from_dict
 from motion_vit.training.recipe.validation_metric import ValidationMetric
+from motion_vit.training.step.objective_registry import trace_network
 from motion_vit.training.step.state import TrainState
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -286,7 +288,32 @@ def load_for_inference(
       Model, variables, label names and recipe.
 
     Raises:
-      UserError: there is no checkpoint, it has no averages, or the model of this library version has other parameters.
+      UserError: there is no checkpoint, it has no averages, or the model of this library version has other parameters;
+        or the run was pretrained and is no classifier.
+    """
+    run = load_run(folder, which=which, ema=ema, mesh=mesh)
+    if isinstance(run, PretrainedRun):
+        raise classifies_nothing(pathlib.Path(folder))
+    return run
+
+
+def load_run(
+    folder: str | os.PathLike[str], *, which: Which = "last", ema: bool | None = None, mesh: Mesh | None = None
+) -> TrainedModel | PretrainedRun:
+    """Builds the network of a run's checkpoint, whatever it was trained for, and loads its variables.
+
+    Args:
+      folder: as for `load_for_inference`, and all others, too.
+      which: likewise.
+      ema: likewise.
+      mesh: likewise.
+
+    Returns:
+      A classifier, or what was pretrained.
+
+    Raises:
+      UserError: there is no checkpoint, it has no averages, or the network of this library version has other
+        parameters.
     """
     path = pathlib.Path(folder)
     root = path / CHECKPOINTS_FOLDER
@@ -313,7 +340,7 @@ def load_for_inference(
         validate_fields(config)  # what a file of a checkpoint holds is not trusted to be what was trained with
         ema = config.evaluation.ema if ema is None else ema
         # What was fast where it was trained may be slow here, or not run at all.
-        traced = build_model(config, len(label_names))
+        traced = trace_network(config, len(label_names))
         model = with_options(traced.model, options_by_effect(traced.model, "implementation"))
         target = _replicated(traced.shapes, meshes.data_mesh() if mesh is None else mesh)
         items = {"variables": ocp.args.StandardRestore(target)}
@@ -332,6 +359,8 @@ def load_for_inference(
     check_finite({name: np.asarray(array) for name, array in arrays.items()}, str(root / str(step)))
     # Runs of earlier versions do not say it.
     rate = float(description.get("frame_rate", 0.0))
+    if config.objective != "classification":
+        return PretrainedRun(model, variables, label_names, config, step, averaged=ema)
     return TrainedModel(model, variables, label_names, config, step, averaged=ema, frame_rate=rate)
 
 

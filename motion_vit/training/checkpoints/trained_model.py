@@ -20,6 +20,7 @@ from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inference.prediction import Prediction, predict_videos
 from motion_vit.training.inference.segments import SegmentRules
 from motion_vit.training.inference.timeline import VideoTimeline, label_video
+from motion_vit.training.inference.unknown_scores import Rejection
 from motion_vit.training.inputs.normalization import check_pixels, normalization
 from motion_vit.training.parallel.mesh import data_mesh
 from motion_vit.training.step.train_step import LogitsFunction, make_logits_function
@@ -81,6 +82,7 @@ class TrainedModel:
         crops: int | None = None,
         batch_size: int | None = None,
         mesh: Mesh | None = None,
+        rejection: Rejection | None = None,
     ) -> list[Prediction]:
         """Classifies videos.
 
@@ -93,6 +95,7 @@ class TrainedModel:
           crops: crops of each clip, 1 or 3; the recipe's by default.
           batch_size: views at once; the recipe's by default.
           mesh: devices that hold the variables, all by default.
+          rejection: which videos are called unknown, see `motion_vit.training.inference.unknown_scores`; None for none.
 
         Returns:
           The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views. Of
@@ -104,7 +107,9 @@ class TrainedModel:
         """
         found = find_videos(_names(videos), start=start, end=end)
         predictions = list(
-            self.predict_each(found, top=top, clips=clips, crops=crops, batch_size=batch_size, mesh=mesh)
+            self.predict_each(
+                found, top=top, clips=clips, crops=crops, batch_size=batch_size, mesh=mesh, rejection=rejection
+            )
         )
         if isinstance(videos, str | os.PathLike) and [one.path for one in predictions] == [os.fspath(videos)]:
             predictions[0].check()
@@ -120,6 +125,7 @@ class TrainedModel:
         batch_size: int | None = None,
         mesh: Mesh | None = None,
         decoder: VideoDecoder = decode_video,
+        rejection: Rejection | None = None,
     ) -> Iterator[Prediction]:
         """Classifies videos, and gives each prediction as soon as it is there.
 
@@ -131,6 +137,7 @@ class TrainedModel:
           batch_size: likewise.
           mesh: likewise.
           decoder: decodes a video, in one of several threads.
+          rejection: as for `predict`.
 
         Returns:
           The predictions, in order.
@@ -152,6 +159,7 @@ class TrainedModel:
             crops=crops,
             batch_size=batch_size,
             decoder=decoder,
+            rejection=rejection,
         )
 
     def timeline(

@@ -14,6 +14,7 @@ from motion_vit.training.checkpoints.whole_folder import check_new_or_empty
 from motion_vit.training.evaluation.evaluate_checkpoint import CheckpointEvaluation, evaluate_checkpoint
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.evaluation.temperature import fit_temperature, with_temperature
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.zoo.load import as_trained
 
 CALIBRATION_FILE = "calibration.json"
@@ -74,6 +75,11 @@ def calibrate_checkpoint(
     """
     check_new_or_empty(folder)
     trained = as_trained(checkpoint, which=which, ema=ema)
+    if trained_evidence(trained.config) is not None:
+        raise UserError(
+            "the model was trained with evidence (loss.name=evidential), whose uncertainty a temperature would change, "
+            "and which is calibrated by its loss. `motion-vit evaluate` shows how well: reliability.png."
+        )
     before = evaluate_checkpoint(trained, data, which=which, **views)
     scored = before.scored
     if not scored.finite.all():

@@ -19,10 +19,12 @@ from motion_vit.counts import counted
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.corruptions.corruption import Corruption
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.evaluation.scored_videos import ScoredVideos
+from motion_vit.training.losses.evidence import EvidenceName
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import SharedError, is_primary, shard
 from motion_vit.training.step.train_step import LogitsFunction
@@ -42,6 +44,7 @@ class ViewOptions:
       frame_order: "normal", or a control: "frozen" (every frame is the middle one), "shuffled" or "reversed".
       workers: processes that decode; 0 decodes in threads of this one.
       threads: those threads; 0 for as many as cores.
+      corruption: what is done to the frames, or None.
     """
 
     batch_size: int = 32
@@ -50,6 +53,7 @@ class ViewOptions:
     frame_order: FrameOrder = "normal"
     workers: int = 0
     threads: int = 0
+    corruption: Corruption | None = None
 
 
 class EvaluationStopped(Exception):
@@ -64,6 +68,7 @@ def evaluate(
     views: ViewOptions,
     *,
     mesh: Mesh,
+    evidence: EvidenceName | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Evaluates a model; averages the logits of a video's views.
@@ -75,6 +80,7 @@ def evaluate(
       options: frames, size and sampling of a clip.
       views: views of each video.
       mesh: devices that batches are split over.
+      evidence: what makes evidence of the logits; None for the softmax.
       stopped: called before each batch; True stops. All processes must get the same answers.
 
     Returns:
@@ -85,8 +91,43 @@ def evaluate(
       EvaluationStopped: `stopped` returned True.
     """
     start = time.perf_counter()
-    whole = _mean_logits(logits_of, variables, source, options, views, mesh, stopped)
-    seconds = time.perf_counter() - start
+    scored, skipped = score_videos(
+        logits_of, variables, source, options, views, mesh=mesh, evidence=evidence, stopped=stopped
+    )
+    return Evaluation(source.label_names, scored, skipped, time.perf_counter() - start)
+
+
+def score_videos(
+    logits_of: LogitsFunction,
+    variables: Any,
+    source: ClipSource,
+    options: ClipOptions,
+    views: ViewOptions,
+    *,
+    mesh: Mesh,
+    evidence: EvidenceName | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[ScoredVideos, tuple[str, ...]]:
+    """Computes what a model says of videos, whose classes need not be its own.
+
+    Args:
+      logits_of: as for `evaluate`, and all others, too.
+      variables: likewise.
+      source: the videos.
+      options: likewise.
+      views: likewise.
+      mesh: likewise.
+      evidence: likewise.
+      stopped: likewise.
+
+    Returns:
+      The videos, whose labels are those of the source, and the names of those that could not be decoded.
+
+    Raises:
+      UserError: no video could be decoded.
+      EvaluationStopped: `stopped` returned True.
+    """
+    whole = mean_outputs(logits_of, variables, source, options, views, mesh=mesh, stopped=stopped)
     seen = whole.seen
     if not seen.any():
         raise SharedError(f"none of the {counted(len(seen), 'video')} of {source.name} could be decoded.")
@@ -94,33 +135,57 @@ def evaluate(
         source=source,
         rows=np.flatnonzero(seen),
         labels=whole.labels[seen],
-        logits=whole.logits[seen],
+        logits=whole.outputs[seen],
         views=views.clips * views.crops,
         decode_seconds=whole.decode_seconds[seen],
+        evidence=evidence,
     )
-    skipped = tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen))
-    return Evaluation(source.label_names, scored, skipped, seconds)
+    return scored, tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen))
 
 
-class _Rows(NamedTuple):
-    """Logits, labels and decoding times of every row of a source, and whether it could be decoded."""
+class VideoOutputs(NamedTuple):
+    """Outputs of a model for every row of a source.
 
-    logits: Float[np.ndarray, "n classes"]
+    Attributes:
+      outputs: means over the views of each video; 0 for one that cannot be decoded.
+      labels: classes; 0 for one that cannot be decoded.
+      seen: whether it could be decoded.
+      decode_seconds: time that decoding all views of it took.
+    """
+
+    outputs: Float[np.ndarray, "n width"]
     labels: Int[np.ndarray, " n"]
     seen: Bool[np.ndarray, " n"]
     decode_seconds: Float[np.ndarray, " n"]
 
 
-def _mean_logits(
-    logits_of: LogitsFunction,
+def mean_outputs(
+    outputs_of: LogitsFunction,
     variables: Any,
     source: ClipSource,
     options: ClipOptions,
     views: ViewOptions,
+    *,
     mesh: Mesh,
-    stopped: Callable[[], bool],
-) -> _Rows:
-    """Averages the logits of the views of each video."""
+    stopped: Callable[[], bool] = lambda: False,
+) -> VideoOutputs:
+    """Averages what a model gives for the views of each video, such as logits or features.
+
+    Args:
+      outputs_of: a compiled function of the variables and of clips; float32 `[views, width]`, whole on every device.
+      variables: the model's variables, on the mesh.
+      source: the videos.
+      options: frames, size and sampling of a clip.
+      views: views of each video.
+      mesh: devices that batches are split over.
+      stopped: as for `evaluate`.
+
+    Returns:
+      The means, of all processes together.
+
+    Raises:
+      EvaluationStopped: `stopped` returned True.
+    """
     number, processes = shard()
     parts = math.lcm(meshes.batch_parts(mesh), processes)
     batch_size = -(-views.batch_size // parts) * parts
@@ -134,9 +199,10 @@ def _mean_logits(
         threads=views.threads,
         frame_order=views.frame_order,
         shard=(number, processes),
+        corruption=views.corruption,
     )
-    found = _Rows(
-        np.zeros((len(source), len(source.label_names)), np.float32),
+    found = VideoOutputs(
+        np.zeros((len(source), 0), np.float32),  # of as many numbers as the first batch has
         np.zeros(len(source), np.int32),
         np.zeros(len(source), bool),
         np.zeros(len(source), np.float32),
@@ -147,12 +213,14 @@ def _mean_logits(
             if stopped():
                 raise EvaluationStopped
             on_devices = meshes.to_devices({name: batch[name] for name in ("clip", *_KEPT)}, mesh)
-            outputs = jax.device_get(logits_of(variables, on_devices.pop("clip")))
-            # What the rows of all processes are, in the order of the logits.
+            outputs = jax.device_get(outputs_of(variables, on_devices.pop("clip")))
+            if not found.outputs.size:
+                found = found._replace(outputs=np.zeros((len(source), outputs.shape[1]), np.float32))
+            # What the rows of all processes are, in the order of the outputs.
             whole = _whole(on_devices)
             counts = whole["weight"] > 0
             rows = whole["index"][counts]
-            np.add.at(found.logits, rows, outputs[counts] / (views.clips * views.crops))
+            np.add.at(found.outputs, rows, outputs[counts] / (views.clips * views.crops))
             found.labels[rows] = whole["label"][counts]
             found.decode_seconds[rows] = whole["seconds"][counts]
             found.seen[rows] = True

@@ -6,13 +6,19 @@ from typing import Any
 
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
+from motion_vit.data.corruptions.corruption import Corruption
+from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.data.sources.open_source import open_source
+from motion_vit.errors import UserError
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
-from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate
+from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate, score_videos
+from motion_vit.training.evaluation.open_set import OpenSet, check_unknown
 from motion_vit.training.evaluation.result import Evaluation
+from motion_vit.training.evaluation.scored_videos import ScoredVideos
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.zoo.load import as_trained
 
 
@@ -29,6 +35,8 @@ class CheckpointEvaluation(Evaluation):
       crops: crops of each clip.
       frame_order: "normal", or the control.
       options: frames, size and sampling of a clip.
+      open_set: how well the model tells unknown videos from these; None if none were given.
+      corruption: what was done to the frames, or None.
     """
 
     step: int
@@ -39,11 +47,15 @@ class CheckpointEvaluation(Evaluation):
     crops: int
     frame_order: FrameOrder
     options: ClipOptions
+    open_set: OpenSet | None = None
+    corruption: Corruption | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON, beginning with the checkpoint."""
         names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
-        return {**{name: getattr(self, name) for name in names}, **super().to_dict()}
+        corrupted = {} if self.corruption is None else {"corruption": dataclasses.asdict(self.corruption)}
+        unknown = {} if self.open_set is None else {"open_set": self.open_set.to_dict()}
+        return {**{name: getattr(self, name) for name in names}, **corrupted, **super().to_dict(), **unknown}
 
 
 def evaluate_checkpoint(
@@ -57,6 +69,9 @@ def evaluate_checkpoint(
     frame_order: FrameOrder = "normal",
     batch_size: int | None = None,
     workers: int = 0,
+    unknown: str | os.PathLike[str] | None = None,
+    threshold_data: str | os.PathLike[str] | None = None,
+    corruption: Corruption | None = None,
 ) -> CheckpointEvaluation:
     """Measures the accuracy of a checkpoint on labelled videos.
 
@@ -72,17 +87,24 @@ def evaluate_checkpoint(
       frame_order: "normal", or one of the controls.
       batch_size: views per batch; the recipe's by default.
       workers: number of processes that decode.
+      unknown: videos of classes that the checkpoint does not know, as `data`: how well it tells them from the others.
+      threshold_data: videos of its classes, as `data`, that 5 % of are to be called unknown, such as those that it was
+        trained on; `data` itself by default.
+      corruption: what is done to the frames of every clip; None leaves them as they are.
 
     Returns:
       Accuracies, the confusion matrix, and what was evaluated.
 
     Raises:
-      UserError: there is no such checkpoint, or the data cannot be used with it.
+      UserError: there is no such checkpoint, the data cannot be used with it, or unknown videos are of its classes.
     """
+    if threshold_data is not None and unknown is None:
+        raise UserError("threshold data are for unknown videos, and none are given: name them, too, with --unknown.")
     mesh = meshes.data_mesh()
     trained = as_trained(checkpoint, which=which, ema=ema, mesh=mesh)
     with errors_together():
         source = open_source(data, default_split="validation", label_names=trained.label_names)
+        others, references = _open_set_sources(trained.label_names, unknown, threshold_data)
     settings = trained.config.evaluation
     views = ViewOptions(
         batch_size=batch_size or settings.batch_size,
@@ -90,9 +112,21 @@ def evaluate_checkpoint(
         crops=crops or settings.crops,
         frame_order=frame_order,
         workers=workers,
+        corruption=corruption,
     )
     options = clip_options(trained.config)
-    result = evaluate(trained.logits_function(mesh), trained.variables, source, options, views, mesh=mesh)
+    evidence = trained_evidence(trained.config)
+    model = trained.logits_function(mesh), trained.variables
+    result = evaluate(*model, source, options, views, mesh=mesh, evidence=evidence)
+    open_set = None
+    if others is not None:
+
+        def score(videos: ClipSource) -> tuple[ScoredVideos, tuple[str, ...]]:
+            return score_videos(*model, videos, options, views, mesh=mesh, evidence=evidence)
+
+        of_unknown, skipped = score(others)
+        reference = result.scored if references is None else score(references)[0]
+        open_set = OpenSet(result.scored, of_unknown, reference, skipped)
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return CheckpointEvaluation(
         **fields,
@@ -104,4 +138,19 @@ def evaluate_checkpoint(
         crops=views.crops,
         frame_order=frame_order,
         options=options,
+        open_set=open_set,
+        corruption=corruption,
     )
+
+
+def _open_set_sources(
+    label_names: tuple[str, ...], unknown: str | os.PathLike[str] | None, threshold_data: str | os.PathLike[str] | None
+) -> tuple[ClipSource | None, ClipSource | None]:
+    """Opens unknown videos and those that set the thresholds, where there are any."""
+    if unknown is None:
+        return None, None
+    others = open_source(unknown, default_split="validation")
+    check_unknown(others, label_names)
+    if threshold_data is None:
+        return others, None
+    return others, open_source(threshold_data, default_split="train", label_names=label_names)

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from motion_vit.counts import counted
+
 FEW_VIDEOS = 30
 """Videos below which an interval says little: resampling cannot show what was never drawn."""
 
@@ -31,3 +33,20 @@ def accuracy_interval(right: Int[np.ndarray, " groups"], total: Int[np.ndarray, 
     drawn = np.random.default_rng(_SEED).binomial(total, right / total, (_RESAMPLES, len(total)))
     margin = (1 - _LEVEL) / 2
     return np.asarray(np.quantile((drawn / total).mean(axis=1), [margin, 1 - margin]))
+
+
+def few_videos_note(videos: int) -> str:
+    """Says what a single video moves where there are few.
+
+    Args:
+      videos: that are measured on, at least one.
+
+    Returns:
+      A sentence; "" where there are enough.
+    """
+    if videos >= FEW_VIDEOS:
+        return ""
+    return (
+        f"{counted(videos, 'video')} say little: one more right or wrong moves top-1 by {100 / videos:.1f} percentage "
+        f"points. Take at least {FEW_VIDEOS} videos that were not trained on."
+    )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.inference.prediction import Prediction
+from motion_vit.training.inference.unknown_scores import Rejection
 from motion_vit.zoo.load import as_trained
 
 
@@ -19,6 +20,7 @@ def predict(
     clips: int | None = None,
     crops: int | None = None,
     batch_size: int | None = None,
+    rejection: Rejection | None = None,
 ) -> list[Prediction]:
     """Classifies videos.
 
@@ -33,6 +35,8 @@ def predict(
       clips: clips spread over each video; the recipe's by default.
       crops: crops of each clip, 1 or 3; the recipe's by default.
       batch_size: views at once; the recipe's by default.
+      rejection: which videos are called unknown, such as `Rejection("max_softmax", 0.4)` of
+        `motion_vit.training.inference.unknown_scores`; None for none.
 
     Returns:
       The prediction of each video, in order: its most probable classes with their probabilities. Of several videos, one
@@ -43,5 +47,5 @@ def predict(
       UserError: there is no model in the folder, no video is given, or a number is out of range.
     """
     return as_trained(model).predict(
-        videos, top=top, start=start, end=end, clips=clips, crops=crops, batch_size=batch_size
+        videos, top=top, start=start, end=end, clips=clips, crops=crops, batch_size=batch_size, rejection=rejection
     )

@@ -13,7 +13,7 @@ from motion_vit.data.sources.clip_source import clip_name
 from motion_vit.outside_text import for_terminal
 from motion_vit.training.evaluation import metrics
 from motion_vit.training.evaluation.calibration import Reliability, reliability
-from motion_vit.training.evaluation.intervals import FEW_VIDEOS, accuracy_interval
+from motion_vit.training.evaluation.intervals import accuracy_interval, few_videos_note
 from motion_vit.training.evaluation.scored_videos import ScoredVideos
 
 # A model that has diverged gives no finite logits for any video: the report holds them all, a message some.
@@ -135,12 +135,7 @@ class Evaluation:
 
     def interval_note(self) -> str:
         """Returns a sentence about the uncertainty of top-1 where there are few videos; "" where there are enough."""
-        if self.videos >= FEW_VIDEOS:
-            return ""
-        return (
-            f"{counted(self.videos, 'video')} say little: one more right or wrong moves top-1 by "
-            f"{100 / self.videos:.1f} percentage points. Take at least {FEW_VIDEOS} videos that were not trained on."
-        )
+        return few_videos_note(self.videos)
 
 
 def _number(value: float) -> float | None:

@@ -3,12 +3,14 @@
 import dataclasses
 import functools
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.training.evaluation.metrics import NO_CLASS, predicted_classes
 from motion_vit.training.inference.ranking import finite_rows
+from motion_vit.training.losses.evidence import EvidenceName, evidence_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +24,7 @@ class ScoredVideos:
       logits: means over the views of each video.
       views: number of views of each video.
       decode_seconds: time that decoding all views of each video took.
+      evidence: what makes evidence of the logits, of which probabilities are then made; None for the softmax.
     """
 
     source: ClipSource
@@ -30,6 +33,7 @@ class ScoredVideos:
     logits: Float[np.ndarray, "n classes"]
     views: int
     decode_seconds: Float[np.ndarray, " n"]
+    evidence: EvidenceName | None = None
 
     def __len__(self) -> int:
         """Returns the number of videos."""
@@ -57,14 +61,17 @@ class ScoredVideos:
 
     @functools.cached_property
     def log_probabilities(self) -> Float[np.ndarray, "n classes"]:
-        """Logarithms of the softmax of the mean logits, in float64; NaN where logits are not finite."""
+        """Logarithms of the probabilities of the mean logits, in float64; NaN where logits are not finite."""
         logits = np.where(self.finite[:, None], self.logits, np.nan).astype(np.float64)
+        if self.evidence is not None:
+            alpha = 1 + np.asarray(evidence_of(jnp.asarray(logits, jnp.float32), self.evidence), np.float64)
+            return np.log(alpha) - np.log(alpha.sum(axis=1, keepdims=True))
         shifted = logits - logits.max(axis=1, keepdims=True)
         return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
     @property
     def probabilities(self) -> Float[np.ndarray, "n classes"]:
-        """The softmax of the mean logits; NaN where they are not finite."""
+        """The probabilities of the mean logits; NaN where they are not finite."""
         return np.asarray(np.exp(self.log_probabilities))
 
     @property

@@ -2,5 +2,5 @@
 
 In: a model, its variables, a recipe and videos.
 Out: predictions.
-Imports: `training.{parallel,recipe,inputs,step}` and `data`.
+Imports: `training.{parallel,losses,recipe,inputs,step}` and `data`.
 """

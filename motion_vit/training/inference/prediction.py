@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from motion_vit.data.batches.batch import default_threads
@@ -14,9 +16,12 @@ from motion_vit.data.sources.named_videos import NamedVideo
 from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.workers.ordered_threads import in_threads
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
-from motion_vit.training.inference.ranking import ranked_classes
+from motion_vit.training.inference.ranking import finite_rows, ranked_classes
+from motion_vit.training.inference.unknown_scores import Rejection, check_score, unknown_scores
 from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
+from motion_vit.training.losses.evidence import EvidenceName
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.train_step import LogitsFunction
 
 _NOT_FINITE = (
@@ -37,6 +42,9 @@ class Prediction:
       note: what is to be known about the video's frame rate, a sentence; "" if nothing.
       start: the second of the video that was looked at first.
       end: the second of the video that the part ends before; None for the end of the video.
+      uncertainty: share of its distribution that no evidence speaks for, from 0 to 1; None without logits, or of a
+        model that was not trained with evidence.
+      unknown: whether it is rejected as a video of no class of the model; None where nothing was to be rejected.
     """
 
     path: str
@@ -45,6 +53,8 @@ class Prediction:
     note: str = ""
     start: float = 0.0
     end: float | None = None
+    uncertainty: float | None = None
+    unknown: bool | None = None
 
     @property
     def failure(self) -> str:
@@ -75,12 +85,15 @@ class Prediction:
     def to_dict(self) -> dict[str, object]:
         """Gives the prediction as JSON.
 
-        Only that of a video without a class has an `error`; only that of a part of a video has `start` and `end`.
+        Only that of a video without a class has an `error`; only that of a part of a video has `start` and `end`. Only
+        that of a model with evidence has an `uncertainty`; only where videos may be rejected is there `unknown`.
         """
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
         entry: dict[str, object] = {"video": self.path}
         entry |= {"start": self.start, "end": self.end} if self.part else {}
         entry |= {"predictions": ranking}
+        entry |= {} if self.uncertainty is None else {"uncertainty": self.uncertainty}
+        entry |= {} if self.unknown is None else {"unknown": self.unknown}
         entry |= {"error": self.failure} if self.failure else {}
         return entry | ({"note": self.note} if self.note else {})
 
@@ -88,6 +101,10 @@ class Prediction:
         """Writes the path and the part, and a line for each class or one for the error."""
         classes = [(for_terminal(name, LONGEST_LABEL), probability) for name, probability in self.classes]
         lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in classes]
+        if self.unknown:
+            lines.insert(0, "  unknown: of none of the classes; the most similar are")
+        if self.uncertainty is not None:
+            lines.append(f"  uncertainty: {self.uncertainty:.3f}")
         if self.failure:
             lines = [f"  not classified: {visible(self.failure)}"]
         if self.note:
@@ -109,6 +126,7 @@ def predict_videos(
     crops: int | None = None,
     batch_size: int | None = None,
     decoder: VideoDecoder = decode_video,
+    rejection: Rejection | None = None,
 ) -> Iterator[Prediction]:
     """Classifies videos, several at once. While the model runs, threads decode the next ones.
 
@@ -125,14 +143,19 @@ def predict_videos(
       crops: crops of each clip, 1 or 3; the recipe's by default.
       batch_size: views at once; the recipe's by default.
       decoder: decodes a video, in one of the threads.
+      rejection: which videos are called unknown; None for none.
 
     Yields:
-      The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views. A video
-      that cannot be decoded gets one with an error.
+      The prediction of each video, in order. Probabilities are the softmax of the mean logits of its views, or the mean
+      of the distribution that evidence makes of them. A video that cannot be decoded gets one with an error.
 
     Raises:
-      UserError: a number is out of range, or a batch is larger than the memory of this machine.
+      UserError: a number is out of range, a batch is larger than the memory of this machine, or the model lacks the
+        score of the rejection.
     """
+    evidence = trained_evidence(config)
+    if rejection is not None:
+        check_score(rejection.score, evidence)
     counts = ViewCounts.of(config, clips=clips, crops=crops, batch_size=batch_size)
     options = clip_options(config)
     at_once = counts.at_once(len(videos))
@@ -148,10 +171,33 @@ def predict_videos(
         views = [one.views for one in batch if one.views is not None]
         logits = iter(mean_logits(logits_of, variables, views, at_once, mesh))
         for one in batch:
-            classes = () if one.views is None else ranked_classes(next(logits), label_names, top)
             # Clips of `segment` sampling show the whole video at any rate.
             note = rate_note(one.frame_rate, fps=options.fps, trained=frame_rate) if with_rate else ""
-            yield Prediction(one.video.path, classes, one.error, note, one.video.start, one.video.end)
+            prediction = Prediction(one.video.path, (), one.error, note, one.video.start, one.video.end)
+            yield (
+                prediction
+                if one.views is None
+                else _classified(prediction, next(logits), label_names, top, evidence, rejection)
+            )
+
+
+def _classified(
+    prediction: Prediction,
+    logits: Float[np.ndarray, " classes"],
+    label_names: Sequence[str],
+    top: int,
+    evidence: EvidenceName | None,
+    rejection: Rejection | None,
+) -> Prediction:
+    """Completes a prediction by what the logits say; nothing where they are not finite."""
+    if not finite_rows(logits):
+        return prediction
+    return dataclasses.replace(
+        prediction,
+        classes=ranked_classes(logits, label_names, top, evidence),
+        uncertainty=None if evidence is None else float(unknown_scores(logits, "uncertainty", evidence)),
+        unknown=None if rejection is None else rejection.rejects(logits, evidence),
+    )
 
 
 def _batches(decoded: Iterable[DecodedVideo], size: int) -> Iterator[list[DecodedVideo]]:

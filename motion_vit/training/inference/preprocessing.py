@@ -13,11 +13,23 @@ from ml_collections import ConfigDict
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.frame_clock import EQUALLY_NEAR
 from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.losses.evidence import EvidenceName
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.evidence import trained_evidence
 
 FORMAT = "motion_vit preprocessing"
 SCHEMA_VERSION = 1
 """Raised whenever a reader of earlier versions would compute something else."""
+
+EVIDENCE_SCHEMA_VERSION = 2
+"""That of models that were trained with evidence: readers of the first version would take the softmax."""
+
+_MEAN_LOGITS = "mean of the logits of all views"
+_CONCENTRATIONS: dict[EvidenceName, str] = {
+    "exp": "1 + exp(clip(logits, -10, 10))",
+    "relu": "1 + maximum(logits, 0)",
+    "softplus": "1 + log(1 + exp(logits))",
+}
 
 _CLOCK_TICKS = "max(1, round(seconds * fps))"
 _SEGMENT_TICK = "min(round((n - 1) / frames * i) + int((n - 1) / frames / (clips + 1) * (clip + 1)), n - 1)"
@@ -41,9 +53,10 @@ def preprocessing_of(config: ConfigDict, label_names: Sequence[str]) -> dict[str
     """
     options = clip_options(config)
     pixels = normalization(config)
+    evidence = trained_evidence(config)
     return {
         "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION if evidence is None else EVIDENCE_SCHEMA_VERSION,
         "frames": _frames(options),
         "decoding": _decoding(options.size),
         "resize": _resize(options.size),
@@ -60,8 +73,22 @@ def preprocessing_of(config: ConfigDict, label_names: Sequence[str]) -> dict[str
             "std": list(pixels.std),
             "channel_order": pixels.channel_order,
         },
-        "probabilities": {"average": "logits", "formula": "softmax(mean of the logits of all views)"},
+        "probabilities": _probabilities(evidence),
         "label_names": list(label_names),
+    }
+
+
+def _probabilities(evidence: EvidenceName | None) -> dict[str, Any]:
+    """Describes what is made of logits, averaged over the views."""
+    if evidence is None:
+        return {"average": "logits", "formula": f"softmax({_MEAN_LOGITS})"}
+    return {
+        "average": "logits",
+        "evidence": evidence,
+        "logits": _MEAN_LOGITS,
+        "concentration": _CONCENTRATIONS[evidence],
+        "formula": "concentration / sum(concentration)",
+        "uncertainty": "len(concentration) / sum(concentration)",
     }
 
 

@@ -29,6 +29,7 @@ from motion_vit.training.inference.segments import (
 )
 from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.train_step import LogitsFunction
 
 # Windows that wait for the model: where hops are left out the newest alone, so that none is old.
@@ -123,6 +124,7 @@ def stream_events(
     counts = ViewCounts.of(config, clips=clips, crops=crops, batch_size=None)
     reader = _Reader(source, clip_options(config), windows, counts)
     drop = source.is_live if drop is None else drop
+    evidence = trained_evidence(config)
 
     def classified(views: np.ndarray) -> Float[np.ndarray, " classes"]:
         return mean_logits(logits_of, variables, [views], 1, mesh)[0]
@@ -148,7 +150,8 @@ def stream_events(
                     break
                 if window is None:
                     break
-                found = WindowProbabilities(window.start, window.end, class_probabilities(classified(window.views)))
+                probabilities = class_probabilities(classified(window.views), evidence)
+                found = WindowProbabilities(window.start, window.end, probabilities)
                 yield reader.window_event(found, label_names)
                 for piece in smoothing.add(found):
                     yield from map(reader.segment_event, tracker.add(*piece))

@@ -27,7 +27,9 @@ from motion_vit.training.inference.segments import (
     smoothed,
 )
 from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
+from motion_vit.training.losses.evidence import EvidenceName
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.train_step import LogitsFunction
 
 
@@ -154,7 +156,7 @@ def label_video(
     except VideoDecodeError as error:
         return VideoTimeline(video.path, (), error.reason, start=video.start, end=video.start)
     at_once = counts.at_once(len(reader))
-    run = _Run(end=video.start)
+    run = _Run(trained_evidence(config), end=video.start)
     kept: list[WindowProbabilities] = []
 
     def probabilities() -> Iterator[WindowProbabilities]:
@@ -180,12 +182,14 @@ class _Run:
     """Counts the windows of a video, and keeps what is wrong with it.
 
     Attributes:
+      evidence: what makes evidence of logits; None for the softmax.
       end: the second of the video that was looked at to.
       windows: number of windows that were classified.
       not_finite: number of those with NaN or infinite logits.
       error: why the video could not be decoded to its end; "" if it was.
     """
 
+    evidence: EvidenceName | None
     end: float
     windows: int = 0
     not_finite: int = 0
@@ -207,7 +211,7 @@ class _Run:
 
     def counted(self, window: WindowViews, logits: Float[np.ndarray, " classes"]) -> WindowProbabilities:
         """Makes probabilities of logits."""
-        probabilities = class_probabilities(logits)
+        probabilities = class_probabilities(logits, self.evidence)
         self.windows += 1
         self.not_finite += probabilities is None
         self.end = window.end

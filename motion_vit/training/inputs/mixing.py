@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from motion_vit.errors import UserError
 
@@ -54,25 +54,21 @@ def mix(
     check_partners(len(clips), groups)
     height, width = clips.shape[2:4]
     own, share = _draw_shares(key, (height, width), mixup_alpha, cutmix_alpha, probability, switch_probability)
-    paired = (weights > 0) & (partners_of(weights, groups) > 0)
+    paired = (weights > 0) & (partners(weights, groups) > 0)
     own = jnp.where(paired[:, None, None], own[None], 1.0)[:, None, :, :, None]
     share = jnp.where(paired, share, 1.0)[:, None]
     # In float32, because the targets are mixed with the exact shares.
     wide = clips.astype(jnp.float32)
-    mixed = own * wide + (1 - own) * partners_of(wide, groups)
-    return mixed.astype(clips.dtype), share * targets + (1 - share) * partners_of(targets, groups)
+    mixed = own * wide + (1 - own) * partners(wide, groups)
+    return mixed.astype(clips.dtype), share * targets + (1 - share) * partners(targets, groups)
 
 
-def check_partners(
-    batch_size: int, groups: int, *, what: str = "mixup and cutmix blend", off: str = "set both mixup and cutmix to 0"
-) -> None:
+def check_partners(batch_size: int, groups: int) -> None:
     """Checks that every clip has a partner to be mixed with.
 
     Args:
       batch_size: clips of a step, or of a part of it that is computed at once.
       groups: number of parts of the batch, one for each device that it is split over.
-      what: what mixes them, for the message.
-      off: how that is switched off.
 
     Raises:
       UserError: the batch does not divide into the groups, or a group has fewer than two clips.
@@ -80,22 +76,21 @@ def check_partners(
     if batch_size % groups or batch_size < 2 * groups:
         larger = groups * max(2, -(-batch_size // groups))
         raise UserError(
-            f"{what} clips in pairs on each device, but {batch_size} clips on {groups} "
-            f"device{'s' if groups > 1 else ''} do not give each of them two clips or more, and the same number. "
-            f"Choose a multiple of {groups} from {2 * groups} on, such as {larger}, or {off}."
+            f'mixup, cutmix and still = "batch" blend clips in pairs on each device, but {batch_size} clips on '
+            f"{groups} device{'s' if groups > 1 else ''} do not give each of them two clips or more, and equally many. "
+            f"Choose a multiple of {groups} from {2 * groups} on, such as {larger}, or switch them off."
         )
 
 
-def partners_of(values: Shaped[Array, "b *rest"], groups: int) -> Shaped[Array, "b *rest"]:
-    """Takes the values of the clips that each clip is mixed with: those at its place in the reversed batch.
+def partners(values: jax.Array, groups: int) -> jax.Array:
+    """Gives every clip what its partner has: reverses the values along the batch within each group.
 
     Args:
-      values: of each clip.
-      groups: equal parts of the batch, each of which is reversed by itself: if each device holds one part, no clip
-        moves between devices.
+      values: `[b, ...]`.
+      groups: number of parts of the batch, which divides `b`.
 
     Returns:
-      The values of each clip's partner.
+      Values of the same shape.
     """
     grouped = values.reshape(groups, -1, *values.shape[1:])
     return grouped[:, ::-1].reshape(values.shape)

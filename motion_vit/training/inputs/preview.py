@@ -1,6 +1,7 @@
 """Draws samples of a source before and after augmentation, for a look before a run."""
 
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -8,12 +9,15 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
+from motion_vit.data.augmentation.crops import crop_views, resize_short_side
 from motion_vit.data.batches.contact_sheet import CaptionedClip, draw_sheet
 from motion_vit.data.batches.training_batches import ClipAugmenter, decode_training_clip
+from motion_vit.data.corruptions.corruption import Corruption
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
-from motion_vit.training.inputs.clip_augmentation import augment_batch, clip_augmentation
+from motion_vit.training.inputs.clip_augmentation import STILLS, augment_batch, clip_augmentation
 from motion_vit.training.inputs.normalization import normalization
+from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.recipe.clips import clip_options
 
 # Targets below this share are not worth the room in a caption.
@@ -21,7 +25,14 @@ _SMALLEST_SHARE = 0.05
 
 
 def draw_samples(
-    source: ClipSource, config: ConfigDict, path: pathlib.Path, *, samples: int = 6, seed: int = 0, augmented: bool
+    source: ClipSource,
+    config: ConfigDict,
+    path: pathlib.Path,
+    *,
+    samples: int = 6,
+    seed: int = 0,
+    augmented: bool,
+    corruptions: Sequence[Corruption] = (),
 ) -> None:
     """Draws clips of a source with their labels.
 
@@ -33,11 +44,13 @@ def draw_samples(
       seed: seed of the choice of clips, and of every draw of sampling and augmentation.
       augmented: whether to draw, beside the clip, its results after augmentation on the host and after that on the
         device.
+      corruptions: to draw each clip as an evaluation sees it, in its size, and below it what each of these makes of it.
 
     Raises:
       UserError: a single clip cannot be mixed, no clip can be decoded, or the picture cannot be written.
     """
-    if augmented and samples < 2 and (config.augmentation.mixup or config.augmentation.cutmix):
+    mixes = config.augmentation.mixup or config.augmentation.cutmix or config.augmentation.still == "batch"
+    if augmented and samples < 2 and mixes:
         raise UserError("the recipe mixes clips with each other; draw two samples or more.")
     rng = np.random.default_rng(seed)
     options, names = clip_options(config), source.label_names
@@ -50,7 +63,11 @@ def draw_samples(
             decoded = decode_training_clip(clip, options, rng)
         except UserError:
             continue  # `motion-vit data check` is there to name it
-        rows.append([CaptionedClip(f"{clip.id}: {names[clip.label]}", decoded)])
+        caption = f"{clip.id}: {names[clip.label]}"
+        if corruptions:
+            rows.append(_corrupted(caption, decoded, row, options.size, corruptions))
+        else:
+            rows.append([CaptionedClip(caption, decoded)])
         if augmented:
             cut.append(augment(decoded, clip.label, rng))
         if len(rows) == samples:
@@ -60,6 +77,16 @@ def draw_samples(
     if augmented:
         _add_augmented(rows, cut, config, names, seed)
     draw_sheet(rows, path)
+
+
+def _corrupted(
+    caption: str, clip: UInt8[np.ndarray, "t h w 3"], row: int, size: int, corruptions: Sequence[Corruption]
+) -> list[CaptionedClip]:
+    """Makes pictures of a clip in the size of an evaluation: as it is, and as each corruption leaves it."""
+    whole = resize_short_side(clip, size)
+    shown = [(caption, whole)]
+    shown += [(f"{each.name}, severity {each.severity}", each(whole, [row, 0])) for each in corruptions]
+    return [CaptionedClip(text, crop_views(frames, size, 1)[0]) for text, frames in shown]
 
 
 def _add_augmented(
@@ -75,6 +102,8 @@ def _add_augmented(
         "label": np.array([label for _, label in cut], np.int32),
         "weight": np.ones(len(cut), np.float32),
     }
+    if (stills := still_bank(config)) is not None:
+        batch[STILLS] = stills
     normalise = normalization(config)
     augmentation = clip_augmentation(config)
 

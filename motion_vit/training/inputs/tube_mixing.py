@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from motion_vit.training.inputs.mixing import check_partners, partners_of
+from motion_vit.errors import UserError
+from motion_vit.training.inputs.mixing import partners
 
 
 def mix_tubes(
@@ -23,7 +24,7 @@ def mix_tubes(
     patch: int,
     groups: int = 1,
 ) -> tuple[Float[Array, "b t h w c"], Float[Array, " b"]]:
-    """Replaces patches of every clip by those of its partner, see `mixing.partners_of`.
+    """Replaces patches of every clip by those of its partner, see `mixing.partners`.
 
     One draw serves the whole batch: the share that clips keep, from Beta(alpha, alpha), and which patches these are. A
     clip of weight 0 stands for a video that cannot be decoded. It is not mixed, nor is its partner.
@@ -49,9 +50,9 @@ def mix_tubes(
     rows, columns = math.ceil(height / patch), math.ceil(width / patch)
     kept = tube_mask(mask_key, rows, columns, jax.random.beta(share_key, alpha, alpha))
     own = jnp.repeat(jnp.repeat(kept, patch, axis=0), patch, axis=1)[:height, :width]
-    paired = (weights > 0) & (partners_of(weights, groups) > 0)
+    paired = (weights > 0) & (partners(weights, groups) > 0)
     chosen = own[None, None, :, :, None] | ~paired[:, None, None, None, None]
-    mixed = jnp.where(chosen, clips, partners_of(clips, groups))
+    mixed = jnp.where(chosen, clips, partners(clips, groups))
     return mixed, jnp.where(paired, jnp.mean(kept.astype(jnp.float32)), 1.0)
 
 
@@ -65,7 +66,12 @@ def check_mixable(clips: int, groups: int) -> None:
     Raises:
       UserError: they do not divide into the groups, or a group has fewer than two.
     """
-    check_partners(clips, groups, what="tube mixing joins unlabelled", off="set unlabelled.mix_weight to 0")
+    if clips % groups or clips < 2 * groups:
+        raise UserError(
+            f"tube mixing joins unlabelled clips in pairs on each device, but {clips} clips on {groups} devices do not "
+            "give each of them two clips or more, and equally many. Change batch_size or unlabelled.per_labelled, or "
+            "set unlabelled.mix_weight to 0."
+        )
 
 
 def tube_mask(key: PRNGKeyArray, rows: int, columns: int, share: Float[Array, ""]) -> Bool[Array, "rows columns"]:

@@ -21,21 +21,23 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 
 def draw_curves(metrics_file: pathlib.Path, target: pathlib.Path) -> None:
-    """Draws loss and top-1 accuracy over the steps.
+    """Draws loss and, of a classifier, top-1 accuracy over the steps.
 
     Args:
       metrics_file: records of the run.
       target: PNG file to write.
     """
     records = read_json_lines(metrics_file)
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    classifies = any("top1" in record for record in records)
+    figure = Figure(figsize=(9 if classifies else 4.5, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    loss_axes, *accuracy_axes = figure.subplots(1, 2 if classifies else 1, squeeze=False)[0]
     _draw(loss_axes, records, "loss", scale=1.0)
-    _draw(accuracy_axes, records, "top1", scale=100.0)
     loss_axes.set_ylabel("loss")
-    accuracy_axes.set_ylabel("top-1 accuracy (%)")
-    accuracy_axes.set_ylim(0, 100)
+    for axes in accuracy_axes:
+        _draw(axes, records, "top1", scale=100.0)
+        axes.set_ylabel("top-1 accuracy (%)")
+        axes.set_ylim(0, 100)
     write_figure(figure, target)
 
 

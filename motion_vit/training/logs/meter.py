@@ -70,9 +70,10 @@ class Meter:
         """Sums up the steps since the last `restart`; waits for them.
 
         Returns:
-          `loss` and `top1` as means over the examples that count, `grad_norm` as mean. The latest `learning_rate` and
-          summaries of the model. `seconds_per_step`, and `waiting_for_data` (the share of the time that the devices
-          waited). The rates of `Throughput.rates`, and the memory of `device_memory.MemoryUse.metrics`.
+          `loss` and, of a classifier, `top1` as means over the examples that count, `grad_norm` as mean. The latest
+          `learning_rate` and summaries of the model. `seconds_per_step`, and `waiting_for_data` (the share of the time
+          that the devices waited). The rates of `Throughput.rates`, and the memory of
+          `device_memory.MemoryUse.metrics`.
         """
         self.fetch()
         seconds = max(time.perf_counter() - self._start, 1e-9)
@@ -81,6 +82,7 @@ class Meter:
         means = {
             name: float(np.dot(weights, [metrics[name] for metrics in self._metrics])) / total
             for name in ("loss", "top1")
+            if name in self._metrics[-1]
         }
         return {
             **means,

@@ -110,7 +110,7 @@ def step_line(step: int, total: int, summary: Mapping[str, float], time_left: st
     parts = [
         f"step {step}/{total}",
         f"loss {summary['loss']:.4f}",
-        f"top-1 {100 * summary['top1']:.1f} %",
+        *([f"top-1 {100 * summary['top1']:.1f} %"] if "top1" in summary else []),
         f"lr {summary['learning_rate']:.2e}",
         f"grad norm {summary['grad_norm']:.2f}",
         f"{summary['clips_per_second']:.1f} clips/s",

@@ -2,9 +2,10 @@
 
 Every parameter and running statistic is taken from the weights, of the same path and shape. The head is the exception:
 where the classes are the same under another numbering, its rows are put into the run's order; where they are others, it
-starts anew. Weights of a model without an input adapter go behind that of the run, if it has one. Whatever else does
-not fit is an error, and so is another normalisation of the inputs. Weights that are taken half, or fed with other
-colours, train to a model that is a little worse than it should be, and nobody sees why.
+starts anew. Of a pretrained run a classifier takes the encoder, and what follows that starts anew. Weights of a model
+without an input adapter go behind that of the run, if it has one. Whatever else does not fit is an error, and so is
+another normalisation of the inputs. Weights that are taken half, or fed with other colours, train to a model that is a
+little worse than it should be, and nobody sees why.
 """
 
 import dataclasses
@@ -17,14 +18,16 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.masked_autoencoder import ENCODER_PARTS
 from motion_vit.models.options import model_options, model_traits
 from motion_vit.training.checkpoints.errors import check_same_model
+from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.file import OVERRIDE_PREFIX
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
-from motion_vit.zoo.load import load
+from motion_vit.zoo.load import load_any
 
 _INPUT_FIELDS = ("channel_order", "mean", "std")
 
@@ -45,7 +48,7 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
       UserError: they cannot be read, are of another model, or of one that takes other inputs.
     """
     config = program.config
-    trained = load(config.initial_weights, mesh=program.mesh)
+    trained = load_any(config.initial_weights, mesh=program.mesh)
     state = program.initial_state()
     with errors_together():
         _check_same_inputs(trained, config)
@@ -57,7 +60,12 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
             weights = {_behind_adapter(path, prefix): array for path, array in weights.items()}
             fresh = {path: shape for path, shape in fresh.items() if path.partition("/")[2].startswith(prefix)}
             adapter = f" They go behind the {program.model.input_adapter.replace('_', ' ')}, which starts anew."
-        head = _fit_head(weights, fresh, program.model.classifier, trained.label_names, label_names)
+        if config.objective != "classification":
+            head = ""
+        elif isinstance(trained, PretrainedRun):
+            head = _keep_encoder(weights, fresh, prefix)
+        else:
+            head = _fit_head(weights, fresh, program.model.classifier, trained.label_names, label_names)
         check_same_model(
             weights,
             fresh,
@@ -78,7 +86,7 @@ def _behind_adapter(path: str, prefix: str) -> str:
     return f"{collection}/{prefix}{rest}"
 
 
-def _check_same_inputs(trained: TrainedModel, config: ConfigDict) -> None:
+def _check_same_inputs(trained: TrainedModel | PretrainedRun, config: ConfigDict) -> None:
     theirs, ours = trained.config.data, config.data
     differing = [name for name in _INPUT_FIELDS if _plain(theirs[name]) != _plain(ours[name])]
     if differing:
@@ -105,6 +113,15 @@ def _host_arrays(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _flat_shapes(variables: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
     flat = traverse_util.flatten_dict(dict(variables), sep="/")
     return {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in flat.items()}
+
+
+def _keep_encoder(weights: dict[str, np.ndarray], fresh: dict[str, jax.ShapeDtypeStruct], prefix: str) -> str:
+    """Leaves out of both what pretraining and fine-tuning do not share; says what starts anew."""
+    encoder = tuple(f"params/{prefix}{part}/" for part in ENCODER_PARTS)
+    for path in [path for path in (*weights, *fresh) if not path.startswith(encoder)]:
+        weights.pop(path, None)
+        fresh.pop(path, None)
+    return "They are the pretrained encoder; what follows it starts anew."
 
 
 def _fit_head(
@@ -143,7 +160,9 @@ def _placed(weights: Mapping[str, np.ndarray], fresh: Mapping[str, Any]) -> dict
     return {"params": {}, "batch_stats": {}, **traverse_util.unflatten_dict(flat, sep="/")}
 
 
-def _report(trained: TrainedModel, program: TrainingProgram, weights: Mapping[str, np.ndarray], head: str) -> list[str]:
+def _report(
+    trained: TrainedModel | PretrainedRun, program: TrainingProgram, weights: Mapping[str, np.ndarray], head: str
+) -> list[str]:
     """Says what was taken, and what is otherwise than when the weights were trained."""
     kind = "averaged parameters" if trained.averaged else "parameters"
     counts = {name: sum(path.startswith(f"{name}/") for path in weights) for name in ("params", "batch_stats")}

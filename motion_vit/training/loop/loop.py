@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
-from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.paired_batches import UNLABELLED, PairedBatches
-from motion_vit.data.batches.training_batches import ClipViews, TrainingBatches
+from motion_vit.data.batches.training_batches import TrainingBatches
+from motion_vit.data.sources.class_imbalance import describe_imbalance
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
@@ -27,6 +27,7 @@ from motion_vit.ranges import SEED
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
+from motion_vit.training.evaluation.intervals import few_videos_note
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.logs.device_idle import DeviceIdle
 from motion_vit.training.logs.metric_writer import MetricWriter
@@ -57,6 +58,7 @@ from motion_vit.training.parallel.processes import SharedError, errors_together,
 from motion_vit.training.recipe.checks import validate, validate_fields
 from motion_vit.training.recipe.clips import clip_options, open_sources, open_unlabelled_source, unlabelled_views
 from motion_vit.training.recipe.config import to_json
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
 
@@ -181,7 +183,7 @@ def train(
             )
         )
         remarks = [*(teacher.remark for teacher in teachers), *_unlabelled_remark(config, unlabelled)]
-        log.line(_opening(program, training, plan, first, (unlocked, origin, *remarks)))
+        log.line(_opening(program, training, validation, plan, first, (unlocked, origin, *remarks)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
         run = Run(
@@ -259,8 +261,7 @@ class Run:
                     if step == first + 1:
                         self.startup.end_phase("first batch")
                         compiling = self.compilation.finish()
-                    inputs = self.program.to_devices(batch)
-                    state, metrics = self.program.step(state, inputs, *self.program.inputs_beside)
+                    state, metrics = self.program.step(state, self.program.to_devices(batch))
                 # One step may wait behind the one that runs: more would only hold batches.
                 jax.block_until_ready(running)
                 running = metrics["loss"]
@@ -378,6 +379,7 @@ class Run:
                 threads=config.data.threads,
             ),
             mesh=program.mesh,
+            evidence=trained_evidence(config),
             stopped=stop.reached if stop is not None else lambda: False,
         )
 
@@ -401,29 +403,31 @@ def _training_batches(
 ) -> TrainingBatches | PairedBatches:
     """Opens the training batches, of which each process reads its part."""
     options = clip_options(config)
-
-    def batches_of(
-        clips: ClipSource, its_options: ClipOptions, videos: int, seed: int, views: ClipViews | None = None
-    ) -> TrainingBatches:
-        return TrainingBatches(
-            clips,
-            its_options,
-            views=views,
-            batch_size=videos,
-            seed=seed,
-            workers=config.data.workers,
-            threads=config.data.threads,
-            shard=shard(),
-            parts=config.accumulation,
-        )
-
-    labelled = batches_of(source, options, config.batch_size, config.seed)
+    labelled = TrainingBatches(
+        source,
+        options,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=config.data.workers,
+        threads=config.data.threads,
+        shard=shard(),
+        parts=config.accumulation,
+        class_balance=config.data.class_balance,
+    )
     if unlabelled is None:
         return labelled
-    once, videos = dataclasses.replace(options, repeats=1), config.batch_size * config.unlabelled.per_labelled
-    # In another order than the labelled clips, which may be among them.
-    seed = (config.seed + 1) % (SEED.most + 1)
-    return PairedBatches(labelled, batches_of(unlabelled, once, videos, seed, unlabelled_views(config)))
+    beside = TrainingBatches(
+        unlabelled,
+        dataclasses.replace(options, repeats=1),
+        views=unlabelled_views(config),
+        batch_size=config.batch_size * config.unlabelled.per_labelled,
+        # In another order than the labelled clips, which may be among them.
+        seed=(config.seed + 1) % (SEED.most + 1),
+        workers=config.data.workers,
+        threads=config.data.threads,
+        shard=shard(),
+    )
+    return PairedBatches(labelled, beside)
 
 
 def _check_divides_among_processes(config: ConfigDict) -> None:
@@ -435,7 +439,14 @@ def _check_divides_among_processes(config: ConfigDict) -> None:
         )
 
 
-def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: int, notes: Sequence[str]) -> str:
+def _opening(
+    program: TrainingProgram,
+    training: ClipSource,
+    validation: ClipSource | None,
+    plan: Plan,
+    first: int,
+    notes: Sequence[str],
+) -> str:
     """Writes the first lines of the log: what is trained on what, and what to know about it."""
     config, mesh = program.config, program.mesh
     where = f"continues after step {first}" if first else "starts"
@@ -450,7 +461,24 @@ def _opening(program: TrainingProgram, training: ClipSource, plan: Plan, first: 
     table = program.sharding_table() if mesh.size > 1 else ""
     blindness = describe_motion_blindness(program.model)
     flip = describe_flip(config.augmentation.flip, training.label_names)
-    return "\n".join(part for part in (opening, blindness, flip, *notes, table) if part)
+    doubts = _imbalance(config, training), _few_videos(validation)
+    return "\n".join(part for part in (opening, blindness, flip, *doubts, *notes, table) if part)
+
+
+def _imbalance(config: ConfigDict, training: ClipSource) -> str:
+    """Warns of very unequal classes, where nothing is done about them."""
+    # Other sources than these would have to read all their records to count.
+    counts = training.clips_of_class
+    if not isinstance(counts, tuple) or config.data.class_balance or config.loss.name == "class_weighted":
+        return ""
+    sentence = describe_imbalance(training.label_names, counts)
+    return f"warning: {sentence}" if sentence else ""
+
+
+def _few_videos(validation: ClipSource | None) -> str:
+    """Warns of so few validation videos that chance decides which checkpoint is the best."""
+    note = "" if validation is None else few_videos_note(len(validation))
+    return f"warning: in validation, {note}" if note else ""
 
 
 def _unlabelled_remark(config: ConfigDict, unlabelled: ClipSource | None) -> list[str]:

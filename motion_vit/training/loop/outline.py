@@ -18,8 +18,9 @@ from motion_vit.errors import UserError
 from motion_vit.models.checked_model import TracedModel
 from motion_vit.outside_text import for_terminal
 from motion_vit.training.loop.plan import Plan
-from motion_vit.training.recipe.checks import build_model, validate_fields
+from motion_vit.training.recipe.checks import validate_fields
 from motion_vit.training.recipe.clips import open_sources
+from motion_vit.training.step.objective_registry import trace_network
 from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
 from motion_vit.training.step.state import TrainState, initial_state
 
@@ -135,7 +136,7 @@ def outline(config: ConfigDict, *, num_classes: int | None = None) -> Outline:
     plan = Plan.of(config, training) if training else None
     steps_per_epoch = plan.steps_per_epoch if plan else _STEPS_PER_EPOCH
     steps = plan.total if plan else max(round(config.epochs * steps_per_epoch), 1)
-    traced = build_model(config, classes)
+    traced = trace_network(config, classes)
     schedule = learning_rate_schedule(config, steps, steps_per_epoch)
     state = _state(config, traced)
     frozen = frozen_mask(config, traced.shapes["params"], traced.model.frozen_patterns())

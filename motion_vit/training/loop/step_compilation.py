@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import cast
 
 import jax
 
@@ -29,7 +30,8 @@ class StepCompilation:
           UserError: as `TrainingProgram.step` at its first call.
         """
         self._startup.end_phase("state")
-        lowered = self._program.lower_step()
+        step, program = cast(jax.stages.Wrapped, self._program.step), self._program
+        lowered = step.lower(program.abstract_state(), program.abstract_batch())
         self._startup.end_phase("trace")
         executor = ThreadPoolExecutor(1, thread_name_prefix="compilation")
         self._seconds = executor.submit(_compile, lowered)

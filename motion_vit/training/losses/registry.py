@@ -18,10 +18,15 @@ from motion_vit.plugins import GROUP, check_registration, load_plugins, takes
 from motion_vit.ranges import Range, problems
 from motion_vit.training.losses.class_weighted import class_weighted
 from motion_vit.training.losses.cross_entropy import cross_entropy
+from motion_vit.training.losses.evidential import evidential
 from motion_vit.training.losses.focal import focal
 
-Loss = Callable[[Float[Array, "b classes"], Float[Array, "b classes"]], Float[Array, " b"]]
-"""Logits in float32 and target probabilities, which sum to 1, to the loss of each clip."""
+Loss = Callable[..., Float[Array, " b"]]
+"""Logits `[b, classes]` in float32 and target probabilities of that shape, which sum to 1, to the loss of each clip.
+
+A loss that changes over training has a parameter `progress`, which it is given by this name: the share of the steps
+that is done, a float32 number from 0 on that stays below 1.
+"""
 
 
 LossFactory = Callable[..., Loss]
@@ -33,7 +38,12 @@ LossFactory = Callable[..., Loss]
 `ValueError`.
 """
 
-_LOSSES: dict[str, LossFactory] = {"cross_entropy": cross_entropy, "class_weighted": class_weighted, "focal": focal}
+_LOSSES: dict[str, LossFactory] = {
+    "cross_entropy": cross_entropy,
+    "class_weighted": class_weighted,
+    "focal": focal,
+    "evidential": evidential,
+}
 
 
 def register_loss(name: str, factory: LossFactory) -> None:
@@ -95,11 +105,12 @@ def _check_result(name: str, loss: Any, *, classes: int) -> None:
     """Traces a loss, and refuses what it returns unless that is a floating point number for each clip."""
     clips = classes + 1  # which a loss of each class is not mistaken for
     logits = jax.ShapeDtypeStruct((clips, classes), jnp.float32)
+    over_training = {"progress": jax.ShapeDtypeStruct((), jnp.float32)} if takes_progress(loss) else {}
     expected = f"must return an array [b] of floating point numbers, the loss of each of the b clips (here {clips})"
-    if not takes(loss, logits, logits):
+    if not takes(loss, logits, logits, **over_training):
         raise UserError(f"the loss {name!r} is made as {loss!r}, but must be loss(logits, targets), which {expected}.")
     try:
-        result = jax.eval_shape(loss, logits, logits)
+        result = jax.eval_shape(loss, logits, logits, **over_training)
     except Exception as error:  # whatever a person's own function raises
         raise UserError(
             f"the loss {name!r} fails for logits and targets [{clips}, {classes}], of which it {expected}: "
@@ -109,6 +120,18 @@ def _check_result(name: str, loss: Any, *, classes: int) -> None:
         raise UserError(f"the loss {name!r} returns {type(result).__name__}, but {expected}.")
     if result.shape != (clips,) or not jnp.issubdtype(result.dtype, jnp.floating):
         raise UserError(f"the loss {name!r} returns {result.dtype}{list(result.shape)}, but {expected}.")
+
+
+def takes_progress(loss: Any) -> bool:
+    """Tells if a loss changes over training: whether it has a parameter `progress`.
+
+    Args:
+      loss: of `make_loss`, or what is no loss.
+    """
+    try:
+        return "progress" in inspect.signature(loss).parameters
+    except (TypeError, ValueError):  # it is no function, or has no signature to be read
+        return False
 
 
 def check_loss(name: str, options: Mapping[str, Any]) -> None:
@@ -140,6 +163,19 @@ def check_loss(name: str, options: Mapping[str, Any]) -> None:
     ranges = {option: each for option, each in loss_option_ranges(name).items() if option in options}
     if found := problems(options, ranges):
         raise UserError(f"config field loss.options.{found[0]}.")
+
+
+def all_loss_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the defaults to the options of a loss.
+
+    Args:
+      name: one of `list_losses()`.
+      options: options of the loss that differ from their defaults.
+
+    Returns:
+      Every option by its name.
+    """
+    return _options_of(_LOSSES[name]) | dict(options)
 
 
 def loss_option_ranges(name: str) -> dict[str, Range]:

@@ -2,5 +2,5 @@
 
 In: recipe files, field values and names of models.
 Out: a checked `ConfigDict`, and the clips and options that it names.
-Imports: `training.losses`.
+Imports: `training.{losses,masking}`.
 """

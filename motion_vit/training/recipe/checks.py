@@ -14,9 +14,10 @@ from motion_vit.models.options import adapter_traits, extra_frames, model_option
 from motion_vit.models.registry import create_model, model_class
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ranges import problems
-from motion_vit.training.losses.registry import check_loss
+from motion_vit.training.losses.registry import all_loss_options, check_loss
 from motion_vit.training.recipe.clips import clip_options, unlabelled_views
 from motion_vit.training.recipe.config import default_config, flatten
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.recipe.field_ranges import FIELD_RANGES, PATH_FIELDS
 
 LARGEST_BATCH = 2**40
@@ -70,7 +71,9 @@ def validate_fields(config: ConfigDict) -> None:
     _check_distillation(config)
     _check_unlabelled(config)
     _check_mesh(config)
+    _check_still(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
+    _check_calibration(config)
     _check_batches(config)
 
 
@@ -152,6 +155,27 @@ def _check_learning_rates(config: ConfigDict) -> None:
             )
 
 
+def _check_calibration(config: ConfigDict) -> None:
+    """Refuses targets that are no labels where the loss asks whether a clip is classified right."""
+    if config.loss.name != "evidential":
+        return
+    if not all_loss_options("evidential", config.loss.options.to_dict())["calibration"]:
+        return
+    mixed = config.augmentation.mix_probability > 0
+    fields = {
+        "loss.label_smoothing": config.loss.label_smoothing,
+        "augmentation.mixup": config.augmentation.mixup if mixed else 0.0,
+        "augmentation.cutmix": config.augmentation.cutmix if mixed else 0.0,
+    }
+    for name, value in fields.items():
+        if value > 0:
+            raise UserError(
+                f"config field {name} is {value}, but must be 0: the calibration of the evidential loss asks whether a "
+                "clip is classified right, which a smoothed or mixed target does not say. Set it to 0, or "
+                "loss.options.calibration=False."
+            )
+
+
 def _check_batches(config: ConfigDict) -> None:
     """Checks the sizes that batches have by several fields, each of which is in its range."""
     clip, evaluation = clip_options(config), config.evaluation
@@ -171,6 +195,8 @@ def _check_batches(config: ConfigDict) -> None:
 
 def _check_distillation(config: ConfigDict) -> None:
     fields = config.distillation
+    if fields.teachers:
+        _check_learns_labels(config, "distillation.teachers")
     if len(set(fields.teachers)) < len(fields.teachers):
         raise UserError(
             f"config field distillation.teachers names a model twice: {', '.join(fields.teachers)}. Name each once."
@@ -182,12 +208,27 @@ def _check_distillation(config: ConfigDict) -> None:
         )
 
 
+def _check_learns_labels(config: ConfigDict, field: str) -> None:
+    """Refuses objectives and losses whose logits are not those of a softmax, where others' labels are learned."""
+    if config.objective != "classification":
+        raise UserError(
+            f"config field {field} is for the objective 'classification', and config field objective is "
+            f"{config.objective!r}. Pretrain first, and start from such weights."
+        )
+    if trained_evidence(config):
+        raise UserError(
+            f"config field {field} takes logits for those of a softmax, but config field loss.name is "
+            f"{config.loss.name!r}, which makes evidence of them. Take another loss."
+        )
+
+
 def _check_unlabelled(config: ConfigDict) -> None:
     """Checks that what is learned from unlabelled clips goes with the other fields."""
     fields = config.unlabelled
     if not fields.data:
         return
     unlabelled_views(config)
+    _check_learns_labels(config, "unlabelled.data")
     if not config.ema:
         raise UserError(
             "config field unlabelled.data needs averages of the parameters, which give the labels, but config field "
@@ -225,4 +266,24 @@ def _check_mesh(config: ConfigDict) -> None:
         raise UserError(
             f"config field mesh.frames is {config.mesh.frames}, but must divide the frames of a clip, "
             f"data.frames = {config.data.frames}."
+        )
+
+
+def _check_still(config: ConfigDict) -> None:
+    """Checks that the kind of still frames goes with the bank and the clips."""
+    fields = config.augmentation
+    if fields.still == "bank" and not fields.still_bank:
+        raise UserError(
+            'config field augmentation.still is "bank", but augmentation.still_bank is empty. Name a bank, which '
+            '`motion-vit frames score` makes, or take "batch", which needs none.'
+        )
+    if fields.still_bank and fields.still != "bank":
+        raise UserError(
+            f"config field augmentation.still_bank is {fields.still_bank!r}, but augmentation.still is "
+            f'{fields.still!r}, which takes no bank. Set it to "bank", or leave the bank out.'
+        )
+    if fields.still == "own" and config.data.frames == 1:
+        raise UserError(
+            'config field augmentation.still is "own", but data.frames is 1: a clip of a single frame is that still '
+            'frame. Take more frames, or "batch" or "bank".'
         )

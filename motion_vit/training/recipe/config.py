@@ -16,6 +16,7 @@ from motion_vit.training.recipe.field_synonyms import field_meant
 from motion_vit.training.recipe.fields import FIELDS
 
 OptimizerName: TypeAlias = Literal["adamw", "sgd", "muon"]
+StillName: TypeAlias = Literal["none", "own", "batch", "bank"]
 WriterName: TypeAlias = Literal["tensorboard", "wandb", "mlflow"]
 
 # Take whatever the model and the loss take, which check these fields themselves.

@@ -7,10 +7,19 @@ theirs: each is stated once, where the value is defined, and named here.
 from collections.abc import Mapping
 from typing import get_args
 
-from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS, STRONG_TIME, THREADS, WORKERS
+from motion_vit.data.batches.batch_ranges import (
+    BATCH_SIZE,
+    CLASS_BALANCE,
+    CLIPS,
+    CROPS,
+    STRONG_TIME,
+    THREADS,
+    WORKERS,
+)
 from motion_vit.data.batches.clip_options import CLIP_RANGES
 from motion_vit.models.motion_prompted import MotionPrompted
 from motion_vit.models.option import option_ranges
+from motion_vit.models.option_ranges import DEPTH, WIDTH
 from motion_vit.models.rematerialization import Remat
 from motion_vit.ranges import (
     IMAGE_SIDE,
@@ -32,7 +41,9 @@ from motion_vit.ranges import (
 )
 from motion_vit.training.losses.distillation import TeacherWeighting
 from motion_vit.training.losses.pseudo_labels import MixingTarget, PseudoLabelMethod
-from motion_vit.training.recipe.config import OptimizerName, WriterName
+from motion_vit.training.masking.mask_sampler import MaskKind
+from motion_vit.training.recipe.config import OptimizerName, StillName, WriterName
+from motion_vit.training.recipe.objective_name import ObjectiveName
 from motion_vit.training.recipe.validation_metric import ValidationMetric
 
 _NAME = Text(200)
@@ -50,6 +61,7 @@ FIELD_RANGES: Mapping[str, Range] = {
     "notes": Notes(),
     "seed": SEED,
     "initial_weights": _PATH,
+    "objective": Choice(get_args(ObjectiveName)),
     "model.name": _NAME,
     "model.options": Options(),
     "data.train": _PATH,
@@ -62,6 +74,7 @@ FIELD_RANGES: Mapping[str, Range] = {
     "data.mean": _PROMPT["pixel_mean"],
     "data.std": _PROMPT["pixel_std"],
     "data.channel_order": _PROMPT["channel_order"],
+    "data.class_balance": CLASS_BALANCE,
     "data.workers": WORKERS,
     "data.threads": THREADS,
     "data.max_undecodable": SHARE,
@@ -78,6 +91,11 @@ FIELD_RANGES: Mapping[str, Range] = {
     "augmentation.cutmix": Number(0, 1000),
     "augmentation.mix_probability": SHARE,
     "augmentation.mix_switch_probability": SHARE,
+    "augmentation.still": Choice(get_args(StillName)),
+    "augmentation.still_share": Items(Number(0, 1_000_000, above=True), 2, 2),
+    "augmentation.still_probability": SHARE,
+    "augmentation.still_limit": SHARE,
+    "augmentation.still_bank": _PATH,
     "batch_size": BATCH_SIZE,
     "epochs": Number(0, _EPOCHS, above=True),
     "accumulation": BATCH_SIZE,
@@ -136,6 +154,13 @@ FIELD_RANGES: Mapping[str, Range] = {
     "unlabelled.mix_compared": Choice(get_args(MixingTarget)),
     "unlabelled.rand_augment": CLIP_RANGES["rand_augment"],
     "unlabelled.strong_time": STRONG_TIME,
+    "pretraining.mask": Choice(get_args(MaskKind)),
+    "pretraining.mask_ratio": Number(0, 1, above=True, below=True),
+    "pretraining.normalise_target": Flag(),
+    "pretraining.decoder_depth": DEPTH,
+    "pretraining.decoder_width": Either(Choice((0,)), WIDTH),
+    "pretraining.decoder_heads": Either(Choice((0,)), WIDTH),
+    "pretraining.decoder_mask": Number(0, 0.75),
     "evaluation.batch_size": BATCH_SIZE,
     "evaluation.clips": CLIPS,
     "evaluation.crops": CROPS,

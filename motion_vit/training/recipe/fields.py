@@ -34,6 +34,11 @@ FIELDS: Mapping[str, Field] = {
         "makes; a name of `motion-vit models`; or `hf:owner/name`. Empty draws them from the seed. The head starts "
         "anew where the classes are others.",
     ),
+    "objective": Field(
+        "classification",
+        'What is trained: a classifier of the labels ("classification"), or, without them, a plain transformer that '
+        'predicts the pixels of hidden parts of clips ("masked_autoencoding"), as the `pretraining` fields say.',
+    ),
     "model.name": Field("uniformer_emim_s", "One of `motion_vit.list_models()`."),
     "model.options": Field(
         {}, "Options of `motion_vit.create_model`; `motion-vit inspect` checks them. The data decide `num_classes`."
@@ -67,6 +72,12 @@ FIELDS: Mapping[str, Field] = {
     "data.std": Field((0.225, 0.225, 0.225), "What red, green and blue are divided by then."),
     "data.channel_order": Field(
         "rgb", 'The order in which the model takes the colours; "bgr" for some foreign weights.'
+    ),
+    "data.class_balance": Field(
+        0.0,
+        "How much more often rare classes are drawn: a class with n of the training clips gets a share of each epoch "
+        "that is proportional to n to the power of 1 minus this. 0 takes every clip once an epoch, 1 all classes "
+        "alike. Of prepared folders, the classes of all records are read first.",
     ),
     "data.workers": Field(0, "Processes that decode, for hosts of many cores; 0 decodes in threads of this one."),
     "data.threads": Field(0, "Threads that decode where `data.workers` is 0; 0 for as many as cores."),
@@ -108,6 +119,21 @@ FIELDS: Mapping[str, Field] = {
     ),
     "augmentation.mix_probability": Field(1.0, "Probability of mixing a batch at all, if mixup or cutmix is on."),
     "augmentation.mix_switch_probability": Field(0.5, "Probability of cutmix, if both are on."),
+    "augmentation.still": Field(
+        "none",
+        'The still frame that is blended into clips against static bias: a frame of the clip itself ("own", background '
+        'erasing), of another clip of the batch ("batch"), or of a bank ("bank", StillMix). Labels stay.',
+    ),
+    "augmentation.still_share": Field(
+        (200.0, 200.0),
+        'Both parameters of the Beta distribution of the share that a clip keeps, for "batch" and "bank"; one draw '
+        "serves the batch.",
+    ),
+    "augmentation.still_probability": Field(
+        0.5, 'Probability that a clip gets a still frame, for "batch" and "bank"; with "own", all clips do.'
+    ),
+    "augmentation.still_limit": Field(0.3, 'Largest share of the still frame, for "own"; uniform from 0 on.'),
+    "augmentation.still_bank": Field("", 'The bank for "bank": a file that `motion-vit frames score` writes.'),
     "batch_size": Field(32, "Videos of a step, over all devices; each becomes `augmentation.repeats` clips."),
     "epochs": Field(60.0, "How often the training videos are gone through; may be a fraction."),
     "accumulation": Field(
@@ -187,7 +213,8 @@ FIELDS: Mapping[str, Field] = {
         "the data in any case.",
     ),
     "loss.name": Field(
-        "cross_entropy", 'The loss of the labels: "cross_entropy", "class_weighted", "focal", or one of your own.'
+        "cross_entropy",
+        'The loss of the labels: "cross_entropy", "class_weighted", "focal", "evidential", or one of your own.',
     ),
     "loss.options": Field({}, 'Options of that loss, such as `{"gamma": 2.0}` of "focal".'),
     "loss.label_smoothing": Field(0.1, "Share of the target that is spread over all classes."),
@@ -271,6 +298,23 @@ FIELDS: Mapping[str, Field] = {
         "off",
         'What is done to the order of frames in strong views: "repeat" shows few of them more often; "shuffle" and '
         '"reverse" change what moves where, and are not for classes that are told apart by it.',
+    ),
+    "pretraining.mask": Field(
+        "tube",
+        'Which tubelets of a clip are hidden: the same places in all frames ("tube"), others in each ("random"), or '
+        'places that follow what moves ("motion", this library\'s own).',
+    ),
+    "pretraining.mask_ratio": Field(0.9, "Share of the places of a frame that are hidden."),
+    "pretraining.normalise_target": Field(
+        True, "Whether each colour of a tubelet is predicted without its mean, divided by its deviation."
+    ),
+    "pretraining.decoder_depth": Field(4, "Blocks of the decoder, which ends with pretraining."),
+    "pretraining.decoder_width": Field(0, "Channels of its tokens; 0 for half of the encoder's."),
+    "pretraining.decoder_heads": Field(0, "Its attention heads, which divide the width; 0 for half of the encoder's."),
+    "pretraining.decoder_mask": Field(
+        0.0,
+        "Share of the tokens that the decoder leaves out, in the pattern of VideoMAE V2, which has 0.5; 0 predicts all "
+        "that are hidden.",
     ),
     "evaluation.batch_size": Field(32, "Views that are evaluated at once."),
     "evaluation.clips": Field(1, "Clips that are spread over each video; their predictions are averaged."),

@@ -98,6 +98,44 @@ def load_configs(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDi
     }
 
 
+def load_recipes(path: str, overrides: Sequence[str] = ()) -> dict[str, ConfigDict]:
+    """Reads one or several recipes from a file, whichever it makes, and changes single fields of all.
+
+    Args:
+      path: as for `load_config`. All recipes of a file with `get_configs()` are taken where no ARG chooses one.
+      overrides: as for `load_config`.
+
+    Returns:
+      Name -> recipe. A single one is called by ARG, or by the name of the file without its end.
+
+    Raises:
+      UserError: as `load_config` and `load_configs`.
+    """
+    file, argument = split_argument(path)
+    with _running(file) as functions:
+        several = argument is None and "get_configs" in functions
+    if several:
+        return load_configs(path, overrides)
+    name = re.sub(r"[^\w.+-]+", "-", argument or pathlib.Path(file).stem).lstrip(".+-")
+    return {name or "recipe": load_config(path, overrides)}
+
+
+def with_overrides(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    """Changes single fields of a copy of a recipe.
+
+    Args:
+      config: stays as it is.
+      overrides: as for `load_config`.
+
+    Returns:
+      The copy.
+
+    Raises:
+      UserError: a field is unknown, or a value has the wrong type.
+    """
+    return _overridden(config_from_dict(config.to_dict()), overrides)
+
+
 def split_argument(path: str) -> tuple[str, str | None]:
     """Splits `FILE:ARG`, where FILE is a recipe file or the name of an installed recipe.
 

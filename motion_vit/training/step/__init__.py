@@ -2,5 +2,5 @@
 
 In: a recipe, a mesh and batches on the devices.
 Out: the next state and its metrics.
-Imports: `training.{parallel,losses,recipe,inputs}`.
+Imports: `training.{parallel,losses,recipe,inputs,objectives}`.
 """

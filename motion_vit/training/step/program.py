@@ -1,15 +1,16 @@
 """Everything that a recipe compiles, in one place: for the training loop, the scaling report and benchmarks."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, UInt8
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
@@ -18,20 +19,21 @@ from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import PartCost
 from motion_vit.models.registry import model_class
 from motion_vit.models.video_model import VideoModel
-from motion_vit.training.inputs.clip_augmentation import clip_augmentation
+from motion_vit.training.inputs.clip_augmentation import STILLS, clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
+from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.inputs.tube_mixing import check_mixable
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
+from motion_vit.training.objectives.classification import TEACHERS
 from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.step.ema import ema_decays
+from motion_vit.training.step.objective_registry import make_objective, trace_network
 from motion_vit.training.step.optimizer import frozen_mask, learning_rate_schedule, make_optimizer
-from motion_vit.training.step.semi_supervised import semi_supervision
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.sharding_table import sharding_table
 from motion_vit.training.step.state import TrainState, initial_state
-from motion_vit.training.step.teachers import Teacher, check_teachers, teaching
+from motion_vit.training.step.teachers import Teacher, check_teachers, teaching, variables_of
 from motion_vit.training.step.train_step import (
     BATCH_ENTRIES,
     LogitsFunction,
@@ -50,7 +52,7 @@ class TrainingProgram:
 
     Attributes:
       config: the recipe.
-      traced: the model, and what tracing it has told.
+      traced: the model, and what tracing the network that the recipe trains has told.
       optimizer: of `make_optimizer`.
       schedule: the learning rate of every step.
       normalization: pixels to inputs.
@@ -59,7 +61,8 @@ class TrainingProgram:
       state_shapes: shape and dtype of every array of the state.
       step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
       logits: the compiled evaluation, see `make_logits_function`.
-      teachers: whom the model learns from; what the step takes beside state and batch is their variables.
+      stills: the bank of still frames that augmentation takes; None without one.
+      teachers: those that the model learns from.
     """
 
     config: ConfigDict
@@ -72,6 +75,7 @@ class TrainingProgram:
     state_shapes: TrainState
     step: TrainStep
     logits: LogitsFunction
+    stills: UInt8[np.ndarray, "n size size 3"] | None = None
     teachers: tuple[Teacher, ...] = ()
 
     @property
@@ -81,7 +85,7 @@ class TrainingProgram:
 
     @property
     def costs(self) -> dict[str, PartCost]:
-        """Costs of the model's parts for one clip."""
+        """Costs of the network's parts for one clip."""
         return self.traced.costs
 
     def initial_state(self) -> TrainState:
@@ -100,10 +104,11 @@ class TrainingProgram:
             self.state_sharding,
         )
 
-    def abstract_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
+    def abstract_batch(self) -> dict[str, Any]:
         """Shapes and shardings of the global batch of a step, to compile for."""
         parts, labelled = self.config.accumulation, _clips_of_a_step(self.config)
-        shardings = batch_shardings(self.mesh, parts, self._batch_entries)
+        entries = batch_entries(unlabelled=bool(self.config.unlabelled.data))
+        shardings = batch_shardings(self.mesh, parts, entries)
 
         def shape_of(name: str) -> jax.ShapeDtypeStruct:
             clips = labelled if name in BATCH_ENTRIES else _unlabelled_clips_of_a_step(self.config)
@@ -113,25 +118,18 @@ class TrainingProgram:
             dtype = jnp.int32 if name.endswith("label") else jnp.float32
             return jax.ShapeDtypeStruct(leading, dtype, sharding=shardings[name])
 
-        return {name: shape_of(name) for name in self._batch_entries}
+        batch: dict[str, Any] = {name: shape_of(name) for name in entries}
+        if self.teachers:
+            batch[TEACHERS] = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+                variables_of(self.teachers),
+            )
+        if self.stills is not None:
+            whole = meshes.replicated(self.mesh)
+            batch[STILLS] = jax.ShapeDtypeStruct(self.stills.shape, jnp.uint8, sharding=whole)
+        return batch
 
-    @property
-    def inputs_beside(self) -> tuple[Any, ...]:
-        """Returns the arguments of the step beside state and batch: the variables of teachers, if there are any."""
-        return (tuple(teacher.variables for teacher in self.teachers),) if self.teachers else ()
-
-    def lower_step(self) -> jax.stages.Lowered:
-        """Traces and lowers the step, without any array.
-
-        Raises:
-          UserError: as `make_train_step` at its first call.
-        """
-        beside = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), self.inputs_beside
-        )
-        return cast(jax.stages.Wrapped, self.step).lower(self.abstract_state(), self.abstract_batch(), *beside)
-
-    def to_devices(self, host_batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    def to_devices(self, host_batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Puts a batch where the step takes it.
 
         Args:
@@ -139,18 +137,24 @@ class TrainingProgram:
             them; other entries stay behind.
 
         Returns:
-          The global batch.
+          The global batch, with the bank of still frames and the variables of teachers where there are some.
         """
-        batch = {name: host_batch[name] for name in self._batch_entries}
-        return meshes.to_devices(batch, self.mesh, self.config.accumulation)
+        entries = batch_entries(unlabelled=bool(self.config.unlabelled.data))
+        batch = meshes.to_devices({name: host_batch[name] for name in entries}, self.mesh, self.config.accumulation)
+        teachers = {TEACHERS: variables_of(self.teachers)} if self.teachers else {}
+        return batch | self._stills_on_devices | teachers
+
+    @functools.cached_property
+    def _stills_on_devices(self) -> dict[str, jax.Array]:
+        """The bank of still frames, which is transferred once."""
+        if self.stills is None:
+            return {}
+        bank, sharding = self.stills, meshes.replicated(self.mesh)
+        return {STILLS: jax.make_array_from_callback(bank.shape, sharding, lambda index: bank[index])}
 
     def sharding_table(self) -> str:
         """Tabulates what each sharding rule of the recipe costs a device, see `sharding_table`."""
         return sharding_table(self.abstract_state(), self.optimizer, self.config.sharding_rules)
-
-    @property
-    def _batch_entries(self) -> tuple[str, ...]:
-        return batch_entries(unlabelled=bool(self.config.unlabelled.data))
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
@@ -180,10 +184,11 @@ def build_program(
       The program.
 
     Raises:
-      UserError: the recipe does not fit the devices or the teachers, or a pattern of it matches no parameter.
+      UserError: the recipe does not fit the devices or the teachers, a pattern of it matches no parameter, or its bank
+        of still frames cannot be read.
     """
     _check_fits(config, mesh)
-    traced = build_model(config, len(clips_of_class))
+    traced = trace_network(config, len(clips_of_class))
     check_teachers(teachers, traced.model)
     model, params = traced.model, traced.shapes["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
@@ -210,10 +215,9 @@ def build_program(
         label_smoothing=config.loss.label_smoothing,
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
-        teaching=teaching(config, teachers, normalise),
-        semi_supervision=semi_supervision(
-            config, normalise, steps_per_epoch=steps_per_epoch, groups=meshes.batch_parts(mesh)
-        ),
+        teaching=teaching(config, teachers, normalise, mesh),
+        unlabelled=bool(config.unlabelled.data),
+        total_steps=total_steps,
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),
@@ -223,12 +227,13 @@ def build_program(
         traced=traced,
         optimizer=optimizer,
         schedule=schedule,
-        normalization=normalise,
+        normalization=settings.normalization,
         mesh=mesh,
         state_sharding=sharding,
         state_shapes=shapes,
-        step=make_train_step(model, settings, sharding, mesh),
-        logits=make_logits_function(model, normalise, mesh, sharding.params),
+        step=make_train_step(model, settings, sharding, mesh, make_objective(config, model, settings, mesh)),
+        logits=make_logits_function(model, settings.normalization, mesh, sharding.params),
+        stills=still_bank(config),
         teachers=tuple(teachers),
     )
 

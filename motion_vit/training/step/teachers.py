@@ -14,7 +14,6 @@ from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.distillation import Distillation
 from motion_vit.training.step.regex_rules import Tree
-from motion_vit.training.step.split_frames import splitting_frames
 from motion_vit.training.step.split_parameters import gathered_where_read
 
 
@@ -74,23 +73,9 @@ class Teaching:
     normalization: Normalization
 
     @property
-    def variables(self) -> tuple[Tree, ...]:
-        """The variables of each teacher, which the step takes beside state and batch."""
-        return tuple(teacher.variables for teacher in self.teachers)
-
-    @property
     def shardings(self) -> tuple[Tree, ...]:
-        """Returns the sharding of each of these variables."""
-        return tuple(jax.tree.map(lambda leaf: leaf.sharding, variables) for variables in self.variables)
-
-    def on(self, mesh: Mesh) -> "Teaching":
-        """Returns the same with teachers that keep frames where they are, if the mesh splits them.
-
-        Raises:
-          UserError: a teacher cannot split frames.
-        """
-        teachers = [dataclasses.replace(each, model=splitting_frames(each.model, mesh)) for each in self.teachers]
-        return dataclasses.replace(self, teachers=teachers)
+        """Returns the sharding of the variables of each teacher."""
+        return jax.tree.map(lambda leaf: leaf.sharding, variables_of(self.teachers))
 
     def logits(
         self, variables: Sequence[Tree], clips: Float[Array, "b t h w 3"], targets: Float[Array, "b classes"]
@@ -112,18 +97,27 @@ class Teaching:
         return jax.lax.stop_gradient(self.loss.taught_logits(jnp.stack(each, axis=1), targets))
 
 
-def teaching(config: ConfigDict, teachers: Sequence[Teacher], normalization: Normalization) -> Teaching | None:
+def variables_of(teachers: Sequence[Teacher]) -> tuple[Tree, ...]:
+    """Returns the variables of each teacher, which a batch has as its entry `teachers`."""
+    return tuple(teacher.variables for teacher in teachers)
+
+
+def teaching(
+    config: ConfigDict, teachers: Sequence[Teacher], normalization: Normalization, mesh: Mesh
+) -> Teaching | None:
     """Makes what a recipe asks to be learned from teachers.
 
     Args:
       config: the recipe.
       teachers: those that it names.
       normalization: pixels to inputs of the student.
+      mesh: the devices; where they split frames, teachers keep them where they are.
 
     Returns:
       The teaching, None without a teacher.
 
     Raises:
+      UserError: frames are to be split and a teacher cannot.
       ValueError: other teachers are given than the recipe names.
     """
     fields = config.distillation
@@ -131,6 +125,8 @@ def teaching(config: ConfigDict, teachers: Sequence[Teacher], normalization: Nor
         raise ValueError(f"the recipe names {len(fields.teachers)} teachers, and {len(teachers)} are given")
     if not teachers:
         return None
+    if mesh.shape["frames"] > 1:
+        teachers = [dataclasses.replace(each, model=each.model.with_frames_split("frames")) for each in teachers]
     loss = Distillation(fields.temperature, fields.weight, fields.weighting, fields.sharpness)
     return Teaching(loss, tuple(teachers), normalization)
 

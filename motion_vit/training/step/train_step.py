@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic
 
 import jax
 import jax.numpy as jnp
@@ -12,38 +12,36 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from motion_vit.models.video_model import VideoModel
-from motion_vit.modules.emim import COST_VOLUMES
-from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
+from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, STILLS, ClipAugmentation
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
-from motion_vit.training.losses.registry import Loss
+from motion_vit.training.losses.registry import Loss, takes_progress
+from motion_vit.training.objectives.classification import TEACHERS, Classification
+from motion_vit.training.objectives.objective import AVERAGES, Judgement, Objective
+from motion_vit.training.objectives.semi_supervised import UNLABELLED_ENTRIES
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.ema import update_ema
-from motion_vit.training.step.outcome import ForwardPass, Outcome, by_path, correct_clips
 from motion_vit.training.step.regex_rules import Tree
-from motion_vit.training.step.semi_supervised import UNLABELLED_ENTRIES, SemiSupervision
-from motion_vit.training.step.split_frames import splitting_frames
 from motion_vit.training.step.split_parameters import gathered_where_read
-from motion_vit.training.step.state import TrainState
+from motion_vit.training.step.state import Leaf, TrainState
 from motion_vit.training.step.teachers import Teaching
 
-Batch = dict[str, jax.Array]
+Batch = dict[str, Any]
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[..., tuple[TrainState, Metrics]]
-"""Takes a state, a batch and, where there are teachers, their variables: the next state, and metrics."""
-
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
 
 BATCH_ENTRIES = ("clip", "label", "weight")
+"""What a batch has for each clip."""
 
-# Set the draws of augmentation and of losses apart from those of dropout, which take the step's key itself.
-_AUGMENTATION_STREAM, _CORRESPONDENCE_STREAM = 1, 2
+# Sets the draws of augmentation and masks apart from those of dropout, which take the step's key itself.
+_INPUT_STREAM = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """Settings of a training step, besides the model.
+    """Settings of a training step, besides the model; from `normalization` to `correspondence` those of a classifier.
 
     Attributes:
       optimizer: of `make_optimizer`.
@@ -55,8 +53,8 @@ class StepSettings:
       classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
       teaching: what is learned from teachers, or None.
-      semi_supervision: what is learned from unlabelled clips, or None; with it, `correspondence` and `teaching` are
-        None and `accumulation` is 1.
+      unlabelled: whether batches have unlabelled clips, too, which the objective takes.
+      total_steps: steps of the whole run; only a loss that changes over training needs them.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
@@ -72,14 +70,39 @@ class StepSettings:
     classification: float = 1.0
     correspondence: CorrespondenceLosses | None = None
     teaching: Teaching | None = None
-    semi_supervision: SemiSupervision | None = None
+    unlabelled: bool = False
+    total_steps: int = 0
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
     ema_decays: Tree = dataclasses.field(default_factory=dict)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Outcome(Generic[Leaf]):
+    """The contribution of one part of a batch, or its shapes; those of parts add up.
+
+    Attributes:
+      loss: sum of the losses, divided by the weight of the whole batch.
+      grads: its gradient.
+      measures: sums of the objective's measures, each divided by the weight of the whole batch.
+      batch_stats: new running statistics, of which the mean is taken instead.
+      summaries: numbers of the objective by name, of which the mean is taken instead.
+    """
+
+    loss: Leaf
+    grads: Tree
+    measures: dict[str, Leaf]
+    batch_stats: Tree
+    summaries: dict[str, Leaf]
+
+
 def make_train_step(
-    model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
+    model: VideoModel,
+    settings: StepSettings,
+    sharding: TrainState[NamedSharding],
+    mesh: Mesh,
+    objective: Objective | None = None,
 ) -> TrainStep:
     """Compiles the training step.
 
@@ -96,30 +119,31 @@ def make_train_step(
       settings: what the step does.
       sharding: `NamedSharding` of every array of the state, of `state_sharding`.
       mesh: devices that the batch is split over.
+      objective: what is minimised, of the model as `model_on_mesh` returns it; by default the losses of a classifier
+        that the settings name.
 
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts. Where there are teachers, the third argument is the tuple of their variables. Where there is
-      `semi_supervision`, the batch also has `UNLABELLED_ENTRIES`.
+      of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis.
+      With `teaching` it has `teachers`, the variables of each, and with `unlabelled` the `UNLABELLED_ENTRIES`.
 
-      The metrics are float32 scalars: `loss`, `top1`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights),
-      and whatever the model stores in its collection `summaries`, by its path. There are also the unweighted means of
-      the losses of `correspondence`, `distillation`, that of the loss of teachers, and those of `semi_supervision`.
-      These losses, and what the model stores in `losses`, one number an example, are added to the example's loss.
-      `top1` counts a clip as right where the largest logit is that of its largest target: of a mixed clip, the label
-      with the larger share. A clip with NaN or infinite logits counts as wrong.
+      The metrics are float32 scalars: `loss`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights), and the
+      measures and summaries of the objective, such as `top1`: see `motion_vit.training.objectives.classification`.
 
     Raises:
       UserError: frames are to be split and the model cannot; or, when the function is first called, clips are to be
         mixed and a device has no two of them.
+      ValueError: the loss changes over training, and `total_steps` is not known.
     """
-    make_outcome = _make_outcome(splitting_frames(model, mesh), settings, sharding, mesh)
+    if takes_progress(settings.loss) and settings.total_steps < 1:
+        raise ValueError("the loss changes over training, of which total_steps must say how long it is")
+    minimised = objective or classification_of(settings, model_on_mesh(model, mesh), mesh)
+    outcome_of = _make_outcome(minimised, settings, sharding)
 
-    def step(state: TrainState, batch: Batch, teachers: Sequence[Tree] = ()) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
         weight = jnp.sum(batch["weight"])
-        outcome_of = functools.partial(make_outcome, teachers)
         with meshes.in_context(mesh):
             if settings.accumulation == 1:
                 outcome = outcome_of(state, batch, weight, key)
@@ -144,7 +168,7 @@ def make_train_step(
         }
         metrics = {
             "loss": outcome.loss,
-            "top1": outcome.correct / jnp.maximum(weight, 1.0),
+            **outcome.measures,
             "grad_norm": grad_norm,
             "learning_rate": jnp.asarray(settings.schedule(state.step), jnp.float32),
             "weight": weight,
@@ -152,18 +176,16 @@ def make_train_step(
         }
         return TrainState(**kept, key=state.key), metrics
 
-    entries = batch_entries(unlabelled=settings.semi_supervision is not None)
-    beside = (settings.teaching.shardings,) if settings.teaching else ()
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation, entries), *beside),
+        in_shardings=(sharding, _shardings_of_batch(settings, mesh)),
         out_shardings=(sharding, meshes.replicated(mesh)),
     )
 
 
 def batch_entries(*, unlabelled: bool) -> tuple[str, ...]:
-    """Names what the batch of a step has.
+    """Names what the batch of a step has for each clip.
 
     Args:
       unlabelled: whether it has unlabelled clips, too.
@@ -188,93 +210,118 @@ def batch_shardings(
     return {name: clips if name in meshes.CLIP_ENTRIES else rows for name in entries}
 
 
+def _shardings_of_batch(settings: StepSettings, mesh: Mesh) -> dict[str, Any]:
+    """Returns how all of a batch lies on the devices, also what it has only once."""
+    shardings: dict[str, Any] = batch_shardings(
+        mesh, settings.accumulation, batch_entries(unlabelled=settings.unlabelled)
+    )
+    if settings.augmentation.still == "bank":
+        shardings[STILLS] = meshes.replicated(mesh)
+    if settings.teaching:
+        shardings[TEACHERS] = settings.teaching.shardings
+    return shardings
+
+
+def classification_of(settings: StepSettings, model: VideoModel, mesh: Mesh) -> Classification:
+    """Makes the objective of a classifier from the settings of a step.
+
+    Args:
+      settings: its losses and what is done to its clips.
+      model: the classifier, as `model_on_mesh` returns it.
+      mesh: devices that a batch is split over.
+    """
+    return Classification(
+        model=model,
+        normalization=settings.normalization,
+        loss=settings.loss,
+        augmentation=settings.augmentation,
+        label_smoothing=settings.label_smoothing,
+        weight=settings.classification,
+        correspondence=settings.correspondence,
+        teaching=settings.teaching,
+        groups=meshes.batch_parts(mesh),
+    )
+
+
 def _make_outcome(
-    model: VideoModel, settings: StepSettings, sharding: TrainState[NamedSharding], mesh: Mesh
-) -> Callable[[Sequence[Tree], TrainState, Batch, jax.Array, PRNGKeyArray], Outcome[jax.Array]]:
+    objective: Objective, settings: StepSettings, sharding: TrainState[NamedSharding]
+) -> Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]]:
     """Makes the forward and backward pass of one part of a batch."""
-    forward = ForwardPass(model, sharding.params, settings.frozen)
-    teaching = settings.teaching and settings.teaching.on(mesh)
-
-    def augment(batch: Batch, key: PRNGKeyArray) -> tuple[jax.Array, jax.Array]:
-        return augment_batch(
-            batch,
-            jax.random.fold_in(key, _AUGMENTATION_STREAM),
-            normalization=settings.normalization,
-            augmentation=settings.augmentation,
-            num_classes=model.num_classes,
-            label_smoothing=settings.label_smoothing,
-            groups=meshes.batch_parts(mesh),
-        )
-
-    def loss_of_labels(logits: jax.Array, targets: jax.Array) -> jax.Array:
-        return settings.classification * settings.loss(logits, targets)
-
-    if settings.semi_supervision:
-        return settings.semi_supervision.make_outcome(forward, augment, loss_of_labels)
 
     def loss_of(
         params: Tree,
         batch_stats: Tree,
-        clips: jax.Array,
-        targets: jax.Array,
-        taught: jax.Array | None,
+        inputs: Any,
         weights: jax.Array,
         total: jax.Array,
+        progress: jax.Array,
         key: PRNGKeyArray,
-    ) -> tuple[jax.Array, tuple[Tree, jax.Array, dict[str, jax.Array]]]:
-        collections = [COST_VOLUMES] if settings.correspondence else []
-        logits, stored = forward.train(params, batch_stats, clips, key, collections)
-        added, summaries = jax.tree.leaves(stored.get("losses", {})), by_path(stored.get("summaries", {}))
-        if settings.correspondence:
-            stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
-            of_clips = settings.correspondence(model, stored[COST_VOLUMES], clips, stream)
-            added += [loss.weighted for loss in of_clips.values()]
-            summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        if teaching and taught is not None:
-            of_teachers = teaching.loss(logits, taught)
-            added.append(teaching.loss.weight * of_teachers)
-            summaries["distillation"] = clip_mean(of_teachers, weights)
-        loss = clip_mean(sum(added, start=loss_of_labels(logits, targets)), weights, total)
-        return loss, (stored.get("batch_stats", {}), logits, summaries)
+    ) -> tuple[jax.Array, Judgement]:
+        read = gathered_where_read(_without_gradient(params, settings.frozen), sharding.params)
+        judgement = objective.judge({"params": read, "batch_stats": batch_stats}, inputs, progress, key)
+        return clip_mean(judgement.losses, weights, total) + judgement.beside, judgement
 
-    def outcome_of(
-        teachers: Sequence[Tree], state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray
-    ) -> Outcome[jax.Array]:
-        clips, targets = augment(batch, key)
-        taught = teaching.logits(teachers, clips, targets) if teaching else None
+    def outcome_of(state: TrainState, batch: Batch, total: jax.Array, key: PRNGKeyArray) -> _Outcome[jax.Array]:
+        if state.ema:
+            averages = gathered_where_read(state.ema, sharding.params)
+            batch = {**batch, AVERAGES: {"params": averages, "batch_stats": state.batch_stats}}
+        inputs = objective.inputs(batch, jax.random.fold_in(key, _INPUT_STREAM))
         weights = batch["weight"]
-        (loss, (batch_stats, logits, summaries)), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, clips, targets, taught, weights, total, key
+        progress = state.step.astype(jnp.float32) / max(settings.total_steps, 1)
+        (loss, judgement), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, state.batch_stats, inputs, weights, total, progress, key
         )
+        measures = {name: clip_mean(each, weights, total) for name, each in judgement.measures.items()}
         grads = jax.lax.with_sharding_constraint(grads, sharding.params)
-        return Outcome(loss, grads, correct_clips(logits, targets, weights), batch_stats, summaries)
+        return _Outcome(loss, grads, measures, judgement.batch_stats, judgement.summaries)
 
     return outcome_of
 
 
 def _accumulate(
-    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], Outcome[jax.Array]],
+    outcome_of: Callable[[TrainState, Batch, jax.Array, PRNGKeyArray], _Outcome[jax.Array]],
     state: TrainState,
     batch: Batch,
     total: jax.Array,
     key: PRNGKeyArray,
     parts: int,
-) -> Outcome[jax.Array]:
+) -> _Outcome[jax.Array]:
     """Computes the outcome of a batch, part by part along its arrays' first axis, each from the same state."""
+    shared = {name: values for name, values in batch.items() if name not in BATCH_ENTRIES}
 
-    def add(sums: Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[Outcome[jax.Array], None]:
-        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0], total, part[1])), None
+    def add(sums: _Outcome[jax.Array], part: tuple[Batch, PRNGKeyArray]) -> tuple[_Outcome[jax.Array], None]:
+        return jax.tree.map(jnp.add, sums, outcome_of(state, part[0] | shared, total, part[1])), None
 
-    inputs = batch, jax.random.split(key, parts)
+    inputs = {name: batch[name] for name in BATCH_ENTRIES}, jax.random.split(key, parts)
 
-    def first_outcome() -> Outcome[jax.Array]:
+    def first_outcome() -> _Outcome[jax.Array]:
         part, key = jax.tree.map(lambda leaf: leaf[0], inputs)
-        return outcome_of(state, part, total, key)
+        return outcome_of(state, part | shared, total, key)
 
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_outcome))
     sums, _ = jax.lax.scan(add, nothing, inputs)
     means = jax.tree.map(lambda leaf: leaf / parts, (sums.batch_stats, sums.summaries))
     return dataclasses.replace(sums, batch_stats=means[0], summaries=means[1])
+
+
+def _without_gradient(params: Tree, frozen: Tree) -> Tree:
+    """Makes the frozen parameters constants to the gradient."""
+    if not frozen:
+        return params
+    return jax.tree.map(lambda leaf, stays: jax.lax.stop_gradient(leaf) if stays else leaf, params, frozen)
+
+
+def model_on_mesh(model: VideoModel, mesh: Mesh) -> VideoModel:
+    """Returns the model as it runs on a mesh: one that keeps frames where they are, if they are split.
+
+    Args:
+      model: a model of `motion_vit.create_model`.
+      mesh: the devices.
+
+    Raises:
+      UserError: frames are to be split and the model cannot.
+    """
+    return model if mesh.shape["frames"] == 1 else model.with_frames_split("frames")
 
 
 def make_logits_function(
@@ -292,7 +339,7 @@ def make_logits_function(
     Returns:
       A function of the variables and of uint8 clips that returns float32 logits, whole on every device.
     """
-    split = splitting_frames(model, mesh)
+    split = model_on_mesh(model, mesh)
 
     def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
         if params_sharding is None:

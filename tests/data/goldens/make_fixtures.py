@@ -35,6 +35,7 @@ VIDEO_RESNET = (
 VIDEOMAE = ("videomae_tiny", "videomae_base", "videomae_hf_tiny")
 VIDEO_SWIN = ("window877", "window244", "window877_odd")
 VIVIT = ("vivit_scenic_tiny", "vivit_hf_tiny")
+VITTA = ("vitta_batchnorm", "vitta_layernorm")
 WHOLE = ("x", "video", "cotangent")
 """Inputs, without which nothing can be computed."""
 
@@ -64,6 +65,7 @@ def main(source: pathlib.Path) -> None:
         weights = {entry.removeprefix("param/"): value for entry, value in arrays.items() if entry.startswith("param/")}
         shapes[name] = {entry: list(value.shape) for entry, value in weights.items()}
         _save(name, _without_weights(arrays))
+    shapes["videomae_pretrain_tiny"] = _save_pretraining(source)
     for name in VIDEOMAE:
         network, _, size = name.rpartition("_")
         arrays = dict(np.load(source / "vit" / f"{name}.npz"))
@@ -79,13 +81,30 @@ def main(source: pathlib.Path) -> None:
     _save_video_swin(source / "vit")
     _copy_mvit(source / "vit")
     _copy_vivit(source / "vit")
+    _save("still_mixing", dict(np.load(source / "methods" / "still_mixing.npz")))
+    _save_vitta(source / "methods")
     _save("i3d_inception_tiny", dict(np.load(source / "conv" / "i3d_inception_tiny.npz")))
     _save_x3d(source / "conv")
     _save_timesformer_of_hugging_face(source / "vit")
     for name in MOBILENETV2:
         shutil.copy(source / "conv" / f"mobilenetv2_{name}.npz", goldens.FOLDER / "mobilenetv2" / f"{name}.npz")
     _copy_video_resnet(source / "conv")
+    _save_dear(source / "methods")
     (goldens.FOLDER / "state_dicts.json").write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
+
+
+def _save_pretraining(source: pathlib.Path) -> dict[str, list[int]]:
+    """Saves what a masked autoencoder computes and the cells of V2's decoder; returns the shapes of the weights."""
+    arrays = dict(np.load(source / "vit" / "videomae_pretrain_tiny.npz"))
+    seed, shape = int(arrays.pop("video_seed")), tuple(arrays.pop("video_shape"))
+    np.testing.assert_array_equal(goldens.seeded_video(seed, shape), goldens.videomae_video())
+    np.testing.assert_array_equal(arrays.pop("video_head"), goldens.videomae_video().ravel()[:8])
+    methods = np.load(source / "methods" / "videomae.npz")
+    _save("videomae_pretrain_tiny", {**arrays, "running_cells_8x14x14": methods["mask/running_cell_all"]})
+    shapes: dict[str, list[int]] = json.loads((source / "vit" / "videomae_state_dicts.json").read_text())[
+        "pretrain_tiny"
+    ]
+    return shapes
 
 
 def _copy_slowfast(source: pathlib.Path) -> None:
@@ -189,6 +208,23 @@ def _copy_video_resnet(source: pathlib.Path) -> None:
     shapes = json.loads((source / "conv_state_dicts.json").read_text())
     kept = {name: shapes[name] for name in VIDEO_RESNET[:5]}
     (goldens.FOLDER / "video_resnet" / "shapes.json").write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+
+
+def _save_dear(source: pathlib.Path) -> None:
+    """Keeps the losses and measures that have a counterpart here, of all that is there of DEAR."""
+    arrays = dict(np.load(source / "dear_evidence.npz"))
+    sums = ("loss_cls", "loss_var", "loss_kl", "succ", "fail", "step10")
+    without = {name: value for name, value in arrays.items() if not name.endswith(sums) and "disentangled" not in name}
+    _save("dear/evidence", without)
+    shutil.copy(source / "open_set_metrics.npz", goldens.FOLDER / "dear" / "open_set_metrics.npz")
+
+
+def _save_vitta(source: pathlib.Path) -> None:
+    """Keeps inputs, weights and five steps of both networks; gradients show in the weights after the steps."""
+    for name in VITTA:
+        arrays = dict(np.load(source / f"{name}.npz"))
+        kept = {entry: value for entry, value in arrays.items() if not entry.startswith("grad0/")}
+        np.savez_compressed(goldens.FOLDER / f"{name}.npz", **kept)
 
 
 def _without_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

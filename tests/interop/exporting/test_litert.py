@@ -15,6 +15,8 @@ from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 # All in one process, because importing TensorFlow takes longer than converting.
 EXPORT_AND_VERIFY = """
 import json, pathlib, sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.exporting.interface import Interface
 from motion_vit.interop.exporting.verification import verify
@@ -27,7 +29,14 @@ for dtype, batch in (("float32", 2), ("float16", 1), ("int8-weights", 1)):
     verification = verify(folder)
     found[dtype] = (verification.agrees, verification.max_difference / verification.largest_output)
 one_patch = pathlib.Path(sys.argv[2], "one patch")
-export_model(load_trained(sys.argv[3]), "tflite", one_patch, dtype="float32", batch=1)
+evidential = load_trained(sys.argv[3])
+evidential.config.loss.name, evidential.config.loss.label_smoothing = "evidential", 0.0
+export_model(evidential, "tflite", one_patch, dtype="float32", batch=1)
+check = json.loads((one_patch / "self_check.json").read_text())
+clips = np.random.default_rng(check["seed"]).standard_normal(check["shape"], dtype=np.float32)
+interpreter = Interpreter(str(one_patch / "model.tflite"))
+found_uncertainty = interpreter.get_signature_runner("serving_default")(clips=clips)["uncertainty"]
+np.testing.assert_allclose(found_uncertainty, check["uncertainty"], atol=1e-5)
 pixels = pathlib.Path(sys.argv[2], "pixels")
 export_model(load_trained("demo"), "tflite", pixels, interface=Interface("uint8", "probabilities"))
 found["pixels"] = (verify(pixels).agrees, 0.0)

@@ -10,15 +10,22 @@ from motion_vit.training.checkpoints.weight_dtypes import compress
 # All in one process, because importing TensorFlow takes longer than converting.
 EXPORT_AND_VERIFY = """
 import json, pathlib, sys
+import numpy as np
 from motion_vit.interop.exporting.export import export_model
 from motion_vit.interop.exporting.interface import Interface
 from motion_vit.interop.exporting.verification import verify
 from motion_vit.training.checkpoints.load_trained import load_trained
+import tensorflow
 trained = load_trained(sys.argv[1])
 folder = pathlib.Path(sys.argv[2])
+trained.config.loss.name, trained.config.loss.label_smoothing = "evidential", 0.0
 export_model(trained, "savedmodel", folder / "plain", dtype="int8-weights")
 export_model(load_trained("demo"), "savedmodel", folder / "pixels", interface=Interface("uint8", "probabilities"))
 verifications = [verify(folder / name) for name in ("plain", "pixels")]
+check = json.loads((folder / "plain" / "self_check.json").read_text())
+clips = np.random.default_rng(check["seed"]).standard_normal(check["shape"], dtype=np.float32)
+signature = tensorflow.saved_model.load(str(folder / "plain" / "saved_model")).signatures["serving_default"]
+np.testing.assert_allclose(signature(clips=clips)["uncertainty"], check["uncertainty"], atol=1e-5)
 print(json.dumps([(one.agrees, str(one)) for one in verifications]))
 """
 
@@ -40,6 +47,7 @@ def test_tensorflow_gives_the_same_logits_in_a_fresh_process(exported):
     assert pixels[1].startswith("probabilities of tensorflow 2.")
     entry = read_config(folder / "plain")["export"]
     assert entry["signature"] == "serving_default"
+    assert entry["uncertainty"] == {"name": "uncertainty", "shape": [None], "dtype": "float32"}
     assert entry["input"] == {"name": "clips", "shape": [None, 4, 32, 32, 3], "dtype": "float32"}
 
 

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small_videos
 
 import motion_vit
 from motion_vit.interop.exporting.export import export_model
+from motion_vit.interop.importing.huggingface_folder import read_hugging_face_folder
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.video_model import VideoModel
 
@@ -152,3 +154,31 @@ def test_folders_go_from_transformers_to_this_library_and_back(kind: str, tmp_pa
     with torch.no_grad():
         again = returned(pixels).logits.numpy()
     np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+PROCESSORS = {
+    "VideoMAE": "VideoMAEImageProcessor",
+    "Timesformer": "VideoMAEImageProcessor",
+    "Vivit": "VivitImageProcessor",
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_a_video_file_is_classified_as_behind_their_own_preprocessing(kind: str, tmp_path: pathlib.Path) -> None:
+    fields = FOLDERS[kind] | {"image_size": 48}  # as the video's height: how frames are resized is each library's own
+    network = random_network(kind, **fields, **SHAPE)
+    network.save_pretrained(tmp_path)
+    processor = getattr(transformers, PROCESSORS[kind])(
+        size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}
+    )
+    processor.save_pretrained(tmp_path)
+    clip = small_videos.moving_texture(fields["num_frames"], 48, 64)
+    video = small_videos.encode(tmp_path / "clip.mp4", small_videos.ENCODINGS["h264 without B-frames"], clip)
+    with torch.no_grad():
+        pixels = processor(list(small_videos.decode_all(video)), return_tensors="pt")
+        expected = torch.softmax(network(**pixels).logits[0], 0).tolist()
+    every_frame = {"sampling": "dense", "stride": 1}
+    trained = read_hugging_face_folder(tmp_path, clips=every_frame).trained
+    (prediction,) = trained.predict([video], clips=1, crops=1, top="all")
+    found = dict(prediction.classes)
+    assert [found[f"LABEL_{number}"] for number in range(CLASSES)] == pytest.approx(expected, abs=1e-4)

@@ -132,7 +132,7 @@ def test_a_missing_library_of_attention_is_named(config: ConfigDict, monkeypatch
         # What JAX says where attention takes cuDNN and there is none.
         raise RuntimeError("cuDNN not found.")
 
-    program = types.SimpleNamespace(lower_step=lower)
+    program = types.SimpleNamespace(step=types.SimpleNamespace(lower=lower), abstract_state=dict, abstract_batch=dict)
     monkeypatch.setattr(scaling_report, "build_program", lambda *_, **__: program)
     with pytest.raises(UserError, match=r"cuDNN, which is not installed: pip install 'motion_vit\[gpu\]', or choose"):
         scaling_report.scaling_report(config, "local", num_classes=10)

@@ -138,4 +138,7 @@ def test_only_mixing_asks_for_two_clips_a_device() -> None:
         augmentation.check_batch_size(8, 8)
     with pytest.raises(UserError, match=r"8 clips on 8 devices.*such as 16"):
         ALL.check_batch_size(8, 8)
+    with pytest.raises(UserError, match=r"8 clips on 8 devices.*such as 16"):
+        ClipAugmentation(still="batch").check_batch_size(8, 8)
+    ClipAugmentation(still="own").check_batch_size(8, 8)
     ALL.check_batch_size(16, 8)

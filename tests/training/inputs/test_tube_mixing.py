@@ -5,7 +5,7 @@ import pytest
 from flax import linen as nn
 
 from motion_vit import UserError
-from motion_vit.training.inputs.mixing import partners_of
+from motion_vit.training.inputs.mixing import partners
 from motion_vit.training.inputs.tube_mixing import mix_tubes, tube_mask
 
 # Clip `i` of six is `i` everywhere: what it holds says what was mixed in.
@@ -54,7 +54,7 @@ def test_mixed_pixels_are_mixed_tokens_of_an_embedding_of_such_patches() -> None
     ours = embed.apply(variables, found)
     # Every token is that of the clip or of its partner, the same choice in all frames.
     own = jnp.isclose(ours, tokens, atol=1e-5).all(axis=-1)
-    others = jnp.isclose(ours, partners_of(tokens, 2), atol=1e-5).all(axis=-1)
+    others = jnp.isclose(ours, partners(tokens, 2), atol=1e-5).all(axis=-1)
     assert (own | others).all()
     assert (own == own[:, :1]).all()
 

@@ -133,3 +133,20 @@ def test_a_loss_that_gives_no_number_for_each_clip_is_told(loss: Any, message: s
     register_loss("own", lambda clips_of_class: loss)
     with pytest.raises(UserError, match=message):
         make_loss("own", {}, (5,) * CLASSES)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_loss_that_changes_over_training_is_told_how_far_it_is(
+    small_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    def rising(clips_of_class: Sequence[int], /) -> Callable[..., jax.Array]:
+        return lambda logits, targets, *, progress: 0 * logits[:, 0] + progress
+
+    register_loss("rising", rising)
+    small_config.loss.name = "rising"
+    small_config.data.validation = ""
+    small_config.log.every_steps = 1
+    small_config.loss.classification = 1.0
+    train(small_config, tmp_path, devices=jax.devices()[:1], max_steps=3)
+    losses = [line["loss"] for line in read_json_lines(tmp_path / "metrics.jsonl")]
+    assert losses == pytest.approx([0, 1 / 6, 2 / 6])  # of six steps

@@ -109,7 +109,12 @@ def test_an_option_of_a_loss_takes_what_is_in_its_range_and_tells_what_is_not(lo
         for value in HOSTILE:
             message = answers(lambda option, value: check_loss(loss, {option: value}), option, value)
             assert bool(message) != expected.holds(value)
-    known = {"cross_entropy": set(), "class_weighted": {"power", "weights"}, "focal": {"gamma", "power"}}
+    known = {
+        "cross_entropy": set(),
+        "class_weighted": {"power", "weights"},
+        "focal": {"gamma", "power"},
+        "evidential": {"evidence", "risk", "calibration", "annealing_start", "kl"},
+    }
     assert loss_option_ranges(loss).keys() == known[loss]
 
 

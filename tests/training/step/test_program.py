@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 import re
 
 import chex
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 from small_network import register_small_network
 
 from motion_vit import UserError
+from motion_vit.training.inputs.still_bank import write_still_bank
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.config import default_config
 from motion_vit.training.step.program import TrainingProgram, build_program
@@ -227,6 +229,26 @@ def test_abstract_states_and_batches_are_those_of_training(accumulation: int) ->
     }
     expected = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first_state())
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), program.abstract_state()) == expected
+
+
+def test_still_frames_of_a_bank_reach_the_parts_of_a_step_on_every_mesh(tmp_path: pathlib.Path) -> None:
+    config = small_recipe()
+    config.accumulation = 2
+    config.augmentation.still, config.augmentation.still_bank = "bank", str(tmp_path / "bank.npz")
+    write_still_bank(tmp_path / "bank.npz", np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8))
+    losses = []
+    for shape in ((1, 1, 1), (2, 2, 1)):
+        program = make_program(config, shape)
+        batch = program.to_devices(host_batch(0))
+        assert {name: (leaf.shape, leaf.dtype, leaf.sharding) for name, leaf in batch.items()} == {
+            name: (leaf.shape, leaf.dtype, leaf.sharding) for name, leaf in program.abstract_batch().items()
+        }
+        for bank in (batch["stills"], batch["stills"], jnp.zeros_like(batch["stills"])):
+            _, metrics = program.step(start(program), batch | {"stills": bank})
+            losses.append(float(metrics["loss"]))
+    same, again, other = losses[:3]
+    assert same == again != other
+    np.testing.assert_allclose(losses[3:], losses[:3], rtol=1e-4)
 
 
 def test_a_step_in_bfloat16_keeps_its_state_and_its_loss_in_float32() -> None:

@@ -19,10 +19,11 @@ from motion_vit.training.inputs.clip_augmentation import ClipAugmentation
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.losses.distillation import Distillation
+from motion_vit.training.objectives.classification import TEACHERS
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.sharding import parameter_sharding, state_sharding
 from motion_vit.training.step.state import TrainState, initial_state
-from motion_vit.training.step.teachers import Teacher, Teaching, check_teachers
+from motion_vit.training.step.teachers import Teacher, Teaching, check_teachers, variables_of
 from motion_vit.training.step.train_step import StepSettings, make_train_step
 
 SHAPE = (2, 16, 16, 3)
@@ -78,7 +79,7 @@ def a_step(mesh: Mesh, accumulation: int = 1, **settings: Any) -> tuple[TrainSta
     state = initial_state(variables, optimizer, jax.random.key(1))
     step = make_train_step(Student(), step_settings, state_sharding(state, optimizer, (), mesh), mesh)
     batch = meshes.to_devices(make_batch(), mesh, accumulation)
-    after, metrics = step(state, batch, *([teaching.variables] if values["teaching"] else []))
+    after, metrics = step(state, batch | ({TEACHERS: variables_of(teachers)} if values["teaching"] else {}))
     return after, jax.device_get(metrics), teaching
 
 
@@ -107,7 +108,7 @@ def test_the_loss_of_teachers_is_added_with_its_weight() -> None:
     batch = make_batch()
     clips, targets = OURS(jnp.asarray(batch["clip"])), jax.nn.one_hot(batch["label"], 5)
     student = Student().apply(trace_model(Student(), clip_shape=SHAPE).init(jax.random.key(3)), clips)
-    losses = teaching.loss(student, teaching.logits(teaching.variables, clips, targets))
+    losses = teaching.loss(student, teaching.logits(variables_of(teaching.teachers), clips, targets))
     assert metrics["distillation"] == pytest.approx(np.average(losses, weights=batch["weight"]), rel=1e-4)
 
 
@@ -117,7 +118,7 @@ def test_students_on_eight_devices_learn_what_one_learns(sizes: dict[str, int]) 
     many, found, teaching = a_step(meshes.make_mesh(**sizes))
     assert found["distillation"] == pytest.approx(expected["distillation"], rel=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), many.params, one.params)
-    split = teaching.variables[0]["params"]["hidden"]["kernel"]
+    split = teaching.teachers[0].variables["params"]["hidden"]["kernel"]
     assert split.is_fully_replicated == ("fsdp" not in sizes)
 
 

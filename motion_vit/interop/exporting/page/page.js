@@ -170,10 +170,21 @@ function inputsOf(view, description) {
   return values;
 }
 
+// What makes evidence of a logit, of models that were trained with it.
+const EVIDENCE = {
+  exp: (logit) => Math.exp(Math.min(Math.max(logit, -10), 10)),
+  relu: (logit) => Math.max(logit, 0),
+  softplus: (logit) => Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit))),
+};
+
+function shares(values) {
+  const total = values.reduce((sum, value) => sum + value, 0);
+  return values.map((value) => value / total);
+}
+
 function softmax(logits) {
-  const most = Math.max(...logits), powers = logits.map((logit) => Math.exp(logit - most));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
+  const most = Math.max(...logits);
+  return shares(logits.map((logit) => Math.exp(logit - most)));
 }
 
 async function classify(views, { ort, session, description }) {
@@ -190,7 +201,8 @@ async function classify(views, { ort, session, description }) {
       logits[label] += description.output.name === "logits" ? output : Math.log(Math.max(output, 1.2e-38));
     }));
   }
-  return softmax(logits.map((sum) => sum / views.length));
+  const means = logits.map((sum) => sum / views.length), evidence = EVIDENCE[description.probabilities.evidence];
+  return evidence ? shares(means.map((logit) => 1 + evidence(logit))) : softmax(means);
 }
 
 function showClasses(probabilities, labels) {

@@ -18,10 +18,10 @@ from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.losses.pseudo_labels import confident_labels, pseudo_label_loss
+from motion_vit.training.objectives.classification import Classification
+from motion_vit.training.objectives.dropout_passes import dropout_passes
+from motion_vit.training.objectives.semi_supervised import SemiSupervised, sine_ramp
 from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.step.dropout_passes import dropout_passes
-from motion_vit.training.step.outcome import ForwardPass
-from motion_vit.training.step.semi_supervised import SemiSupervision, sine_ramp
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.state import TrainState, initial_state
 from motion_vit.training.step.train_step import StepSettings, make_train_step
@@ -49,13 +49,13 @@ class Pixels(Backbone):
         return nn.Dense(self.num_classes, name="head")(hidden)
 
 
-def supervision(**changes: Any) -> SemiSupervision:
+def supervision(model: Backbone | None = None, **changes: Any) -> SemiSupervised:
     values = {
         **{"method": "fixmatch", "threshold": 0.5, "passes": 4, "weight": 2.0, "mix_weight": 0.5, "mix_alpha": 10.0},
-        **{"mix_patch": 4, "mix_compared": "logits", "labels_known": True, "ramp": lambda step: 0.25},
-        **{"normalization": NORMALIZATION, "groups": 8},
+        **{"mix_patch": 4, "mix_compared": "logits", "labels_known": True, "ramp": lambda progress: 0.25},
     }
-    return SemiSupervision(**{**values, **changes})
+    labelled = Classification(model or Pixels(), NORMALIZATION, cross_entropy(()), groups=8)
+    return SemiSupervised(labelled, **{**values, **changes})
 
 
 def one_device() -> Mesh:
@@ -87,7 +87,7 @@ def a_state(model: nn.Module) -> TrainState:
 
 
 def a_step(
-    semi: SemiSupervision | None,
+    semi: SemiSupervised | None,
     mesh: Mesh | None = None,
     model: nn.Module | None = None,
     batch: dict[str, np.ndarray] | None = None,
@@ -96,9 +96,9 @@ def a_step(
     mesh, model, state = mesh or one_device(), model or Pixels(), a_state(model or Pixels())
     decays = jax.tree.map(lambda _: 1.0, state.params)
     settings = StepSettings(
-        optax.sgd(1.0), lambda _: 1.0, NORMALIZATION, cross_entropy(()), semi_supervision=semi, ema_decays=decays
+        optax.sgd(1.0), lambda _: 1.0, NORMALIZATION, cross_entropy(()), unlabelled=semi is not None, ema_decays=decays
     )
-    step = make_train_step(model, settings, state_sharding(state, settings.optimizer, (), mesh), mesh)
+    step = make_train_step(model, settings, state_sharding(state, settings.optimizer, (), mesh), mesh, semi)
     batch = batch or make_batch()
     entries = [name for name in batch if semi or not name.startswith("unlabelled")]
     after, metrics = step(state, meshes.to_devices({name: batch[name] for name in entries}, mesh))
@@ -141,8 +141,8 @@ def test_the_losses_of_unlabelled_clips_are_added_with_their_weights() -> None:
 
 def test_eight_devices_learn_what_one_learns() -> None:
     model = Pixels(normalise=True)
-    one, expected = a_step(supervision(), model=model)
-    many, found = a_step(supervision(), meshes.make_mesh(data=4, fsdp=2), model)
+    one, expected = a_step(supervision(model), model=model)
+    many, found = a_step(supervision(model), meshes.make_mesh(data=4, fsdp=2), model)
     assert_close(found, expected)
     assert_close((many.params, many.batch_stats), (one.params, one.batch_stats))
 
@@ -166,7 +166,7 @@ def test_clips_that_cannot_be_decoded_count_nothing() -> None:
 
 def test_the_teacher_stays_as_it_is_and_batch_norm_sees_all_clips() -> None:
     model = Pixels(normalise=True)
-    after, _ = a_step(supervision(), model=model)
+    after, _ = a_step(supervision(model), model=model)
     jax.tree.map(np.testing.assert_array_equal, after.ema, a_state(model).ema)
     alone, _ = a_step(None, model=model)
     moved = [np.abs(np.asarray(state.batch_stats["norm"]["mean"])) for state in (after, alone)]
@@ -174,20 +174,19 @@ def test_the_teacher_stays_as_it_is_and_batch_norm_sees_all_clips() -> None:
 
 
 def test_weights_rise_by_a_sine_after_the_warm_up() -> None:
-    ramp = sine_ramp(5, 30, 2)
-    found = [float(ramp(jnp.int32(2 * epoch + 1))) for epoch in (0, 4, 5, 17, 29)]
-    np.testing.assert_allclose(found, [0, 0, np.sin(np.pi / 50), np.sin(np.pi / 2 * 13 / 25), 1], rtol=1e-5)
+    ramp = sine_ramp(5, 30)
+    found = [float(ramp(jnp.float32((7 * epoch + step) / 210))) for epoch in (0, 4, 5, 17, 29) for step in (0, 6)]
+    np.testing.assert_allclose(
+        found, np.repeat([0, 0, np.sin(np.pi / 50), np.sin(np.pi / 2 * 13 / 25), 1], 2), rtol=1e-5
+    )
 
 
 def test_passes_differ_by_dropout_alone() -> None:
     model = Pixels(normalise=True, dropout=0.5)
     variables = trace_model(model, clip_shape=SHAPE).init(jax.random.key(0))
     variables["batch_stats"]["norm"]["mean"] += 0.5
-    whole = jax.tree.map(lambda _: meshes.replicated(one_device()), variables["params"])
     clips = NORMALIZATION(jnp.asarray(make_batch()["clip"][:4]))
-    found = dropout_passes(
-        ForwardPass(model, whole, {}), variables["params"], variables["batch_stats"], clips, jax.random.key(0), 400
-    )
+    found = dropout_passes(model, variables, clips, jax.random.key(0), 400)
     assert (found.std(axis=0) > 0).all(axis=-1).any()
     # Behind dropout there is but a linear layer: in the mean, its logits are those without.
     expected = model.apply(variables, clips)
@@ -196,7 +195,8 @@ def test_passes_differ_by_dropout_alone() -> None:
 
 
 def test_adaptive_weights_need_dropout() -> None:
-    _, metrics = a_step(supervision(method="adaptive", mix_weight=0.0), model=Pixels(dropout=0.5))
+    model = Pixels(dropout=0.5)
+    _, metrics = a_step(supervision(model, method="adaptive", mix_weight=0.0), model=model)
     assert 0 < metrics["pseudo_label_weight"] < 1
     with pytest.raises(UserError, match=r"compares 4 passes with dropout, but the model drops nothing"):
         a_step(supervision(method="adaptive"))

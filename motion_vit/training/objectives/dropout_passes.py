@@ -4,22 +4,22 @@ Source: Gal, Ghahramani, "Dropout as a Bayesian approximation" (arXiv 1506.02142
 BatchNorm keeps its running statistics, and no block is skipped by stochastic depth.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from motion_vit.errors import UserError
-from motion_vit.training.step.outcome import ForwardPass
-from motion_vit.training.step.regex_rules import Tree
+from motion_vit.models.video_model import VideoModel
+from motion_vit.training.objectives.objective import Tree
 
 
 def dropout_passes(
-    forward: ForwardPass,
-    params: Tree,
-    batch_stats: Tree,
+    model: VideoModel,
+    variables: Mapping[str, Tree],
     clips: Float[Array, "b t h w 3"],
     key: PRNGKeyArray,
     passes: int,
@@ -27,9 +27,8 @@ def dropout_passes(
     """Classifies clips several times, one pass after the other, each with its own draws of dropout.
 
     Args:
-      forward: applies the model.
-      params: parameters, or their averages.
-      batch_stats: running statistics.
+      model: a model with dropout.
+      variables: its parameters, or their averages, and running statistics.
       clips: normalised clips.
       key: of all draws.
       passes: how many.
@@ -55,7 +54,8 @@ def dropout_passes(
 
     def one_pass(key: PRNGKeyArray) -> Float[Array, "b classes"]:
         with nn.intercept_methods(with_dropout):
-            return forward.evaluate(params, batch_stats, clips, key)
+            logits = model.apply(variables, clips, train=False, rngs={"dropout": key})
+        return jnp.asarray(logits, jnp.float32)
 
     logits = jax.lax.map(one_pass, jax.random.split(key, passes))
     if not dropping:

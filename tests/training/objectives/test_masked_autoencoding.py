@@ -1,0 +1,126 @@
+"""A step of masked autoencoding: the same on every arrangement of devices, and of clips that count alone."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+from ml_collections import ConfigDict
+from pretraining_recipe import pretraining_recipe
+
+from motion_vit import UserError
+from motion_vit.training.parallel import mesh as meshes
+from motion_vit.training.step.objective_registry import trace_network
+from motion_vit.training.step.program import TrainingProgram, build_program
+from motion_vit.training.step.state import TrainState
+
+RULES = (("decoder/head/kernel", ("fsdp", None)), ("blocks/.*/fc1/kernel", (None, "fsdp")), (".*", "fsdp"))
+
+
+def program_of(config: ConfigDict, *shape: int) -> TrainingProgram:
+    mesh = meshes.make_mesh(*shape, devices=jax.devices()[: int(np.prod(shape))])
+    return build_program(config, mesh, clips_of_class=[1] * 5, total_steps=10, steps_per_epoch=10)
+
+
+def host_batch(clips: int = 8) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "clip": rng.integers(0, 256, (clips, 4, 32, 32, 3), dtype=np.uint8),
+        "label": np.zeros(clips, np.int32),
+        "weight": np.array([1, 1, 0, *[1] * (clips - 3)], np.float32),
+    }
+
+
+def two_steps(config: ConfigDict, *shape: int, batch: dict[str, np.ndarray] | None = None) -> tuple[TrainState, list]:
+    """The state after two steps on one batch, and their metrics."""
+    program = program_of(config, *shape)
+    state, found = program.initial_state(), []
+    for _ in range(2):
+        state, metrics = program.step(state, program.to_devices(host_batch() if batch is None else batch))
+        found.append({name: float(value) for name, value in jax.device_get(metrics).items()})
+    return jax.device_get(dataclasses.replace(state, key=None)), found
+
+
+def assert_same(found: tuple[TrainState, list], expected: tuple[TrainState, list], rtol: float = 1e-4) -> None:
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert one.keys() == other.keys()
+        for name in other:
+            assert one[name] == pytest.approx(other[name], rel=rtol), name
+    ours, theirs = (traverse_util.flatten_dict(state.params, sep="/") for state, _ in (found, expected))
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def on_one_device() -> tuple[TrainState, list]:
+    with jax.numpy_dtype_promotion("standard"):
+        return two_steps(pretraining_recipe(), 1, 1, 1)
+
+
+def test_a_step_learns_and_reports_no_accuracy(on_one_device: tuple[TrainState, list]) -> None:
+    _, (first, second) = on_one_device
+    assert first.keys() == {"loss", "grad_norm", "learning_rate", "weight"}
+    assert second["loss"] < first["loss"]
+    assert first["weight"] == 7
+
+
+def test_data_parameters_and_frames_split_over_eight_devices_learn_what_one_does(
+    on_one_device: tuple[TrainState, list],
+) -> None:
+    config = pretraining_recipe()
+    config.sharding_rules = RULES
+    assert_same(two_steps(config, 2, 2, 2), on_one_device)
+
+
+def test_blocks_in_a_loop_that_are_computed_again_change_no_number(on_one_device: tuple[TrainState, list]) -> None:
+    config = pretraining_recipe()
+    config.remat, config.scan_blocks = "blocks", True
+    assert_same(two_steps(config, 1, 1, 1), on_one_device)
+
+
+def test_clips_that_cannot_be_decoded_weigh_nothing(on_one_device: tuple[TrainState, list]) -> None:
+    batch = host_batch()
+    batch["clip"][2] = 0
+    assert_same(two_steps(pretraining_recipe(), 1, 1, 1, batch=batch), on_one_device, rtol=1e-6)
+
+
+def test_bfloat16_learns_nearly_the_same_and_v2_predicts_a_part(on_one_device: tuple[TrainState, list]) -> None:
+    config = pretraining_recipe()
+    config.model.options.dtype = "bfloat16"
+    config.pretraining.decoder_mask = 0.5
+    state, (first, second) = two_steps(config, 1, 1, 1)
+    assert second["loss"] < first["loss"]
+    assert first["loss"] == pytest.approx(on_one_device[1][0]["loss"], rel=0.1)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
+
+
+def test_costs_are_those_of_the_visible_tokens() -> None:
+    config = pretraining_recipe()
+    costs = trace_network(config, 5).costs
+    assert list(costs) == ["embedding", "blocks", "encoder_norm", "decoder"]
+    # 2 frames with 4 of 16 places: of a block queries, keys, values, projection and perceptron, and the attention.
+    assert costs["blocks"].multiply_adds == 2 * (8 * 12 * 16 * 16 + 2 * 8 * 8 * 16)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("augmentation.mixup", 0.8, "masked autoencoding would have to predict noise, or two clips in one"),
+        ("augmentation.erasing", 0.25, "masked autoencoding would have to predict noise, or two clips in one"),
+        ("optimizer.layer_decay", 0.75, "layer_decay is 0.75, which is for fine-tuning"),
+        ("data.validation", "videos.csv", "pretraining classifies nothing that could be evaluated"),
+        ("data.size", 36, "2 x 8 x 8 pixels do not fill clips of 4 frames of 36 x 36"),
+        ("pretraining.mask_ratio", 0.01, "hides 0 of the 16 places"),
+        ("model.name", "uniformer_emim_tiny", "a UniFormer cannot be pretrained"),
+    ],
+)
+def test_recipes_that_cannot_be_pretrained_are_refused(field: str, value: object, message: str) -> None:
+    config = pretraining_recipe()
+    group, name = field.split(".")
+    config[group][name] = value
+    if field == "model.name":
+        config.model.options = {}
+    with pytest.raises(UserError, match=message):
+        trace_network(config, 5)
