@@ -15,9 +15,8 @@ from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
-from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.paired_batches import UNLABELLED, PairedBatches
-from motion_vit.data.batches.training_batches import ClipViews, TrainingBatches
+from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.data.sources.class_imbalance import describe_imbalance
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
@@ -405,30 +404,31 @@ def _training_batches(
 ) -> TrainingBatches | PairedBatches:
     """Opens the training batches, of which each process reads its part."""
     options = clip_options(config)
-
-    def batches_of(
-        clips: ClipSource, its_options: ClipOptions, videos: int, seed: int, views: ClipViews | None = None
-    ) -> TrainingBatches:
-        return TrainingBatches(
-            clips,
-            its_options,
-            views=views,
-            batch_size=videos,
-            seed=seed,
-            workers=config.data.workers,
-            threads=config.data.threads,
-            shard=shard(),
-            parts=config.accumulation,
-            class_balance=config.data.class_balance if clips is source else 0.0,
-        )
-
-    labelled = batches_of(source, options, config.batch_size, config.seed)
+    labelled = TrainingBatches(
+        source,
+        options,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        workers=config.data.workers,
+        threads=config.data.threads,
+        shard=shard(),
+        parts=config.accumulation,
+        class_balance=config.data.class_balance,
+    )
     if unlabelled is None:
         return labelled
-    once, videos = dataclasses.replace(options, repeats=1), config.batch_size * config.unlabelled.per_labelled
-    # In another order than the labelled clips, which may be among them.
-    seed = (config.seed + 1) % (SEED.most + 1)
-    return PairedBatches(labelled, batches_of(unlabelled, once, videos, seed, unlabelled_views(config)))
+    beside = TrainingBatches(
+        unlabelled,
+        dataclasses.replace(options, repeats=1),
+        views=unlabelled_views(config),
+        batch_size=config.batch_size * config.unlabelled.per_labelled,
+        # In another order than the labelled clips, which may be among them.
+        seed=(config.seed + 1) % (SEED.most + 1),
+        workers=config.data.workers,
+        threads=config.data.threads,
+        shard=shard(),
+    )
+    return PairedBatches(labelled, beside)
 
 
 def _check_divides_among_processes(config: ConfigDict) -> None:

@@ -189,15 +189,6 @@ def _check_fields(config: ConfigDict) -> None:
             f"config field optimizer.layer_decay is {config.optimizer.layer_decay}, which is for fine-tuning; in "
             "pretraining all layers learn alike. Set it to 1."
         )
-    for name, is_set in (
-        ("distillation.teachers", bool(config.distillation.teachers)),
-        ("unlabelled.data", bool(config.unlabelled.data)),
-    ):
-        if is_set:
-            raise UserError(
-                f"config field {name} is for classifiers, and pretraining learns no classes. Leave it empty here, and "
-                "set it in the recipe that fine-tunes."
-            )
     if config.data.validation:
         raise UserError(
             f"config field data.validation is {config.data.validation!r}, but pretraining classifies nothing that "

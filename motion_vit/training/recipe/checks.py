@@ -17,6 +17,7 @@ from motion_vit.ranges import problems
 from motion_vit.training.losses.registry import all_loss_options, check_loss
 from motion_vit.training.recipe.clips import clip_options, unlabelled_views
 from motion_vit.training.recipe.config import default_config, flatten
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.recipe.field_ranges import FIELD_RANGES, PATH_FIELDS
 
 LARGEST_BATCH = 2**40
@@ -194,6 +195,8 @@ def _check_batches(config: ConfigDict) -> None:
 
 def _check_distillation(config: ConfigDict) -> None:
     fields = config.distillation
+    if fields.teachers:
+        _check_learns_labels(config, "distillation.teachers")
     if len(set(fields.teachers)) < len(fields.teachers):
         raise UserError(
             f"config field distillation.teachers names a model twice: {', '.join(fields.teachers)}. Name each once."
@@ -205,12 +208,27 @@ def _check_distillation(config: ConfigDict) -> None:
         )
 
 
+def _check_learns_labels(config: ConfigDict, field: str) -> None:
+    """Refuses objectives and losses whose logits are not those of a softmax, where others' labels are learned."""
+    if config.objective != "classification":
+        raise UserError(
+            f"config field {field} is for the objective 'classification', and config field objective is "
+            f"{config.objective!r}. Pretrain first, and start from such weights."
+        )
+    if trained_evidence(config):
+        raise UserError(
+            f"config field {field} takes logits for those of a softmax, but config field loss.name is "
+            f"{config.loss.name!r}, which makes evidence of them. Take another loss."
+        )
+
+
 def _check_unlabelled(config: ConfigDict) -> None:
     """Checks that what is learned from unlabelled clips goes with the other fields."""
     fields = config.unlabelled
     if not fields.data:
         return
     unlabelled_views(config)
+    _check_learns_labels(config, "unlabelled.data")
     if not config.ema:
         raise UserError(
             "config field unlabelled.data needs averages of the parameters, which give the labels, but config field "

@@ -77,6 +77,8 @@ def test_labels_that_are_to_be_known_are_of_the_classes(config: ConfigDict, tmp_
     ("fields", "message"),
     [
         ({"ema": ()}, r"unlabelled\.data needs averages .* ema is empty"),
+        ({"objective": "masked_autoencoding"}, r"unlabelled\.data is for the objective 'classification'"),
+        ({"loss.name": "evidential"}, r"unlabelled\.data takes logits for those of a softmax"),
         ({"accumulation": 2}, "config field accumulation does not go with unlabelled"),
         ({"distillation.teachers": ("a",)}, r"config field distillation\.teachers does not go with unlabelled"),
         ({"loss.correspondence.walk": 1.0}, r"config field loss\.correspondence does not go with unlabelled"),
