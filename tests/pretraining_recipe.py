@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.training.recipe.config import default_config
 
-OPTIONS = {"width": 16, "depth": 2, "heads": 2, "patch_size": 8, "initialization": "fan_in"}
+OPTIONS = {"width": 16, "depth": 1, "heads": 2, "patch_size": 8, "initialization": "fan_in"}
 
 
 def pretraining_recipe() -> ConfigDict:

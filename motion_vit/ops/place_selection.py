@@ -5,7 +5,7 @@ from jaxtyping import Array, Float, Int
 
 
 def take_places(tokens: Float[Array, "#b #t places c"], chosen: Int[Array, "b t n"]) -> Float[Array, "b t n c"]:
-    """Takes the tokens of the chosen places, frame by frame, so that frames that are split over devices stay there.
+    """Takes the tokens of the chosen places, frame by frame.
 
     Args:
       tokens: of all places; one batch entry or frame serves all.
