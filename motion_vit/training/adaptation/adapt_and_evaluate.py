@@ -46,7 +46,7 @@ class AdaptedEvaluation(CheckpointEvaluation):
       chosen: those that the authors' choice may have filled in.
       layers: paths of the aligned layers; () but for "vitta".
       losses: of each video by name, in the order of the videos.
-      steps_left_out: number of videos whose loss or gradient was NaN or infinite, so that the model stayed as it was.
+      steps_left_out: number of videos that left the model as it was, for a NaN or infinite loss, gradient or statistic.
     """
 
     unadapted: CheckpointEvaluation
@@ -60,7 +60,7 @@ class AdaptedEvaluation(CheckpointEvaluation):
         """Returns a sentence that compares the accuracy with that of the checkpoint as it is."""
         left_out = ""
         if self.steps_left_out:
-            left_out = f"; {counted(self.steps_left_out, 'step')} left out, because a loss or gradient was not finite"
+            left_out = f"; {counted(self.steps_left_out, 'step')} left out, as not finite"
         return (
             f"top-1 {100 * self.unadapted.top1:.2f} % as it is, {100 * self.top1:.2f} % adapted by "
             f"{self.adaptation.method}{left_out}"

@@ -52,7 +52,8 @@ class AdaptedVideo(NamedTuple):
       logits: of each clip, after the step.
       view_logits: of each view, in the step.
       losses: by name: `total`, and `align` and `consistency`, or `entropy`; {} of "norm".
-      finite: whether the step was taken; a loss or gradient that is NaN or infinite leaves the model as it was.
+      finite: whether the step was taken; a loss, gradient or statistic that is NaN or infinite leaves the model as it
+        was.
     """
 
     logits: Float[Array, "clips classes"]
@@ -122,7 +123,8 @@ class AdaptationStep:
         moved = AdaptationState(
             optax.apply_updates(state.params, updates), seen.batch_stats, momentum, running, state.videos
         )
-        finite = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(gradient))
+        # Statistics of BatchNorm move without a loss, too.
+        finite = jnp.isfinite(optax.tree.norm((total, gradient, seen.batch_stats)))
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
         logits = self.model.apply({"params": kept.params, "batch_stats": kept.batch_stats}, clips, train=False)
         outcome = AdaptedVideo(jnp.asarray(logits, jnp.float32), seen.logits, losses, finite)
