@@ -1,6 +1,7 @@
 # Everything starts from a fresh clone with Python >= 3.11, pip and make.
 #   make demo   train, evaluate and try a small EMIM model on the embedded motion dataset; SEED=1 for other videos
-#   make test   lint, format check, type check, the documentation site and the whole test suite
+#   make test   lint, format check, type check, the documentation site and the tests, but for the slow ones
+#   make test-slow   the slow tests, which try more of the same kinds
 #   make check-types   the tests of the numerics, with all annotations of the library checked at run time
 #   make quick  the files of tests that took least time in the last `make test`, for work in progress
 #   make docs   the documentation site, in build/docs/index.html
@@ -16,7 +17,7 @@ KILLS  ?= 20
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test quick check-types peers fuzz kills lint format docs notebooks lock clean
+.PHONY: demo test test-slow quick check-types peers fuzz kills lint format docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,7 +59,12 @@ notebooks: $(VENV)/.installed-dev
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
 test: $(VENV)/.installed-dev
 	$(MAKE) --jobs=2 --output-sync=target lint docs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --time-files
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --time-files -m "not slow"
+
+# The tests that take long and try more of a kind of which `make test` tries one: full-sized networks against the
+# authors' numbers, training steps of every network, every family in every format, the notebooks.
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m slow
 
 # Seconds of two processes together, as they were in the last `make test`.
 quick: $(VENV)/.installed-dev
