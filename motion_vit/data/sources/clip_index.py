@@ -66,5 +66,5 @@ def index_clips(source: ClipSource, *, progress: bool = True) -> ClipIndex:
             bar.update()
     labels = np.array([label for _, label in found], np.int32)
     if unread := int(np.sum(labels == NO_CLASS)):
-        _logger.warning("%s: %s cannot be read and left out.", source.name, counted(unread, "record"))
+        _logger.warning("%s: left out %s, which cannot be read.", source.name, counted(unread, "record"))
     return ClipIndex(tuple(name for name, _ in found), labels)

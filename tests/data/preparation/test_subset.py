@@ -1,8 +1,11 @@
 """Subsets that are written: a list of a list, a prepared folder of a prepared folder."""
 
 import pathlib
+from collections.abc import Callable
 
+import numpy as np
 import pytest
+from small_tfds import pictures, write_tfds
 
 from motion_vit import UserError
 from motion_vit.cli import main
@@ -94,6 +97,21 @@ def test_a_subset_of_a_prepared_folder_has_the_same_records(prepared: pathlib.Pa
     assert again == written
     with pytest.raises(UserError, match=r"was begun with another list of clips"):
         write_subset(source, tmp_path / "three", SubsetSize(shots=1), workers=1, progress=False)
+
+
+def test_a_subset_of_a_set_of_tfds_leaves_out_what_cannot_be_read(
+    tmp_path: pathlib.Path, numbered: Callable[..., np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = (0, 1, 0, 7, 1, 0)  # of two classes
+    clips = [{"video": pictures(numbered(4 + number)), "label": label} for number, label in enumerate(labels)]
+    write_tfds(tmp_path / "waves" / "1.0.0", {"train": clips}, label_names=("clap", "wave"))
+    source = open_source(f"tfds:{tmp_path / 'waves'}:train", default_split="train")
+    written = write_subset(source, tmp_path / "two", SubsetSize(shots=2), workers=1, progress=False)
+    assert written.clips_of_class == {"clap": 2, "wave": 2}
+    assert "left out 1 record, which cannot be read" in caplog.text
+    subset = open_source(tmp_path / "two", default_split="train")
+    whole = {f"train/{number}": (label, 4 + number) for number, label in enumerate(labels)}
+    assert all(whole[clip.id] == (clip.label, clip.frames) for clip in subset)
 
 
 def test_the_command_says_what_it_took_and_refuses_more_than_there_is(
