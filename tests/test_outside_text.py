@@ -364,7 +364,7 @@ SINKS = {
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "evaluation", "export", "importing", "inspection")),
         *(f"cli/{name}.py" for name in ("json_output", "models", "recipes", "serving", "streaming", "training")),
-        *(f"cli/{name}.py" for name in ("answers", "prediction")),
+        *(f"cli/{name}.py" for name in ("answers", "prediction", "shifted_videos")),
         *("cli/visualization.py", "visualization/visualization.py"),
         *("comparison/compare.py", "comparison/parallel_runs.py", "comparison/report.py", "demo.py"),
         *("interop/runners/check.py", "interop/runners/example.py", "training/logs/progress.py"),
