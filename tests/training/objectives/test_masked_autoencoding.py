@@ -86,14 +86,23 @@ def test_clips_that_cannot_be_decoded_weigh_nothing(on_one_device: tuple[TrainSt
     assert_same(two_steps(pretraining_recipe(), 1, 1, 1, batch=batch), on_one_device, rtol=1e-6)
 
 
-def test_bfloat16_in_parts_of_which_v2_predicts_a_part_learns(on_one_device: tuple[TrainState, list]) -> None:
+def test_bfloat16_in_parts_of_which_v2_predicts_a_part_learns_what_follows_from_what_is_seen() -> None:
     config = pretraining_recipe()
     config.accumulation = 2
     config.model.options.dtype = "bfloat16"
     config.pretraining.decoder_mask = 0.5
-    state, (first, second) = two_steps(config, 1, 1, 1)
-    assert second["loss"] < first["loss"]
-    assert first["loss"] == pytest.approx(on_one_device[1][0]["loss"], rel=0.1)
+    config.pretraining.normalise_target = False
+    config.optimizer.learning_rate = 1e-2
+    steps, mesh = 300, meshes.data_mesh(jax.devices()[:1])
+    program = build_program(config, mesh, clips_of_class=[1] * 5, total_steps=steps, steps_per_epoch=steps)
+    state, rng, losses = program.initial_state(), np.random.default_rng(0), []
+    for _ in range(steps):
+        # Clips of one colour each, which hidden tubelets have, too.
+        clips = np.broadcast_to(rng.integers(0, 256, (8, 1, 1, 1, 3), dtype=np.uint8), (8, 4, 32, 32, 3))
+        state, metrics = program.step(state, program.to_devices({**host_batch(), "clip": clips}))
+        losses.append(float(metrics["loss"]))
+    # The variance of colours that are uniform in [0, 1] is 1/12: the loss of who knows no more than their mean.
+    assert np.mean(losses[-20:]) < 0.2 / 12
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
 
 
@@ -125,30 +134,3 @@ def test_recipes_that_cannot_be_pretrained_are_refused(field: str, value: object
         config.model.options = {}
     with pytest.raises(UserError, match=message):
         trace_network(config, 5)
-
-
-def drifting_waves(rng: np.random.Generator) -> np.ndarray:
-    """Plane waves of random directions that drift: what is hidden of them follows from what is seen."""
-    (rows, columns), times = np.mgrid[:32, :32] / 32, np.arange(4).reshape(4, 1, 1)
-    across = rng.normal(scale=4, size=(16, 2, 1, 1, 1))
-    phase, drift = rng.uniform(0, 2 * np.pi, (16, 1, 1, 1)), rng.normal(size=(16, 1, 1, 1))
-    waves = np.sin(across[:, 0] * rows + across[:, 1] * columns + phase + drift * times)
-    return np.repeat((127 + 100 * waves)[..., None], 3, axis=-1).astype(np.uint8)
-
-
-@pytest.mark.slow
-def test_what_follows_from_what_is_seen_is_learned() -> None:
-    config = pretraining_recipe()
-    config.model.options.update({"width": 48, "heads": 3, "depth": 2})
-    config.pretraining.mask_ratio, config.pretraining.decoder_depth = 0.5, 2
-    config.batch_size, config.optimizer.learning_rate = 16, 2e-3
-    steps = 1000
-    mesh = meshes.data_mesh(jax.devices()[:1])
-    program = build_program(config, mesh, clips_of_class=[1] * 5, total_steps=steps, steps_per_epoch=steps)
-    state, rng, losses = program.initial_state(), np.random.default_rng(0), []
-    for _ in range(steps):
-        batch = {"clip": drifting_waves(rng), "label": np.zeros(16, np.int32), "weight": np.ones(16, np.float32)}
-        state, metrics = program.step(state, program.to_devices(batch))
-        losses.append(float(metrics["loss"]))
-    # Predicting 0 has a loss of 1 - 1/128: targets of 128 pixels have a deviation of 1 by the unbiased variance.
-    assert np.mean(losses[-100:]) < 0.9
