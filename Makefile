@@ -87,7 +87,8 @@ kills: $(VENV)/.installed-dev
 # The annotations of arrays and options against what the numerics are called with; tests of wrong arguments are left out.
 check-types: $(VENV)/.installed-dev
 	MOTION_VIT_CHECK_TYPES=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
-	  tests/ops tests/modules tests/models tests/training/inputs tests/training/losses tests/training/step
+	  tests/ops tests/modules tests/models tests/training/inputs tests/training/losses tests/training/step \
+	  tests/training/masking tests/training/objectives
 
 clean:
 	rm -rf $(VENV) .cache build

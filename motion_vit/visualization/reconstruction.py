@@ -41,8 +41,8 @@ class Reconstruction:
       model: name of the model and its steps of training.
       frames: the clip.
       masked: the same with hidden tubelets grey.
-      predicted: visible tubelets as they are, hidden ones as predicted. Where targets are normalised, mean and
-        deviation of a hidden tubelet, which are not predicted, are those of the clip.
+      predicted: visible tubelets as they are, hidden ones as predicted.
+      normalised: whether mean and deviation of a hidden tubelet, which are not predicted then, are those of the clip.
       loss: mean squared error of the targets of hidden tubelets.
       mask_ratio: share of the places that were hidden.
       times: second in the video of each frame, None where it has none.
@@ -53,13 +53,15 @@ class Reconstruction:
     frames: Frames
     masked: Frames
     predicted: Frames
+    normalised: bool
     loss: float
     mask_ratio: float
     times: tuple[float, ...] | None
 
     def sheet(self) -> Figure:
         """Draws the three below each other, for frames spread over the clip."""
-        rows = {"input": self.frames, "what the encoder sees": self.masked, "reconstruction": self.predicted}
+        given = "; means and contrasts of hidden parts are the clip's" if self.normalised else ""
+        rows = {"input": self.frames, "what the encoder sees": self.masked, f"reconstruction{given}": self.predicted}
         entries = spread(len(self.frames), _SHOWN_FRAMES)
         heading = f"{self.video} by {self.model}: {100 * self.mask_ratio:.0f} % hidden, loss {self.loss:.3f}"
         sheet = empty_sheet(heading, list(rows), len(entries), shape=(self.frames.shape[1], self.frames.shape[2]))
@@ -144,6 +146,7 @@ def reconstruct(
         frames=pixels,
         masked=_pictures(clips_of_tubelets(grey, network.tubelet, rows_of_tubelets=rows)),
         predicted=_pictures(clips_of_tubelets(predicted, network.tubelet, rows_of_tubelets=rows)),
+        normalised=normalise,
         loss=float(loss[0]),
         mask_ratio=float(np.mean(np.asarray(hidden))),
         times=view.times,

@@ -80,7 +80,7 @@ def step(mask: str) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
     clips = jnp.asarray(goldens.videomae_video())
     pixels = clips * STD.reshape(1, 1, 1, 1, 3) + MEAN.reshape(1, 1, 1, 1, 3)
 
-    # Half of the time to compile, and the numbers of a step that runs once.
+    # What runs once need not be optimised.
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(flat: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
         def loss(flat: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
