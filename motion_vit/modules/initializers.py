@@ -45,9 +45,6 @@ residual_kernel = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 """Kernels of ResNet's convolutions: torchvision's `kaiming_normal_(mode="fan_out", nonlinearity="relu")`."""
 
 residual_depthwise_kernel = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=(), out_axis=-1)
-"""Kernels `[kt, kh, kw, channels]` of depthwise convolutions in residual networks: PyTorch's
-`kaiming_normal_(mode="fan_out")`, which takes the fan-out of all channels together."""
-
-residual_depthwise_kernel = nn.initializers.variance_scaling(2.0, "fan_out", "normal", in_axis=(), out_axis=-1)
-"""Kernels `[1, kh, kw, channels]` of MobileNetV2's depthwise convolutions: normal with the variance `2 / (kh * kw *
-channels)`, as its authors' code has it, whose fan-out counts all channels and not the one that each input reaches."""
+"""Kernels `[kt, kh, kw, channels]` of depthwise convolutions in residual networks, as their authors' codes have it:
+normal with the variance `2 / (kt * kh * kw * channels)`. PyTorch's `kaiming_normal_(mode="fan_out")` counts all
+channels, not the one that each input reaches."""
