@@ -61,7 +61,7 @@ class Classification:
 
         Args:
           batch: as for `Objective.inputs`.
-          context: of the step, with the teachers' variables.
+          context: see `StepContext`; it has the variables of teachers.
           key: fixes every draw.
 
         Returns:
@@ -93,7 +93,7 @@ class Classification:
         Args:
           variables: `params` and `batch_stats` of the model.
           inputs: of the method `inputs`.
-          context: of the step.
+          context: see `StepContext`.
           key: fixes every draw.
 
         Returns:
@@ -136,7 +136,7 @@ class Classification:
         Args:
           logits: in float32.
           targets: see `LabelledClips`.
-          context: of the step.
+          context: see `StepContext`.
         """
         over_training = {"progress": context.progress} if takes_progress(self.loss) else {}
         return self.weight * self.loss(logits, targets, **over_training)

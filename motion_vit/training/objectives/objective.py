@@ -14,7 +14,7 @@ Tree = Any  # nested mappings of arrays
 
 
 class StepContext(NamedTuple):
-    """What an objective may read of a step besides its clips; no gradient goes to any of it.
+    """The state of a step that an objective may read besides its clips; no gradient goes to any of it.
 
     Attributes:
       step: the steps that are done.

@@ -105,7 +105,7 @@ class SemiSupervisedClassification:
 
         Args:
           batch: as for `Objective.inputs`, with `UNLABELLED_ENTRIES`.
-          context: of the step, with averages.
+          context: see `StepContext`; it has averages.
           key: fixes every draw.
 
         Returns:
@@ -144,7 +144,7 @@ class SemiSupervisedClassification:
         Args:
           variables: `params` and `batch_stats` of the student.
           inputs: of the method `inputs`.
-          context: of the step.
+          context: see `StepContext`.
           key: fixes every draw.
 
         Returns:
