@@ -42,7 +42,14 @@ def _stand_in(config: ConfigDict, mesh: Mesh) -> Teacher:
 RECIPES = _recipes()
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+# Those for FineGym have the networks of those for MPII Cooking 2.
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(recipe, id=name, marks=pytest.mark.slow if "finegym" in name else ())
+        for name, recipe in RECIPES.items()
+    ],
+)
 def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     config = load_config(recipe)
     validate(config)

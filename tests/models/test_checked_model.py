@@ -129,7 +129,8 @@ def test_the_shapes_are_those_of_the_variables(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", CLASSES)
+# With cost volumes, with running statistics, and with a token that is not of the clip: the tracing knows no families.
+@pytest.mark.parametrize("name", ["uniformer_emim_tiny", "resnet18_tiny", "vivit_tiny"])
 def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) -> None:
     traced = checked_model(name, SMALL[name])
     clips = jnp.zeros((1, *traced.model.clip_shape))
