@@ -20,7 +20,7 @@ AnswerFormat = Literal["text", "json", "jsonl", "csv", "srt", "vtt"]
 FORMATS: tuple[AnswerFormat, ...] = get_args(AnswerFormat)
 
 _COLUMNS = ("video", "start", "end", "label", "probability", "error", "note")
-_UNKNOWN_COLUMNS = ("uncertainty", "unknown")
+_UNKNOWN_COLUMNS = ("uncertainty", "unknown", "score", "value", "threshold")
 _Row = tuple[str | float, ...]
 
 
@@ -75,7 +75,11 @@ def _prediction_rows(prediction: "Prediction", *, unknown: bool) -> Iterator[_Ro
         part = (prediction.start, "" if prediction.end is None else prediction.end)
     said: _Row = ()
     if unknown:
-        said = tuple("" if value is None else value for value in (prediction.uncertainty, prediction.unknown))
+        verdict = prediction.verdict
+        judged: _Row = ("", "", "", "")
+        if verdict is not None:
+            judged = (verdict.unknown, verdict.score, verdict.value, verdict.threshold)
+        said = ("" if prediction.uncertainty is None else prediction.uncertainty, *judged)
     for label, probability in prediction.classes or [("", "")]:
         yield (prediction.path, *part, label, probability, prediction.failure, prediction.note, *said)
 

@@ -254,9 +254,10 @@ def _print_measures(result: "CheckpointEvaluation") -> None:
     ):
         print(f"  {name}: {100 * value:.2f} %, 95 % of such samples give {100 * low:.1f} to {100 * high:.1f} %")
     print(f"  loss: {result.loss:.4f}, calibration error: {100 * result.reliability.error:.2f} %")
-    of_unknown = () if result.open_set is None else result.open_set.skipped
-    for path in (*result.skipped, *of_unknown):
+    for path in result.skipped:
         print(f"skipped, cannot be decoded: {for_terminal(path)}")
+    for path in () if result.open_set is None else result.open_set.skipped:
+        print(f"skipped of the unknown videos, cannot be decoded: {for_terminal(path)}")
 
 
 def add_calibrate(commands: Any) -> None:

@@ -8,6 +8,7 @@ from motion_vit.cli.arguments import add_checkpoint, add_command, add_views, rea
 from motion_vit.cli.json_output import print_json
 from motion_vit.counts import counted
 from motion_vit.data.batches.batch_ranges import WORKERS
+from motion_vit.errors import UserError
 from motion_vit.outside_text import for_terminal
 from motion_vit.ranges import SEED
 from motion_vit.training.probing.probe_ranges import NEIGHBORS, TEMPERATURE
@@ -39,19 +40,14 @@ def add_probe(commands: Any) -> None:
         default="knn",
         help="nearest neighbours (default), or logistic regression",
     )
-    parser.add_argument(
-        "--neighbors", type=whole_number(NEIGHBORS), default=20, metavar="K", help="of knn; default: 20"
-    )
+    parser.add_argument("--neighbors", type=whole_number(NEIGHBORS), metavar="K", help="of knn; default: 20")
     parser.add_argument(
         "--temperature",
         type=real_number(TEMPERATURE),
-        default=0.07,
         metavar="T",
         help="of the votes of knn; default: 0.07",
     )
-    parser.add_argument(
-        "--seed", type=whole_number(SEED), default=0, help="of linear: what the penalty is chosen on; default: 0"
-    )
+    parser.add_argument("--seed", type=whole_number(SEED), help="of linear: what the penalty is chosen on; default: 0")
     add_views(parser)
     parser.add_argument(
         "--workers", type=whole_number(WORKERS), default=0, metavar="N", help="processes that decode; default: 0"
@@ -63,6 +59,11 @@ def _probe(options: argparse.Namespace) -> int:
     from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
     from motion_vit.training.probing.probe import probe_checkpoint
 
+    methods = {"neighbors": "knn", "temperature": "knn", "seed": "linear"}
+    chosen = {name: value for name in methods if (value := getattr(options, name)) is not None}
+    for name in chosen:
+        if methods[name] != options.method:
+            raise UserError(f"--{name} belongs to --method {methods[name]}, not to {options.method}; leave it out.")
     enable_compilation_cache()
     result = probe_checkpoint(
         options.checkpoint,
@@ -75,9 +76,7 @@ def _probe(options: argparse.Namespace) -> int:
         crops=options.crops,
         batch_size=options.batch_size,
         workers=options.workers,
-        neighbors=options.neighbors,
-        temperature=options.temperature,
-        seed=options.seed,
+        **chosen,
     )
     if options.json:
         print_json(result.to_dict())
@@ -107,5 +106,6 @@ def _print(result: "Probe") -> None:
             f"  penalty {result.settings['penalty']:g}, chosen on {result.settings['held_out']} of the training videos "
             f"({100 * result.settings['held_out_accuracy']:.1f} % of them right)"
         )
-    for path in (*result.left_out, *result.skipped):
-        print(f"left out, cannot be decoded: {for_terminal(path)}")
+    for kind, paths in (("of the known videos", result.left_out), ("of those to classify", result.skipped)):
+        for path in paths:
+            print(f"left out {kind}, cannot be decoded: {for_terminal(path)}")

@@ -11,7 +11,9 @@ from motion_vit.cli.json_output import print_json
 from motion_vit.counts import counted
 from motion_vit.data.batches.batch_ranges import WORKERS
 from motion_vit.errors import UserError, did_you_mean
+from motion_vit.files.atomic_file import writing
 from motion_vit.files.local_path import local_path
+from motion_vit.outside_text import for_terminal
 from motion_vit.ranges import SEED
 
 if TYPE_CHECKING:
@@ -108,13 +110,15 @@ def read_shift(options: argparse.Namespace) -> ShiftRequest:
         names = parse_corruptions(options.corruptions)
         severities = parse_severities(_SEVERITY if options.severities is None else options.severities)
     adaptation = None
+    if options.statistics is not None and options.adapt != "vitta":
+        raise UserError(f"--statistics belongs to --adapt vitta, not to --adapt {options.adapt}; leave it out.")
     if options.adapt is not None:
-        adaptation = AdaptationOptions(method=options.adapt, **_adaptation_values(options.adapt_option))
+        adaptation = AdaptationOptions(method=options.adapt, **_adaptation_values(options.adapt, options.adapt_option))
     return ShiftRequest(names, severities, options.corruption_seed or 0, adaptation, options.statistics)
 
 
-def _adaptation_values(texts: list[str]) -> dict[str, Any]:
-    from motion_vit.training.adaptation.options import ADAPTATION_RANGES
+def _adaptation_values(method: str, texts: list[str]) -> dict[str, Any]:
+    from motion_vit.training.adaptation.options import ADAPTATION_RANGES, options_of
 
     values = model_options(texts, of="adaptation", example="start=source")
     known = [name for name in ADAPTATION_RANGES if name != "method"]
@@ -123,6 +127,8 @@ def _adaptation_values(texts: list[str]) -> dict[str, Any]:
             raise UserError(
                 f"adaptation has no option {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}."
             )
+        if name not in (taken := options_of(method)):
+            raise UserError(f"--adapt {method} does not take the option {name}. It takes {', '.join(taken)}.")
     return values
 
 
@@ -277,13 +283,19 @@ def _source_statistics(options: argparse.Namespace) -> int:
     from motion_vit.zoo.load import as_trained
 
     enable_compilation_cache()
+    file = options.out or statistics_file(options)
+    with writing(file):  # before videos are measured for an hour
+        if file.is_dir():
+            raise UserError(f"--out {file} is a folder; give the name of a file.")
     trained = as_trained(options.checkpoint, which=options.which, ema=options.ema)
     statistics = source_statistics(trained, options.data, videos=options.videos, workers=options.workers)
-    file = options.out or statistics_file(options)
     write_source_statistics(statistics, file)
     if options.json:
-        print_json({"videos": statistics.videos, "layers": list(statistics.layers), "file": str(file)})
+        found = {"videos": statistics.videos, "skipped": list(statistics.skipped), "layers": list(statistics.layers)}
+        print_json({**found, "file": str(file)})
     else:
+        for path in statistics.skipped:
+            print(f"skipped, cannot be decoded: {for_terminal(path)}")
         layers = counted(len(statistics.layers), "normalisation layer")
         print(f"{layers} measured on {counted(statistics.videos, 'video')}\n{file}")
     return 0

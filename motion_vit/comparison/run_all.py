@@ -105,9 +105,10 @@ def finish_all(runs: Sequence[ComparisonRun], jobs: int, report: ResultsReport) 
     report.show()
     if failures:
         reasons = "\n".join(f"  {failure}" for failure in failures)
+        others = "The others are finished. " if len(failures) < len(runs) else ""
         raise UserError(
-            f"{len(failures)} of {counted(len(runs), 'run')} failed:\n{reasons}\nThe others are finished. Once the "
-            "reasons are mended, the same command does what is left."
+            f"{len(failures)} of {counted(len(runs), 'run')} failed:\n{reasons}\n{others}Once the reasons are mended, "
+            "the same command does what is left."
         )
     return True
 

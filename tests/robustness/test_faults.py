@@ -94,12 +94,13 @@ def run(command, folder, out):
         return [clip.reason for clip in report.manifest.splits["train"].bad]
     if command == "train":
         # What Grain calls for each row, in several threads and thus in any order.
-        clips = training._TrainingClips(source, OPTIONS)
+        views = training._OneView(training.ClipAugmenter(OPTIONS, source.label_names))
+        clips = training._TrainingClips(source, OPTIONS, views)
         made = [clips.random_map(row, np.random.default_rng(row)) for row in range(3)]
         assert all((one["weight"] == 0) == (one["reason"] != "") for one in made)
         return [str(one["reason"][0]) for one in made if one["reason"][0]]
     if command == "evaluate":
-        views = evaluation._Views(source, OPTIONS, 1, 1, "normal")
+        views = evaluation._Views(source, OPTIONS, 1, 1, "normal", None)
         return ["" for row in range(3) if not views.map(row)["weight"]]
     if command == "predict":
         config = default_config()

@@ -98,6 +98,8 @@ def parse_corruptions(text: str) -> tuple[str, ...]:
         return tuple(CORRUPTIONS)
     if not names:
         raise UserError(f"no corruption is named; give {ALL}, or some of {', '.join(CORRUPTIONS)}.")
+    if ALL in names:
+        raise UserError(f"{ALL} stands for every corruption; give it alone, or names without it.")
     for name in names:
         _check_name(name)
     _refuse_repetition("corruption", names)

@@ -116,9 +116,10 @@ def _check_header(source: pathlib.Path, header: Sequence[str], required: Sequenc
     if missing:
         columns = ",".join(required)
         example = "videos/one.mp4,walking" if "label" in required else "videos/one.mp4"
+        lacked = f"column{'s' if len(missing) > 1 else ''} {' and '.join(missing)}"
         raise ListFileError(
-            f"the list file {source} lacks the column {' and '.join(missing)}: its first line is "
-            f"{quoted(','.join(header))}, expected a header with {columns}, for example:\n{columns}\n{example}"
+            f"the list file {source} lacks the {lacked}: its first line is {quoted(','.join(header))}, expected a "
+            f"header with {columns}, for example:\n{columns}\n{example}"
         )
     for column in ("path", "label", "frames", "start", "end", "split"):
         if header.count(column) > 1:

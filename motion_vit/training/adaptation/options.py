@@ -101,6 +101,21 @@ class AdaptationOptions:
         )
 
 
+def options_of(method: str) -> tuple[str, ...]:
+    """Lists the options that a method reads, besides its name.
+
+    Args:
+      method: one of `Method`.
+    """
+    every = tuple(name for name in ADAPTATION_RANGES if name != "method")
+    of_vitta = ("layers", "consistency", "start")
+    of_losses = ("learning_rate", "momentum", "weight_decay")
+    if method == "vitta":
+        return every
+    left_out = of_vitta if method == "tent" else (*of_vitta, *of_losses)
+    return tuple(name for name in every if name not in left_out)
+
+
 @dataclasses.dataclass(frozen=True)
 class ChosenOptions:
     """The options that the authors' choice may fill in; see `AdaptationOptions`."""

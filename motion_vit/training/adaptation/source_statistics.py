@@ -1,7 +1,6 @@
 """Statistics of a model's normalisation layers on its source data: computed once, and stored beside the checkpoint."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -11,11 +10,11 @@ import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax import traverse_util
 from jaxtyping import Float, UInt8
 
 from motion_vit.counts import counted
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.sources.clip_source import clip_name
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
@@ -27,6 +26,7 @@ from motion_vit.training.adaptation.norm_layers import (
     unrolled,
 )
 from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weights_fingerprint import weights_fingerprint
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.recipe.clips import clip_options
 
@@ -44,12 +44,14 @@ class SourceStatistics:
       weights: SHA-256 of the weights that they were computed with.
       data: name of the source.
       videos: number of its videos.
+      skipped: names of those that could not be decoded; a file does not hold them.
     """
 
     layers: dict[str, LayerStatistics]
     weights: str
     data: str
     videos: int
+    skipped: tuple[str, ...] = ()
 
 
 def source_statistics(
@@ -80,13 +82,14 @@ def source_statistics(
 
     # Sums of many small numbers, which float32 would round.
     sums: dict[str, list[Float[np.ndarray, " c"]]] = {}
-    count = 0
+    count, skipped = 0, []
     variables = jax.device_put(trained.variables, jax.devices()[0])
     batches = evaluation_batches(source, clip_options(trained.config), batch_size=1, workers=workers, rows=rows)
     with progress_bar(len(rows), "measuring", "video", leave=False, shown=True) as bar:
         for batch in batches:
             bar.update()
             if not batch["weight"][0]:
+                skipped.append(clip_name(source, int(batch["index"][0])))
                 continue
             for layer, measured in jax.device_get(measure(variables, batch["clip"])).items():
                 earlier = sums.get(layer, [np.zeros(()), np.zeros(())])
@@ -102,21 +105,7 @@ def source_statistics(
         layer: LayerStatistics(*((total / count).astype(np.float32) for total in totals))
         for layer, totals in sums.items()
     }
-    return SourceStatistics(layers, weights_fingerprint(trained.variables), source.name, count)
-
-
-def weights_fingerprint(variables: Any) -> str:
-    """Returns the SHA-256 of a model's variables: of names, dtypes, shapes and values.
-
-    Args:
-      variables: `params` and `batch_stats`.
-    """
-    digest = hashlib.sha256()
-    for path, leaf in sorted(traverse_util.flatten_dict(dict(variables), sep="/").items()):
-        array = np.ascontiguousarray(jax.device_get(leaf))
-        digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.view(np.uint8).data if array.size else b"")
-    return digest.hexdigest()
+    return SourceStatistics(layers, weights_fingerprint(trained.variables), source.name, count, tuple(skipped))
 
 
 def write_source_statistics(statistics: SourceStatistics, path: str | os.PathLike[str]) -> None:

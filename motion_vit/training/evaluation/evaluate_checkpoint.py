@@ -11,6 +11,7 @@ from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.data.sources.open_source import open_source
 from motion_vit.errors import UserError
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
+from motion_vit.training.checkpoints.weights_fingerprint import weights_fingerprint
 from motion_vit.training.evaluation.evaluate import ViewOptions, evaluate, score_videos
 from motion_vit.training.evaluation.open_set import OpenSet, check_unknown
 from motion_vit.training.evaluation.result import Evaluation
@@ -35,6 +36,7 @@ class CheckpointEvaluation(Evaluation):
       crops: crops of each clip.
       frame_order: "normal", or the control.
       options: frames, size and sampling of a clip.
+      weights: SHA-256 of the weights, by which thresholds of this evaluation find their model.
       open_set: how well the model tells unknown videos from these; None if none were given.
       corruption: what was done to the frames, or None.
     """
@@ -47,12 +49,13 @@ class CheckpointEvaluation(Evaluation):
     crops: int
     frame_order: FrameOrder
     options: ClipOptions
+    weights: str = ""
     open_set: OpenSet | None = None
     corruption: Corruption | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON, beginning with the checkpoint."""
-        names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
+        names = ("step", "which", "ema", "weights", "data", "clips", "crops", "frame_order")
         corrupted = {} if self.corruption is None else {"corruption": dataclasses.asdict(self.corruption)}
         unknown = {} if self.open_set is None else {"open_set": self.open_set.to_dict()}
         return {**{name: getattr(self, name) for name in names}, **corrupted, **super().to_dict(), **unknown}
@@ -117,22 +120,26 @@ def evaluate_checkpoint(
     options = clip_options(trained.config)
     evidence = trained_evidence(trained.config)
     model = trained.logits_function(mesh), trained.variables
+
+    def score(videos: ClipSource | None) -> tuple[ScoredVideos | None, tuple[str, ...]]:
+        if videos is None:
+            return None, ()
+        return score_videos(*model, videos, options, views, mesh=mesh, evidence=evidence)
+
+    # First the sets that are likelier to be broken: nothing that was measured on the data is lost to them.
+    of_unknown, skipped = score(others)
+    reference, _ = score(references)
     result = evaluate(*model, source, options, views, mesh=mesh, evidence=evidence)
     open_set = None
-    if others is not None:
-
-        def score(videos: ClipSource) -> tuple[ScoredVideos, tuple[str, ...]]:
-            return score_videos(*model, videos, options, views, mesh=mesh, evidence=evidence)
-
-        of_unknown, skipped = score(others)
-        reference = result.scored if references is None else score(references)[0]
-        open_set = OpenSet(result.scored, of_unknown, reference, skipped)
+    if of_unknown is not None:
+        open_set = OpenSet(result.scored, of_unknown, result.scored if reference is None else reference, skipped)
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return CheckpointEvaluation(
         **fields,
         step=trained.step,
         which=which,
         ema=trained.averaged,
+        weights=weights_fingerprint(trained.variables),
         data=source.name,
         clips=views.clips,
         crops=views.crops,

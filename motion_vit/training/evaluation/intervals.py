@@ -46,7 +46,8 @@ def few_videos_note(videos: int) -> str:
     """
     if videos >= FEW_VIDEOS:
         return ""
+    says = "says" if videos == 1 else "say"
     return (
-        f"{counted(videos, 'video')} say little: one more right or wrong moves top-1 by {100 / videos:.1f} percentage "
-        f"points. Take at least {FEW_VIDEOS} videos that were not trained on."
+        f"{counted(videos, 'video')} {says} little: one more right or wrong moves top-1 by {100 / videos:.1f} "
+        f"percentage points. Take at least {FEW_VIDEOS} videos that were not trained on."
     )

@@ -189,18 +189,19 @@ def check_unknown(unknown: ClipSource, label_names: tuple[str, ...]) -> None:
         )
 
 
-def read_rejection(given: str | os.PathLike[str], score: ScoreName) -> Rejection:
+def read_rejection(given: str | os.PathLike[str], score: ScoreName, weights: str) -> Rejection:
     """Reads from which score on videos are called unknown.
 
     Args:
       given: a number, or the folder of an evaluation with unknown videos, or its `evaluation.json`.
       score: what is compared.
+      weights: SHA-256 of the weights of the model that it is for.
 
     Returns:
       The rule.
 
     Raises:
-      UserError: it is neither, or the evaluation has no threshold of that score.
+      UserError: it is neither, or the evaluation has no threshold of that score, or is of another model or a control.
     """
     try:
         return Rejection(score, float(os.fspath(given)))
@@ -210,9 +211,9 @@ def read_rejection(given: str | os.PathLike[str], score: ScoreName) -> Rejection
     path = path / _REPORT if path.is_dir() else path
     try:
         report = read_json(path)
-        threshold = report["open_set"]["scores"][score]["threshold"]
-        if not isinstance(threshold, int | float) or not math.isfinite(threshold):
-            raise ValueError(f"its threshold is {threshold!r}")
+        measured = report["open_set"]["scores"]
+        threshold = measured[score]["threshold"] if score in measured else None
+        is_of_model, order = report["weights"] == weights, report["frame_order"]
     except OSError as error:
         raise UserError(
             f"{os.fspath(given)!r} is neither a number nor the folder of an evaluation ({error.strerror}). Give a "
@@ -220,7 +221,22 @@ def read_rejection(given: str | os.PathLike[str], score: ScoreName) -> Rejection
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} has no threshold of the score {score}: {type(error).__name__}: {error}. Give the folder of an "
-            "evaluation with --unknown, of a model that has this score."
+            f"{path} is no report of an evaluation with unknown videos. Give the folder of one: `motion-vit evaluate "
+            "--unknown` writes it."
         ) from error
+    if threshold is None:
+        raise UserError(
+            f"{path} has no threshold of the score {score}, but of {', '.join(measured)}: choose one by --reject-by."
+        )
+    if not isinstance(threshold, int | float) or not math.isfinite(threshold):
+        raise UserError(f"{path} is damaged: its threshold of the score {score} is {threshold!r}. Evaluate again.")
+    if not is_of_model:
+        raise UserError(
+            f"{path} is an evaluation of other weights, whose scores are not those of this model. Evaluate this one "
+            "with --unknown, or give the threshold as a number."
+        )
+    if order != "normal":
+        raise UserError(
+            f"{path} is an evaluation of {order} frames, a control. Give one of videos as they are, or a number."
+        )
     return Rejection(score, threshold)

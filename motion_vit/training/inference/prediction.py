@@ -17,7 +17,7 @@ from motion_vit.data.video.decode_error import VideoDecodeError
 from motion_vit.data.workers.ordered_threads import in_threads
 from motion_vit.outside_text import LONGEST_LABEL, for_terminal, visible
 from motion_vit.training.inference.ranking import finite_rows, ranked_classes
-from motion_vit.training.inference.unknown_scores import Rejection, check_score, unknown_scores
+from motion_vit.training.inference.unknown_scores import Rejection, Verdict, check_score, unknown_scores
 from motion_vit.training.inference.view_batches import ViewCounts, mean_logits
 from motion_vit.training.losses.evidence import EvidenceName
 from motion_vit.training.recipe.clips import clip_options
@@ -44,7 +44,7 @@ class Prediction:
       end: the second of the video that the part ends before; None for the end of the video.
       uncertainty: share of its distribution that no evidence speaks for, from 0 to 1; None without logits, or of a
         model that was not trained with evidence.
-      unknown: whether it is rejected as a video of no class of the model; None where nothing was to be rejected.
+      verdict: whether it is rejected as a video of no class of the model; None where nothing was to be rejected.
     """
 
     path: str
@@ -54,7 +54,12 @@ class Prediction:
     start: float = 0.0
     end: float | None = None
     uncertainty: float | None = None
-    unknown: bool | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def unknown(self) -> bool | None:
+        """The verdict alone; None where nothing was to be rejected."""
+        return None if self.verdict is None else self.verdict.unknown
 
     @property
     def failure(self) -> str:
@@ -86,14 +91,16 @@ class Prediction:
         """Gives the prediction as JSON.
 
         Only that of a video without a class has an `error`; only that of a part of a video has `start` and `end`. Only
-        that of a model with evidence has an `uncertainty`; only where videos may be rejected is there `unknown`.
+        that of a model with evidence has an `uncertainty`; only where videos may be rejected are there `unknown` and
+        `unknown_score`, which has the score, its value and the threshold.
         """
         ranking = [{"label": name, "probability": probability} for name, probability in self.classes]
         entry: dict[str, object] = {"video": self.path}
         entry |= {"start": self.start, "end": self.end} if self.part else {}
         entry |= {"predictions": ranking}
         entry |= {} if self.uncertainty is None else {"uncertainty": self.uncertainty}
-        entry |= {} if self.unknown is None else {"unknown": self.unknown}
+        if self.verdict is not None:
+            entry |= {"unknown": self.verdict.unknown, "unknown_score": dataclasses.asdict(self.verdict)}
         entry |= {"error": self.failure} if self.failure else {}
         return entry | ({"note": self.note} if self.note else {})
 
@@ -103,7 +110,9 @@ class Prediction:
         lines = [f"  {100 * probability:5.1f} %  {name}" for name, probability in classes]
         if self.unknown:
             lines.insert(0, "  unknown: of none of the classes; the most similar are")
-        if self.uncertainty is not None:
+        if self.verdict is not None:
+            lines.append(f"  {self.verdict}")
+        elif self.uncertainty is not None:
             lines.append(f"  uncertainty: {self.uncertainty:.3f}")
         if self.failure:
             lines = [f"  not classified: {visible(self.failure)}"]
@@ -196,7 +205,7 @@ def _classified(
         prediction,
         classes=ranked_classes(logits, label_names, top, evidence),
         uncertainty=None if evidence is None else float(unknown_scores(logits, "uncertainty", evidence)),
-        unknown=None if rejection is None else rejection.rejects(logits, evidence),
+        verdict=None if rejection is None else rejection.judge(logits, evidence),
     )
 
 

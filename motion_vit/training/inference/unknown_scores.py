@@ -80,6 +80,30 @@ def check_score(score: str, evidence: EvidenceName | None) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The score of a video, and whether it is called unknown.
+
+    Attributes:
+      score: see `ScoreName`.
+      value: the score of the video.
+      threshold: the largest score of a video that is not called unknown.
+    """
+
+    score: ScoreName
+    value: float
+    threshold: float
+
+    @property
+    def unknown(self) -> bool:
+        """The answer: above the threshold, a video is called unknown."""
+        return self.value > self.threshold
+
+    def __str__(self) -> str:
+        """Compares the two in words."""
+        return f"{self.score} {self.value:.3f}, {'above' if self.unknown else 'not above'} {self.threshold:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Rejection:
     """A rule that calls videos unknown.
 
@@ -103,11 +127,11 @@ class Rejection:
                 "`motion-vit evaluate --unknown` finds one."
             )
 
-    def rejects(self, logits: Float[np.ndarray, " classes"], evidence: EvidenceName | None) -> bool:
-        """Tells if a video is called unknown.
+    def judge(self, logits: Float[np.ndarray, " classes"], evidence: EvidenceName | None) -> Verdict:
+        """Compares a video's score with the threshold.
 
         Args:
           logits: means over its views; finite.
           evidence: what makes evidence of them, or None.
         """
-        return bool(unknown_scores(logits, self.score, evidence) > self.threshold)
+        return Verdict(self.score, float(unknown_scores(logits, self.score, evidence)), self.threshold)

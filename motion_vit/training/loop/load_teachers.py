@@ -1,6 +1,5 @@
 """Reads the teachers of a run, and keeps a run that is continued to those that it began with."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,10 +13,12 @@ from ml_collections import ConfigDict
 from motion_vit.errors import UserError
 from motion_vit.models.options import with_options
 from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.checkpoints.weights_fingerprint import weights_fingerprint
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.objectives.teaching import Teacher
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import errors_together
+from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.regex_rules import Tree
 from motion_vit.training.step.sharding import parameter_sharding
 from motion_vit.zoo.load import load
@@ -86,6 +87,11 @@ def check_same_teachers(teachers: Sequence[Teacher], description: Mapping[str, A
 
 def _teacher(name: str, trained: TrainedModel, config: ConfigDict, label_names: Sequence[str], mesh: Mesh) -> Teacher:
     """Makes a teacher of a trained model."""
+    if trained_evidence(trained.config):
+        raise UserError(
+            f"the teacher {name} ({_FIELD}) was trained with evidence (loss.name=evidential): its logits are not "
+            "those of a softmax, which students learn. Name a teacher that was trained with another loss."
+        )
     arrays = traverse_util.flatten_dict(dict(trained.variables), sep="/")
     hosts = {path: np.asarray(leaf) for path, leaf in arrays.items()}
     model = trained.model
@@ -98,7 +104,7 @@ def _teacher(name: str, trained: TrainedModel, config: ConfigDict, label_names: 
         variables=_placed(hosts, mesh),
         normalization=normalization(trained.config),
         classes=_places_of(label_names, trained.label_names, name),
-        fingerprint=_fingerprint(hosts),
+        fingerprint=weights_fingerprint(traverse_util.unflatten_dict(hosts, sep="/")),
         remark=_remark(name, trained, config),
     )
 
@@ -135,14 +141,6 @@ def _places_of(ours: Sequence[str], theirs: Sequence[str], name: str) -> tuple[i
         )
     places = {label: place for place, label in enumerate(theirs)}
     return tuple(places[label] for label in ours)
-
-
-def _fingerprint(hosts: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for path, array in sorted(hosts.items()):
-        digest.update(f"{path} {array.shape} {array.dtype}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _remark(name: str, trained: TrainedModel, config: ConfigDict) -> str:

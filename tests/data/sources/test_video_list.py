@@ -107,8 +107,8 @@ def test_an_unknown_label_shows_its_row_and_the_nearest_names(write_list):
     [
         ("", r"list\.csv is empty; expected a header path,label"),
         ("path,label\n", r"has a header and no videos"),
-        ("a.mp4,wave\nb.mp4,clap\n", r"lacks the column path and label: its first line is 'a.mp4,wave'"),
-        ("path;label\na.mp4;wave\n", r"lacks the column path and label"),
+        ("a.mp4,wave\nb.mp4,clap\n", r"lacks the columns path and label: its first line is 'a.mp4,wave'"),
+        ("path;label\na.mp4;wave\n", r"lacks the columns path and label"),
         ("path,class\na.mp4,wave\n", r"lacks the column label"),
         ("path,label\na.mp4,\n", r"line 2: the label is empty"),
         ("path,label\n\n,wave\n", r"line 3: the path is empty"),

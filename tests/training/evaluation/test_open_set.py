@@ -113,22 +113,29 @@ def test_scores_are_drawn(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_threshold_is_a_number_or_that_of_an_evaluation(tmp_path: pathlib.Path) -> None:
-    assert read_rejection("0.25", "max_softmax") == Rejection("max_softmax", 0.25)
-    assert read_rejection("-3", "energy").threshold == -3
-    report = {"open_set": {"scores": {"energy": {"threshold": -1.5}, "max_softmax": {"threshold": "high"}}}}
-    (tmp_path / "evaluation.json").write_text(json.dumps(report))
-    assert read_rejection(tmp_path, "energy") == Rejection("energy", -1.5)
-    assert read_rejection(str(tmp_path / "evaluation.json"), "energy").threshold == -1.5
+    assert read_rejection("0.25", "max_softmax", "a") == Rejection("max_softmax", 0.25)
+    assert read_rejection("-3", "energy", "a").threshold == -3
+    scores = {"scores": {"energy": {"threshold": -1.5}, "max_softmax": {"threshold": "high"}}}
+    report = {"weights": "a", "frame_order": "normal", "open_set": scores}
+    for name, changes in {"it": {}, "other": {"weights": "b"}, "frozen": {"frame_order": "frozen"}}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "evaluation.json").write_text(json.dumps(report | changes))
+    (tmp_path / "evaluation.json").write_text("{}")
+    assert read_rejection(tmp_path / "it", "energy", "a") == Rejection("energy", -1.5)
+    assert read_rejection(str(tmp_path / "it" / "evaluation.json"), "energy", "a").threshold == -1.5
     wrong: list[tuple[str, ScoreName, str]] = [
         ("nan", "energy", "threshold of energy is nan, but must be a number"),
         ("1.5", "uncertainty", "must be a number from 0 to 1"),
         (str(tmp_path / "absent"), "energy", "is neither a number nor the folder of an evaluation"),
-        (str(tmp_path), "uncertainty", "has no threshold of the score uncertainty: KeyError"),
-        (str(tmp_path), "max_softmax", "its threshold is 'high'"),
+        (str(tmp_path), "energy", "is no report of an evaluation with unknown videos"),
+        (str(tmp_path / "it"), "uncertainty", "no threshold of the score uncertainty, but of energy, max_softmax"),
+        (str(tmp_path / "it"), "max_softmax", "its threshold of the score max_softmax is 'high'"),
+        (str(tmp_path / "other"), "energy", "is an evaluation of other weights"),
+        (str(tmp_path / "frozen"), "energy", "is an evaluation of frozen frames, a control"),
     ]
     for given, score, message in wrong:
         with pytest.raises(UserError, match=message):
-            read_rejection(given, score)
+            read_rejection(given, score, "a")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +193,7 @@ def test_a_run_with_evidence_is_evaluated_on_unknown_videos_and_rejects_them(
     assert cli.main(["predict", videos[0], *run, "--reject", "0"]) == 0
     text = capsys.readouterr().out
     assert "  unknown: of none of the classes; the most similar are\n" in text
-    assert f"  uncertainty: {entries[0]['uncertainty']:.3f}\n" in text
+    assert f"  uncertainty {entries[0]['uncertainty']:.3f}, above 0.000\n" in text
     assert cli.main(["predict", videos[0], *run, "--reject", "1", "--csv"]) == 0
     row = next(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert (row["unknown"], float(row["uncertainty"])) == ("False", pytest.approx(entries[0]["uncertainty"]))

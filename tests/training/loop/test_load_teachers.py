@@ -101,6 +101,17 @@ def test_teachers_in_bfloat16_are_rounded_but_for_their_statistics(
     assert rounded.fingerprint != exact.fingerprint
 
 
+def test_teachers_with_evidence_are_refused(
+    trained: TrainedModel, small_config: ConfigDict, tmp_path: pathlib.Path
+) -> None:
+    config = trained.config.copy_and_resolve_references()
+    config.loss.name = "evidential"
+    write_weights_folder(tmp_path / "sure", dataclasses.replace(trained, config=config))
+    small_config.distillation.teachers = (str(tmp_path / "sure"),)
+    with pytest.raises(UserError, match=r"sure .* was trained with evidence .* Name a teacher that was trained with"):
+        load_teachers(small_config, trained.label_names, meshes.data_mesh(jax.devices()[:1]))
+
+
 def test_teachers_for_other_clips_or_without_weight_are_refused(
     trained: TrainedModel, small_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:
