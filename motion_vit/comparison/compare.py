@@ -14,7 +14,10 @@ from motion_vit.comparison.run_all import check_jobs, finish_all, locked_results
 from motion_vit.data.datasets.registry import read_dataset
 from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
 from motion_vit.data.preparation.prepare import prepare_dataset
+from motion_vit.errors import UserError
+from motion_vit.training.loop.plan import Plan
 from motion_vit.training.recipe.checks import validate
+from motion_vit.training.recipe.clips import open_sources
 
 
 def compare(
@@ -60,6 +63,12 @@ def compare(
         for config in rows.values():
             validate(config)
         conditions = Conditions.of(next(iter(rows.values())))
+        training, _ = open_sources(next(iter(rows.values())))
+        for name, config in rows.items():
+            try:
+                Plan.of(config, training)
+            except UserError as error:
+                raise UserError(f"row {name!r}: {error}") from error
         # Seed by seed: there is a whole comparison early on, and programs that one seed compiled serve the next.
         runs = [_run(name, config, seed, workdir, conditions) for seed in range(seeds) for name, config in rows.items()]
         return finish_all(runs, jobs, Report(workdir, conditions, tuple(dict.fromkeys([*order, *rows]))))

@@ -100,6 +100,14 @@ def test_a_row_that_fails_is_named_and_the_others_have_their_turn(workdir: pathl
     assert reported_runs(workdir) == [("small", 0), ("small", 1)]
 
 
+def test_a_row_that_the_videos_are_too_few_for_is_told_before_anything_is_trained(tmp_path: pathlib.Path) -> None:
+    large = row()
+    large.batch_size = 1000
+    with pytest.raises(UserError, match=r"row 'large': batch_size is 1000, but .* has only 16 videos"):
+        compare({"small": row(), "large": large}, tmp_path, splits=SPLITS, swept=("batch_size",))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_rows_need_videos_to_be_measured_on(workdir: pathlib.Path) -> None:
     config = row()
     config.data.train = str(workdir / "prepared")
