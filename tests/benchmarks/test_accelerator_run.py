@@ -181,6 +181,7 @@ def test_a_damaged_record_is_begun_anew(tmp_path: pathlib.Path) -> None:
         assert read_record(path)["items"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_rehearsal_measures_everything_and_prints_the_tables(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -6,6 +6,7 @@ import pytest
 from small_trained_model import small_trained_model
 
 
+@pytest.mark.slow
 def test_every_map_is_measured_on_every_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = small_trained_model(
         name="uniformer_emim_tiny",

@@ -17,6 +17,8 @@ from motion_vit.models.registry import create_model
 TINY = [name for name in list_models() if name.endswith("_tiny")]
 # One of each class: their options are the same.
 CLASSES = list({type(create_model(name)): name for name in TINY}.values())
+QUICK = [name for name in CLASSES if name.startswith(("uniformer", "timesformer", "resnet"))]
+SLOW = [name for name in CLASSES if name not in QUICK]
 ADAPTER = {"input_adapter": "motion_prompt"}
 # Their smallest networks with every kind of part.
 SMALL: dict[str, dict[str, Any]] = {
@@ -72,7 +74,7 @@ def test_a_value_of_another_kind_is_told_with_its_option(name: str, adapter: dic
 
 @pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_any_value_of_any_option_is_taken_or_told(name: str, adapter: dict[str, str]) -> None:
     backbone = model_options(create_model(name))
     for option in model_options(create_model(name, **adapter)):

@@ -11,7 +11,11 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "models"
 
 
-@pytest.mark.parametrize("page", sorted({path.stem for path in PAGES.glob("*.md")} - {"index", "which"}))
+QUICK = ["emim", "m2a", "motion_prompts"]
+SLOW = sorted({path.stem for path in PAGES.glob("*.md")} - {"index", "which", *QUICK})
+
+
+@pytest.mark.parametrize("page", [*QUICK, *(pytest.param(page, marks=pytest.mark.slow) for page in SLOW)])
 def test_the_programs_of_a_page_run(page):
     programs = re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)
     assert programs

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import traverse_util
 
 import motion_vit
@@ -62,6 +63,7 @@ def test_every_end_point_and_the_logits_are_those_of_the_authors_code():
         )
 
 
+@pytest.mark.slow
 def test_a_training_step_changes_what_it_changes_in_the_authors_code():
     model, variables, golden, clips = tiny()
     labels = jnp.asarray(golden["labels"].astype(np.int32))

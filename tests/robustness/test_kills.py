@@ -3,12 +3,14 @@
 import pathlib
 
 import jax
+import pytest
 from chaos import chaos
 from preparation_kills import kill_preparations
 
 from motion_vit.data.embedded.dataset import render_dataset
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_twice_ends_as_one_that_is_left_alone(tmp_path: pathlib.Path) -> None:
     lists = render_dataset(
         tmp_path / "videos",

@@ -107,24 +107,30 @@ print(json.dumps(found))
 """
 
 
+OTHERS = [
+    *(("slowfast", file_format) for file_format in RUNNERS),
+    ("i3d", "onnx"),
+    *(("inception_i3d", file_format) for file_format in ("torch", "onnx")),
+    *(("x3d", file_format) for file_format in RUNNERS),
+    *(("mobilenetv2", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+    *(("video_resnet", file_format) for file_format in ("stablehlo", "onnx")),
+    *(("r2plus1d", file_format) for file_format in ("torch", "onnx")),
+    ("space_only", "onnx"),
+    *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
+    *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+    *(("mvit", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+    *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
+    ("vivit", "onnx"),
+    ("vivit_dot_product", "onnx"),
+]
+"""Networks and formats besides those of a transformer and of a convolutional network."""
+
+
 @pytest.mark.parametrize(
     ("network", "file_format"),
     [
         *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
-        *(("slowfast", file_format) for file_format in RUNNERS),
-        ("i3d", "onnx"),
-        *(("inception_i3d", file_format) for file_format in ("torch", "onnx")),
-        *(("x3d", file_format) for file_format in RUNNERS),
-        *(("mobilenetv2", file_format) for file_format in ("torch", "stablehlo", "onnx")),
-        *(("video_resnet", file_format) for file_format in ("stablehlo", "onnx")),
-        *(("r2plus1d", file_format) for file_format in ("torch", "onnx")),
-        ("space_only", "onnx"),
-        *(("uniformer", file_format) for file_format in ("safetensors", "stablehlo", "onnx")),
-        *(("video_swin", file_format) for file_format in ("torch", "stablehlo", "onnx")),
-        *(("mvit", file_format) for file_format in ("torch", "stablehlo", "onnx")),
-        *(("videomae", file_format) for file_format in ("torch", "stablehlo", "onnx")),
-        ("vivit", "onnx"),
-        ("vivit_dot_product", "onnx"),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in OTHERS),
     ],
 )
 def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):

@@ -29,6 +29,7 @@ def test_the_model_is_small_and_has_its_card() -> None:
     assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["label_names"]
 
 
+@pytest.mark.slow
 def test_its_accuracy_holds_on_freshly_rendered_videos_and_frozen_ones_are_chance() -> None:
     lists = render_dataset("fresh", splits={"validation": 150}, seed=20261128, progress=False)
     trained = motion_vit.load("demo")

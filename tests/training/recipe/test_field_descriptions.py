@@ -41,7 +41,7 @@ def test_a_field_that_a_meaning_names_exists(mentioned: str) -> None:
         ("mesh", ["mesh.data", "mesh.fsdp", "mesh.frames"]),
         ("*.clips", ["evaluation.clips"]),
         ("optimizer.muon.?atrices", ["optimizer.muon.matrices"]),
-        ("warmup", ["optimizer.warmup_epochs", "optimizer.warmup_start"]),
+        ("warmup", ["optimizer.warmup_epochs", "optimizer.warmup_start", "unlabelled.warmup_epochs"]),
     ],
 )
 def test_fields_are_found_by_a_group_a_part_or_a_pattern(pattern: str, names: list[str]) -> None:
