@@ -204,7 +204,6 @@ def _classify(
 
 def _rejection(options: argparse.Namespace, trained: "TrainedModel") -> "Rejection | None":
     """Reads which videos are called unknown."""
-    from motion_vit.training.checkpoints.weights_fingerprint import weights_fingerprint
     from motion_vit.training.evaluation.open_set import read_rejection
     from motion_vit.training.inference.unknown_scores import check_score, known_scores
     from motion_vit.training.recipe.evidence import trained_evidence
@@ -214,7 +213,7 @@ def _rejection(options: argparse.Namespace, trained: "TrainedModel") -> "Rejecti
     evidence = trained_evidence(trained.config)
     score = options.reject_by or known_scores(evidence)[0]
     check_score(score, evidence)
-    return read_rejection(options.reject, score, weights_fingerprint(trained.variables))
+    return read_rejection(options.reject, score, trained.variables)
 
 
 def _label(

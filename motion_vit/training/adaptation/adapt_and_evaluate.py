@@ -174,12 +174,13 @@ class Adapter:
         Raises:
           UserError: the data cannot be used with the model, or no video can be decoded.
         """
-        trained, settings = self.trained, self.trained.config.evaluation
+        trained = self.trained
         source = open_source(data, default_split="validation", label_names=trained.label_names)
-        views = ViewOptions(
+        views = ViewOptions.of(
+            trained.config,
             batch_size=1,
-            clips=clips or settings.clips,
-            crops=crops or settings.crops,
+            clips=clips,
+            crops=crops,
             frame_order=frame_order,
             workers=workers,
             corruption=corruption,

@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
+from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.data.batches.clip_options import ClipOptions
@@ -54,6 +55,33 @@ class ViewOptions:
     workers: int = 0
     threads: int = 0
     corruption: Corruption | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: ConfigDict,
+        *,
+        batch_size: int | None = None,
+        clips: int | None = None,
+        crops: int | None = None,
+        **others: Any,
+    ) -> "ViewOptions":
+        """Makes the options that a call asks for, and of a recipe where it does not.
+
+        Args:
+          config: the recipe, with `evaluation`.
+          batch_size: None for the recipe's.
+          clips: likewise.
+          crops: likewise.
+          **others: the other options.
+        """
+        settings = config.evaluation
+        return cls(
+            batch_size=batch_size or settings.batch_size,
+            clips=clips or settings.clips,
+            crops=crops or settings.crops,
+            **others,
+        )
 
 
 class EvaluationStopped(Exception):
@@ -129,8 +157,6 @@ def score_videos(
     """
     whole = mean_outputs(logits_of, variables, source, options, views, mesh=mesh, stopped=stopped)
     seen = whole.seen
-    if not seen.any():
-        raise SharedError(f"none of the {counted(len(seen), 'video')} of {source.name} could be decoded.")
     scored = ScoredVideos(
         source=source,
         rows=np.flatnonzero(seen),
@@ -140,7 +166,7 @@ def score_videos(
         decode_seconds=whole.decode_seconds[seen],
         evidence=evidence,
     )
-    return scored, tuple(clip_name(source, int(row)) for row in np.flatnonzero(~seen))
+    return scored, whole.undecodable(source)
 
 
 class VideoOutputs(NamedTuple):
@@ -157,6 +183,10 @@ class VideoOutputs(NamedTuple):
     labels: Int[np.ndarray, " n"]
     seen: Bool[np.ndarray, " n"]
     decode_seconds: Float[np.ndarray, " n"]
+
+    def undecodable(self, source: ClipSource) -> tuple[str, ...]:
+        """Names the videos of their source that could not be decoded."""
+        return tuple(clip_name(source, int(row)) for row in np.flatnonzero(~self.seen))
 
 
 def mean_outputs(
@@ -184,6 +214,7 @@ def mean_outputs(
       The means, of all processes together.
 
     Raises:
+      UserError: no video could be decoded.
       EvaluationStopped: `stopped` returned True.
     """
     number, processes = shard()
@@ -225,6 +256,8 @@ def mean_outputs(
             found.decode_seconds[rows] = whole["seconds"][counts]
             found.seen[rows] = True
             bar.update()
+    if not found.seen.any():
+        raise SharedError(f"none of the {counted(len(source), 'video')} of {source.name} could be decoded.")
     return found
 
 

@@ -36,7 +36,6 @@ class CheckpointEvaluation(Evaluation):
       crops: crops of each clip.
       frame_order: "normal", or the control.
       options: frames, size and sampling of a clip.
-      weights: SHA-256 of the weights, by which thresholds of this evaluation find their model.
       open_set: how well the model tells unknown videos from these; None if none were given.
       corruption: what was done to the frames, or None.
     """
@@ -49,13 +48,12 @@ class CheckpointEvaluation(Evaluation):
     crops: int
     frame_order: FrameOrder
     options: ClipOptions
-    weights: str = ""
     open_set: OpenSet | None = None
     corruption: Corruption | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the result for JSON, beginning with the checkpoint."""
-        names = ("step", "which", "ema", "weights", "data", "clips", "crops", "frame_order")
+        names = ("step", "which", "ema", "data", "clips", "crops", "frame_order")
         corrupted = {} if self.corruption is None else {"corruption": dataclasses.asdict(self.corruption)}
         unknown = {} if self.open_set is None else {"open_set": self.open_set.to_dict()}
         return {**{name: getattr(self, name) for name in names}, **corrupted, **super().to_dict(), **unknown}
@@ -108,11 +106,11 @@ def evaluate_checkpoint(
     with errors_together():
         source = open_source(data, default_split="validation", label_names=trained.label_names)
         others, references = _open_set_sources(trained.label_names, unknown, threshold_data)
-    settings = trained.config.evaluation
-    views = ViewOptions(
-        batch_size=batch_size or settings.batch_size,
-        clips=clips or settings.clips,
-        crops=crops or settings.crops,
+    views = ViewOptions.of(
+        trained.config,
+        batch_size=batch_size,
+        clips=clips,
+        crops=crops,
         frame_order=frame_order,
         workers=workers,
         corruption=corruption,
@@ -132,14 +130,15 @@ def evaluate_checkpoint(
     result = evaluate(*model, source, options, views, mesh=mesh, evidence=evidence)
     open_set = None
     if of_unknown is not None:
-        open_set = OpenSet(result.scored, of_unknown, result.scored if reference is None else reference, skipped)
+        known = result.scored
+        weights = weights_fingerprint(trained.variables)
+        open_set = OpenSet(known, of_unknown, known if reference is None else reference, skipped, weights)
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return CheckpointEvaluation(
         **fields,
         step=trained.step,
         which=which,
         ema=trained.averaged,
-        weights=weights_fingerprint(trained.variables),
         data=source.name,
         clips=views.clips,
         crops=views.crops,

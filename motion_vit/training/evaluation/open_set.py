@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from motion_vit.data.sources.label_likeness import labels_among
 from motion_vit.errors import UserError
 from motion_vit.files.json_file import read_json
 from motion_vit.files.local_path import local_path
+from motion_vit.training.checkpoints.weights_fingerprint import weights_fingerprint
 from motion_vit.training.evaluation import open_set_metrics as metrics
 from motion_vit.training.evaluation.scored_videos import ScoredVideos
 from motion_vit.training.inference.unknown_scores import Rejection, ScoreName, known_scores, unknown_scores
@@ -77,12 +79,14 @@ class OpenSet:
       unknown: videos of other classes, labelled by their own source.
       reference: known videos whose scores set the thresholds; those that were trained on, or `known`.
       skipped: unknown videos that could not be decoded.
+      weights: SHA-256 of the model's weights, by which thresholds find their model.
     """
 
     known: ScoredVideos
     unknown: ScoredVideos
     reference: ScoredVideos
     skipped: tuple[str, ...] = ()
+    weights: str = ""
 
     @functools.cached_property
     def measures(self) -> dict[ScoreName, ScoreMeasures]:
@@ -107,6 +111,7 @@ class OpenSet:
     def to_dict(self) -> dict[str, Any]:
         """Returns the measures for JSON."""
         return {
+            "weights": self.weights,
             "unknown_data": self.unknown.source.name,
             "unknown_videos": len(self.unknown),
             "unknown_classes": self.unknown_classes,
@@ -189,13 +194,13 @@ def check_unknown(unknown: ClipSource, label_names: tuple[str, ...]) -> None:
         )
 
 
-def read_rejection(given: str | os.PathLike[str], score: ScoreName, weights: str) -> Rejection:
+def read_rejection(given: str | os.PathLike[str], score: ScoreName, variables: Mapping[str, Any]) -> Rejection:
     """Reads from which score on videos are called unknown.
 
     Args:
       given: a number, or the folder of an evaluation with unknown videos, or its `evaluation.json`.
       score: what is compared.
-      weights: SHA-256 of the weights of the model that it is for.
+      variables: `params` and `batch_stats` of the model that it is for.
 
     Returns:
       The rule.
@@ -211,9 +216,9 @@ def read_rejection(given: str | os.PathLike[str], score: ScoreName, weights: str
     path = path / _REPORT if path.is_dir() else path
     try:
         report = read_json(path)
-        measured = report["open_set"]["scores"]
+        weights, measured = (report["open_set"][name] for name in ("weights", "scores"))
         threshold = measured[score]["threshold"] if score in measured else None
-        is_of_model, order = report["weights"] == weights, report["frame_order"]
+        order = report["frame_order"]
     except OSError as error:
         raise UserError(
             f"{os.fspath(given)!r} is neither a number nor the folder of an evaluation ({error.strerror}). Give a "
@@ -230,7 +235,7 @@ def read_rejection(given: str | os.PathLike[str], score: ScoreName, weights: str
         )
     if not isinstance(threshold, int | float) or not math.isfinite(threshold):
         raise UserError(f"{path} is damaged: its threshold of the score {score} is {threshold!r}. Evaluate again.")
-    if not is_of_model:
+    if weights != weights_fingerprint(variables):
         raise UserError(
             f"{path} is an evaluation of other weights, whose scores are not those of this model. Evaluate this one "
             "with --unknown, or give the threshold as a number."

@@ -366,19 +366,12 @@ class Run:
         if self.validation is None:
             raise ValueError("there is nothing to evaluate on")
         config, program = self.program.config, self.program
-        settings = config.evaluation
         return evaluate(
             program.logits,
-            state.averaged_variables if settings.ema else state.variables,
+            state.averaged_variables if config.evaluation.ema else state.variables,
             self.validation,
             clip_options(config),
-            ViewOptions(
-                settings.batch_size,
-                settings.clips,
-                settings.crops,
-                workers=config.data.workers,
-                threads=config.data.threads,
-            ),
+            ViewOptions.of(config, workers=config.data.workers, threads=config.data.threads),
             mesh=program.mesh,
             evidence=trained_evidence(config),
             stopped=stop.reached if stop is not None else lambda: False,

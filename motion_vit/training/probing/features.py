@@ -81,19 +81,11 @@ class FeatureReader:
       trained: the model and its weights, on the mesh.
       views: views of each video, whose features are averaged.
       mesh: devices that batches are split over.
-
-    Attributes:
-      width: number of features.
-
-    Raises:
-      UserError: the model calls no layer that it names as its classifier.
     """
 
     def __init__(self, trained: TrainedModel, views: ViewOptions, mesh: Mesh) -> None:
         self._trained, self._views, self._mesh = trained, views, mesh
         self._features = make_features_function(trained.model, normalization(trained.config), mesh)
-        clip = jax.ShapeDtypeStruct((meshes.batch_parts(mesh), *trained.model.clip_shape), jnp.uint8)
-        self.width: int = jax.eval_shape(self._features, trained.variables, clip).shape[1]
 
     def __call__(self, source: ClipSource) -> VideoOutputs:
         """Reads the features of every video.
@@ -103,13 +95,9 @@ class FeatureReader:
 
         Returns:
           Means over the views of each video.
+
+        Raises:
+          UserError: the model calls no layer that it names as its classifier, or no video could be decoded.
         """
         options = clip_options(self._trained.config)
-        return mean_outputs(
-            self._features,
-            self._trained.variables,
-            source,
-            options,
-            self._views,
-            mesh=self._mesh,
-        )
+        return mean_outputs(self._features, self._trained.variables, source, options, self._views, mesh=self._mesh)

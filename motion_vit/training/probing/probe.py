@@ -122,13 +122,7 @@ def probe_checkpoint(
     training, held_out = _open(data, validation)
     mesh = meshes.data_mesh()
     trained = as_trained(checkpoint, which=which, ema=ema, mesh=mesh)
-    settings = trained.config.evaluation
-    views = ViewOptions(
-        batch_size=batch_size or settings.batch_size,
-        clips=clips or settings.clips,
-        crops=crops or settings.crops,
-        workers=workers,
-    )
+    views = ViewOptions.of(trained.config, batch_size=batch_size, clips=clips, crops=crops, workers=workers)
     start = time.perf_counter()
     reader = FeatureReader(trained, views, mesh)
     known, asked = _finite(reader(training), training), _finite(reader(held_out), held_out)
@@ -149,14 +143,14 @@ def probe_checkpoint(
     return Probe(
         training.label_names,
         scored,
-        _undecodable(asked, held_out),
+        asked.undecodable(held_out),
         time.perf_counter() - start,
         method=method,
         training=training.name,
         data=held_out.name,
         known=len(labels),
-        left_out=_undecodable(known, training),
-        width=reader.width,
+        left_out=known.undecodable(training),
+        width=features.shape[1],
         clips=views.clips,
         crops=views.crops,
         settings=chosen,
@@ -186,9 +180,7 @@ def _open(data: str | os.PathLike[str], validation: str | os.PathLike[str] | Non
 
 
 def _finite(found: VideoOutputs, source: ClipSource) -> VideoOutputs:
-    """Checks that there are features, and that all are finite."""
-    if not found.seen.any():
-        raise UserError(f"none of the {counted(len(found.seen), 'video')} of {source.name} could be decoded.")
+    """Checks that all features are finite."""
     broken = np.flatnonzero(found.seen & ~np.isfinite(found.outputs).all(axis=1))
     if len(broken):
         raise UserError(
@@ -196,10 +188,6 @@ def _finite(found: VideoOutputs, source: ClipSource) -> VideoOutputs:
             f"{clip_name(source, int(broken[0]))}: the model has diverged, or its weights are not for such clips."
         )
     return found
-
-
-def _undecodable(found: VideoOutputs, source: ClipSource) -> tuple[str, ...]:
-    return tuple(clip_name(source, int(row)) for row in np.flatnonzero(~found.seen))
 
 
 def _vote(

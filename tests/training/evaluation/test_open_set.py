@@ -17,6 +17,7 @@ import motion_vit
 from motion_vit import UserError, cli
 from motion_vit.cli import prediction as command
 from motion_vit.training.checkpoints.model_description import read_description
+from motion_vit.training.checkpoints.weights_fingerprint import weights_fingerprint
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.training.evaluation.calibrate import calibrate_checkpoint
 from motion_vit.training.evaluation.open_set import OpenSet, check_unknown, read_rejection
@@ -28,6 +29,9 @@ from motion_vit.training.recipe.file import load_config
 
 LABELS = ("up", "down", "left")
 NAN = float("nan")
+
+
+VARIABLES = {"params": {"head": np.ones(2, np.float32)}}
 
 
 def open_set(known: list[list[float]], unknown: list[list[float]], **options: object) -> OpenSet:
@@ -113,16 +117,18 @@ def test_scores_are_drawn(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_threshold_is_a_number_or_that_of_an_evaluation(tmp_path: pathlib.Path) -> None:
-    assert read_rejection("0.25", "max_softmax", "a") == Rejection("max_softmax", 0.25)
-    assert read_rejection("-3", "energy", "a").threshold == -3
-    scores = {"scores": {"energy": {"threshold": -1.5}, "max_softmax": {"threshold": "high"}}}
-    report = {"weights": "a", "frame_order": "normal", "open_set": scores}
-    for name, changes in {"it": {}, "other": {"weights": "b"}, "frozen": {"frame_order": "frozen"}}.items():
+    assert read_rejection("0.25", "max_softmax", VARIABLES) == Rejection("max_softmax", 0.25)
+    assert read_rejection("-3", "energy", VARIABLES).threshold == -3
+    scores = {"energy": {"threshold": -1.5}, "max_softmax": {"threshold": "high"}}
+    measured = {"weights": weights_fingerprint(VARIABLES), "scores": scores}
+    report = {"frame_order": "normal", "open_set": measured}
+    other = {"open_set": measured | {"weights": weights_fingerprint({})}}
+    for name, changes in {"it": {}, "other": other, "frozen": {"frame_order": "frozen"}}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "evaluation.json").write_text(json.dumps(report | changes))
     (tmp_path / "evaluation.json").write_text("{}")
-    assert read_rejection(tmp_path / "it", "energy", "a") == Rejection("energy", -1.5)
-    assert read_rejection(str(tmp_path / "it" / "evaluation.json"), "energy", "a").threshold == -1.5
+    assert read_rejection(tmp_path / "it", "energy", VARIABLES) == Rejection("energy", -1.5)
+    assert read_rejection(str(tmp_path / "it" / "evaluation.json"), "energy", VARIABLES).threshold == -1.5
     wrong: list[tuple[str, ScoreName, str]] = [
         ("nan", "energy", "threshold of energy is nan, but must be a number"),
         ("1.5", "uncertainty", "must be a number from 0 to 1"),
@@ -135,7 +141,7 @@ def test_a_threshold_is_a_number_or_that_of_an_evaluation(tmp_path: pathlib.Path
     ]
     for given, score, message in wrong:
         with pytest.raises(UserError, match=message):
-            read_rejection(given, score, "a")
+            read_rejection(given, score, VARIABLES)
 
 
 @pytest.fixture(scope="module")
