@@ -9,6 +9,7 @@ from torch_options import (
     SlowFastOptions,
     TimeSformerOptions,
     TwinOptions,
+    UniFormerOptions,
     VideoMAEOptions,
     VideoResNetOptions,
     VideoSwinOptions,
@@ -22,10 +23,25 @@ from torch_video_swin import VideoSwin
 from torch_videomae import VideoMAE
 from torch_x3d import X3D
 
+Twin = UniFormer | TimeSformer | VideoMAE | VideoSwin | SlowFast | X3D | MViT | MobileNetV2 | VideoResNet
 
-def make_twin(
-    options: TwinOptions,
-) -> UniFormer | TimeSformer | VideoMAE | VideoSwin | SlowFast | X3D | MViT | MobileNetV2 | VideoResNet:
+_OF_CLIPS, _OF_IMAGES = torch.channels_last_3d, torch.channels_last
+
+_TWINS: dict[type[TwinOptions], tuple[type[Twin], torch.memory_format]] = {
+    UniFormerOptions: (UniFormer, _OF_CLIPS),
+    TimeSformerOptions: (TimeSformer, _OF_IMAGES),
+    VideoMAEOptions: (VideoMAE, _OF_CLIPS),
+    VideoSwinOptions: (VideoSwin, _OF_CLIPS),
+    SlowFastOptions: (SlowFast, _OF_CLIPS),
+    X3DOptions: (X3D, _OF_CLIPS),
+    MViTOptions: (MViT, _OF_CLIPS),
+    MobileNetV2Options: (MobileNetV2, _OF_IMAGES),
+    VideoResNetOptions: (VideoResNet, _OF_CLIPS),
+}
+"""By its options, the network, and how its convolutions lie in memory."""
+
+
+def make_twin(options: TwinOptions) -> Twin:
     """Builds a network with convolutions in channels_last_3d, those of images in channels_last, in evaluation mode.
 
     Args:
@@ -34,20 +50,5 @@ def make_twin(
     Returns:
       The network, on the CPU, with random weights.
     """
-    if isinstance(options, TimeSformerOptions):
-        return TimeSformer(options).to(memory_format=torch.channels_last).eval()
-    if isinstance(options, VideoMAEOptions):
-        return VideoMAE(options).to(memory_format=torch.channels_last_3d).eval()
-    if isinstance(options, VideoSwinOptions):
-        return VideoSwin(options).to(memory_format=torch.channels_last_3d).eval()
-    if isinstance(options, SlowFastOptions):
-        return SlowFast(options).to(memory_format=torch.channels_last_3d).eval()
-    if isinstance(options, X3DOptions):
-        return X3D(options).to(memory_format=torch.channels_last_3d).eval()
-    if isinstance(options, MViTOptions):
-        return MViT(options).to(memory_format=torch.channels_last_3d).eval()
-    if isinstance(options, MobileNetV2Options):
-        return MobileNetV2(options).to(memory_format=torch.channels_last).eval()
-    if isinstance(options, VideoResNetOptions):
-        return VideoResNet(options).to(memory_format=torch.channels_last_3d).eval()
-    return UniFormer(options).to(memory_format=torch.channels_last_3d).eval()
+    network, memory_format = _TWINS[type(options)]
+    return network(options).to(memory_format=memory_format).eval()
