@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from motion_vit.comparison.run_result import RunResult
+from motion_vit.comparison.table_cells import mean_and_deviation, table_line
 from motion_vit.outside_text import for_markdown
 
 _HEADINGS = ("row", "parameters", "GMACs", "clips/s", "top-1 %", "each seed", "frozen %", "shuffled %")
@@ -34,18 +35,18 @@ def comparison_table(results: Sequence[RunResult]) -> str:
       A line for each row: its cost, its top-1 accuracy as mean and standard deviation over the seeds and for each seed,
       and the means of the controls. GMACs are 1e9 multiply-adds of a forward pass of one clip.
     """
-    lines = [_line(_HEADINGS), _line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
+    lines = [table_line(_HEADINGS), table_line(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
     for row, found in by_row(results).items():
         first = found[0]
         paces = [result.clips_per_second for result in found if result.clips_per_second is not None]
         lines.append(
-            _line(
+            table_line(
                 [
                     for_markdown(row),
                     f"{first.parameters:,}",
                     f"{first.multiply_adds / 1e9:.3f}",
                     f"{statistics.median(paces):.0f}" if paces else "",
-                    _spread([result.top1 for result in found]),
+                    mean_and_deviation([result.top1 for result in found]),
                     ", ".join(f"{100 * result.top1:.1f}" for result in found),
                     f"{100 * statistics.mean(result.frozen for result in found):.1f}",
                     f"{100 * statistics.mean(result.shuffled for result in found):.1f}",
@@ -72,12 +73,3 @@ def _caption(results: Sequence[RunResult]) -> str:
 
 def _values(results: Sequence[RunResult], name: str) -> str:
     return " or ".join(map(str, sorted({getattr(result, name) for result in results})))
-
-
-def _spread(accuracies: Sequence[float]) -> str:
-    mean = f"{100 * statistics.mean(accuracies):.1f}"
-    return mean if len(accuracies) == 1 else f"{mean} ± {100 * statistics.stdev(accuracies):.1f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -17,7 +17,6 @@ from motion_vit.comparison.conditions import Conditions
 from motion_vit.comparison.run_all import check_jobs, finish_all, locked_results
 from motion_vit.comparison.transfer_data import Subsets, TransferData, folder_of
 from motion_vit.comparison.transfer_report import TransferCell, TransferReport
-from motion_vit.counts import counted
 from motion_vit.data.sources.subset_choice import SubsetSize
 from motion_vit.errors import UserError
 from motion_vit.training.loop.plan import Plan
@@ -102,11 +101,7 @@ def _cells(
         config.name = f"{name}, {size} of {data.name}, split {split}"
         training, _ = open_sources(config)
         Plan.of(config, training)  # refuses a batch that is larger than the subset
-        place = f"all of {data.name}" if size.is_everything else f"{_words(size)} of {data.name}"
+        place = f"all of {data.name}" if size.is_everything else f"{size.title} of {data.name}"
         run = ComparisonRun(name, seed, config, folder / name / f"seed{seed}", Conditions.of(config), place)
         cells.append(TransferCell(data.name, size, split, len(training), run))
     return cells
-
-
-def _words(size: SubsetSize) -> str:
-    return str(size) if size.shots is None else counted(size.shots, "shot")

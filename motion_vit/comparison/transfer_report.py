@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from motion_vit.comparison.comparison_run import ComparisonRun
 from motion_vit.comparison.run_result import RunResult, read_result
+from motion_vit.comparison.table_cells import mean_and_deviation, table_line
 from motion_vit.counts import counted
 from motion_vit.data.sources.subset_choice import SubsetSize
 from motion_vit.errors import UserError
@@ -121,32 +122,27 @@ def transfer_tables(finished: Sequence[Finished]) -> str:
     for data in dict.fromkeys(cell.data for cell, _ in finished):
         of_data = [(cell, result) for cell, result in finished if cell.data == data]
         sizes = list(dict.fromkeys(cell.size for cell, _ in of_data))
-        header = ["row", "accuracy, %", *(_heading(size) for size in sizes)]
-        lines = [f"## {for_markdown(data)}", "", _line(header), _line(["---", "---"] + ["---:"] * len(sizes))]
+        header = ["row", "accuracy, %", *(size.title for size in sizes)]
+        lines = [f"## {for_markdown(data)}", "", table_line(header), table_line(["---", "---"] + ["---:"] * len(sizes))]
         for row in dict.fromkeys(cell.run.row for cell, _ in of_data):
             for measure, title in (("top1", "top-1"), ("mean_class", "mean of classes")):
                 values = [
                     [getattr(result, measure) for cell, result in of_data if (cell.run.row, cell.size) == (row, size)]
                     for size in sizes
                 ]
-                lines.append(_line([for_markdown(row), title, *map(_spread, values)]))
+                lines.append(table_line([for_markdown(row), title, *map(_known, values)]))
         parts.append("\n".join([*lines, "", _caption(of_data, sizes)]))
     return "\n\n".join(parts)
-
-
-def _heading(size: SubsetSize) -> str:
-    return str(size) if size.shots is None else counted(size.shots, "shot")
 
 
 def _caption(finished: Sequence[Finished], sizes: Sequence[SubsetSize]) -> str:
     """Describes the data and the numbers of runs."""
     first = finished[0][1]
     clips = ", ".join(
-        f"{_heading(size)}: {next(cell.training_clips for cell, _ in finished if cell.size == size):,}"
-        for size in sizes
+        f"{size.title}: {next(cell.training_clips for cell, _ in finished if cell.size == size):,}" for size in sizes
     )
     splits = {size: len({cell.split for cell, _ in finished if cell.size == size}) for size in sizes}
-    several = ", ".join(f"{_heading(size)}: {count}" for size, count in splits.items() if count > 1)
+    several = ", ".join(f"{size.title}: {count}" for size, count in splits.items() if count > 1)
     spread = f" Mean and standard deviation (n - 1) over random splits ({several})." if several else ""
     return (
         f"{counted(first.classes, 'class')} (chance {100 / first.classes:.1f} %), "
@@ -154,16 +150,10 @@ def _caption(finished: Sequence[Finished], sizes: Sequence[SubsetSize]) -> str:
     )
 
 
-def _spread(accuracies: Sequence[float | None]) -> str:
-    known = [100 * accuracy for accuracy in accuracies if accuracy is not None]
-    if not known:
-        return ""
-    mean = f"{statistics.mean(known):.1f}"
-    return mean if len(known) == 1 else f"{mean} ± {statistics.stdev(known):.1f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _known(accuracies: Sequence[float | None]) -> str:
+    """Writes the accuracies that there are; results of earlier versions have no mean of classes."""
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return mean_and_deviation(known) if known else ""
 
 
 def draw_transfer(finished: Sequence[Finished], target: pathlib.Path) -> None:

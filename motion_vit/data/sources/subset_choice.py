@@ -51,6 +51,11 @@ class SubsetSize:
         """Tells if all clips are taken."""
         return self.share == 1
 
+    @property
+    def title(self) -> str:
+        """The size in words, such as `4 shots` or `10%`."""
+        return str(self) if self.shots is None else counted(self.shots, "shot")
+
     def __str__(self) -> str:
         """Names the size, as `parse_size` reads it."""
         if self.share is not None:
