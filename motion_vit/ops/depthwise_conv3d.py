@@ -221,7 +221,7 @@ def _add_spatial_taps(
             shifted = lax.slice(shifted, (0,) * 5, span, (1, 1, stride, stride, 1))
         shifted = shifted.astype(total.dtype)
         tap = lax.slice(weights, (row, column, 0), (row + 1, column + 1, weights.shape[2]))
-        total = lax.add(total, lax.mul(shifted, lax.broadcast_in_dim(lax.squeeze(tap, (0, 1)), total.shape, (4,))))
+        total = lax.add(total, lax.mul(shifted, lax.broadcast_in_dim(tap, total.shape, (2, 3, 4))))
     return total
 
 
@@ -304,24 +304,22 @@ def _block_kernel_gradient(
     """
     clips, frames, rows, width, channels = gradient.shape
     groups = _largest_divisor(clips, _FUSED_PRODUCTS // frames)
-    clips_and_frames = list(itertools.product(range(0, clips, clips // groups), range(frames)))
     ones = jnp.ones((1, clips // groups * rows * width), dtype)
 
-    # Hundreds of slices and products, which take two to three times as long to trace by the functions of `jnp`.
-    def part_of(array: Array, clip: int, frame: int, column: int = 0) -> Array:
-        end = (clip + clips // groups, frame + 1, rows, column + width, channels)
-        return lax.squeeze(lax.slice(array, (clip, frame, 0, column, 0), end), (1,)).astype(dtype)
+    # Hundreds of products, whose time to trace counts: no functions of `jnp`, and as few operations as there can be.
+    def parts_of(array: Float[Array, "clips frames rows width c"]) -> list[Array]:
+        of_clips = lax.split(array.astype(dtype), (clips // groups,) * groups, axis=0)
+        return [part for of_group in of_clips for part in lax.split(of_group, (1,) * frames, axis=1)]
 
     def one_row_of_taps(_: None, tap: Array) -> tuple[None, Array]:
         corner = (0, tap // kernel_size[1], tap % kernel_size[1], 0, 0)
         shifted_rows = lax.dynamic_slice(padded, corner, (clips, frames, rows, padded.shape[3], channels))
+        gradients = parts_of(gradient)
         sums = []
         for column in range(kernel_size[2]):
-            products = (
-                lax.mul(part_of(shifted_rows, clip, frame, column), part_of(gradient, clip, frame))
-                for clip, frame in clips_and_frames
-            )
-            sums.append((ones @ functools.reduce(lax.add, products).reshape(-1, channels))[0])
+            shifted = parts_of(lax.slice_in_dim(shifted_rows, column, column + width, axis=3))
+            total = functools.reduce(lax.add, map(lax.mul, shifted, gradients))
+            sums.append((ones @ total.reshape(-1, channels))[0])
         return None, jnp.stack(sums)
 
     return lax.scan(one_row_of_taps, None, jnp.arange(kernel_size[0] * kernel_size[1]))[1]
