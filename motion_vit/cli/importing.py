@@ -1,6 +1,7 @@
 """`motion-vit import`."""
 
 import argparse
+import pathlib
 from typing import Any
 
 from motion_vit.cli.arguments import add_command, model_options, whole_number
@@ -27,7 +28,8 @@ def add_import(commands: Any) -> None:
         "--labels",
         type=local_path,
         metavar="FILE",
-        help="the classes in the order of the logits: one name a line, or JSON: a list, or names and numbers",
+        help="the classes in the order of the logits: one name a line, or JSON: a list, or names and numbers; or the "
+        "name of a list that is installed, such as kinetics600",
     )
     parser.add_argument(
         "--new",
@@ -89,7 +91,6 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
 
 def _import(options: argparse.Namespace) -> int:
     from motion_vit.interop.importing.import_weights import import_weights
-    from motion_vit.interop.importing.label_file import read_label_file
 
     clips = {
         "channel_order": options.channel_order,
@@ -103,7 +104,7 @@ def _import(options: argparse.Namespace) -> int:
         options.model,
         options.out,
         options=model_options(options.options),
-        label_names=read_label_file(options.labels) if options.labels else None,
+        label_names=_label_names(options.labels) if options.labels else None,
         clips={name: value for name, value in clips.items() if value is not None},
         anew=options.new,
         inflation=options.inflate,
@@ -117,6 +118,15 @@ def _import(options: argparse.Namespace) -> int:
     else:
         print(imported)
     return 0
+
+
+def _label_names(source: pathlib.Path) -> tuple[str, ...]:
+    """Reads a file of names of classes, or the installed list of that name."""
+    from motion_vit.interop.importing.label_file import read_label_file
+    from motion_vit.zoo.table import named_labels
+
+    is_name = not source.exists() and source.name == str(source) and not source.suffix
+    return read_label_file(named_labels(str(source)) if is_name else source)
 
 
 def _colours(flag: str, text: str | None) -> tuple[float, ...] | None:

@@ -27,7 +27,7 @@ from motion_vit.training.parallel.processes import is_primary
 from motion_vit.zoo.cache import OFFLINE_VARIABLE, is_offline, weights_cache
 from motion_vit.zoo.https_download import DownloadError, download
 from motion_vit.zoo.hub import Repository, download_file, download_folder, is_hub_name, parse_repository
-from motion_vit.zoo.label_names import label_file
+from motion_vit.zoo.label_names import label_files
 from motion_vit.zoo.table import PublishedWeights, datasets, published_weights
 
 _logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def load_published(row: PublishedWeights) -> TrainedModel:
     if row.format == "huggingface":
         found = read_hugging_face_folder(place, where=row.id, options=row.options, clips=row.preprocessing)
     else:
-        file = label_file(row.data)
+        file = label_files().get(row.label_list)
         labels = read_label_file(file) if file else None
         found = read_weights(place, row.model, options=row.model_options, label_names=labels, clips=row.preprocessing)
     _say([*_facts(row), *found.notes])

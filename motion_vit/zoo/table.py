@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.resources
+import pathlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,10 @@ from typing import Any, Literal
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.files.field_types import check_field_types
+from motion_vit.zoo.label_names import label_files
 
-WeightsFormat = Literal["torch", "huggingface"]
-"""A file of `torch.save`, or a folder as the library transformers writes it."""
+WeightsFormat = Literal["torch", "flax", "huggingface"]
+"""A file of `torch.save`, one of `flax.serialization`, or a folder as the library transformers writes it."""
 
 _PACKAGE = "motion_vit.zoo"
 _TABLE = "models.toml"
@@ -32,10 +34,12 @@ class Dataset:
     Attributes:
       title: what people call it.
       classes: how many there are.
+      labels: the list of their names, where that is the list of another dataset.
     """
 
     title: str
     classes: int
+    labels: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,8 @@ class PublishedWeights:
       top1: published accuracy in per cent; None where none is known.
       clips: of each video, for that accuracy.
       crops: of each clip, likewise.
+      labels: the list of names of the classes, one of `motion_vit.zoo.label_names.label_files()`, where the authors
+        numbered the classes in another order than others; "" for that of the data.
       unverified: what of all this was not verified, each a clause.
     """
 
@@ -83,6 +89,7 @@ class PublishedWeights:
     top1: float | None = None
     clips: int = 1
     crops: int = 1
+    labels: str = ""
     unverified: tuple[str, ...] = ()
 
     @property
@@ -95,10 +102,16 @@ class PublishedWeights:
         """The options of `motion_vit.create_model`, with the classes of the data."""
         return {**self.options, "num_classes": datasets()[self.data].classes}
 
+    @property
+    def label_list(self) -> str:
+        """The list of the names of the classes; "" for a folder, which has its own."""
+        return "" if self.format == "huggingface" else self.labels or datasets()[self.data].labels or self.data
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the row for JSON; what it has not, such as the revision of a file at an address, is None."""
         elsewhere = {"repository": None, "revision": None} if self.url else {}
-        return {name: None if value == "" else value for name, value in dataclasses.asdict(self).items()} | elsewhere
+        fields = dataclasses.asdict(self) | {"labels": self.label_list}
+        return {name: None if value == "" else value for name, value in fields.items()} | elsewhere
 
 
 @functools.cache
@@ -144,6 +157,29 @@ def find_weights(name: str) -> PublishedWeights:
     known = published_weights()
     if name not in known:
         raise UserError(f"the zoo has no weights {name!r}.{did_you_mean(name, known)} `motion-vit models` lists them.")
+    return known[name]
+
+
+def named_labels(name: str) -> pathlib.Path:
+    """Finds the names of the classes of a dataset.
+
+    Args:
+      name: of a list of `motion_vit.zoo.label_names.label_files()`, or of a dataset of the zoo.
+
+    Returns:
+      A file with a name on each line, in the order of the logits.
+
+    Raises:
+      UserError: there is no such list; the message names them.
+    """
+    files = label_files()
+    aliases = {dataset: files[row.labels] for dataset, row in datasets().items() if row.labels}
+    known = files | aliases
+    if name not in known:
+        raise UserError(
+            f"there is no label file {name!r}, nor a list of that name.{did_you_mean(name, known)} The lists of names "
+            f"of classes are {', '.join(sorted(known))}."
+        )
     return known[name]
 
 
@@ -199,6 +235,7 @@ def _problem(row: PublishedWeights) -> str:
             bool(row.file) == (row.format == "huggingface") if row.repository else bool(row.file)
         ),
         f"its data are none of {', '.join(datasets())}": row.data not in datasets(),
+        f"its labels are none of {', '.join(label_files())}": row.labels and row.labels not in label_files(),
         "num_classes is among its options, which its data tell": "num_classes" in row.options,
         f"its preprocessing has no {', '.join(missing)}": missing,
         f"its preprocessing has {', '.join(unknown)}, which no clips have": unknown,

@@ -77,6 +77,8 @@ def test_json_prints_the_report(source, tmp_path, capsys):
         (["--std", "0,1,1"], "config field data.std"),
         (["--new", "neck"], "'neck' is no part that can start anew"),
         (["--labels", "absent.txt"], "the label file absent.txt cannot be read"),
+        (["--labels", "kinetic600"], "Did you mean 'kinetics600'?"),
+        (["--labels", "kinetics600"], "there are 600 label names"),
     ],
 )
 def test_a_mistake_is_explained_and_nothing_is_written(source, tmp_path, capsys, arguments, message):

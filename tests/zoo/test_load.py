@@ -1,10 +1,14 @@
 """Published weights by name, wherever a checkpoint is asked for: from a cache that is filled by hand, or not at all."""
 
+import dataclasses
 import logging
 import pathlib
 
 import chex
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import serialization, traverse_util
 from hub_server import hub_server
 from huggingface_folders import LABELS, write_folder
 from small_trained_model import small_trained_model
@@ -12,7 +16,9 @@ from small_trained_model import small_trained_model
 import motion_vit
 from motion_vit import UserError, cli
 from motion_vit.interop.exporting.pytorch import TORCH_FILE, export_torch
+from motion_vit.interop.families.vivit import scenic_arrays
 from motion_vit.interop.files import hub_library
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.checkpoints.model_description import description_of
 from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 from motion_vit.zoo import load as zoo_load
@@ -75,6 +81,32 @@ def test_a_file_in_the_cache_is_a_model_with_the_rows_preprocessing_and_all_is_s
         "motion-vit evaluate --checkpoint file --data DATA --clips 4 --crops 3; published are 77.5 % top-1 on Ten",
     ):
         assert said in caplog.text
+
+
+def test_a_file_of_flax_in_the_cache_is_a_model_and_the_row_names_its_classes(
+    zoo: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = motion_vit.create_model("vivit_tiny", frames=4, image_size=32, num_classes=51)
+    variables = {
+        path: jnp.full(shape.shape, 0.25)
+        for path, shape in traverse_util.flatten_dict(variable_shapes(model), sep="/").items()
+    }
+    tree = traverse_util.unflatten_dict(scenic_arrays(model, jax.device_get(variables)), sep="/")
+    row = dataclasses.replace(
+        FILE,
+        format="flax",
+        model="vivit_tiny",
+        data="hmdb51",
+        url="https://127.0.0.1:9/checkpoint",
+    )
+    monkeypatch.setattr(zoo_load, "published_weights", lambda: {"file": row})
+    for module in ("load", "table"):
+        monkeypatch.setattr(f"motion_vit.zoo.{module}.datasets", lambda: {"hmdb51": Dataset("HMDB51", 51)})
+    (zoo / "file").mkdir(parents=True)
+    (zoo / "file" / "checkpoint").write_bytes(serialization.msgpack_serialize({"optimizer": {"target": tree}}))
+    trained = motion_vit.load("file")
+    assert trained.label_names[25] == "pour"
+    chex.assert_trees_all_equal(traverse_util.flatten_dict(trained.variables, sep="/"), variables)
 
 
 def test_a_folder_in_the_cache_has_labels_and_the_rows_preprocessing(zoo: pathlib.Path) -> None:

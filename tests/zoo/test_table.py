@@ -11,13 +11,14 @@ from flax import traverse_util
 import motion_vit
 from motion_vit import cli
 from motion_vit.interop.families.registry import model_family, torch_entries
+from motion_vit.interop.families.vivit import scenic_arrays
 from motion_vit.interop.importing.label_file import read_label_file
 from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.option import option_defaults
 from motion_vit.training.recipe.checks import validate_fields
 from motion_vit.training.recipe.config import config_from_dict
 from motion_vit.zoo.label_names import label_files
-from motion_vit.zoo.table import datasets, find_weights, published_weights, rows_of
+from motion_vit.zoo.table import datasets, find_weights, named_labels, published_weights, rows_of
 
 ROWS = published_weights()
 
@@ -42,7 +43,8 @@ def table(**changes):
 
 def kinds(names):
     """Names of weights without the numbers of blocks, nor what every BatchNorm counts."""
-    return {re.sub(r"\.\d+\.", ".N.", re.sub(r"\.\d+\.", ".N.", name)) for name in names if "num_batches" not in name}
+    number = r"(?<=\.)\d+(?=\.)|(?<=encoderblock_)\d+"  # of PyTorch, and of scenic
+    return {re.sub(number, "N", name) for name in names if "num_batches" not in name}
 
 
 def names_of_source(model, row):
@@ -52,6 +54,11 @@ def names_of_source(model, row):
     form = model_family(model).huggingface
     if row.format == "torch":
         return names
+    if row.format == "flax":
+        smaller = {"width": 8, "depth": 1, "temporal_depth": 1, "heads": 1, "num_classes": 1}
+        model = motion_vit.create_model(row.model, **row.options | smaller)
+        shapes = traverse_util.flatten_dict(variable_shapes(model), sep="/")
+        return set(scenic_arrays(model, {path: goldens.np.zeros(each.shape) for path, each in shapes.items()}))
     empty = goldens.np.zeros((3, 1), goldens.np.float32)
     return set(form.names(dict.fromkeys(names, empty)))
 
@@ -65,7 +72,9 @@ def expected_names(row):
     if row.model.startswith("uniformer"):
         return goldens.state_dict_shapes("uniformer_tiny")
     if row.model.startswith("vivit"):
-        return json.loads((goldens.FOLDER / "vivit" / "names.json").read_text())["huggingface"]
+        network = "factorized_encoder" if row.model.endswith("_factorised") else "spacetime"
+        names = json.loads((goldens.FOLDER / "vivit" / "names.json").read_text())
+        return names["huggingface" if row.format == "huggingface" else network]
     if row.model.startswith("x3d"):
         return goldens.x3d_names()["shapes"]["x3d_tiny"]
     if row.model.startswith("video_swin"):
@@ -157,6 +166,7 @@ def test_a_row_replaces_what_its_group_shares():
         ({"repository": "name"}, "is not owner/name"),
         ({"file": ""}, "its file must be named"),
         ({"data": "imagenet"}, "its data are none of kinetics400"),
+        ({"labels": "kinetics"}, "its labels are none of hmdb51"),
         ({"options": {"num_classes": 400}}, "num_classes is among its options"),
         ({"preprocessing": {"channel_order": "rgb"}}, "its preprocessing has no mean, std, sampling"),
         ({"preprocessing": ROW["preprocessing"] | {"size": 3}}, "its preprocessing has size"),
@@ -176,11 +186,20 @@ def test_a_row_that_is_not_as_it_should_be_is_refused(changes, message):
         list(rows_of(table(**changes)))
 
 
-def test_every_list_of_names_has_as_many_as_its_dataset():
-    files = label_files()
-    assert files.keys() <= datasets().keys()
-    for dataset, file in files.items():
-        assert len(read_label_file(file)) == datasets()[dataset].classes
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.format != "huggingface"])
+def test_a_prediction_of_a_file_has_words(name):
+    row = ROWS[name]
+    names = read_label_file(label_files()[row.label_list])  # which refuses a name that is there twice
+    assert len(names) == datasets()[row.data].classes
+    assert row.to_dict()["labels"] == row.label_list
+
+
+@pytest.mark.parametrize("name", label_files())
+def test_a_list_of_names_has_as_many_as_its_dataset_and_is_in_plain_text(name):
+    of_its_dataset = {dataset.classes for key, dataset in datasets().items() if name.startswith(key)}
+    names = read_label_file(label_files()[name])
+    assert {len(names)} == of_its_dataset
+    assert label_files()[name].read_text("ascii") == "".join(f"{label}\n" for label in names)
 
 
 def test_the_names_are_in_the_order_of_the_datasets_numbers():
@@ -193,6 +212,44 @@ def test_the_names_are_in_the_order_of_the_datasets_numbers():
     assert (something[47], something[93], something[173]) == (
         *("Picking something up", "Pushing something from left to right", "Wiping something off of something"),
     )
+
+
+@pytest.mark.parametrize("dataset", ["kinetics400", "kinetics600", "kinetics700", "hmdb51", "something_something_v1"])
+def test_names_whose_numbers_are_the_order_of_the_alphabet_are_in_it(dataset):
+    names = read_label_file(named_labels(dataset))
+    assert list(names) == sorted(names)
+
+
+@pytest.mark.parametrize("dataset", ["kinetics400", "kinetics600"])
+def test_uniformer_numbers_the_same_classes_in_its_own_order(dataset):
+    usual, own = (read_label_file(label_files()[name]) for name in (dataset, f"{dataset}_uniformer"))
+    assert sorted(own) == list(usual)
+    assert sum(first == second for first, second in zip(usual, own, strict=True)) < 5
+    # as the authors' lists of videos number them
+    numbers = {
+        "kinetics400": {"abseiling": 341, "riding a bike": 0},
+        "kinetics600": {"abseiling": 199, "feeding fish": 0},
+    }
+    assert {name: own.index(name) for name in numbers[dataset]} == numbers[dataset]
+
+
+def test_the_classes_of_videomae_v2_begin_with_those_of_kinetics400_in_uniformers_order():
+    merged, first = (
+        read_label_file(label_files()[name]) for name in ("kinetics710_videomae_v2", "kinetics400_uniformer")
+    )
+    same = [a == b for a, b in zip(merged, first, strict=False)]
+    assert len(same) - sum(same) == 13  # classes that Kinetics-600 and -700 call otherwise, such as "making bed"
+    later = set(merged[400:])
+    assert len(later & set(read_label_file(label_files()["kinetics600"]))) > 200
+    assert later <= {*read_label_file(label_files()["kinetics600"]), *read_label_file(label_files()["kinetics700"])}
+
+
+def test_a_list_is_found_by_the_name_of_its_dataset_and_another_name_leads_to_the_nearest():
+    assert named_labels("something_something_v1") == label_files()["something_something_v2"]
+    with pytest.raises(
+        motion_vit.UserError, match=r"Did you mean 'kinetics600'\? The lists .* are hmdb51, kinetics400,"
+    ):
+        named_labels("kinetics60")
 
 
 def test_a_row_says_none_of_what_it_has_not():
