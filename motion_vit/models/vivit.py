@@ -30,6 +30,7 @@ from motion_vit.models.option_ranges import (
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
+from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.models.videomae import Placement
 from motion_vit.modules import initializers
@@ -272,6 +273,20 @@ class ViViT(CostVolumeBackbone):
     def frozen_patterns(self) -> tuple[str, ...]:
         """Names the spatial encoder and what is before it, if they are frozen."""
         return (r"(embedding|places|blocks|norm)/.*",) if self.frozen == "spatial" else ()
+
+    def temporal_encoder(self) -> TemporalEncoder | None:
+        """Names the parameters of the second encoder of "factorised_encoder"."""
+        if self.attention != "factorised_encoder":
+            return None
+        last = range(self.depth - self.temporal_depth, self.depth)
+        return TemporalEncoder(
+            blocks=tuple(f"temporal_blocks/block{block}/" for block in range(self.temporal_depth)),
+            image_blocks=tuple(f"blocks/block{block}/" for block in last) if last.start >= 0 else (),
+            times="temporal_places/place_embedding",
+            class_tokens=int(self.pooling == "class_token"),
+            norm="temporal_norm/",
+            adapter="" if self.adapter == "none" else "adapter/",
+        )
 
     def cost_volume_stages(self) -> tuple[str, ...]:
         """Names the blocks if some have cost volumes, and the adapter if it has."""
