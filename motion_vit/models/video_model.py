@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from motion_vit.errors import UserError
 from motion_vit.models.option import option, option_ranges
 from motion_vit.models.option_ranges import ComputationDtype
+from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_encoder import TokenEncoder
 from motion_vit.models.token_layout import TokenLayout
 from motion_vit.ranges import CLASSES, FRAMES, IMAGE_SIDE, problems
@@ -190,6 +191,14 @@ class VideoModel(nn.Module):
             f"a {type(self).__name__} cannot be pretrained by masked autoencoding: its layers need all tokens of a "
             "clip. Plain transformers can do without most: videomae_s, videomae_b, videomae_l."
         )
+
+    def temporal_encoder(self) -> TemporalEncoder | None:
+        """Names the parameters of a temporal encoder, which can start from other weights than the rest.
+
+        Returns:
+          Its parts; None by default, of a model that has none behind an encoder of frames.
+        """
+        return None
 
     def with_frames_split(self, axis: str) -> "VideoModel":
         """Makes the model split the frames of its activations over devices.

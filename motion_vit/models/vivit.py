@@ -30,11 +30,15 @@ from motion_vit.models.option_ranges import (
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
+from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.models.videomae import Placement
 from motion_vit.modules import initializers
+from motion_vit.modules.attention_adapter import AttentionAdapter
 from motion_vit.modules.attention_block import AttentionBlock
+from motion_vit.modules.bottleneck_adapter import BottleneckAdapter
 from motion_vit.modules.emim import Emim
+from motion_vit.modules.emim_adapter import EmimAdapter
 from motion_vit.modules.factorised_attention import FactorisedAttention
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import Initialization
@@ -46,7 +50,7 @@ from motion_vit.modules.sequence_embedding import SequenceEmbedding
 from motion_vit.modules.space_time_blocks import FactorisedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.tubelet_embedding import TubeletProjection
 from motion_vit.ops import global_attention
-from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Either, Text
+from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Either, Text, Whole
 
 AttentionScheme = Literal["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
 """Which tokens see each other, models 1 to 4 of the paper: all of a clip; those of a frame, and then what a second,
@@ -64,6 +68,10 @@ Pooling = Literal["class_token", "mean"]
 
 Frozen = Literal["none", "spatial"]
 """What training leaves as it is."""
+
+Adapter = Literal["none", "bottleneck", "attention", "emim"]
+"""What stands between the encoders of "factorised_encoder": nothing, a perceptron on what the spatial one hands on,
+learned queries that look at all tokens of a frame, or cost volumes between the tokens of neighbouring frames."""
 
 
 class ViViT(CostVolumeBackbone):
@@ -92,7 +100,13 @@ class ViViT(CostVolumeBackbone):
         of the temporal encoder; see `motion_vit.modules.motion_module`.
       batch_norm_groups: of the BatchNorms that some motion modules have; see
         `motion_vit.modules.batch_norm.BatchNorm`.
-      frozen: whether training leaves the "spatial" encoder of "factorised_encoder" as it is, with all before it.
+      frozen: whether training leaves the "spatial" encoder of "factorised_encoder" as it is, with all before it. It
+        then computes in training what it does in evaluation.
+      adapter: what changes the tokens of frames for the temporal encoder; see `Adapter`. Each starts without effect.
+        "emim" takes the options of EMIM.
+      adapter_queries: learned queries of the adapter "attention", each of which gives the temporal encoder a token for
+        every frame.
+      adapter_ratio: hidden features of the adapter "bottleneck" over channels.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first,
         in either encoder.
       dropout: probability of dropping a feature after the embeddings, in perceptrons and after attention.
@@ -121,6 +135,9 @@ class ViViT(CostVolumeBackbone):
     motion_module: str = option("none", takes=MotionModuleName())
     batch_norm_groups: int = option(1, effect="training", takes=BATCH_NORM_GROUPS)
     frozen: Frozen = option("none", effect="training")
+    adapter: Adapter = "none"
+    adapter_queries: int = option(4, takes=Whole(1, 1024))
+    adapter_ratio: float = option(0.25, takes=MLP_RATIO)
     stochastic_depth: float = option(0.0, effect="training", takes=PROBABILITY)
     dropout: float = option(0.0, effect="training", takes=PROBABILITY)
     initialization: Initialization = option("published", effect="training")
@@ -150,27 +167,96 @@ class ViViT(CostVolumeBackbone):
             pair; in training a batch that `batch_norm_groups` does not divide.
           UserError: with a `frame_axis`, no mesh that has it, or frames of tubelets that its devices do not divide.
         """
+        if self.attention == "factorised_encoder":
+            tokens = self.frame_tokens(clips, train)
+            return self.classify_frame_tokens(tokens, train, _rows_and_columns(self, clips))
         _check_clips(clips, self)
         with splittable_operators(self.frame_axis):
-            kernel_size = (self.tubelet_frames, self.patch_size, self.patch_size)
-            tokens = TubeletProjection(self.width, kernel_size, dtype=self.dtype, name="embedding")(clips)
-            if self.attention == "factorised_encoder":
-                features = self._frames_then_clip(tokens, train)
-            elif self.pooling == "class_token":
+            tokens = self._tubelets(clips)
+            if self.pooling == "class_token":
                 x = self._blocks(_grid(tokens))(self._sequence("places", self._grid, tokens, train), train=train)
                 features = LayerNorm(name="norm")(lax.slice_in_dim(x, 0, 1, axis=1)).reshape(-1, self.width)
                 features = name_output(self, "norm_output", features)
             else:
                 features = self._mean_of_clip(tokens, train)
-            published = self.initialization == "published"
-            kernel_init = nn.initializers.zeros if published else initializers.fan_in_kernel
-            return Linear(self.num_classes, kernel_init, name="head")(features)
+            return self._head(features)
+
+    @nn.compact
+    def frame_tokens(
+        self, clips: Float[Array, "b t h w 3"], train: bool = False
+    ) -> Float[Array, "b frames tokens width"]:
+        """Encodes each frame of tubelets by itself: the spatial encoder of "factorised_encoder".
+
+        `model.apply(variables, clips, method="frame_tokens")` calls it. With `frozen="spatial"` it computes in training
+        what it does in evaluation, and passes no gradient, so that its tokens may as well come from a file.
+
+        Args:
+          clips: normalised clips.
+          train: as of the model.
+
+        Returns:
+          The tokens after the normalisation of the encoder, in the dtype of the computation: with
+          `pooling="class_token"` the class token, then those of the patches, row by row. Frames are those of tubelets.
+
+        Raises:
+          UserError: `attention` is another than "factorised_encoder".
+          ValueError: as of the model.
+        """
+        self._check_has_frame_tokens()
+        _check_clips(clips, self)
+        is_frozen = self.frozen == "spatial"
+        in_training = train and not is_frozen
+        tokens = self._tubelets(clips)
+        batch, frames, rows, columns, channels = tokens.shape
+        in_frames = tokens.reshape(batch * frames, 1, rows, columns, channels)
+        x = self._sequence("places", (1, *self._grid[1:]), in_frames, in_training)
+        x = self._blocks((frames, rows, columns))(x, train=in_training)
+        x = LayerNorm(output_dtype=self.dtype, name="norm")(x).reshape(batch, frames, -1, channels)
+        # In training alone: visualisation asks for gradients in front of the frozen part.
+        return lax.stop_gradient(x) if train and is_frozen else x
+
+    @nn.compact
+    def classify_frame_tokens(
+        self,
+        tokens: Float[Array, "b frames tokens width"],
+        train: bool = False,
+        grid: tuple[int, int] | None = None,
+    ) -> Float[Array, "b classes"]:
+        """Classifies clips by the tokens of their frames: all of "factorised_encoder" after its spatial encoder.
+
+        `model.apply(variables, tokens, method="classify_frame_tokens")` calls it.
+
+        Args:
+          tokens: of `frame_tokens`, of any number of frames.
+          train: as of the model.
+          grid: rows and columns of the patches of a frame; by default those of `image_size`.
+
+        Returns:
+          Logits in float32.
+
+        Raises:
+          UserError: `attention` is another than "factorised_encoder".
+          ValueError: tokens of another shape.
+        """
+        self._check_has_frame_tokens()
+        grid = self._grid[1:] if grid is None else grid
+        self._check_tokens(tokens, grid)
+        tokens = tokens.astype(self.dtype)  # a file may hold them in fewer bits
+        batch, frames, _, channels = tokens.shape
+        x = name_output(self, "frames_output", self._adapted(tokens, grid, train))
+        # Several tokens of a frame are at the same place in time.
+        x = x.reshape(batch, frames, -1, 1, channels)
+        of_frame = x.shape[2]
+        x = self._sequence("temporal_places", (self._grid[0], 1, 1), x, train, output=None)
+        x = self._temporal_blocks((frames, of_frame, 1))(x, train=train)
+        features = jnp.mean(LayerNorm(name="temporal_norm")(self._handed_on(x)), axis=1)
+        return self._head(name_output(self, "norm_output", features))
 
     def layer_patterns(self) -> tuple[str, ...]:
         """Names the layers: the embedding, each block, and the last normalisation with the head.
 
-        Between the encoders of "factorised_encoder", the normalisation of the first and the places of the second are a
-        layer of their own.
+        Between the encoders of "factorised_encoder", the normalisation of the first, the adapter and the places of the
+        second are a layer of their own.
         """
         blocks = (rf"blocks/block{block}/.*" for block in range(self.depth))
         if self.attention != "factorised_encoder":
@@ -179,7 +265,7 @@ class ViViT(CostVolumeBackbone):
         return (
             r"(embedding|places)/.*",
             *blocks,
-            r"(norm|temporal_places)/.*",
+            r"(norm|adapter|temporal_places)/.*",
             *temporal,
             r"(temporal_norm|head)/.*",
         )
@@ -188,10 +274,24 @@ class ViViT(CostVolumeBackbone):
         """Names the spatial encoder and what is before it, if they are frozen."""
         return (r"(embedding|places|blocks|norm)/.*",) if self.frozen == "spatial" else ()
 
+    def temporal_encoder(self) -> TemporalEncoder | None:
+        """Names the parameters of the second encoder of "factorised_encoder"."""
+        if self.attention != "factorised_encoder":
+            return None
+        last = range(self.depth - self.temporal_depth, self.depth)
+        return TemporalEncoder(
+            blocks=tuple(f"temporal_blocks/block{block}/" for block in range(self.temporal_depth)),
+            image_blocks=tuple(f"blocks/block{block}/" for block in last) if last.start >= 0 else (),
+            times="temporal_places/place_embedding",
+            class_tokens=int(self.pooling == "class_token"),
+            norm="temporal_norm/",
+            adapter="" if self.adapter == "none" else "adapter/",
+        )
+
     def cost_volume_stages(self) -> tuple[str, ...]:
-        """Names the blocks if some have cost volumes."""
-        has_some = self.temporal_attention == "cost_volume" or "l" in self.placement[: self.depth]
-        return ("blocks",) if has_some else ()
+        """Names the blocks if some have cost volumes, and the adapter if it has."""
+        in_blocks = self.temporal_attention == "cost_volume" or "l" in self.placement[: self.depth]
+        return (*(("blocks",) if in_blocks else ()), *(("adapter",) if self.adapter == "emim" else ()))
 
     def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
         """Says where the tubelets of an intermediate lie; a token of the temporal encoder is of a whole frame."""
@@ -201,10 +301,12 @@ class ViViT(CostVolumeBackbone):
             layout, temporal_stride=self.tubelet_frames, class_tokens=int(self.pooling == "class_token")
         )
         if re.match(r"temporal_blocks/|frames_output", name):
+            if self.adapter == "attention":
+                raise no_place(name, "tokens of learned queries, which have none in the frame")
             side = max(layout.seen)
             layout = dataclasses.replace(layout, rows=1, columns=1, stride=side, first_centre=side / 2)
             return layout if name != "frames_output" else dataclasses.replace(layout, class_tokens=0)
-        if re.match(r"embedding_output|blocks/", name) or (name == "norm_output" and self._has_clip_output):
+        if re.match(r"embedding_output|blocks/|adapter/", name) or (name == "norm_output" and self._has_clip_output):
             return layout
         raise no_place(name, "the features of a clip; those of tubelets are in the outputs of the blocks")
 
@@ -276,6 +378,11 @@ class ViViT(CostVolumeBackbone):
                 f"frozen is 'spatial', but attention is {self.attention!r}, which has no encoder of its own for space: "
                 "it must be 'factorised_encoder'"
             )
+        if self.adapter != "none" and self.attention != "factorised_encoder":
+            problems.append(
+                f"adapter is {self.adapter!r}, but attention is {self.attention!r}, which has no second encoder to "
+                "stand before: it must be 'factorised_encoder'"
+            )
         return problems
 
     @property
@@ -297,19 +404,65 @@ class ViViT(CostVolumeBackbone):
         x = LayerNorm(name="norm")(self._blocks(_grid(tokens))(x, train=train))
         return jnp.mean(name_output(self, "norm_output", x), axis=(1, 2, 3))
 
-    def _frames_then_clip(self, tokens: Float[Array, "b t h w c"], train: bool) -> Float[Array, "b c"]:
-        """Encodes each frame of tubelets, and then the sequence of what came of them."""
-        batch, frames, rows, columns, channels = tokens.shape
-        in_frames = tokens.reshape(batch * frames, 1, rows, columns, channels)
-        x = self._sequence("places", (1, *self._grid[1:]), in_frames, train)
-        x = self._blocks((frames, rows, columns))(x, train=train)
-        x = self._pooled(x, "norm", self.dtype).reshape(batch, frames, channels)
-        if train and self.frozen == "spatial":
-            x = lax.stop_gradient(x)  # so that none of its activations are kept
-        x = name_output(self, "frames_output", x)[:, :, None, None]
-        x = self._sequence("temporal_places", (self._grid[0], 1, 1), x, train, output=None)
-        x = self._temporal_blocks(frames)(x, train=train)
-        return name_output(self, "norm_output", self._pooled(x, "temporal_norm", jnp.float32))
+    def _adapted(
+        self, tokens: Float[Array, "b t n c"], grid: tuple[int, int], train: bool
+    ) -> Float[Array, "b t c"] | Float[Array, "b t m c"]:
+        """Makes what the temporal encoder is given of each frame; without an adapter, what the spatial one hands on."""
+        handed_on = self._handed_on(tokens)
+        if self.adapter == "bottleneck":
+            hidden = max(1, round(self.adapter_ratio * self.width))
+            handed_on = BottleneckAdapter(hidden, **self._of_adapter(), name="adapter")(handed_on, train=train)
+        pooled = jnp.mean(handed_on.astype(jnp.float32), axis=2).astype(self.dtype)
+        if self.adapter == "attention":
+            layer = AttentionAdapter(
+                self.adapter_queries,
+                self.heads,
+                self.mlp_ratio,
+                implementation=self.attention_implementation,
+                **self._of_adapter(),
+                name="adapter",
+            )
+            looked: Array = layer(tokens, pooled, train=train)
+            return looked
+        if self.adapter == "emim":
+            # A class token has no place, and cost volumes compare places.
+            patches = lax.slice_in_dim(tokens, tokens.shape[2] - grid[0] * grid[1], None, axis=2)
+            patches = patches.reshape(*tokens.shape[:2], *grid, self.width)
+            attention = make_emim(self, output_init=nn.initializers.zeros, **_of_every_attention(self))
+            pooled = pooled + EmimAdapter(attention, self.dtype, name="adapter")(patches, train=train)
+        return pooled
+
+    def _of_adapter(self) -> dict[str, Any]:
+        of_block = _of_every_block(self)
+        return {name: of_block[name] for name in ("dropout", "kernel_init", "approximate_gelu", "dtype")}
+
+    def _check_has_frame_tokens(self) -> None:
+        if self.attention != "factorised_encoder":
+            raise UserError(
+                f"a ViViT with attention={self.attention!r} has no tokens of frames: its blocks join frames. Choose "
+                "attention='factorised_encoder'."
+            )
+
+    def _check_tokens(self, tokens: Float[Array, "b frames tokens width"], grid: tuple[int, int]) -> None:
+        class_tokens = int(self.pooling == "class_token")
+        expected = class_tokens + grid[0] * grid[1]
+        if tokens.ndim != 4 or tokens.shape[1] == 0 or tokens.shape[2:] != (expected, self.width):
+            of_class = "a class token and " if class_tokens else ""
+            raise ValueError(
+                f"expected tokens of frames [batch, frames, {expected}, {self.width}], {of_class}{grid[0]} x {grid[1]} "
+                f"patches of {self.width} channels, got {tokens.shape}"
+            )
+
+    def _tubelets(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w c"]:
+        kernel_size = (self.tubelet_frames, self.patch_size, self.patch_size)
+        tokens: Array = TubeletProjection(self.width, kernel_size, dtype=self.dtype, name="embedding")(clips)
+        return tokens
+
+    def _head(self, features: Float[Array, "b c"]) -> Float[Array, "b classes"]:
+        published = self.initialization == "published"
+        kernel_init = nn.initializers.zeros if published else initializers.fan_in_kernel
+        logits: Array = Linear(self.num_classes, kernel_init, name="head")(features)
+        return logits
 
     def _sequence(
         self, name: str, grid: tuple[int, int, int], tokens: Array, train: bool, output: str | None = "embedding_output"
@@ -318,21 +471,17 @@ class ViViT(CostVolumeBackbone):
         x: Array = SequenceEmbedding(grid, class_token, self.dropout, self.dtype, name=name)(tokens, train=train)
         return x if output is None else name_output(self, output, x)
 
-    def _pooled(self, x: Float[Array, "b n c"], norm: str, dtype: Any) -> Float[Array, "b c"]:
-        """Normalises the class token, or all tokens, and averages over these."""
-        if self.pooling == "class_token":
-            x = lax.slice_in_dim(x, 0, 1, axis=1)
-        return jnp.mean(LayerNorm(name=norm)(x), axis=1).astype(dtype)
+    def _handed_on(self, x: Float[Array, "*batch n c"]) -> Float[Array, "*batch n c"]:
+        """Selects what an encoder hands on: its class token, or, without one, all tokens."""
+        return lax.slice_in_dim(x, 0, 1, axis=-2) if self.pooling == "class_token" else x
 
     def _blocks(self, grid: tuple[int, int, int]) -> Stage:
         return self._stage(
             functools.partial(_make_block, self, grid), self.depth, "blocks", period=len(set(self.placement))
         )
 
-    def _temporal_blocks(self, frames: int) -> Stage:
-        return self._stage(
-            functools.partial(_make_temporal_block, self, frames), self.temporal_depth, "temporal_blocks"
-        )
+    def _temporal_blocks(self, grid: tuple[int, int, int]) -> Stage:
+        return self._stage(functools.partial(_make_temporal_block, self, grid), self.temporal_depth, "temporal_blocks")
 
     def _stage(self, make_block: Any, depth: int, name: str, period: int = 1) -> Stage:
         return Stage(
@@ -349,6 +498,11 @@ class ViViT(CostVolumeBackbone):
 def _grid(tokens: Float[Array, "b t h w c"]) -> tuple[int, int, int]:
     _, frames, rows, columns, _ = tokens.shape
     return frames, rows, columns
+
+
+def _rows_and_columns(model: ViViT, clips: Float[Array, "b t h w 3"]) -> tuple[int, int]:
+    """Counts the patches of a frame along its height and its width."""
+    return clips.shape[2] // model.patch_size, clips.shape[3] // model.patch_size
 
 
 def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
@@ -381,11 +535,11 @@ def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding:
     )
 
 
-def _make_temporal_block(model: ViViT, frames: int, index: int, **binding: Any) -> JointAttentionBlock:
+def _make_temporal_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> JointAttentionBlock:
     """Makes a block of the temporal encoder, which are all alike."""
     class_tokens = int(model.pooling == "class_token")
     shared = _of_every_block(model) | binding
-    return JointAttentionBlock(_make_attention(model), grid=(frames, 1, 1), class_tokens=class_tokens, **shared)
+    return JointAttentionBlock(_make_attention(model), grid=grid, class_tokens=class_tokens, **shared)
 
 
 def _of_every_block(model: ViViT) -> dict[str, Any]:
