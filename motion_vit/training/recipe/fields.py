@@ -36,8 +36,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "objective": Field(
         "classification",
-        'What is trained: a classifier of the labels ("classification"), or, without them, a plain transformer that '
-        'predicts the pixels of hidden parts of clips ("masked_autoencoding"), as the `pretraining` fields say.',
+        'What is trained: a classifier of the labels ("classification"), or, without them, what predicts the pixels of '
+        "hidden parts of clips, as the `pretraining` fields say: a plain transformer that sees the rest alone "
+        '("masked_autoencoding"), or a UniFormer that sees them filled ("masked_filling").',
     ),
     "model.name": Field("uniformer_emim_s", "One of `motion_vit.list_models()`."),
     "model.options": Field(
@@ -242,7 +243,9 @@ FIELDS: Mapping[str, Field] = {
     "pretraining.normalise_target": Field(
         True, "Whether each colour of a tubelet is predicted without its mean, divided by its deviation."
     ),
-    "pretraining.decoder_depth": Field(4, "Blocks of the decoder, which ends with pretraining."),
+    "pretraining.decoder_depth": Field(
+        4, "Blocks of the decoder, which ends with pretraining. Masked filling has none, nor the fields that follow."
+    ),
     "pretraining.decoder_width": Field(0, "Channels of its tokens; 0 for half of the encoder's."),
     "pretraining.decoder_heads": Field(0, "Its attention heads, which divide the width; 0 for half of the encoder's."),
     "pretraining.decoder_mask": Field(
