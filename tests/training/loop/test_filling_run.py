@@ -5,23 +5,53 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
 from pretraining_recipe import filling_recipe
 from pretraining_steps import program_of
 
 from motion_vit import cli
+from motion_vit.models.feature_encoder import FeatureEncoder
+from motion_vit.models.registry import register_model
+from motion_vit.models.video_model import Backbone
+from motion_vit.modules.initializers import fan_in_kernel
 from motion_vit.training.checkpoints.load_trained import load_folder
 from motion_vit.training.logs.writers import read_json_lines
 from motion_vit.training.loop.initial_weights import start_from_weights
 from motion_vit.training.loop.loop import TrainingResult, train
 
 
+class Convolutions(Backbone):
+    """A classifier of one's own that masked filling pretrains: patches, and a convolution over their neighbours."""
+
+    num_classes: int = 5
+    frames: int = 4
+    image_size: int = 16
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
+        features = last_features(self, clips, train=train)
+        return nn.Dense(self.num_classes, name="head")(features.mean(axis=(1, 2, 3)))
+
+    def feature_encoder(self) -> FeatureEncoder:
+        return FeatureEncoder(
+            last_features, ("patches", "norm", "mix"), (1, 4, 4), fan_in_kernel, self.dtype, frame_axis=None
+        )
+
+
+def last_features(module: nn.Module, clips: jax.Array, *, train: bool) -> jax.Array:
+    patches = nn.Conv(8, (1, 4, 4), (1, 4, 4), name="patches", parent=module)(clips)
+    patches = nn.BatchNorm(use_running_average=not train, name="norm", parent=module)(patches)
+    return nn.Conv(8, (3, 3, 3), name="mix", parent=module)(nn.gelu(patches))
+
+
 def recipe(lists: dict[str, pathlib.Path]) -> ConfigDict:
+    register_model("convolutions", Convolutions, description="for tests")
     config = filling_recipe()
+    config.model.name, config.model.options = "convolutions", {}
     config.data.train = str(lists["train"])
     config.epochs = 2.0
-    config.model.options.dtype = "bfloat16"
     config.log.every_steps = 2
     config.log.writers = ()
     return config
@@ -47,7 +77,6 @@ def pretrained(lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPath
     return folder
 
 
-@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -27,6 +27,8 @@ def each_clip_by_itself() -> ConfigDict:
     config = filling_recipe()
     config.model.options.batch_norm_groups = 8
     config.optimizer.learning_rate = 1e-2
+    # Biases before a BatchNorm have no gradient but rounding errors, which Adam otherwise makes steps of full length.
+    config.optimizer.eps = 1e-4
     return config
 
 
@@ -50,6 +52,7 @@ def test_a_step_learns_and_reports_no_accuracy(on_one_device: tuple[TrainState, 
     assert np.abs(state.batch_stats["norm"]["mean"]).max() > 0
 
 
+@pytest.mark.slow
 def test_devices_and_blocks_that_are_computed_again_change_no_number(on_one_device: tuple[TrainState, list]) -> None:
     config = each_clip_by_itself()
     config.sharding_rules = RULES
