@@ -1,4 +1,4 @@
-"""What makes the last features of a clip, for pretraining of networks whose layers need all tokens."""
+"""The part of a model that makes its last features, for pretraining of networks whose layers need all tokens."""
 
 from collections.abc import Callable
 from typing import NamedTuple

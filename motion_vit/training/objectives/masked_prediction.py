@@ -1,4 +1,4 @@
-"""What the objectives without labels have in common: hidden parts of clips are predicted from the others."""
+"""Masked prediction, the common part of objectives without labels: hidden parts of clips are predicted from others."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -147,7 +147,7 @@ def trace_masked_prediction(
 
     Args:
       config: the recipe.
-      objective: of `masked_prediction`.
+      objective: that of the recipe, around the model.
       model: the recipe's.
       subject: what a message calls the network.
 

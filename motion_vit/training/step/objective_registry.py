@@ -35,7 +35,7 @@ class ObjectiveKind(NamedTuple):
 
 
 class Pretraining(NamedTuple):
-    """What an objective without labels tells of its network.
+    """The functions of an objective without labels.
 
     Attributes:
       make: makes the objective, from the recipe and its model.
