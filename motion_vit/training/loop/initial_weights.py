@@ -74,7 +74,8 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
             "Choose the model and the options that these weights were trained with, or import them into this model "
             "with `motion-vit import`.",
         )
-    variables = _placed(weights, state.variables)
+    # Also of what is trained beside the model, which starts anew.
+    variables = _placed(weights, {"params": state.params, "batch_stats": state.batch_stats})
     # Averages start at the parameters; in memory of their own, because a step gives up that of both.
     ema = _placed(weights, {"params": state.ema})["params"] if state.ema else {}
     taken = dataclasses.replace(state, **variables, ema=ema)

@@ -271,6 +271,14 @@ FIELDS: Mapping[str, Field] = {
     "distillation.sharpness": Field(
         1.0, 'Of "per_clip", what the losses of the teachers are divided by; the larger, the more equal their weights.'
     ),
+    "distillation.feature_weight": Field(
+        0.0, "Weight of the loss between the features of the model and those of the teachers; 0 for none."
+    ),
+    "distillation.features": Field(
+        (),
+        "Of that loss, the pairs of features, each a name of the model and one of the teacher, as "
+        "`motion-vit visualize --list` has them. Empty: the last features before the heads.",
+    ),
     "distillation.bfloat16": Field(
         False, "Whether teachers are kept and computed in bfloat16, in half the memory, whatever they were trained in."
     ),
