@@ -93,7 +93,7 @@ class Classification:
         clip, are added to the loss of the labels.
 
         Args:
-          variables: `params` and `batch_stats` of the model; `params` has `PROJECTIONS` too, where features are learned.
+          variables: `params` and `batch_stats` of the model. Where features are learned, `params` has `PROJECTIONS`.
           inputs: of the method `inputs`.
           context: see `StepContext`.
           key: fixes every draw.

@@ -69,7 +69,7 @@ class Teacher:
 
 
 class Taught(NamedTuple):
-    """What teachers say of clips; no gradient goes to it.
+    """The answers of teachers to clips; no gradient goes to them.
 
     Attributes:
       logits: see `Distillation.taught_logits`.
