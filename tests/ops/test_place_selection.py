@@ -9,7 +9,7 @@ CHOSEN = jnp.array([[[3, 0], [1, 2]]])
 
 
 def test_places_are_taken_in_the_order_in_which_they_are_chosen() -> None:
-    tokens = jnp.arange(2 * 4 * 3).reshape(1, 2, 4, 3)
+    tokens = jnp.arange(24.0).reshape(1, 2, 4, 3)
     found = take_places(tokens, CHOSEN)
     np.testing.assert_array_equal(found[0, 0], [[9, 10, 11], [0, 1, 2]])
     np.testing.assert_array_equal(found[0, 1], [[15, 16, 17], [18, 19, 20]])
