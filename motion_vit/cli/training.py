@@ -60,7 +60,8 @@ def _pretrain(options: argparse.Namespace) -> int:
     if config.objective == "classification":
         raise UserError(
             f"config field objective is {config.objective!r}, which `motion-vit train` trains with labels. Add "
-            "--config.objective=masked_autoencoding to pretrain without them, or take the recipe pretrain_videomae."
+            "--config.objective=masked_autoencoding to pretrain without them, or take the recipe pretrain_videomae. "
+            "Of a UniFormer it is masked_filling, and pretrain_uniformer."
         )
     return _run(options, config)
 

@@ -147,11 +147,14 @@ from jaxtyping import Array, Float
 
 from motion_vit.models.video_model import VideoModel
 
+FEATURES = "features"
+"""The collection of what `name_output` names, without attention and cost volumes: for losses on features."""
+
 
 def name_output(module: nn.Module, name: str, value: Array) -> Array:
     """Makes what a module has computed known by name, to look at it and to take gradients with respect to it.
 
-    Without the collections `intermediates` and `perturbations` it does nothing.
+    Without the collections `intermediates`, `features` and `perturbations` it does nothing.
 
     Args:
       module: the module whose method is running.
@@ -164,6 +167,7 @@ def name_output(module: nn.Module, name: str, value: Array) -> Array:
     if module.is_initializing():
         return value
     module.sow("intermediates", name, value)
+    module.sow(FEATURES, name, value)
     perturbed: Array = module.perturb(name, value)
     return perturbed
 
@@ -186,3 +190,34 @@ def apply_with_intermediates(
     # A model that names nothing has no such collection.
     flat = traverse_util.flatten_dict(state.get("intermediates", {}), sep="/")
     return logits, {name: values[0] for name, values in flat.items()}
+
+
+def apply_with_features(
+    model: VideoModel, variables: Mapping[str, Any], clips: Float[Array, "b t h w 3"]
+) -> tuple[Float[Array, "b classes"], dict[str, Array]]:
+    """Runs a model in evaluation mode and returns its logits and its features, of the names that end with `_output`.
+
+    Unlike `apply_with_intermediates` it leaves attention weights and cost volumes where they are.
+
+    Args:
+      model: as for `apply_with_intermediates`.
+      variables: likewise.
+      clips: likewise.
+
+    Returns:
+      Logits, and a flat mapping from names to arrays.
+    """
+    logits, state = model.apply(variables, clips, train=False, mutable=[FEATURES])
+    return logits, named_features(state)
+
+
+def named_features(stored: Mapping[str, Any]) -> dict[str, Array]:
+    """Flattens what a model has stored in the collection `FEATURES`.
+
+    Args:
+      stored: the changed collections of `model.apply`.
+
+    Returns:
+      Features by name.
+    """
+    return {name: values[0] for name, values in traverse_util.flatten_dict(stored.get(FEATURES, {}), sep="/").items()}

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from motion_vit.models.frame_sharding import constrain_frames
-from motion_vit.models.intermediates import name_output
+from motion_vit.models.intermediates import FEATURES, name_output
 from motion_vit.models.rematerialization import Remat, rematerialized, rematerialized_module
 from motion_vit.modules.emim import COST_VOLUMES
 
@@ -35,7 +35,8 @@ class Stage(nn.Module):
     Variables lie under the names of the blocks, whether the blocks are scanned or not. Scanned, blocks of the same kind
     are compiled once: the program stacks their variables and runs a loop over them. Parameters that are split over
     devices are stacked split, and gathered block by block in the loop. The loop serves training and
-    evaluation; initialisation, a look at the intermediates and losses on cost volumes apply one block after the other.
+    evaluation; initialisation, a look at the intermediates and losses on cost volumes or features apply one block after
+    the other.
 
     The random draws of dropout and stochastic depth depend on the key in both cases, but differ between the two.
 
@@ -83,7 +84,8 @@ class Stage(nn.Module):
     def _looks_inside(self) -> bool:
         """Tells if the results of blocks are read or changed from outside."""
         if any(
-            self.is_mutable_collection(collection) for collection in ("intermediates", "perturbations", COST_VOLUMES)
+            self.is_mutable_collection(collection)
+            for collection in ("intermediates", "perturbations", FEATURES, COST_VOLUMES)
         ):
             return True
         return self.has_variable("perturbations", "block0_output")

@@ -15,6 +15,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
+from motion_vit.models.feature_encoder import FeatureEncoder
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.option import option
@@ -132,19 +133,8 @@ class UniFormer(CostVolumeBackbone):
             frames for a frame pair; in training a batch that `batch_norm_groups` does not divide.
           UserError: with a `frame_axis`, no mesh that has it, or frames that its devices do not divide.
         """
-        _check_clips(clips, self)
         with splittable_operators(self.frame_axis):
-            x = clips.astype(self.dtype)
-            for stage in range(4):
-                x = self._patch_embedding(stage)(x)
-                if not self.is_initializing():
-                    x = constrain_frames(x, self.frame_axis)
-                x = name_output(self, f"patch_embed{stage + 1}_output", x)
-                if stage == 0:
-                    x = nn.Dropout(self.dropout)(x, deterministic=not train)
-                x = self._stage(stage)(x, train=train)
-            x = BatchNorm(groups=self.batch_norm_groups, dtype=self.dtype, name="norm")(x, train=train)
-            x = name_output(self, "norm_output", x)
+            x = _last_features(self, self, clips, train=train)
             features = jnp.mean(x.astype(jnp.float32), axis=(1, 2, 3))
             return Linear(self.num_classes, LINEAR_KERNELS[self.initialization], name="head")(features)
 
@@ -182,6 +172,18 @@ class UniFormer(CostVolumeBackbone):
         """Names the tokens whose average the head classifies."""
         return "norm_output"
 
+    def feature_encoder(self) -> FeatureEncoder:
+        """Gives all but the head: patch embeddings, stages and the last normalisation."""
+        side = math.prod(self.patch_sizes)
+        return FeatureEncoder(
+            encode=functools.partial(_last_features, self),
+            parts=(*(f"{part}{stage}" for stage in range(1, 5) for part in ("patch_embed", "stage")), "norm"),
+            tubelet=(self.stem_temporal_stride, side, side),
+            kernel_init=LINEAR_KERNELS[self.initialization],
+            dtype=self.dtype,
+            frame_axis=self.frame_axis,
+        )
+
     def with_frames_split(self, axis: str) -> "UniFormer":
         """Makes the model split frames over an axis of the mesh."""
         split: UniFormer = self.clone(frame_axis=axis)
@@ -195,7 +197,7 @@ class UniFormer(CostVolumeBackbone):
             f"head_channels is {self.head_channels}, but must divide the widths of stages 3 and 4, {self.widths[2:]}"
         ]
 
-    def _stage(self, stage: int) -> Stage:
+    def _stage(self, stage: int, **binding: Any) -> Stage:
         rates = np.linspace(0, self.stochastic_depth, sum(self.depths)).tolist()
         first = sum(self.depths[:stage])
         kinds = _PLACEMENTS[self.placement][stage - 2] if stage >= 2 else "cc"
@@ -207,9 +209,10 @@ class UniFormer(CostVolumeBackbone):
             remat=self.remat,
             frame_axis=self.frame_axis,
             name=f"stage{stage + 1}",
+            **binding,
         )
 
-    def _patch_embedding(self, stage: int) -> PatchEmbedding:
+    def _patch_embedding(self, stage: int, **binding: Any) -> PatchEmbedding:
         first = stage == 0
         return PatchEmbedding(
             self.widths[stage],
@@ -217,7 +220,40 @@ class UniFormer(CostVolumeBackbone):
             temporal_stride=self.stem_temporal_stride if first else 1,
             dtype=self.dtype,
             name=f"patch_embed{stage + 1}",
+            **binding,
         )
+
+
+def _last_features(
+    model: UniFormer, module: nn.Module, clips: Float[Array, "b t h w 3"], *, train: bool
+) -> Float[Array, "b t2 h2 w2 c"]:
+    """Computes the features that the head averages, with layers that are made in a module.
+
+    Args:
+      model: has the options.
+      module: the one whose compact method is running: the model itself, or a network that is to have its layers.
+      clips: normalised clips.
+      train: as for the model.
+
+    Returns:
+      The intermediate `norm_output`.
+
+    Raises:
+      ValueError: as the model's `__call__`.
+      UserError: likewise.
+    """
+    _check_clips(clips, model)
+    x = clips.astype(model.dtype)
+    for stage in range(4):
+        x = model._patch_embedding(stage, parent=module)(x)
+        if not module.is_initializing():
+            x = constrain_frames(x, model.frame_axis)
+        x = name_output(module, f"patch_embed{stage + 1}_output", x)
+        if stage == 0:
+            x = nn.Dropout(model.dropout)(x, deterministic=not train)
+        x = model._stage(stage, parent=module)(x, train=train)
+    x = BatchNorm(groups=model.batch_norm_groups, dtype=model.dtype, name="norm")(x, train=train)
+    return name_output(module, "norm_output", x)
 
 
 def _make_block(model: UniFormer, stage: int, index: int, **binding: Any) -> nn.Module:

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.models.feature_encoder import FeatureEncoder
 from motion_vit.models.option import option, option_ranges
 from motion_vit.models.option_ranges import ComputationDtype
 from motion_vit.models.temporal_encoder import TemporalEncoder
@@ -189,7 +190,24 @@ class VideoModel(nn.Module):
         """
         raise UserError(
             f"a {type(self).__name__} cannot be pretrained by masked autoencoding: its layers need all tokens of a "
-            "clip. Plain transformers can do without most: videomae_s, videomae_b, videomae_l."
+            "clip. Plain transformers can do without most: videomae_s, videomae_b, videomae_l. A UniFormer learns from "
+            'clips whose hidden parts are filled: set the config field objective to "masked_filling".'
+        )
+
+    def feature_encoder(self) -> FeatureEncoder:
+        """Gives what makes the last features on their grid, which masked filling pretrains.
+
+        Returns:
+          All of the model but its head; parameters and running statistics have the paths of the model's own.
+
+        Raises:
+          UserError: the model does not offer them.
+        """
+        raise UserError(
+            f"a {type(self).__name__} cannot be pretrained by masked filling: it does not offer its last features on "
+            "their grid. UniFormers do, such as uniformer_emim_s. Plain transformers, such as videomae_b, are "
+            'pretrained with the config field objective set to "masked_autoencoding"; a class of your own defines '
+            "the method feature_encoder."
         )
 
     def temporal_encoder(self) -> TemporalEncoder | None:

@@ -1,4 +1,4 @@
-"""Draws a clip, what a masked autoencoder sees of it, and what it predicts from that."""
+"""Draws a clip, what a network without labels sees of it, and what it predicts from that."""
 
 import dataclasses
 import os
@@ -7,19 +7,19 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Float, UInt8
 from matplotlib.figure import Figure
 
 from motion_vit.files.atomic_file import atomic_file
 from motion_vit.files.figure_file import write_figure
 from motion_vit.files.local_path import path_text
+from motion_vit.ops.place_selection import places_mask
 from motion_vit.ops.tubelets import clips_of_tubelets, tubelet_pixels
 from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
 from motion_vit.training.checkpoints.whole_folder import whole_folder
-from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.losses.masked_pixels import masked_pixel_loss, masked_targets, tubelet_statistics
 from motion_vit.training.masking.token_mask import TokenMask
-from motion_vit.training.objectives.masked_autoencoding import network_of, sampler_of
+from motion_vit.training.step.objective_registry import pretraining_of
 from motion_vit.visualization.clip_choice import ClipChoice
 from motion_vit.visualization.contact_sheets import empty_sheet, spread
 
@@ -103,7 +103,7 @@ def reconstruct(
     """Hides parts of a clip of a video and predicts them.
 
     Args:
-      run: a pretrained masked autoencoder.
+      run: a pretrained one.
       video: a video file.
       start: second of the video that the clip starts at; as for `motion_vit.visualization.visualize`.
       clip: likewise.
@@ -119,16 +119,16 @@ def reconstruct(
     """
     path = path_text(video, "the video")
     view, pixels = ClipChoice(start, clip, clips).read(path, run.config)
-    network = network_of(run.config, run.model)
+    objective = pretraining_of(run.config).make(run.config, run.model)
+    network, normalise = objective.network, objective.normalise_target
     # All that is hidden is drawn, also where training predicts a part of it.
-    sampler = dataclasses.replace(sampler_of(run.config, run.model), decoder_ratio=0.0)
+    sampler = dataclasses.replace(objective.sampler, decoder_ratio=0.0)
     scaled = jnp.asarray(pixels, jnp.float32)[None] / 255.0
     mask = sampler(jax.random.key(seed), scaled)
-    inputs = normalization(run.config)(jnp.asarray(pixels)[None])
-    prediction = jax.jit(network.apply)({"params": run.variables["params"]}, inputs, mask.visible, mask.predicted)
-    normalise = run.config.pretraining.normalise_target
+    inputs = objective.normalization(jnp.asarray(pixels)[None])
+    prediction = jax.jit(network.apply)(run.variables, inputs, mask.visible, mask.predicted)
     targets = masked_targets(scaled, network.tubelet, normalise=normalise)
-    hidden = _is_hidden(mask, targets.shape[2])
+    hidden = places_mask(mask.predicted, targets.shape[2])
     whole = _placed(prediction, mask, targets)
     loss = masked_pixel_loss(whole, targets, hidden)
     cut = tubelet_pixels(scaled, network.tubelet)
@@ -151,11 +151,6 @@ def reconstruct(
         mask_ratio=float(np.mean(np.asarray(hidden))),
         times=view.times,
     )
-
-
-def _is_hidden(mask: TokenMask, places: int) -> Bool[Array, "b t places"]:
-    """Tells of every place if it is hidden."""
-    return jnp.any(mask.predicted[..., None] == jnp.arange(places).reshape(1, 1, 1, places), axis=2)
 
 
 def _placed(

@@ -195,7 +195,7 @@ class Checkpoints:
             "description": ocp.args.JsonSave({**description, "step": step}),
         }
         if state.ema:
-            items["averages"] = ocp.args.PyTreeSave({"params": state.ema})
+            items["averages"] = ocp.args.PyTreeSave({"params": state.averaged_variables["params"]})
         with write_errors(self._folder, self.saved_steps):
             self._manager.wait_until_finished()
             self._deleting.submit(self._remove, _DELETED)
@@ -244,18 +244,20 @@ class Checkpoints:
             "description": ocp.args.JsonRestore(),
         }
         if template.ema:
-            items["averages"] = ocp.args.StandardRestore({"params": template.ema})
+            items["averages"] = ocp.args.StandardRestore({"params": template.averaged_variables["params"]})
         check_intact(self._folder, step, self.saved_steps())
         with _read_errors(self._manager, step):
             _check_same_model(self._manager, step, template.variables)
             _check_continues(self._manager, step)
             found = self._manager.restore(step, args=ocp.args.Composite(**items))
         count = jax.device_put(np.asarray(step, np.int32), template.step.sharding)
+        beside = found["optimizer"].get("beside_model", {})
         state = TrainState(
             step=count,
-            **found["variables"],
+            params={**found["variables"]["params"], **beside.get("params", {})},
+            batch_stats=found["variables"]["batch_stats"],
             opt_state=found["optimizer"]["opt_state"],
-            ema=found["averages"]["params"] if template.ema else {},
+            ema={**found["averages"]["params"], **beside.get("ema", {})} if template.ema else {},
             key=jax.random.wrap_key_data(found["optimizer"]["key"]),
         )
         return Restored(state, found["data"], found["description"])
@@ -418,7 +420,8 @@ def _open(folder: pathlib.Path, options: ocp.CheckpointManagerOptions) -> ocp.Ch
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:
     """Selects the parts of a state, or of its shapes, that only training needs. Random keys are written as numbers."""
-    return {"opt_state": state.opt_state, "key": _key_data(state.key)}
+    beside = {"beside_model": state.beside_model} if state.beside_model else {}
+    return {"opt_state": state.opt_state, "key": _key_data(state.key), **beside}
 
 
 def _key_data(key: Any) -> Any:

@@ -18,7 +18,6 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
-from motion_vit.models.masked_autoencoder import ENCODER_PARTS
 from motion_vit.models.options import model_options, model_traits
 from motion_vit.training.checkpoints.errors import check_same_model
 from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
@@ -26,6 +25,7 @@ from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.loop.temporal_weights import fit_temporal_encoder, load_temporal_weights
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.file import OVERRIDE_PREFIX
+from motion_vit.training.step.objective_registry import pretraining_of
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
 from motion_vit.zoo.load import load_any
@@ -65,7 +65,8 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
         if config.objective != "classification":
             head = ""
         elif isinstance(trained, PretrainedRun):
-            head = _keep_encoder(weights, fresh, prefix)
+            parts = pretraining_of(trained.config).encoder_parts(trained.model)
+            head = _keep_encoder(weights, fresh, tuple(f"{prefix}{part}/" for part in parts))
         else:
             head = _fit_head(weights, fresh, program.model.classifier, trained.label_names, label_names)
         if (encoder := program.model.temporal_encoder()) is not None:
@@ -77,7 +78,8 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
             "Choose the model and the options that these weights were trained with, or import them into this model "
             "with `motion-vit import`.",
         )
-    variables = _placed(weights, state.variables)
+    # Also of what is trained beside the model, which starts anew.
+    variables = _placed(weights, {"params": state.params, "batch_stats": state.batch_stats})
     # Averages start at the parameters; in memory of their own, because a step gives up that of both.
     ema = _placed(weights, {"params": state.ema})["params"] if state.ema else {}
     taken = dataclasses.replace(state, **variables, ema=ema)
@@ -119,10 +121,11 @@ def _flat_shapes(variables: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
     return {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in flat.items()}
 
 
-def _keep_encoder(weights: dict[str, np.ndarray], fresh: dict[str, jax.ShapeDtypeStruct], prefix: str) -> str:
+def _keep_encoder(
+    weights: dict[str, np.ndarray], fresh: dict[str, jax.ShapeDtypeStruct], encoder: tuple[str, ...]
+) -> str:
     """Leaves out of both what pretraining and fine-tuning do not share; says what starts anew."""
-    encoder = tuple(f"params/{prefix}{part}/" for part in ENCODER_PARTS)
-    for path in [path for path in (*weights, *fresh) if not path.startswith(encoder)]:
+    for path in [path for path in (*weights, *fresh) if not path.partition("/")[2].startswith(encoder)]:
         weights.pop(path, None)
         fresh.pop(path, None)
     return "They are the pretrained encoder; what follows it starts anew."

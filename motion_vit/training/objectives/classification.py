@@ -9,14 +9,16 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from motion_vit.models.intermediates import FEATURES, named_features
 from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.emim import COST_VOLUMES
 from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAugmentation, augment_batch
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
+from motion_vit.training.objectives.feature_teaching import PROJECTIONS
 from motion_vit.training.objectives.objective import Judgement, StepContext, Tree
-from motion_vit.training.objectives.teaching import Teaching
+from motion_vit.training.objectives.teaching import Taught, Teaching
 
 # Sets the draws of losses apart from those of dropout, which take the key itself.
 _CORRESPONDENCE_STREAM = 2
@@ -27,7 +29,7 @@ class LabelledClips(NamedTuple):
 
     clips: Float[Array, "b t h w 3"]
     targets: Float[Array, "b classes"]
-    taught: Float[Array, "b classes"] | None
+    taught: Taught | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Classification:
           key: fixes every draw.
 
         Returns:
-          The clips, their targets and the teachers' logits.
+          The clips, their targets and what the teachers say.
 
         Raises:
           UserError: clips are to be mixed and a group has no two of them.
@@ -79,7 +81,7 @@ class Classification:
             label_smoothing=self.label_smoothing,
             groups=self.groups,
         )
-        taught = self.teaching.logits(context.teachers, clips, targets) if self.teaching else None
+        taught = self.teaching.taught(context.teachers, clips, targets) if self.teaching else None
         return LabelledClips(clips, targets, taught)
 
     def judge(
@@ -91,7 +93,7 @@ class Classification:
         clip, are added to the loss of the labels.
 
         Args:
-          variables: `params` and `batch_stats` of the model.
+          variables: `params` and `batch_stats` of the model. Where features are learned, `params` has `PROJECTIONS`.
           inputs: of the method `inputs`.
           context: see `StepContext`.
           key: fixes every draw.
@@ -99,8 +101,9 @@ class Classification:
         Returns:
           The loss of each clip. The measure `top1` counts a clip as right where the largest logit is that of its
           largest target: of a mixed clip, the label with the larger share. A clip with NaN or infinite logits counts as
-          wrong. `distillation` is the unweighted loss of `teaching`. Summaries are whatever the model stores in its
-          collection `summaries`, by its path, and the unweighted means of the losses of `correspondence`.
+          wrong. `distillation` is the unweighted loss of `teaching`, `feature_distillation` that of its features.
+          Summaries are whatever the model stores in its collection `summaries`, by its path, and the unweighted means
+          of the losses of `correspondence`.
         """
         clips, targets, taught = inputs
         logits, updates = self.model.apply(
@@ -108,7 +111,11 @@ class Classification:
             clips,
             train=True,
             rngs={"dropout": key},
-            mutable=["batch_stats", "losses", "summaries", *([COST_VOLUMES] if self.correspondence else [])],
+            mutable=[
+                *("batch_stats", "losses", "summaries"),
+                *([COST_VOLUMES] if self.correspondence else []),
+                *([FEATURES] if self.teaching and self.teaching.features else []),
+            ],
         )
         added, summaries = jax.tree.leaves(updates.get("losses", {})), by_path(updates.get("summaries", {}))
         if self.correspondence:
@@ -119,8 +126,13 @@ class Classification:
         logits = logits.astype(jnp.float32)
         measures = {"top1": right_clips(logits, targets)}
         if self.teaching and taught is not None:
-            measures["distillation"] = self.teaching.loss(logits, taught)
+            measures["distillation"] = self.teaching.loss(logits, taught.logits)
             added.append(self.teaching.loss.weight * measures["distillation"])
+            if features := self.teaching.features:
+                measures["feature_distillation"] = features.losses(
+                    variables["params"][PROJECTIONS], named_features(updates), taught.features, len(clips)
+                )
+                added.append(features.weight * measures["feature_distillation"])
         return Judgement(
             losses=sum(added, start=self.loss_of_labels(logits, targets, context)),
             measures=measures,

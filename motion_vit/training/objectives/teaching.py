@@ -1,7 +1,8 @@
 """Distillation: frozen models that look at the clips of their student."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,11 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from motion_vit.errors import UserError
+from motion_vit.models.intermediates import FEATURES, named_features
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.distillation import Distillation
+from motion_vit.training.objectives.feature_teaching import FeatureTeaching
 from motion_vit.training.objectives.objective import Tree
 
 
@@ -38,20 +41,43 @@ class Teacher:
     remark: str = ""
 
     def logits(
-        self, variables: Tree, clips: Float[Array, "b t h w 3"], normalization: Normalization
-    ) -> Float[Array, "b classes"]:
+        self,
+        variables: Tree,
+        clips: Float[Array, "b t h w 3"],
+        normalization: Normalization,
+        *,
+        with_features: bool = False,
+    ) -> tuple[Float[Array, "b classes"], Mapping[str, Array]]:
         """Classifies clips, in evaluation mode.
 
         Args:
           variables: those of the teacher, as inputs of the step.
           clips: inputs of the student, augmented and mixed.
           normalization: by which they were made of pixels.
+          with_features: whether its features are asked for, too.
 
         Returns:
-          Logits in float32, in the order of the student's classes.
+          Logits in float32, in the order of the student's classes; and features by name, {} without `with_features`.
         """
-        logits = self.model.apply(variables, normalization.converted(clips, self.normalization), train=False)
-        return jnp.asarray(logits, jnp.float32)[:, jnp.asarray(self.classes)]
+        logits, stored = self.model.apply(
+            variables,
+            normalization.converted(clips, self.normalization),
+            train=False,
+            mutable=[FEATURES] if with_features else [],
+        )
+        return jnp.asarray(logits, jnp.float32)[:, jnp.asarray(self.classes)], named_features(stored)
+
+
+class Taught(NamedTuple):
+    """The answers of teachers to clips; no gradient goes to them.
+
+    Attributes:
+      logits: see `Distillation.taught_logits`.
+      features: of each teacher, those that are to be learned.
+    """
+
+    logits: Float[Array, "b classes"]
+    features: tuple[tuple[Array, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +88,13 @@ class Teaching:
       loss: between their logits.
       teachers: at least one.
       normalization: pixels to inputs of the student.
+      features: what is learned of their features, or None.
     """
 
     loss: Distillation
     teachers: Sequence[Teacher]
     normalization: Normalization
+    features: FeatureTeaching | None = None
 
     @property
     def variables(self) -> tuple[Tree, ...]:
@@ -78,10 +106,10 @@ class Teaching:
         """Returns the sharding of each of these variables."""
         return tuple(jax.tree.map(lambda leaf: leaf.sharding, variables) for variables in self.variables)
 
-    def logits(
+    def taught(
         self, variables: Sequence[Tree], clips: Float[Array, "b t h w 3"], targets: Float[Array, "b classes"]
-    ) -> Float[Array, "b classes"]:
-        """Computes the logits that the student is to learn; no gradient passes.
+    ) -> Taught:
+        """Computes the logits and features that the student is to learn; no gradient passes.
 
         Args:
           variables: those of each teacher, as inputs of the step.
@@ -89,22 +117,33 @@ class Teaching:
           targets: of the clips.
 
         Returns:
-          Logits, see `Distillation.taught_logits`.
+          Both.
         """
+        asked = self.features is not None
         each = [
-            teacher.logits(its_variables, clips, self.normalization)
+            teacher.logits(its_variables, clips, self.normalization, with_features=asked)
             for teacher, its_variables in zip(self.teachers, variables, strict=True)
         ]
-        return jax.lax.stop_gradient(self.loss.taught_logits(jnp.stack(each, axis=1), targets))
+        logits = self.loss.taught_logits(jnp.stack([logits for logits, _ in each], axis=1), targets)
+        features = self.features
+        chosen = () if features is None else tuple(features.taught(n, found) for n, (_, found) in enumerate(each))
+        taught: Taught = jax.lax.stop_gradient(Taught(logits, chosen))
+        return taught
 
 
-def teaching(config: ConfigDict, teachers: Sequence[Teacher], normalization: Normalization) -> Teaching | None:
+def teaching(
+    config: ConfigDict,
+    teachers: Sequence[Teacher],
+    normalization: Normalization,
+    features: FeatureTeaching | None = None,
+) -> Teaching | None:
     """Makes what a recipe asks to be learned from teachers.
 
     Args:
       config: the recipe.
       teachers: those that it names.
       normalization: pixels to inputs of the student.
+      features: what it asks to be learned of their features, or None.
 
     Returns:
       The teaching, None without a teacher.
@@ -118,7 +157,7 @@ def teaching(config: ConfigDict, teachers: Sequence[Teacher], normalization: Nor
     if not teachers:
         return None
     loss = Distillation(fields.temperature, fields.weight, fields.weighting, fields.sharpness)
-    return Teaching(loss, tuple(teachers), normalization)
+    return Teaching(loss, tuple(teachers), normalization, features)
 
 
 def check_teachers(teachers: Sequence[Teacher], model: VideoModel) -> None:

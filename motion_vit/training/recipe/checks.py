@@ -211,10 +211,20 @@ def _check_distillation(config: ConfigDict) -> None:
         raise UserError(
             f"config field distillation.teachers names a model twice: {', '.join(fields.teachers)}. Name each once."
         )
-    if fields.teachers and not fields.weight:
+    if fields.teachers and not fields.weight and not fields.feature_weight:
         raise UserError(
-            "config field distillation.weight is 0, so that nothing is learned from distillation.teachers. Give a "
-            "weight above 0, or name no teacher."
+            "config fields distillation.weight and distillation.feature_weight are 0, so that nothing is learned from "
+            "distillation.teachers. Give one of them a weight above 0, or name no teacher."
+        )
+    if fields.features and not fields.feature_weight:
+        raise UserError(
+            "config field distillation.features names features, but distillation.feature_weight is 0, so that they "
+            "are not learned. Give a weight above 0, or name none."
+        )
+    if fields.feature_weight and not fields.teachers:
+        raise UserError(
+            f"config field distillation.feature_weight is {fields.feature_weight:g}, but there is no teacher to learn "
+            "features from. Name one in distillation.teachers, or set it to 0."
         )
 
 

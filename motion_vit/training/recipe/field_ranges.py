@@ -139,6 +139,8 @@ FIELD_RANGES: Mapping[str, Range] = {
     "distillation.temperature": Number(0.01, 1000),
     "distillation.weighting": Choice(get_args(TeacherWeighting)),
     "distillation.sharpness": Number(0.001, 1_000_000),
+    "distillation.feature_weight": _WEIGHT,
+    "distillation.features": Items(Items(Text(200), 2, 2, "of the model and of the teacher"), 0, 16),
     "distillation.bfloat16": Flag(),
     "unlabelled.data": _PATH,
     "unlabelled.per_labelled": Whole(1, 1000),

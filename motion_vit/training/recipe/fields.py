@@ -42,8 +42,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "objective": Field(
         "classification",
-        'What is trained: a classifier of the labels ("classification"), or, without them, a plain transformer that '
-        'predicts the pixels of hidden parts of clips ("masked_autoencoding"), as the `pretraining` fields say.',
+        'What is trained: a classifier of the labels ("classification"), or, without them, what predicts the pixels of '
+        "hidden parts of clips, as the `pretraining` fields say: a plain transformer that sees the rest alone "
+        '("masked_autoencoding"), or a UniFormer that sees them filled ("masked_filling").',
     ),
     "model.name": Field("uniformer_emim_s", "One of `motion_vit.list_models()`."),
     "model.options": Field(
@@ -248,7 +249,9 @@ FIELDS: Mapping[str, Field] = {
     "pretraining.normalise_target": Field(
         True, "Whether each colour of a tubelet is predicted without its mean, divided by its deviation."
     ),
-    "pretraining.decoder_depth": Field(4, "Blocks of the decoder, which ends with pretraining."),
+    "pretraining.decoder_depth": Field(
+        4, "Blocks of the decoder, which ends with pretraining. Masked filling has none, nor the fields that follow."
+    ),
     "pretraining.decoder_width": Field(0, "Channels of its tokens; 0 for half of the encoder's."),
     "pretraining.decoder_heads": Field(0, "Its attention heads, which divide the width; 0 for half of the encoder's."),
     "pretraining.decoder_mask": Field(
@@ -273,6 +276,14 @@ FIELDS: Mapping[str, Field] = {
     ),
     "distillation.sharpness": Field(
         1.0, 'Of "per_clip", what the losses of the teachers are divided by; the larger, the more equal their weights.'
+    ),
+    "distillation.feature_weight": Field(
+        0.0, "Weight of the loss between the features of the model and those of the teachers; 0 for none."
+    ),
+    "distillation.features": Field(
+        (),
+        "Of that loss, the pairs of features, each a name of the model and one of the teacher, as "
+        "`motion-vit visualize --list` has them. Empty: the last features before the heads.",
     ),
     "distillation.bfloat16": Field(
         False, "Whether teachers are kept and computed in bfloat16, in half the memory, whatever they were trained in."

@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-ObjectiveName = Literal["classification", "masked_autoencoding"]
-"""A classifier of labels, or a transformer that predicts hidden parts of clips."""
+ObjectiveName = Literal["classification", "masked_autoencoding", "masked_filling"]
+"""A classifier of labels, or a network that predicts hidden parts of clips, which it does not see, or sees filled."""

@@ -6,9 +6,13 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from motion_vit.errors import UserError
 from motion_vit.models.checked_model import TracedModel
+from motion_vit.models.masked_autoencoder import ENCODER_PARTS
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.objectives.masked_autoencoding import masked_autoencoding, trace_masked_autoencoder
+from motion_vit.training.objectives.masked_filling import masked_filling, trace_filling_network
+from motion_vit.training.objectives.masked_prediction import MaskedPrediction
 from motion_vit.training.objectives.objective import Objective
 from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.recipe.objective_name import ObjectiveName
@@ -22,18 +26,44 @@ class ObjectiveKind(NamedTuple):
       trace: traces the network that learns, from the recipe and the number of classes.
       make: makes the objective, from the recipe, its model as it runs on the devices, the settings of the step and the
         devices.
+      pretraining: of an objective without labels; None for classification.
     """
 
     trace: Callable[[ConfigDict, int], TracedModel]
     make: Callable[[ConfigDict, VideoModel, StepSettings, Mesh], Objective]
+    pretraining: "Pretraining | None" = None
+
+
+class Pretraining(NamedTuple):
+    """The functions of an objective without labels.
+
+    Attributes:
+      make: makes the objective, from the recipe and its model.
+      encoder_parts: from the model, what the names of the network's layers that a classifier has, too, start with; the
+        others end with pretraining.
+    """
+
+    make: Callable[[ConfigDict, VideoModel], MaskedPrediction]
+    encoder_parts: Callable[[VideoModel], tuple[str, ...]]
+
+
+def _without_labels(
+    trace: Callable[[ConfigDict, int], TracedModel],
+    make: Callable[[ConfigDict, VideoModel], MaskedPrediction],
+    encoder_parts: Callable[[VideoModel], tuple[str, ...]],
+) -> ObjectiveKind:
+    return ObjectiveKind(
+        trace, lambda config, model, settings, mesh: make(config, model), Pretraining(make, encoder_parts)
+    )
 
 
 _OBJECTIVES: Mapping[ObjectiveName, ObjectiveKind] = {
     "classification": ObjectiveKind(
         build_model, lambda config, model, settings, mesh: classification_of(settings, model, mesh)
     ),
-    "masked_autoencoding": ObjectiveKind(
-        trace_masked_autoencoder, lambda config, model, settings, mesh: masked_autoencoding(config, model)
+    "masked_autoencoding": _without_labels(trace_masked_autoencoder, masked_autoencoding, lambda model: ENCODER_PARTS),
+    "masked_filling": _without_labels(
+        trace_filling_network, masked_filling, lambda model: model.feature_encoder().parts
     ),
 }
 
@@ -70,3 +100,18 @@ def make_objective(config: ConfigDict, model: VideoModel, settings: StepSettings
       UserError: the recipe cannot be used, or frames are to be split and the model cannot.
     """
     return _OBJECTIVES[config.objective].make(config, model_on_mesh(model, mesh), settings, mesh)
+
+
+def pretraining_of(config: ConfigDict) -> Pretraining:
+    """Looks up what a recipe without labels pretrains.
+
+    Args:
+      config: the recipe.
+
+    Raises:
+      UserError: it is one of a classifier.
+    """
+    pretraining = _OBJECTIVES[config.objective].pretraining
+    if pretraining is None:
+        raise UserError(f"config field objective is {config.objective!r}, which pretrains nothing.")
+    return pretraining

@@ -25,6 +25,7 @@ from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.inputs.tube_mixing import check_mixable
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
+from motion_vit.training.objectives.feature_teaching import PROJECTIONS, FeatureTeaching, feature_teaching
 from motion_vit.training.objectives.semi_supervised import semi_supervision
 from motion_vit.training.objectives.teaching import Teacher, check_teachers, teaching
 from motion_vit.training.parallel import mesh as meshes
@@ -45,6 +46,9 @@ from motion_vit.training.step.train_step import (
     make_train_step,
 )
 
+# Sets the draws of projections apart from those of the network.
+_PROJECTIONS_STREAM = 7
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingProgram:
@@ -63,6 +67,7 @@ class TrainingProgram:
       logits: the compiled evaluation, see `make_logits_function`.
       stills: the bank of still frames that augmentation takes; None without one.
       teachers: whom the model learns from; what the step takes beside state and batch is their variables.
+      features: what it learns of their features, or None.
     """
 
     config: ConfigDict
@@ -77,6 +82,7 @@ class TrainingProgram:
     logits: LogitsFunction
     stills: UInt8[np.ndarray, "n size size 3"] | None = None
     teachers: tuple[Teacher, ...] = ()
+    features: FeatureTeaching | None = None
 
     @property
     def model(self) -> VideoModel:
@@ -168,7 +174,8 @@ class TrainingProgram:
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
-        return initial_state(self.traced.init(initial_key), self.optimizer, step_key, averaged=bool(self.config.ema))
+        variables = _trained(self.traced.init(initial_key), self.features, initial_key)
+        return initial_state(variables, self.optimizer, step_key, averaged=bool(self.config.ema))
 
 
 def build_program(
@@ -200,7 +207,12 @@ def build_program(
     _check_fits(config, mesh)
     traced = trace_network(config, len(clips_of_class))
     check_teachers(teachers, traced.model)
-    model, params = traced.model, traced.shapes["params"]
+    model = traced.model
+    features = feature_teaching(
+        config, model, traced.shapes, [(teacher.name, teacher.model, teacher.variables) for teacher in teachers]
+    )
+    trained = jax.eval_shape(lambda variables: _trained(variables, features, jax.random.key(0)), traced.shapes)
+    params = trained["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     frozen_patterns = model.frozen_patterns()
     optimizer = make_optimizer(
@@ -211,8 +223,7 @@ def build_program(
         frozen_patterns=frozen_patterns,
     )
     shapes = jax.eval_shape(
-        lambda variables: initial_state(variables, optimizer, jax.random.key(0), averaged=bool(config.ema)),
-        traced.shapes,
+        lambda variables: initial_state(variables, optimizer, jax.random.key(0), averaged=bool(config.ema)), trained
     )
     sharding = state_sharding(shapes, optimizer, config.sharding_rules, mesh)
     normalise = normalization(config)
@@ -225,7 +236,7 @@ def build_program(
         label_smoothing=config.loss.label_smoothing,
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
-        teaching=teaching(config, teachers, normalise),
+        teaching=teaching(config, teachers, normalise, features),
         semi_supervision=semi_supervision(config, steps_per_epoch=steps_per_epoch, groups=meshes.batch_parts(mesh)),
         total_steps=total_steps,
         accumulation=config.accumulation,
@@ -242,10 +253,19 @@ def build_program(
         state_sharding=sharding,
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh, make_objective(config, model, settings, mesh)),
-        logits=make_logits_function(model, normalise, mesh, sharding.params),
+        logits=make_logits_function(model, normalise, mesh, sharding.variables["params"]),
         stills=still_bank(config),
         teachers=tuple(teachers),
+        features=features,
     )
+
+
+def _trained(variables: Mapping[str, Any], features: FeatureTeaching | None, key: PRNGKeyArray) -> dict[str, Any]:
+    """Adds to the variables of a network what is trained beside it."""
+    if features is None:
+        return dict(variables)
+    projections = features.init(jax.random.fold_in(key, _PROJECTIONS_STREAM))
+    return {**variables, "params": {**variables["params"], PROJECTIONS: projections}}
 
 
 def _check_fits(config: ConfigDict, mesh: Mesh) -> None:

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
+from motion_vit.training.objectives.feature_teaching import PROJECTIONS
 
 Leaf = TypeVar("Leaf")
 
@@ -20,7 +21,7 @@ class TrainState(Generic[Leaf]):
 
     Attributes:
       step: steps done.
-      params: the model's parameters.
+      params: the model's parameters, and those that are trained beside them under `PROJECTIONS`.
       batch_stats: running statistics of BatchNorm.
       opt_state: the optimizer's moments.
       ema: exponential moving averages of the parameters; {} if the run keeps none.
@@ -37,7 +38,13 @@ class TrainState(Generic[Leaf]):
     @property
     def variables(self) -> dict[str, Any]:
         """Returns the variables for `model.apply`."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        return {"params": _of_model(self.params), "batch_stats": self.batch_stats}
+
+    @property
+    def beside_model(self) -> dict[str, Any]:
+        """Returns parameters that are trained and no part of the model, and their averages, by the names of fields."""
+        trees = {"params": self.params, "ema": self.ema}
+        return {name: {PROJECTIONS: tree[PROJECTIONS]} for name, tree in trees.items() if PROJECTIONS in tree}
 
     @property
     def averaged_variables(self) -> dict[str, Any]:
@@ -52,7 +59,11 @@ class TrainState(Generic[Leaf]):
             raise UserError(
                 'the run keeps no averages of its parameters; set the config field ema, such as ((".*", 0.9999),).'
             )
-        return {"params": self.ema, "batch_stats": self.batch_stats}
+        return {"params": _of_model(self.ema), "batch_stats": self.batch_stats}
+
+
+def _of_model(params: Any) -> Any:
+    return {name: tree for name, tree in params.items() if name != PROJECTIONS}
 
 
 def initial_state(

@@ -122,7 +122,7 @@ def test_teachers_for_other_clips_or_without_weight_are_refused(
     with pytest.raises(UserError, match=r"larger .* takes clips of 4 frames of 64 x 64 pixels, .* 4 frames of 32 x 32"):
         train(small_config, tmp_path / "run")
     small_config.distillation.weight = 0.0
-    with pytest.raises(UserError, match=r"distillation\.weight is 0"):
+    with pytest.raises(UserError, match=r"distillation\.weight and distillation\.feature_weight are 0"):
         validate_fields(small_config)
     small_config.distillation.teachers = ("gs://bucket/run",)
     with pytest.raises(UserError, match=r"config field distillation\.teachers: "):

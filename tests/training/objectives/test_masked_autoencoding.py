@@ -1,62 +1,23 @@
 """A step of masked autoencoding: the same on every arrangement of devices, and of clips that count alone."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import traverse_util
-from ml_collections import ConfigDict
 from pretraining_recipe import pretraining_recipe
+from pretraining_steps import assert_same, host_batch, program_of, two_steps
 
 from motion_vit import UserError
-from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.objective_registry import trace_network
-from motion_vit.training.step.program import TrainingProgram, build_program
 from motion_vit.training.step.state import TrainState
 
 RULES = (("decoder/head/kernel", ("fsdp", None)), ("blocks/.*/fc1/kernel", (None, "fsdp")), (".*", "fsdp"))
 
 
-def program_of(config: ConfigDict, *shape: int) -> TrainingProgram:
-    mesh = meshes.make_mesh(*shape, devices=jax.devices()[: int(np.prod(shape))])
-    return build_program(config, mesh, clips_of_class=[1] * 5, total_steps=10, steps_per_epoch=10)
-
-
-def host_batch(clips: int = 8) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {
-        "clip": rng.integers(0, 256, (clips, 4, 32, 32, 3), dtype=np.uint8),
-        "label": np.zeros(clips, np.int32),
-        "weight": np.array([1, 1, 0, *[1] * (clips - 3)], np.float32),
-    }
-
-
-def two_steps(config: ConfigDict, *shape: int, batch: dict[str, np.ndarray] | None = None) -> tuple[TrainState, list]:
-    """The state after two steps on one batch, and their metrics."""
-    program = program_of(config, *shape)
-    state, found = program.initial_state(), []
-    for _ in range(2):
-        state, metrics = program.step(state, program.to_devices(host_batch() if batch is None else batch))
-        found.append({name: float(value) for name, value in jax.device_get(metrics).items()})
-    return jax.device_get(dataclasses.replace(state, key=None)), found
-
-
-def assert_same(found: tuple[TrainState, list], expected: tuple[TrainState, list], rtol: float = 1e-4) -> None:
-    for one, other in zip(found[1], expected[1], strict=True):
-        assert one.keys() == other.keys()
-        for name in other:
-            assert one[name] == pytest.approx(other[name], rel=rtol), name
-    ours, theirs = (traverse_util.flatten_dict(state.params, sep="/") for state, _ in (found, expected))
-    for name, value in theirs.items():
-        np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
-
-
 @pytest.fixture(scope="module")
 def on_one_device() -> tuple[TrainState, list]:
     with jax.numpy_dtype_promotion("standard"):
-        return two_steps(pretraining_recipe(), 1, 1, 1)
+        return two_steps(program_of(pretraining_recipe(), 1, 1, 1))
 
 
 def test_a_step_learns_and_reports_no_accuracy(on_one_device: tuple[TrainState, list]) -> None:
@@ -71,19 +32,19 @@ def test_data_parameters_and_frames_split_over_eight_devices_learn_what_one_does
 ) -> None:
     config = pretraining_recipe()
     config.sharding_rules = RULES
-    assert_same(two_steps(config, 2, 2, 2), on_one_device)
+    assert_same(two_steps(program_of(config, 2, 2, 2)), on_one_device)
 
 
 def test_blocks_that_are_computed_again_change_no_number(on_one_device: tuple[TrainState, list]) -> None:
     config = pretraining_recipe()
     config.remat = "blocks"
-    assert_same(two_steps(config, 1, 1, 1), on_one_device)
+    assert_same(two_steps(program_of(config, 1, 1, 1)), on_one_device)
 
 
 def test_clips_that_cannot_be_decoded_weigh_nothing(on_one_device: tuple[TrainState, list]) -> None:
     batch = host_batch()
     batch["clip"][2] = 0
-    assert_same(two_steps(pretraining_recipe(), 1, 1, 1, batch=batch), on_one_device, rtol=1e-6)
+    assert_same(two_steps(program_of(pretraining_recipe(), 1, 1, 1), batch), on_one_device, rtol=1e-6)
 
 
 def test_bfloat16_in_parts_of_which_v2_predicts_a_part_learns_what_follows_from_what_is_seen() -> None:
@@ -93,8 +54,8 @@ def test_bfloat16_in_parts_of_which_v2_predicts_a_part_learns_what_follows_from_
     config.pretraining.decoder_mask = 0.5
     config.pretraining.normalise_target = False
     config.optimizer.learning_rate = 1e-2
-    steps, mesh = 300, meshes.data_mesh(jax.devices()[:1])
-    program = build_program(config, mesh, clips_of_class=[1] * 5, total_steps=steps, steps_per_epoch=steps)
+    steps = 300
+    program = program_of(config, 1, 1, 1, steps=steps)
     state, rng, losses = program.initial_state(), np.random.default_rng(0), []
     for _ in range(steps):
         # Clips of one colour each, which hidden tubelets have, too.

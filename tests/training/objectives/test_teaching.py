@@ -90,7 +90,7 @@ def on_one_device() -> tuple[TrainState, dict[str, float], Teaching]:
 def test_a_teacher_sees_the_pixels_by_its_own_normalisation_and_names_our_classes() -> None:
     mesh = meshes.data_mesh(jax.devices()[:1])
     teacher, clips = make_teacher(mesh), jnp.asarray(make_batch()["clip"])
-    found = teacher.logits(teacher.variables, OURS(clips), OURS)
+    found, _ = teacher.logits(teacher.variables, OURS(clips), OURS)
     expected = Pixels().apply(teacher.variables, THEIRS(clips))[:, np.array(ORDER)]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     # A mixture of our inputs is the same mixture of theirs.
@@ -107,7 +107,7 @@ def test_the_loss_of_teachers_is_added_with_its_weight() -> None:
     batch = make_batch()
     clips, targets = OURS(jnp.asarray(batch["clip"])), jax.nn.one_hot(batch["label"], 5)
     student = Student().apply(trace_model(Student(), clip_shape=SHAPE).init(jax.random.key(3)), clips)
-    losses = teaching.loss(student, teaching.logits(teaching.variables, clips, targets))
+    losses = teaching.loss(student, teaching.taught(teaching.variables, clips, targets).logits)
     assert metrics["distillation"] == pytest.approx(np.average(losses, weights=batch["weight"]), rel=1e-4)
 
 
