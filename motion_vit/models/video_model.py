@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.models.frame_encoder import FrameEncoder
 from motion_vit.models.option import option, option_ranges
 from motion_vit.models.option_ranges import ComputationDtype
 from motion_vit.models.token_encoder import TokenEncoder
@@ -189,6 +190,20 @@ class VideoModel(nn.Module):
         raise UserError(
             f"a {type(self).__name__} cannot be pretrained by masked autoencoding: its layers need all tokens of a "
             "clip. Plain transformers can do without most: videomae_s, videomae_b, videomae_l."
+        )
+
+    def frame_encoder(self) -> FrameEncoder:
+        """Describes the part that encodes frames one by one, whose tokens `motion-vit features` keeps.
+
+        Returns:
+          What is known of it.
+
+        Raises:
+          UserError: the model has none.
+        """
+        raise UserError(
+            f"a {type(self).__name__} has no encoder of single frames, whose tokens could be kept: its layers join "
+            "frames, or all of it is trained. A ViViT with attention='factorised_encoder' has one."
         )
 
     def with_frames_split(self, axis: str) -> "VideoModel":
