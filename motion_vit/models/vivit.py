@@ -150,21 +150,86 @@ class ViViT(CostVolumeBackbone):
             pair; in training a batch that `batch_norm_groups` does not divide.
           UserError: with a `frame_axis`, no mesh that has it, or frames of tubelets that its devices do not divide.
         """
+        if self.attention == "factorised_encoder":
+            tokens = self.frame_tokens(clips, train)
+            return self.classify_frame_tokens(tokens, train, _rows_and_columns(self, clips))
         _check_clips(clips, self)
         with splittable_operators(self.frame_axis):
-            kernel_size = (self.tubelet_frames, self.patch_size, self.patch_size)
-            tokens = TubeletProjection(self.width, kernel_size, dtype=self.dtype, name="embedding")(clips)
-            if self.attention == "factorised_encoder":
-                features = self._frames_then_clip(tokens, train)
-            elif self.pooling == "class_token":
+            tokens = self._tubelets(clips)
+            if self.pooling == "class_token":
                 x = self._blocks(_grid(tokens))(self._sequence("places", self._grid, tokens, train), train=train)
                 features = LayerNorm(name="norm")(lax.slice_in_dim(x, 0, 1, axis=1)).reshape(-1, self.width)
                 features = name_output(self, "norm_output", features)
             else:
                 features = self._mean_of_clip(tokens, train)
-            published = self.initialization == "published"
-            kernel_init = nn.initializers.zeros if published else initializers.fan_in_kernel
-            return Linear(self.num_classes, kernel_init, name="head")(features)
+            return self._head(features)
+
+    @nn.compact
+    def frame_tokens(
+        self, clips: Float[Array, "b t h w 3"], train: bool = False
+    ) -> Float[Array, "b frames tokens width"]:
+        """Encodes each frame of tubelets by itself: the spatial encoder of "factorised_encoder".
+
+        `model.apply(variables, clips, method="frame_tokens")` calls it. With `frozen="spatial"` it computes in training
+        what it does in evaluation, and passes no gradient, so that its tokens may as well come from a file.
+
+        Args:
+          clips: normalised clips.
+          train: as of the model.
+
+        Returns:
+          The tokens after the normalisation of the encoder, in the dtype of the computation: with
+          `pooling="class_token"` the class token, then those of the patches, row by row. Frames are those of tubelets.
+
+        Raises:
+          UserError: `attention` is another than "factorised_encoder".
+          ValueError: as of the model.
+        """
+        self._check_has_frame_tokens()
+        _check_clips(clips, self)
+        is_frozen = self.frozen == "spatial"
+        in_training = train and not is_frozen
+        tokens = self._tubelets(clips)
+        batch, frames, rows, columns, channels = tokens.shape
+        in_frames = tokens.reshape(batch * frames, 1, rows, columns, channels)
+        x = self._sequence("places", (1, *self._grid[1:]), in_frames, in_training)
+        x = self._blocks((frames, rows, columns))(x, train=in_training)
+        x = LayerNorm(output_dtype=self.dtype, name="norm")(x).reshape(batch, frames, -1, channels)
+        # In training alone: visualisation asks for gradients in front of the frozen part.
+        return lax.stop_gradient(x) if train and is_frozen else x
+
+    @nn.compact
+    def classify_frame_tokens(
+        self,
+        tokens: Float[Array, "b frames tokens width"],
+        train: bool = False,
+        grid: tuple[int, int] | None = None,
+    ) -> Float[Array, "b classes"]:
+        """Classifies clips by the tokens of their frames: all of "factorised_encoder" after its spatial encoder.
+
+        `model.apply(variables, tokens, method="classify_frame_tokens")` calls it.
+
+        Args:
+          tokens: of `frame_tokens`, of any number of frames.
+          train: as of the model.
+          grid: rows and columns of the patches of a frame; by default those of `image_size`.
+
+        Returns:
+          Logits in float32.
+
+        Raises:
+          UserError: `attention` is another than "factorised_encoder".
+          ValueError: tokens of another shape.
+        """
+        self._check_has_frame_tokens()
+        grid = self._grid[1:] if grid is None else grid
+        self._check_tokens(tokens, grid)
+        x = jnp.mean(self._handed_on(tokens).astype(jnp.float32), axis=2).astype(self.dtype)
+        x = name_output(self, "frames_output", x)[:, :, None, None]
+        x = self._sequence("temporal_places", (self._grid[0], 1, 1), x, train, output=None)
+        x = self._temporal_blocks(tokens.shape[1])(x, train=train)
+        features = jnp.mean(LayerNorm(name="temporal_norm")(self._handed_on(x)), axis=1)
+        return self._head(name_output(self, "norm_output", features))
 
     def layer_patterns(self) -> tuple[str, ...]:
         """Names the layers: the embedding, each block, and the last normalisation with the head.
@@ -297,19 +362,33 @@ class ViViT(CostVolumeBackbone):
         x = LayerNorm(name="norm")(self._blocks(_grid(tokens))(x, train=train))
         return jnp.mean(name_output(self, "norm_output", x), axis=(1, 2, 3))
 
-    def _frames_then_clip(self, tokens: Float[Array, "b t h w c"], train: bool) -> Float[Array, "b c"]:
-        """Encodes each frame of tubelets, and then the sequence of what came of them."""
-        batch, frames, rows, columns, channels = tokens.shape
-        in_frames = tokens.reshape(batch * frames, 1, rows, columns, channels)
-        x = self._sequence("places", (1, *self._grid[1:]), in_frames, train)
-        x = self._blocks((frames, rows, columns))(x, train=train)
-        x = self._pooled(x, "norm", self.dtype).reshape(batch, frames, channels)
-        if train and self.frozen == "spatial":
-            x = lax.stop_gradient(x)  # so that none of its activations are kept
-        x = name_output(self, "frames_output", x)[:, :, None, None]
-        x = self._sequence("temporal_places", (self._grid[0], 1, 1), x, train, output=None)
-        x = self._temporal_blocks(frames)(x, train=train)
-        return name_output(self, "norm_output", self._pooled(x, "temporal_norm", jnp.float32))
+    def _check_has_frame_tokens(self) -> None:
+        if self.attention != "factorised_encoder":
+            raise UserError(
+                f"a ViViT with attention={self.attention!r} has no tokens of frames: its blocks join frames. Choose "
+                "attention='factorised_encoder'."
+            )
+
+    def _check_tokens(self, tokens: Float[Array, "b frames tokens width"], grid: tuple[int, int]) -> None:
+        class_tokens = int(self.pooling == "class_token")
+        expected = class_tokens + grid[0] * grid[1]
+        if tokens.ndim != 4 or tokens.shape[1] == 0 or tokens.shape[2:] != (expected, self.width):
+            of_class = "a class token and " if class_tokens else ""
+            raise ValueError(
+                f"expected tokens of frames [batch, frames, {expected}, {self.width}], {of_class}{grid[0]} x {grid[1]} "
+                f"patches of {self.width} channels, got {tokens.shape}"
+            )
+
+    def _tubelets(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t h w c"]:
+        kernel_size = (self.tubelet_frames, self.patch_size, self.patch_size)
+        tokens: Array = TubeletProjection(self.width, kernel_size, dtype=self.dtype, name="embedding")(clips)
+        return tokens
+
+    def _head(self, features: Float[Array, "b c"]) -> Float[Array, "b classes"]:
+        published = self.initialization == "published"
+        kernel_init = nn.initializers.zeros if published else initializers.fan_in_kernel
+        logits: Array = Linear(self.num_classes, kernel_init, name="head")(features)
+        return logits
 
     def _sequence(
         self, name: str, grid: tuple[int, int, int], tokens: Array, train: bool, output: str | None = "embedding_output"
@@ -318,11 +397,9 @@ class ViViT(CostVolumeBackbone):
         x: Array = SequenceEmbedding(grid, class_token, self.dropout, self.dtype, name=name)(tokens, train=train)
         return x if output is None else name_output(self, output, x)
 
-    def _pooled(self, x: Float[Array, "b n c"], norm: str, dtype: Any) -> Float[Array, "b c"]:
-        """Normalises the class token, or all tokens, and averages over these."""
-        if self.pooling == "class_token":
-            x = lax.slice_in_dim(x, 0, 1, axis=1)
-        return jnp.mean(LayerNorm(name=norm)(x), axis=1).astype(dtype)
+    def _handed_on(self, x: Float[Array, "*batch n c"]) -> Float[Array, "*batch n c"]:
+        """Selects what an encoder hands on: its class token, or, without one, all tokens."""
+        return lax.slice_in_dim(x, 0, 1, axis=-2) if self.pooling == "class_token" else x
 
     def _blocks(self, grid: tuple[int, int, int]) -> Stage:
         return self._stage(
@@ -349,6 +426,11 @@ class ViViT(CostVolumeBackbone):
 def _grid(tokens: Float[Array, "b t h w c"]) -> tuple[int, int, int]:
     _, frames, rows, columns, _ = tokens.shape
     return frames, rows, columns
+
+
+def _rows_and_columns(model: ViViT, clips: Float[Array, "b t h w 3"]) -> tuple[int, int]:
+    """Counts the patches of a frame along its height and its width."""
+    return clips.shape[2] // model.patch_size, clips.shape[3] // model.patch_size
 
 
 def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:

@@ -86,6 +86,40 @@ def test_a_frozen_spatial_encoder_has_no_gradient_and_is_named(clips):
     assert tiny(**ENCODER).frozen_patterns() == ()
 
 
+def test_a_frozen_spatial_encoder_trains_on_what_it_gives_in_evaluation(clips):
+    # Dropout, stochastic depth and BatchNorms of motion modules would change it.
+    model = tiny(**ENCODER, frozen="spatial", dropout=0.5, stochastic_depth=0.5, motion_module="tea")
+    variables = jax.jit(model.init)(jax.random.key(0), clips)
+    encode = functools.partial(model.apply, method="frame_tokens")
+    trained, updates = jax.jit(functools.partial(encode, train=True, mutable=["batch_stats"]))(variables, clips)
+    np.testing.assert_allclose(trained, jax.jit(encode)(variables, clips), rtol=1e-5, atol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"])
+
+
+@pytest.mark.parametrize("pooling", ["class_token", "mean"])
+def test_a_factorised_encoder_can_be_run_in_two_parts(pooling, clips):
+    model = tiny(**ENCODER, pooling=pooling)
+    variables = random_variables(model)
+    tokens = jax.jit(functools.partial(model.apply, method="frame_tokens"))(variables, clips)
+    assert tokens.shape == (2, 3, 6 + (pooling == "class_token"), 16)
+    classify = jax.jit(functools.partial(model.apply, method="classify_frame_tokens", grid=(2, 3)))
+    np.testing.assert_array_equal(classify(variables, tokens), jax.jit(model.apply)(variables, clips))
+
+
+@pytest.mark.mistyped
+def test_what_are_no_tokens_of_frames_is_refused(clips):
+    model = tiny(**ENCODER)
+    variables = jax.eval_shape(model.init, jax.random.key(0), clips)
+    with pytest.raises(
+        ValueError, match=r"\[batch, frames, 5, 16\], a class token and 2 x 2 patches .* got \(2, 3, 7, 16"
+    ):
+        jax.eval_shape(
+            functools.partial(model.apply, method="classify_frame_tokens"), variables, jnp.zeros((2, 3, 7, 16))
+        )
+    with pytest.raises(motion_vit.UserError, match="attention='joint' has no tokens of frames"):
+        jax.eval_shape(functools.partial(tiny().apply, method="frame_tokens"), variables, clips)
+
+
 @pytest.mark.parametrize(
     ("options", "sees_order"),
     [(JOINT_MEAN, False), (SELF_ATTENTION, False), (COST_VOLUME, True), (JOINT_MEAN | {"placement": "lg"}, True)],
