@@ -75,7 +75,10 @@ and `n = h * w` or one more. Others are on a grid as in a VideoMAE.
   `[b * h * w, heads, t, t]`: attention of a tubelet to those of the same place.
 - `blocks/block{i}/attention/cost_volume` or `blocks/block{i}/temporal_attention/cost_volume`, where that is what the
   attention is, and `cost_volume_backward`: as in a UniFormer.
-- `frames_output` `[b, t, c]`, of a "factorised_encoder": what the temporal encoder is given.
+- `adapter/attention/cost_volume`, of a "factorised_encoder" with the adapter "emim", and `cost_volume_backward`: as
+  in a UniFormer.
+- `frames_output` `[b, t, c]`, of a "factorised_encoder": what the temporal encoder is given. With the adapter
+  "attention" `[b, t, m, c]`: of each frame the tokens of `m` learned queries, all of which the temporal encoder sees.
 - `temporal_blocks/block{i}_output` and `temporal_blocks/block{i}/attention/attention_weights`: the same of the temporal
   encoder, whose tokens are a class token and the frames.
 - `norm_output`: the features that the head classifies, `[b, c]`; of one encoder without a class token

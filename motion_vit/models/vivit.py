@@ -20,7 +20,7 @@ from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.frame_encoder import FrameEncoder
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
-from motion_vit.models.option import option
+from motion_vit.models.option import option, option_defaults
 from motion_vit.models.option_ranges import (
     BATCH_NORM_GROUPS,
     DEPTH,
@@ -35,8 +35,11 @@ from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.models.video_model import Backbone
 from motion_vit.models.videomae import Placement
 from motion_vit.modules import initializers
+from motion_vit.modules.attention_adapter import AttentionAdapter
 from motion_vit.modules.attention_block import AttentionBlock
+from motion_vit.modules.bottleneck_adapter import BottleneckAdapter
 from motion_vit.modules.emim import Emim
+from motion_vit.modules.emim_adapter import EmimAdapter
 from motion_vit.modules.factorised_attention import FactorisedAttention
 from motion_vit.modules.global_attention import GlobalAttention
 from motion_vit.modules.initializers import Initialization
@@ -49,7 +52,7 @@ from motion_vit.modules.space_time_blocks import FactorisedAttentionBlock, Joint
 from motion_vit.modules.tubelet_embedding import TubeletProjection
 from motion_vit.ops import global_attention
 from motion_vit.ops.adaptive_average_pool import adaptive_average_pool
-from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Choice, Either, Text
+from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Choice, Either, Text, Whole
 
 AttentionScheme = Literal["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
 """Which tokens see each other, models 1 to 4 of the paper: all of a clip; those of a frame, and then what a second,
@@ -68,8 +71,12 @@ Pooling = Literal["class_token", "mean"]
 Frozen = Literal["none", "spatial"]
 """What training leaves as it is."""
 
+Adapter = Literal["none", "bottleneck", "attention", "emim"]
+"""What stands between the encoders of "factorised_encoder": nothing, a perceptron on what the spatial one hands on,
+learned queries that look at all tokens of a frame, or cost volumes between the tokens of neighbouring frames."""
+
 _SPATIAL_PATTERN = r"(embedding|places|blocks|norm)/.*"
-_OF_EVERY_BACKBONE = frozenset(field.name for field in dataclasses.fields(Backbone))
+_OF_COST_VOLUMES = tuple(name for name in option_defaults(CostVolumeBackbone) if name not in option_defaults(Backbone))
 
 
 class ViViT(CostVolumeBackbone):
@@ -100,7 +107,13 @@ class ViViT(CostVolumeBackbone):
         of the temporal encoder; see `motion_vit.modules.motion_module`.
       batch_norm_groups: of the BatchNorms that some motion modules have; see
         `motion_vit.modules.batch_norm.BatchNorm`.
-      frozen: whether training leaves the "spatial" encoder of "factorised_encoder" as it is, with all before it.
+      frozen: whether training leaves the "spatial" encoder of "factorised_encoder" as it is, with all before it. It
+        then computes in training what it does in evaluation.
+      adapter: what changes the tokens of frames for the temporal encoder; see `Adapter`. Each starts without effect.
+        "emim" takes the options of EMIM.
+      adapter_queries: learned queries of the adapter "attention", each of which gives the temporal encoder a token for
+        every frame.
+      adapter_ratio: hidden features of the adapter "bottleneck" over channels.
       stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first,
         in either encoder.
       dropout: probability of dropping a feature after the embeddings, in perceptrons and after attention.
@@ -130,6 +143,9 @@ class ViViT(CostVolumeBackbone):
     motion_module: str = option("none", takes=MotionModuleName())
     batch_norm_groups: int = option(1, effect="training", takes=BATCH_NORM_GROUPS)
     frozen: Frozen = option("none", effect="training")
+    adapter: Adapter = "none"
+    adapter_queries: int = option(4, takes=Whole(1, 1024))
+    adapter_ratio: float = option(0.25, takes=MLP_RATIO)
     stochastic_depth: float = option(0.0, effect="training", takes=PROBABILITY)
     dropout: float = option(0.0, effect="training", takes=PROBABILITY)
     initialization: Initialization = option("published", effect="training")
@@ -235,18 +251,22 @@ class ViViT(CostVolumeBackbone):
         self._check_has_frame_tokens()
         grid = self._tokens_of_frame(self._grid[1:]) if grid is None else grid
         self._check_tokens(tokens, grid)
-        x = jnp.mean(self._handed_on(tokens).astype(jnp.float32), axis=2).astype(self.dtype)
-        x = name_output(self, "frames_output", x)[:, :, None, None]
+        tokens = tokens.astype(self.dtype)  # a file may hold them in fewer bits
+        batch, frames, _, channels = tokens.shape
+        x = name_output(self, "frames_output", self._adapted(tokens, grid, train))
+        # Several tokens of a frame are at the same place in time.
+        x = x.reshape(batch, frames, -1, 1, channels)
+        of_frame = x.shape[2]
         x = self._sequence("temporal_places", (self._grid[0], 1, 1), x, train, output=None)
-        x = self._temporal_blocks(tokens.shape[1])(x, train=train)
+        x = self._temporal_blocks((frames, of_frame, 1))(x, train=train)
         features = jnp.mean(LayerNorm(name="temporal_norm")(self._handed_on(x)), axis=1)
         return self._head(name_output(self, "norm_output", features))
 
     def layer_patterns(self) -> tuple[str, ...]:
         """Names the layers: the embedding, each block, and the last normalisation with the head.
 
-        Between the encoders of "factorised_encoder", the normalisation of the first and the places of the second are a
-        layer of their own.
+        Between the encoders of "factorised_encoder", the normalisation of the first, the adapter and the places of the
+        second are a layer of their own.
         """
         blocks = (rf"blocks/block{block}/.*" for block in range(self.depth))
         if self.attention != "factorised_encoder":
@@ -255,7 +275,7 @@ class ViViT(CostVolumeBackbone):
         return (
             r"(embedding|places)/.*",
             *blocks,
-            r"(norm|temporal_places)/.*",
+            r"(norm|adapter|temporal_places)/.*",
             *temporal,
             r"(temporal_norm|head)/.*",
         )
@@ -267,19 +287,20 @@ class ViViT(CostVolumeBackbone):
     def frame_encoder(self) -> FrameEncoder:
         """Describes the spatial encoder of "factorised_encoder"."""
         self._check_has_frame_tokens()
-        emim = [field.name for field in dataclasses.fields(CostVolumeBackbone) if field.name not in _OF_EVERY_BACKBONE]
-        has_emim = bool(self.cost_volume_stages())
+        adapters = ("adapter", "adapter_queries", "adapter_ratio")
+        # Without cost volumes of its own, those of the adapter are no matter of the encoder.
+        emim = () if "blocks" in self.cost_volume_stages() else _OF_COST_VOLUMES
         return FrameEncoder(
             patterns=(_SPATIAL_PATTERN,),
-            options_of_the_rest=("temporal_depth", *([] if has_emim else emim)),
+            options_of_the_rest=("temporal_depth", *adapters, *emim),
             is_frozen=self.frozen == "spatial",
             how_to_freeze="frozen=spatial",
         )
 
     def cost_volume_stages(self) -> tuple[str, ...]:
-        """Names the blocks if some have cost volumes."""
-        has_some = self.temporal_attention == "cost_volume" or "l" in self.placement[: self.depth]
-        return ("blocks",) if has_some else ()
+        """Names the blocks if some have cost volumes, and the adapter if it has."""
+        in_blocks = self.temporal_attention == "cost_volume" or "l" in self.placement[: self.depth]
+        return (*(("blocks",) if in_blocks else ()), *(("adapter",) if self.adapter == "emim" else ()))
 
     def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
         """Says where the tubelets of an intermediate lie; a token of the temporal encoder is of a whole frame."""
@@ -289,10 +310,12 @@ class ViViT(CostVolumeBackbone):
             layout, temporal_stride=self.tubelet_frames, class_tokens=int(self.pooling == "class_token")
         )
         if re.match(r"temporal_blocks/|frames_output", name):
+            if self.adapter == "attention":
+                raise no_place(name, "tokens of learned queries, which have none in the frame")
             side = max(layout.seen)
             layout = dataclasses.replace(layout, rows=1, columns=1, stride=side, first_centre=side / 2)
             return layout if name != "frames_output" else dataclasses.replace(layout, class_tokens=0)
-        if re.match(r"embedding_output|blocks/", name) or (name == "norm_output" and self._has_clip_output):
+        if re.match(r"embedding_output|blocks/|adapter/", name) or (name == "norm_output" and self._has_clip_output):
             return layout
         raise no_place(name, "the features of a clip; those of tubelets are in the outputs of the blocks")
 
@@ -374,6 +397,11 @@ class ViViT(CostVolumeBackbone):
                 f"frozen is 'spatial', but attention is {self.attention!r}, which has no encoder of its own for space: "
                 "it must be 'factorised_encoder'"
             )
+        if self.adapter != "none" and self.attention != "factorised_encoder":
+            problems.append(
+                f"adapter is {self.adapter!r}, but attention is {self.attention!r}, which has no second encoder to "
+                "stand before: it must be 'factorised_encoder'"
+            )
         return problems
 
     @property
@@ -408,6 +436,38 @@ class ViViT(CostVolumeBackbone):
         means = adaptive_average_pool(patches, self.frame_pool, self.frame_pool)
         means = means.reshape(*x.shape[:2], -1, self.width)
         return jnp.concatenate([lax.slice_in_dim(x, 0, class_tokens, axis=2), means], axis=2)
+
+    def _adapted(
+        self, tokens: Float[Array, "b t n c"], grid: tuple[int, int], train: bool
+    ) -> Float[Array, "b t c"] | Float[Array, "b t m c"]:
+        """Makes what the temporal encoder is given of each frame; without an adapter, what the spatial one hands on."""
+        handed_on = self._handed_on(tokens)
+        if self.adapter == "bottleneck":
+            hidden = max(1, round(self.adapter_ratio * self.width))
+            handed_on = BottleneckAdapter(hidden, **self._of_adapter(), name="adapter")(handed_on, train=train)
+        pooled = jnp.mean(handed_on.astype(jnp.float32), axis=2).astype(self.dtype)
+        if self.adapter == "attention":
+            layer = AttentionAdapter(
+                self.adapter_queries,
+                self.heads,
+                self.mlp_ratio,
+                implementation=self.attention_implementation,
+                **self._of_adapter(),
+                name="adapter",
+            )
+            looked: Array = layer(tokens, pooled, train=train)
+            return looked
+        if self.adapter == "emim":
+            # A class token has no place, and cost volumes compare places.
+            patches = lax.slice_in_dim(tokens, tokens.shape[2] - grid[0] * grid[1], None, axis=2)
+            patches = patches.reshape(*tokens.shape[:2], *grid, self.width)
+            attention = make_emim(self, output_init=nn.initializers.zeros, **_of_every_attention(self))
+            pooled = pooled + EmimAdapter(attention, self.dtype, name="adapter")(patches, train=train)
+        return pooled
+
+    def _of_adapter(self) -> dict[str, Any]:
+        of_block = _of_every_block(self)
+        return {name: of_block[name] for name in ("dropout", "kernel_init", "approximate_gelu", "dtype")}
 
     def _check_has_frame_tokens(self) -> None:
         if self.attention != "factorised_encoder":
@@ -453,10 +513,8 @@ class ViViT(CostVolumeBackbone):
             functools.partial(_make_block, self, grid), self.depth, "blocks", period=len(set(self.placement))
         )
 
-    def _temporal_blocks(self, frames: int) -> Stage:
-        return self._stage(
-            functools.partial(_make_temporal_block, self, frames), self.temporal_depth, "temporal_blocks"
-        )
+    def _temporal_blocks(self, grid: tuple[int, int, int]) -> Stage:
+        return self._stage(functools.partial(_make_temporal_block, self, grid), self.temporal_depth, "temporal_blocks")
 
     def _stage(self, make_block: Any, depth: int, name: str, period: int = 1) -> Stage:
         return Stage(
@@ -510,11 +568,11 @@ def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding:
     )
 
 
-def _make_temporal_block(model: ViViT, frames: int, index: int, **binding: Any) -> JointAttentionBlock:
+def _make_temporal_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> JointAttentionBlock:
     """Makes a block of the temporal encoder, which are all alike."""
     class_tokens = int(model.pooling == "class_token")
     shared = _of_every_block(model) | binding
-    return JointAttentionBlock(_make_attention(model), grid=(frames, 1, 1), class_tokens=class_tokens, **shared)
+    return JointAttentionBlock(_make_attention(model), grid=grid, class_tokens=class_tokens, **shared)
 
 
 def _of_every_block(model: ViViT) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Emim(nn.Module):
       biases: which of queries, keys and values have one; see `motion_vit.modules.query_key_value.Biases`.
       dtype: dtype of the computation; affinity and softmax are float32.
       implementation: see `motion_vit.ops.cost_volume.cost_volume_attention`.
+      output_init: initialiser of the kernel of `proj`; None for `kernel_init`.
     """
 
     heads: int
@@ -98,6 +99,7 @@ class Emim(nn.Module):
     biases: Biases = "all"
     dtype: DTypeLike = jnp.float32
     implementation: str | None = None
+    output_init: nn.initializers.Initializer | None = None
 
     def __post_init__(self) -> None:
         """Checks the options."""
@@ -126,7 +128,7 @@ class Emim(nn.Module):
         bias_shape = (self.heads, self.window, self.window)
         rpb = self.param("rpb", initializers.linear_kernel, bias_shape) if self.position_bias else None
         motion = MotionMlp(self.window**2, head_channels, name="motion")() if self.motion_branch else None
-        project = Linear(channels, self.kernel_init, dtype=self.dtype, name="proj")
+        project = Linear(channels, self.output_init or self.kernel_init, dtype=self.dtype, name="proj")
 
         def attend(offset: int, name: str) -> Float[Array, "b t tokens c"]:
             pair = frame_pairs.pair_all_frames if self.keep_frames else frame_pairs.pair_frames

@@ -19,6 +19,7 @@ class Mlp(nn.Module):
       kernel_init: initialiser of both kernels.
       dtype: dtype of the computation; parameters are float32.
       approximate_gelu: whether GELU is approximated by tanh, and not exact; see `motion_vit.ops.gelu`.
+      output_init: initialiser of the last kernel; None for `kernel_init`.
     """
 
     hidden_features: int
@@ -26,6 +27,7 @@ class Mlp(nn.Module):
     kernel_init: nn.initializers.Initializer = initializers.linear_kernel
     dtype: DTypeLike = jnp.float32
     approximate_gelu: bool = False
+    output_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch c"], *, train: bool = False) -> Float[Array, "*batch c"]:
@@ -34,5 +36,5 @@ class Mlp(nn.Module):
         x = Linear(self.hidden_features, self.kernel_init, self.dtype, name="fc1")(x)
         x = tanh_gelu(x) if self.approximate_gelu else gelu(x)
         x = nn.Dropout(self.dropout)(x, deterministic=not train)
-        x = Linear(features, self.kernel_init, self.dtype, name="fc2")(x)
+        x = Linear(features, self.output_init or self.kernel_init, self.dtype, name="fc2")(x)
         return nn.Dropout(self.dropout)(x, deterministic=not train)

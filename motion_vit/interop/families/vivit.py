@@ -38,7 +38,24 @@ _FIELDS = {"block": r"\d+", "norm": "[12]", "layer": "[12]", "when": "(temporal_
 _ROOT = Scope(fields=_FIELDS)
 _BLOCK = Scope("{when}blocks/block{block}/", "{when}blocks.{block}.", _FIELDS)
 _ATTENTION = _BLOCK.inner("attention/", "attn.")
+_ADAPTER = _ROOT.inner("adapter/", "adapter.")
 _OVER_TIME = _BLOCK.inner("temporal_attention/", "temporal_attn.")
+
+
+def _adapter_rules() -> tuple[Rule, ...]:
+    """Makes the rules of what stands between the encoders, of any kind; an attention's name is that of the blocks'."""
+    attention = _ADAPTER.inner("attention/", "attn.")
+    return (
+        *_ADAPTER.norm("norm", "norm"),
+        *_ADAPTER.norm("norm{norm}", "norm{norm}"),
+        *_ADAPTER.layer("mlp/fc{layer}", "mlp.fc{layer}"),
+        _ADAPTER.weight("queries", "queries"),
+        *(rule for name in ("query", "key", "value", "proj") for rule in _ADAPTER.layer(name, name)),
+        *attention.layer("qkv", "qkv"),
+        *attention.layer("proj", "proj"),
+        *cost_volume_rules(attention),
+    )
+
 
 RULES: tuple[Rule, ...] = (
     *_ROOT.layer("embedding", "patch_embed.proj", CONVOLUTION),
@@ -54,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     *cost_volume_rules(_OVER_TIME),
     *_BLOCK.layer("mlp/fc{layer}", "mlp.fc{layer}"),
     *_ROOT.norm("{when}norm", "{when}norm"),
+    *_adapter_rules(),
     *_ROOT.layer("head", "head"),
 )
 """The names of everything but motion modules, from the path here to the name there."""
@@ -136,6 +154,7 @@ def vivit_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
         # Motion modules are the only ones called so; what kind one is, its weights do not always tell.
         "motion_module": None if any(".motion." in name for name in shapes) else "none",
         **_cost_volume_options(shapes),
+        **_adapter_options(shapes),
     }
     if any(name.startswith("temporal_blocks.") for name in shapes):
         times = size(shapes, "temporal_pos_embed", -2)
@@ -170,6 +189,16 @@ def _cost_volume_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
         if f"{block}.qkv.weight" in shapes
     ]
     return common | {"temporal_attention": "global", "placement": "".join(kinds) if len(kinds) == 2 else None}
+
+
+def _adapter_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Reads which adapter stands between the encoders, and its size."""
+    if "adapter.queries" in shapes:
+        return {"adapter": "attention", "adapter_queries": size(shapes, "adapter.queries", 0)}
+    if "adapter.attn.qkv.weight" in shapes:
+        return {"adapter": "emim"}
+    hidden, width = size(shapes, "adapter.mlp.fc1.weight", 0), size(shapes, "adapter.mlp.fc1.weight", 1)
+    return {"adapter": "bottleneck", "adapter_ratio": hidden / width} if hidden and width else {"adapter": "none"}
 
 
 def vivit_clips(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,6 +270,9 @@ VIVIT = ModelFamily(
             r".*/temporal_(attention|norm)/.*|temporal_(places|blocks|norm)/.*",
             ("attention", "temporal_depth", "temporal_attention", *COST_VOLUME_OPTIONS),
             copies=((r"(.*)/temporal_attention/((?:qkv|proj)/.*)", r"\1/attention/\2"),),
+        ),
+        "adapter": Part(
+            "the adapter between the encoders", r"adapter/.*", ("adapter", "adapter_queries", "adapter_ratio")
         ),
         "motion": Part(
             "the weights that only cost volumes and motion modules have",

@@ -33,7 +33,7 @@ class FrameTokenClassification:
     classification: Classification
 
     def inputs(self, batch: Mapping[str, jax.Array], context: StepContext, key: PRNGKeyArray) -> LabelledTokens:
-        """Gives tokens the dtype of the computation, and makes the targets.
+        """Takes the tokens as they are stored, and makes the targets.
 
         Args:
           batch: as for `Objective.inputs`, but that `clip` holds tokens of frames.
@@ -43,10 +43,9 @@ class FrameTokenClassification:
         Returns:
           Tokens and targets.
         """
-        classification = self.classification
-        model = classification.model
-        targets = smoothed_targets(batch["label"], model.num_classes, classification.label_smoothing)
-        return LabelledTokens(batch["clip"].astype(model.dtype), targets)
+        classes = self.classification.model.num_classes
+        targets = smoothed_targets(batch["label"], classes, self.classification.label_smoothing)
+        return LabelledTokens(batch["clip"], targets)
 
     def judge(
         self, variables: Mapping[str, Tree], inputs: LabelledTokens, context: StepContext, key: PRNGKeyArray

@@ -393,8 +393,7 @@ def make_logits_function(
             read = {**variables, "params": gathered_where_read(variables["params"], params_sharding)}
         with meshes.in_context(mesh):
             if from_tokens:
-                tokens = clips.astype(model.dtype)
-                found = split.apply(read, tokens, train=False, method="classify_frame_tokens")
+                found = split.apply(read, clips, train=False, method="classify_frame_tokens")
             else:
                 found = split.apply(read, normalization(clips), train=False)
             return jnp.asarray(found, jnp.float32)

@@ -4,6 +4,7 @@ import functools
 import re
 
 import goldens
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -183,6 +184,32 @@ def test_a_factorised_encoder_takes_the_image_model_as_its_spatial_encoder():
     np.testing.assert_array_equal(params["norm"]["scale"], image_weights()["Transformer/encoder_norm/scale"])
     beginnings = {name.partition(".")[0] for name in report.anew}
     assert beginnings == {"head", "temporal_blocks", "temporal_norm", "temporal_pos_embed", "temporal_cls_token"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"adapter": "bottleneck", "adapter_ratio": 0.5},
+        {"adapter": "attention", "adapter_queries": 3},
+        {"adapter": "emim", "window": 3},
+    ],
+    ids=lambda options: options["adapter"],
+)
+def test_an_adapter_goes_in_and_out_and_may_start_anew(options):
+    def create(**adapter):
+        return motion_vit.create_model("vivit_tiny", **SMALL_IMAGE, attention="factorised_encoder", **adapter)
+
+    model, draw = create(**options), np.random.default_rng(3)
+    shapes = jax.eval_shape(model.init, FIXED, jnp.zeros((1, *model.clip_shape)))
+    variables = jax.tree.map(lambda leaf: draw.standard_normal(leaf.shape).astype(np.float32), shapes)
+    weights = exported(model, variables)
+    jax.tree.map(np.testing.assert_array_equal, load_torch(model, weights)[0]["params"], variables["params"])
+    with pytest.raises(CheckpointImportError, match=f"adapter={options['adapter']}"):
+        load_torch(create(), weights)
+    without = {name: array for name, array in weights.items() if not name.startswith("adapter.")}
+    with pytest.raises(CheckpointImportError, match="adapter=none"):
+        load_torch(model, without)
+    assert load_torch(model, without, anew=["adapter"])[1].complete
 
 
 @pytest.mark.parametrize(("frames", "nearest"), [(12, [0, 0, 1, 1, 2, 2]), (2, [0])])
