@@ -4,6 +4,7 @@ Safetensors is read by every framework, maps into memory, so that a view is read
 which files of NumPy have not.
 """
 
+import json
 import pathlib
 import threading
 import zlib
@@ -19,7 +20,8 @@ from motion_vit.data.features.description import FeatureDtype
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import atomic_path
 
-_FORMAT = "motion_vit features"
+# One text: safetensors writes several in an order of its own, and the same features are to be the same bytes.
+_METADATA = "motion_vit_features"
 _STORED: Mapping[FeatureDtype, str] = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 Tokens = Float[np.ndarray, "frames tokens width"]
@@ -52,15 +54,10 @@ def write_feature_file(path: pathlib.Path, rows: FeatureRows, *, fingerprint: st
       UnwritableError: the disk is full or refuses.
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in rows._asdict().items()}
-    metadata = {
-        "format": _FORMAT,
-        "fingerprint": fingerprint,
-        "first_row": str(first_row),
-        "crc32": _crc32(arrays),
-    }
+    about = {"fingerprint": fingerprint, "first_row": first_row, "crc32": _crc32(arrays)}
     with atomic_path(path) as unfinished:
         try:
-            safetensors.numpy.save_file(arrays, unfinished, metadata=metadata)
+            safetensors.numpy.save_file(arrays, unfinished, metadata={_METADATA: json.dumps(about)})
         except safetensors.SafetensorError as error:  # its name for what the system refuses
             raise OSError(str(error)) from error
 
@@ -94,19 +91,17 @@ class FeatureFile:
         try:
             # Opening compares the header with the size of the file; no tensor is read yet.
             self._file = safetensors.safe_open(path, framework="np")
-            metadata: Mapping[str, str] = self._file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise _damaged(path, "it holds no features")
-            if (metadata.get("fingerprint"), metadata.get("first_row")) != (fingerprint, str(first_row)):
+            about = json.loads((self._file.metadata() or {}).get(_METADATA, "{}"))
+            if (about.get("fingerprint"), about.get("first_row")) != (fingerprint, first_row):
                 raise _damaged(path, "it is of other features than the folder says")
-            self._crc32 = metadata.get("crc32", "")
+            self._crc32 = about.get("crc32")
             self._tokens = self._file.get_slice("tokens")
             found = tuple(self._tokens.get_shape()), self._tokens.get_dtype()
             if found != (shape, _STORED[dtype]):
                 raise _damaged(path, f"its tokens are {found[1]} {list(found[0])}")
             self.labels: Int[np.ndarray, " n"] = self._file.get_tensor("labels")
             self.decoded: Bool[np.ndarray, " n"] = self._file.get_tensor("decoded")
-        except (safetensors.SafetensorError, OSError) as error:
+        except (safetensors.SafetensorError, OSError, ValueError, AttributeError) as error:
             raise _damaged(path, str(error).splitlines()[0]) from error
         if self.labels.shape != shape[:1] or self.decoded.shape != shape[:1]:
             raise _damaged(path, f"it has {self.labels.shape} labels of {shape[0]} videos")

@@ -20,7 +20,7 @@ _CLASS = "model"
 
 
 def encoder_options(model: VideoModel) -> dict[str, Any]:
-    """Lists what decides the function of the encoder of frames, besides its weights.
+    """Lists what decides the function of the encoder of frames, besides its weights and the shape of clips.
 
     Args:
       model: has such an encoder.
@@ -35,7 +35,7 @@ def encoder_options(model: VideoModel) -> dict[str, Any]:
     options = {
         name: value
         for name, value in model_options(model).items()
-        if traits[name].effect == "network" and name not in left_out
+        if traits[name].effect == "network" and not traits[name].recipe_field and name not in left_out
     }
     return _through_json({_CLASS: type(model.inner).__name__, **options})
 

@@ -119,14 +119,14 @@ def _open(path: str, field: str, config: ConfigDict, model: VideoModel, source: 
     folder = FeatureFolder(path)
     described = folder.description
     for what, there, here in (
-        ("encoder", described.encoder, encoder_options(model)),
-        ("clips", described.inputs, input_fields(config)),
+        ("other clips", described.inputs, input_fields(config)),
+        ("another encoder", described.encoder, encoder_options(model)),
     ):
         differing = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
         if differing:
             lines = "\n".join(f"  {name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in differing)
             raise UserError(
-                f"config field {field}: the features in {folder.path} are of other {what}:\n{lines}\n"
+                f"config field {field}: the features in {folder.path} are of {what}:\n{lines}\n"
                 "Give the recipe these values, or make features with a checkpoint of its values."
             )
     return CachedFeatures(folder, folder.labels_in(source, f"config field {field}"))

@@ -159,10 +159,10 @@ def test_an_interrupted_run_from_features_ends_as_one_that_was_not(config: Confi
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"initial_weights": ""}, r"computed with other weights of the encoder .* --config\.initial_weights=DIR"),
+        ({"initial_weights": ""}, r"computed with other weights of the encoder .* .--config\.initial_weights=DIR"),
         ({"data.size": 24}, r"of other clips:\n  data\.size: 32 there, 24 here"),
         ({"data.mean": (0.5, 0.5, 0.5)}, r"of other clips:\n  data\.mean: \[0\.45, 0\.45, 0\.45\] there"),
-        ({"model.options.heads": 4}, r"of other encoder:\n  heads: 2 there, 4 here"),
+        ({"model.options.heads": 4}, r"of another encoder:\n  heads: 2 there, 4 here"),
         ({"model.options.frozen": "none"}, r"the model trains its encoder .*--config\.model\.options\.frozen=spatial"),
         ({"model.options.attention": "joint", "model.options.frozen": "none"}, r"data\.features: .*attention='joint'"),
         ({"model.name": "small"}, r"data\.features: a SmallNetwork has no encoder of single frames"),
