@@ -1,9 +1,9 @@
 """Imports point one way: ops <- modules <- models <- training <- the rest; data knows no model; no room has a circle.
 
 Within `training`: parallel, logs, losses and masking know none of the others; then recipe <- inputs <- objectives <-
-step <- inference <- checkpoints <- evaluation <- loop, with ahead_of_time above step, and probing, and adaptation <-
-robustness, above evaluation. Within `interop`: files <- families <- importing and exporting. The zoo stands on
-importing, and evaluation, probing and loop take models from it.
+step <- inference <- checkpoints <- evaluation <- features <- loop, with ahead_of_time above step, and probing, and
+adaptation <- robustness, above evaluation. Within `interop`: files <- families <- importing and exporting. The zoo
+stands on importing, and evaluation, features, probing and loop take models from it.
 """
 
 import ast

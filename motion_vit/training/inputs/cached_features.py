@@ -1,5 +1,7 @@
 """The features that a recipe trains on, in the place of clips."""
 
+import re
+
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -7,6 +9,8 @@ from ml_collections import ConfigDict
 from motion_vit.data.features.description import read_description
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
+from motion_vit.models.checked_model import TracedModel
+from motion_vit.models.part_costs import PartCost
 from motion_vit.models.video_model import VideoModel
 
 
@@ -46,3 +50,18 @@ def check_frozen_encoder(model: VideoModel) -> None:
             f"config field data.features is given, but the model trains its encoder of frames, whose features would "
             f"change. Freeze it: --config.model.options.{encoder.how_to_freeze}."
         )
+
+
+def costs_after_encoder(traced: TracedModel) -> dict[str, PartCost]:
+    """Lists what the parts of a model cost that are run on tokens of frames.
+
+    Args:
+      traced: a model with an encoder of frames.
+
+    Returns:
+      Costs for one clip of all parts but those of the encoder.
+    """
+    patterns = [re.compile(pattern) for pattern in traced.model.frame_encoder().patterns]
+    return {
+        part: cost for part, cost in traced.costs.items() if not any(each.fullmatch(f"{part}/") for each in patterns)
+    }

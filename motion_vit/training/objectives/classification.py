@@ -114,7 +114,8 @@ class Classification:
             mutable=[*STORED, *([COST_VOLUMES] if self.correspondence else [])],
         )
         added: list[Float[Array, " b"]] = []
-        summaries, measures = {}, {}
+        summaries: dict[str, Float[Array, ""]] = {}
+        measures: dict[str, Float[Array, " b"]] = {}
         if self.correspondence:
             stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
             of_clips = self.correspondence(self.model, updates[COST_VOLUMES], clips, stream)

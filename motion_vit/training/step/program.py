@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import PartCost
 from motion_vit.models.registry import model_class
 from motion_vit.models.video_model import VideoModel
-from motion_vit.training.inputs.cached_features import cached_tokens, check_frozen_encoder
+from motion_vit.training.inputs.cached_features import cached_tokens, check_frozen_encoder, costs_after_encoder
 from motion_vit.training.inputs.clip_augmentation import STILLS, clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
 from motion_vit.training.inputs.still_bank import still_bank
@@ -93,11 +92,7 @@ class TrainingProgram:
     @property
     def costs(self) -> dict[str, PartCost]:
         """Costs for one clip of the parts of the network that the step runs."""
-        costs = self.traced.costs
-        if self.tokens is None:
-            return costs
-        left_out = [re.compile(pattern) for pattern in self.model.frame_encoder().patterns]
-        return {part: cost for part, cost in costs.items() if not any(each.fullmatch(f"{part}/") for each in left_out)}
+        return self.traced.costs if self.tokens is None else costs_after_encoder(self.traced)
 
     def initial_state(self) -> TrainState:
         """Draws the state before the first step from the recipe's seed, on the devices."""

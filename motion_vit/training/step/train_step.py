@@ -137,10 +137,9 @@ def make_train_step(
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
       `clip` uint8 `[B,T,H,W,3]` (tokens `[B,frames,tokens,C]` where the settings are `from_tokens`), `label` `[B]` and
-      `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis,
-      and with `semi_supervision` `UNLABELLED_ENTRIES`. Where there are teachers, the third argument is the tuple of
-      their variables.
+      `weight` `[B]`; with `accumulation` above 1 each has a leading axis of so many parts. Where `augmentation.still`
+      is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis, and with `semi_supervision`
+      `UNLABELLED_ENTRIES`. Where there are teachers, the third argument is the tuple of their variables.
 
       The metrics are float32 scalars: `loss`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights), and the
       measures and summaries of the objective, such as `top1`: see `motion_vit.training.objectives.classification`.
