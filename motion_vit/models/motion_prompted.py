@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.models.option import option
 from motion_vit.models.option_ranges import PIXEL_MEAN, PIXEL_STD
+from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_layout import TokenLayout
 from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.motion_prompt import ChannelOrder, GreyWeights, MotionPrompt
@@ -126,6 +127,11 @@ class MotionPrompted(VideoModel):
     def frozen_patterns(self) -> tuple[str, ...]:
         """Names the backbone's parameters that training leaves as they are; the prompt is trained."""
         return tuple(map(self._behind, self.backbone.frozen_patterns()))
+
+    def temporal_encoder(self) -> TemporalEncoder | None:
+        """Names the parameters of the backbone's temporal encoder, if it has one."""
+        encoder = self.backbone.temporal_encoder()
+        return None if encoder is None else encoder.behind(self.inner_prefix)
 
     def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
         """Says where the pixels of the prompts, and the tokens of the backbone, lie."""

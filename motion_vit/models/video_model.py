@@ -16,6 +16,7 @@ from motion_vit.errors import UserError
 from motion_vit.models.frame_encoder import FrameEncoder
 from motion_vit.models.option import option, option_ranges
 from motion_vit.models.option_ranges import ComputationDtype
+from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_encoder import TokenEncoder
 from motion_vit.models.token_layout import TokenLayout
 from motion_vit.ranges import CLASSES, FRAMES, IMAGE_SIDE, problems
@@ -205,6 +206,14 @@ class VideoModel(nn.Module):
             f"a {type(self).__name__} has no encoder of single frames, whose tokens could be kept: its layers join "
             "frames, or all of it is trained. A ViViT with attention='factorised_encoder' has one."
         )
+
+    def temporal_encoder(self) -> TemporalEncoder | None:
+        """Names the parameters of a temporal encoder, which can start from other weights than the rest.
+
+        Returns:
+          Its parts; None by default, of a model that has none behind an encoder of frames.
+        """
+        return None
 
     def with_frames_split(self, axis: str) -> "VideoModel":
         """Makes the model split the frames of its activations over devices.

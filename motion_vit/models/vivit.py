@@ -31,6 +31,7 @@ from motion_vit.models.option_ranges import (
 )
 from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
+from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.models.video_model import Backbone
 from motion_vit.models.videomae import Placement
@@ -295,6 +296,20 @@ class ViViT(CostVolumeBackbone):
             options_of_the_rest=("temporal_depth", *adapters, *emim),
             is_frozen=self.frozen == "spatial",
             how_to_freeze="frozen=spatial",
+        )
+
+    def temporal_encoder(self) -> TemporalEncoder | None:
+        """Names the parameters of the second encoder of "factorised_encoder"."""
+        if self.attention != "factorised_encoder":
+            return None
+        last = range(self.depth - self.temporal_depth, self.depth)
+        return TemporalEncoder(
+            blocks=tuple(f"temporal_blocks/block{block}/" for block in range(self.temporal_depth)),
+            image_blocks=tuple(f"blocks/block{block}/" for block in last) if last.start >= 0 else (),
+            times="temporal_places/place_embedding",
+            class_tokens=int(self.pooling == "class_token"),
+            norm="temporal_norm/",
+            adapter="" if self.adapter == "none" else "adapter/",
         )
 
     def cost_volume_stages(self) -> tuple[str, ...]:

@@ -134,8 +134,9 @@ def _recipe_to_give_away(config: ConfigDict) -> dict[str, Any]:
     """Returns the recipe for JSON, without the notes of the run and the paths of data on this machine."""
     recipe: dict[str, Any] = json.loads(to_json(config))
     recipe["notes"] = None
-    if not config.initial_weights.startswith(HUB_PREFIX):  # which is no path
-        recipe["initial_weights"] = pathlib.PurePath(config.initial_weights).name
+    for name in ("initial_weights", "temporal_weights"):
+        if not config[name].startswith(HUB_PREFIX):  # which is no path
+            recipe[name] = pathlib.PurePath(config[name]).name
     for name in ("train", "validation"):
         recipe["data"][name] = pathlib.PurePath(config.data[name]).name
     return recipe

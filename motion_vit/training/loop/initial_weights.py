@@ -23,6 +23,7 @@ from motion_vit.models.options import model_options, model_traits
 from motion_vit.training.checkpoints.errors import check_same_model
 from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
 from motion_vit.training.checkpoints.trained_model import TrainedModel
+from motion_vit.training.loop.temporal_weights import fit_temporal_encoder, load_temporal_weights
 from motion_vit.training.parallel.processes import errors_together
 from motion_vit.training.recipe.file import OVERRIDE_PREFIX
 from motion_vit.training.step.program import TrainingProgram
@@ -49,6 +50,7 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
     """
     config = program.config
     trained = load_any(config.initial_weights, mesh=program.mesh)
+    of_time = load_temporal_weights(config.temporal_weights, program.mesh)
     state = program.initial_state()
     with errors_together():
         _check_same_inputs(trained, config)
@@ -66,6 +68,8 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
             head = _keep_encoder(weights, fresh, prefix)
         else:
             head = _fit_head(weights, fresh, program.model.classifier, trained.label_names, label_names)
+        if (encoder := program.model.temporal_encoder()) is not None:
+            adapter += fit_temporal_encoder(weights, fresh, encoder, config.temporal_weights, of_time)
         check_same_model(
             weights,
             fresh,

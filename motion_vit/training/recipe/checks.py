@@ -40,7 +40,12 @@ def validate(config: ConfigDict) -> None:
       UserError: naming the field, its value and what was expected.
     """
     validate_fields(config)
-    build_model(config, config.model.options.get("num_classes") or _SOME_CLASSES)
+    traced = build_model(config, config.model.options.get("num_classes") or _SOME_CLASSES)
+    if config.temporal_weights and traced.model.temporal_encoder() is None:
+        raise UserError(
+            f"config field temporal_weights is {config.temporal_weights!r}, but {config.model.name!r} with its options "
+            "has no temporal encoder. Leave it empty, or take a ViViT with the option attention='factorised_encoder'."
+        )
 
 
 def validate_fields(config: ConfigDict) -> None:
@@ -66,6 +71,11 @@ def validate_fields(config: ConfigDict) -> None:
         raise UserError(
             "config field evaluation.ema is True, but the run keeps no averages: config field ema is empty. "
             'Set it, such as ((".*", 0.9999),), or evaluation.ema=False.'
+        )
+    if config.temporal_weights and not config.initial_weights:
+        raise UserError(
+            f"config field temporal_weights is {config.temporal_weights!r}, which goes with weights of the rest, but "
+            "config field initial_weights is empty. Name weights there, or leave temporal_weights empty."
         )
     _check_learning_rates(config)
     _check_distillation(config)

@@ -53,6 +53,7 @@ FIELD_RANGES: Mapping[str, Range] = {
     "notes": Notes(),
     "seed": SEED,
     "initial_weights": _PATH,
+    "temporal_weights": _PATH,
     "objective": Choice(get_args(ObjectiveName)),
     "model.name": _NAME,
     "model.options": Options(),

@@ -7,6 +7,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "name": "run_name exp_name experiment experiment_name run project",
     "notes": "note comment comments description tags",
     "seed": "random_seed rng rng_seed manual_seed",
+    "temporal_weights": "temporal_init temporal_initialization init_temporal temporal_pretrained",
     "initial_weights": "pretrained pretrain finetune init init_from init_checkpoint checkpoint_path load_from weights",
     "model.name": "model arch architecture backbone network net model_name",
     "model.options": "model_options model_kwargs model_args",

@@ -34,6 +34,12 @@ FIELDS: Mapping[str, Field] = {
         "makes; a name of `motion-vit models`; or `hf:owner/name`. Empty draws them from the seed. The head starts "
         "anew where the classes are others.",
     ),
+    "temporal_weights": Field(
+        "",
+        "What the temporal encoder of a ViViT with attention='factorised_encoder' starts from, where that is not "
+        '`initial_weights`: "anew" for the seed, "image" for copies of the last blocks of its spatial encoder, or '
+        "other weights, named as there. A table of times of another length is interpolated.",
+    ),
     "objective": Field(
         "classification",
         'What is trained: a classifier of the labels ("classification"), or, without them, a plain transformer that '
