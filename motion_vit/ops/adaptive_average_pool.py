@@ -33,7 +33,7 @@ def adaptive_average_pool(
 
 
 def _shares(length: int, parts: int) -> Float[np.ndarray, "parts length"]:
-    """The share of each place in the mean of each part."""
+    """Computes the share of each place in the mean of each part."""
     first = np.arange(parts) * length // parts
     end = -(-(np.arange(parts) + 1) * length // parts)
     place = np.arange(length)

@@ -53,9 +53,11 @@ def test_options_of_what_follows_change_nothing_of_the_encoder(others: dict[str,
     assert encoder_program(model) == encoder_program(other)
 
 
-@pytest.mark.parametrize("others", [{"heads": 4}, {"placement": "lg", "window": 5}, {"frame_pool": 2}])
+@pytest.mark.parametrize("others", [{"heads": 4}, {"window": 5}, {"frame_pool": 2}, {"motion_module": "none"}])
 def test_options_of_the_encoder_are_told(others: dict[str, object]) -> None:
-    assert encoder_options(tiny(placement="lg")) | others == encoder_options(tiny(**{"placement": "lg"} | others))
+    with_cost_volumes = {"placement": "lg", "pooling": "mean"}
+    expected = encoder_options(tiny(**with_cost_volumes)) | others
+    assert encoder_options(tiny(**with_cost_volumes | others)) == expected
 
 
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])

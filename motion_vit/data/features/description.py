@@ -44,7 +44,7 @@ class UndecodableVideo:
 
 @dataclasses.dataclass(frozen=True)
 class FeaturesDescription:
-    """What features are of, and how they are stored.
+    """Describes what features are of, and how they are stored.
 
     Attributes:
       encoder: name of the model, and those of its options that decide what its encoder of frames computes.
@@ -112,7 +112,7 @@ class FeaturesDescription:
         """Finds what decides the features and differs.
 
         Args:
-          other: the description of other features.
+          other: of features that lie in another folder.
 
         Returns:
           A clause for each difference: what it is, there and here.

@@ -46,7 +46,7 @@ def write_feature_file(path: pathlib.Path, rows: FeatureRows, *, fingerprint: st
 
     Args:
       path: the file.
-      rows: the features.
+      rows: tokens, labels and what could be decoded, of neighbouring videos.
       fingerprint: of their description.
       first_row: number of the first video among all.
 

@@ -1,4 +1,4 @@
-"""What features depend on: the encoder, its weights, and the clips that it is given."""
+"""Lists what features depend on: the encoder, its weights, and the clips that it is given."""
 
 import json
 import re
