@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class FrameEncoder(NamedTuple):
-    """What is known of the encoder of frames of a model.
+    """Describes the encoder of frames of a model.
 
     The model has two methods: `frame_tokens(clips, train)` runs the encoder and gives tokens `[b, frames, tokens, c]`,
     `classify_frame_tokens(tokens, train)` runs all that follows and gives logits. `__call__` does one after the other.

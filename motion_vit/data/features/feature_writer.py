@@ -32,7 +32,7 @@ class FeatureWriter:
 
     Args:
       folder: where they go.
-      description: of the features.
+      description: of what is computed; it decides names and sizes of the files.
 
     Attributes:
       missing: numbers of the files that are not there yet.
@@ -173,7 +173,7 @@ def open_feature_writer(folder: pathlib.Path, description: FeaturesDescription) 
 
     Args:
       folder: a new or empty folder, or one that was begun with the same description.
-      description: of the features.
+      description: of what is computed; it decides names and sizes of the files.
 
     Yields:
       The writer.

@@ -41,7 +41,7 @@ def open_run_features(
 
     Args:
       config: the recipe.
-      model: its model.
+      model: the one that it trains.
       training: its training videos.
       validation: its validation videos.
 
