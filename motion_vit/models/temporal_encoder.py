@@ -1,4 +1,4 @@
-"""Where a model that encodes frames before clips has the parameters of what comes after the frames, by their paths."""
+"""The paths of the parameters of a temporal encoder, which joins what a spatial one has made of frames."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class TemporalEncoder:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What the paths of all its parameters begin with, those of the adapter not among them."""
+        """Beginnings of the paths of all its parameters, without those of the adapter."""
         table, _, _ = self.times.rpartition("/")
         return (f"{table}/", *self.blocks, self.norm)
 

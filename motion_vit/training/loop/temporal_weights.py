@@ -95,7 +95,7 @@ def _copies_of_images(weights: Weights, fresh: Shapes, encoder: TemporalEncoder)
             f"{_FIELD} is {IMAGE!r}, but the spatial encoder has fewer blocks than the {len(encoder.blocks)} of the "
             f"temporal one. Lower config field model.options.temporal_depth, or take {ANEW!r}."
         )
-    copies = {}
+    copies: dict[str, np.ndarray] = {}
     for block, image in encoder.copies.items():
         copies |= {block + rest: array for rest, array in _below(weights, image).items()}
     expected = {block + rest: leaf for block in encoder.blocks for rest, leaf in _below(fresh, block).items()}

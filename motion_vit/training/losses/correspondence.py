@@ -1,6 +1,7 @@
 """Losses that teach cost volumes where patches went, without labels: which a recipe asks for, and on which layers."""
 
 import dataclasses
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -83,7 +84,7 @@ def correspondence_losses(config: ConfigDict, model: VideoModel) -> Corresponden
       The losses, None if all weights are 0.
 
     Raises:
-      UserError: the model has no cost volumes.
+      UserError: the model has no cost volumes, or all of them are in layers that it freezes.
     """
     losses = CorrespondenceLosses(**config.loss.correspondence.to_dict())
     if not losses.photometric and not losses.walk:
@@ -92,5 +93,12 @@ def correspondence_losses(config: ConfigDict, model: VideoModel) -> Corresponden
         raise UserError(
             f"config fields loss.correspondence.* ask for losses on cost volumes, but {config.model.name!r} with its "
             f"options has none. There are some in {MODELS_WITH_COST_VOLUMES}. Take one, or set the weights to 0."
+        )
+    stages, frozen = model.cost_volume_stages(), model.frozen_patterns()
+    if all(any(re.fullmatch(pattern, f"{stage}/") for pattern in frozen) for stage in stages):
+        raise UserError(
+            f"config fields loss.correspondence.* ask for losses on cost volumes, but {config.model.name!r} with its "
+            f"options freezes all layers that have some, {', '.join(stages)}: nothing would be learned. Set the "
+            "weights to 0, or the model's option that freezes them to 'none'."
         )
     return losses

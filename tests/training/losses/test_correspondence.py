@@ -34,6 +34,7 @@ SETTINGS = StepSettings(
     correspondence=BOTH,
 )
 CLIPS, FRAMES, SIZE = 8, 4, 16
+FROZEN_ENCODER = {"attention": "factorised_encoder", "frozen": "spatial"}
 SMALLEST: dict[str, Any] = {"widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1), "head_channels": 8}
 
 
@@ -187,6 +188,7 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
         ("uniformer_emim_tiny", {"patch_sizes": (4, 2, 1, 2), "input_adapter": "motion_prompt"}),
         ("uniformer_emim_tiny", {"patch_sizes": (4, 2, 1, 2), "stem_temporal_stride": 2, "frame_offset": 2}),
         ("timesformer_tiny", {"temporal_attention": "cost_volume", "patch_size": 8}),
+        ("vivit_tiny", FROZEN_ENCODER | {"adapter": "emim", "patch_size": 8}),
     ],
     ids=str,
 )
@@ -231,3 +233,12 @@ def test_models_without_cost_volumes_are_refused(name: str, options: dict[str, A
     config.loss.correspondence[loss] = 1.0
     with pytest.raises(UserError, match=rf"loss\.correspondence.*'{name}'.*has none.*uniformer_emim_s"):
         correspondence_losses(config, build_model(config, 5).model)
+
+
+def test_cost_volumes_that_are_all_frozen_are_refused() -> None:
+    config = recipe("vivit_tiny", FROZEN_ENCODER | {"placement": "lg"})
+    config.loss.correspondence.walk = 1.0
+    with pytest.raises(UserError, match="freezes all layers that have some, blocks: nothing would be learned"):
+        correspondence_losses(config, build_model(config, 5).model)
+    config.model.options.adapter = "emim"
+    assert correspondence_losses(config, build_model(config, 5).model) is not None
