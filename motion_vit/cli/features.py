@@ -18,9 +18,11 @@ def add_features(commands: Any) -> None:
     details = (
         "Runs the encoder of frames of a model once over each video and keeps its tokens, so that trainings of what "
         "follows it (data.features) neither decode videos nor run the encoder. The same command goes on where it was "
-        "interrupted. Exits with 1 if a video could not be decoded."
+        "interrupted. Exits with 1 if a video could not be decoded. Clips are made as the checkpoint's recipe says, "
+        "but for --config.data.sampling, --config.data.stride and --config.data.fps."
     )
-    parser = add_command(commands, "features", _features, "compute what a frozen encoder says of videos", details)
+    summary = "compute what a frozen encoder says of videos"
+    parser = add_command(commands, "features", _features, summary, details, takes_overrides=True)
     parser.add_argument("data", metavar="DATA", help="labelled videos: list file, prepared folder, or FOLDER:SPLIT")
     add_checkpoint(parser)
     parser.add_argument("--out", required=True, type=local_path, metavar="FOLDER", help="where the features go")
@@ -62,6 +64,7 @@ def _features(options: argparse.Namespace) -> int:
         crops=options.crops,
         batch_size=options.batch_size,
         workers=options.workers,
+        overrides=options.overrides,
     )
     print(for_terminal(extraction.describe()), flush=True)
     result = extraction.run()

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -31,7 +32,11 @@ from motion_vit.training.features.encoder_facts import encoder_fingerprint, enco
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.clips import clip_options
+from motion_vit.training.recipe.file import OVERRIDE_PREFIX, with_overrides
 from motion_vit.zoo.load import as_trained
+
+SAMPLING_FIELDS = ("data.sampling", "data.stride", "data.fps")
+"""Fields of a recipe that features may be made with in the place of those of the checkpoint."""
 
 # A file is in memory while it is filled, and is the least that an interrupted extraction computes again.
 _BYTES_OF_A_FILE = 64 * 2**20
@@ -164,6 +169,7 @@ def plan_features(
     crops: int | None = None,
     batch_size: int | None = None,
     workers: int = 0,
+    overrides: Sequence[str] = (),
 ) -> FeatureExtraction:
     """Plans the features of videos, without decoding any.
 
@@ -182,18 +188,22 @@ def plan_features(
       crops: crops of each clip, 1 or 3; 1 by default.
       batch_size: views at once; the recipe's of evaluation by default.
       workers: processes that decode.
+      overrides: fields of `SAMPLING_FIELDS` as `--config.data.sampling=segment`, for a training whose recipe takes
+        other clips of a video than the checkpoint's does.
 
     Returns:
       What will be computed.
 
     Raises:
-      UserError: there is no such checkpoint or data, or the model has no encoder of frames or cannot pool its tokens.
+      UserError: there is no such checkpoint or data, the model has no encoder of frames or cannot pool its tokens, or
+        another field is given.
     """
     source = open_source(data, default_split="train")
     mesh = meshes.data_mesh()
     trained = as_trained(checkpoint, which=which, ema=ema, mesh=mesh)
     if pool is not None:
         trained = _pooled(trained, pool)
+    trained = _with_overrides(trained, overrides)
     shape = _shape_of_tokens(trained.model)
     views = ViewOptions.of(trained.config, batch_size=batch_size, clips=clips or 1, crops=crops or 1, workers=workers)
     description = FeaturesDescription(
@@ -232,6 +242,18 @@ def _pooled(trained: TrainedModel, pool: int) -> TrainedModel:
         return dataclasses.replace(trained, model=with_options(trained.model, {"frame_pool": pool}))
     except ValueError as error:
         raise UserError(f"the tokens of a frame cannot be averaged to {pool} x {pool}: {error}.") from error
+
+
+def _with_overrides(trained: TrainedModel, overrides: Sequence[str]) -> TrainedModel:
+    """Changes how clips are made of videos."""
+    for override in overrides:
+        name = override.removeprefix(OVERRIDE_PREFIX).partition("=")[0]
+        if name not in SAMPLING_FIELDS:
+            raise UserError(
+                f"the config field {name} is not for features, whose clips are those of the checkpoint but for "
+                f"{', '.join(SAMPLING_FIELDS)}. Leave it out."
+            )
+    return dataclasses.replace(trained, config=with_overrides(trained.config, overrides)) if overrides else trained
 
 
 def _shape_of_tokens(model: VideoModel) -> tuple[int, int, int]:

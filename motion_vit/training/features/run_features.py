@@ -127,6 +127,7 @@ def _open(path: str, field: str, config: ConfigDict, model: VideoModel, source: 
             lines = "\n".join(f"  {name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in differing)
             raise UserError(
                 f"config field {field}: the features in {folder.path} are of {what}:\n{lines}\n"
-                "Give the recipe these values, or make features with a checkpoint of its values."
+                "Give the recipe these values, or make features of its values: `motion-vit features` takes "
+                "--config.data.sampling, data.stride and data.fps, and --pool for frame_pool."
             )
     return CachedFeatures(folder, folder.labels_in(source, f"config field {field}"))

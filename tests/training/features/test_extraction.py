@@ -182,6 +182,15 @@ def test_a_folder_holds_one_kind_of_features(
         plan(tmp_path / "other").run()
 
 
+def test_clips_may_be_sampled_as_another_recipe_says(plan: Plan, tmp_path: pathlib.Path) -> None:
+    asked = ["--config.data.sampling=dense", "--config.data.stride=2"]
+    inputs = plan(tmp_path, overrides=asked).description.inputs
+    assert (inputs["data.sampling"], inputs["data.stride"]) == ("dense", 2)
+    assert "data.stride" not in plan(tmp_path).description.inputs
+    with pytest.raises(UserError, match=r"the config field data\.size is not for features"):
+        plan(tmp_path, overrides=["--config.data.size=64"])
+
+
 def test_a_disk_without_room_is_said_before_anything_is_computed(
     plan: Plan, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
