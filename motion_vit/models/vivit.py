@@ -519,7 +519,7 @@ class ViViT(CostVolumeBackbone):
         x: Array = SequenceEmbedding(grid, class_token, self.dropout, self.dtype, name=name)(tokens, train=train)
         return x if output is None else name_output(self, output, x)
 
-    def _handed_on(self, x: Float[Array, "*batch n c"]) -> Float[Array, "*batch n c"]:
+    def _handed_on(self, x: Float[Array, "*batch n c"]) -> Float[Array, "*batch kept c"]:
         """Selects what an encoder hands on: its class token, or, without one, all tokens."""
         return lax.slice_in_dim(x, 0, 1, axis=-2) if self.pooling == "class_token" else x
 
