@@ -501,7 +501,7 @@ class ViViT(CostVolumeBackbone):
                 f"patches of {self.width} channels, got {tokens.shape}"
             )
 
-    def _tubelets(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t2 h2 w2 c"]:
+    def _tubelets(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b frames rows columns c"]:
         kernel_size = (self.tubelet_frames, self.patch_size, self.patch_size)
         tokens: Array = TubeletProjection(self.width, kernel_size, dtype=self.dtype, name="embedding")(clips)
         return tokens

@@ -44,7 +44,8 @@ def fit(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
     """What a model of some options takes from given weights and what it starts anew, by path, and what is told."""
     model = trained(**options)
-    weights, fresh = flat((given or trained()).variables), flat(model.variables)
+    weights = flat((given or trained()).variables)
+    fresh = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in flat(model.variables).items()}
     encoder = model.model.temporal_encoder()
     assert encoder is not None
     note = fit_temporal_encoder(weights, fresh, encoder, source, other)
