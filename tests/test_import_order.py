@@ -1,9 +1,9 @@
 """Imports point one way: ops <- modules <- models <- training <- the rest; data knows no model; no room has a circle.
 
 Within `training`: parallel, logs, losses and masking know none of the others; then recipe <- inputs <- objectives <-
-step <- inference <- checkpoints <- evaluation <- loop, with ahead_of_time above step, and probing, and adaptation <-
-robustness, above evaluation. Within `interop`: files <- families <- importing and exporting. The zoo stands on
-importing, and evaluation, probing and loop take models from it.
+step <- inference <- checkpoints <- evaluation <- features <- loop, with ahead_of_time above step, and probing, and
+adaptation <- robustness, above evaluation. Within `interop`: files <- families <- importing and exporting. The zoo
+stands on importing, and evaluation, features, probing and loop take models from it.
 """
 
 import ast
@@ -18,7 +18,7 @@ from package_graph import LIBRARY, imported_names, imported_packages, package_gr
 
 # Free of the rest of the library.
 MODELS = {"ops", "modules", "models"}
-DATA = {"data.sources", "data.batches", "data.corruptions", "data.workers"}
+DATA = {"data.sources", "data.features", "data.batches", "data.corruptions", "data.workers"}
 STEP = {f"training.{name}" for name in ("parallel", "losses", "masking", "recipe", "inputs", "objectives", "step")}
 INFERENCE = STEP | {"training.inference"}
 CHECKPOINTS = INFERENCE | {"training.logs", "training.checkpoints"}
@@ -32,7 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"modules", "ops"},
     "data.sources": {"data.video", "data.workers"},
     "data.streams": {"data.video"},
-    "data.batches": {"data.sources", "data.augmentation", "data.corruptions", "data.video", "data.workers"},
+    "data.features": {"data.sources"},
+    "data.batches": DATA - {"data.batches"} | {"data.augmentation", "data.video"},
     "data.datasets": {"data.sources", "data.video"},
     "data.embedded": {"data.video", "data.workers"},
     "data.preparation": {"data.datasets", "data.sources", "data.video", "data.workers"},
@@ -46,11 +47,12 @@ ALLOWED: dict[str, set[str]] = {
     "training.inference": MODELS | DATA | INFERENCE | {"data.streams", "data.video"},
     "training.checkpoints": MODELS | DATA | CHECKPOINTS,
     "training.evaluation": MODELS | DATA | EVALUATION | {"data.embedded", "data.streams", "zoo"},
+    "training.features": MODELS | DATA | EVALUATION | {"data.video", "zoo"},
     "training.probing": MODELS | DATA | EVALUATION | {"zoo"},
     "training.adaptation": MODELS | DATA | EVALUATION | {"zoo"},
     "training.robustness": MODELS | DATA | EVALUATION | {"training.adaptation", "zoo"},
     "training.ahead_of_time": MODELS | STEP,
-    "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation", "zoo"},
+    "training.loop": MODELS | DATA | EVALUATION | {"data.augmentation", "training.features", "zoo"},
     "interop.families": MODELS | {"interop.files"},
     "interop.importing": INTEROP,
     "interop.exporting": INTEROP,

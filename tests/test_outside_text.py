@@ -364,7 +364,7 @@ SINKS = {
     r"(?<![\w.])print\(": {
         *(f"cli/{name}.py" for name in ("__init__", "data", "evaluation", "export", "importing", "inspection")),
         *(f"cli/{name}.py" for name in ("json_output", "models", "recipes", "serving", "streaming", "training")),
-        *(f"cli/{name}.py" for name in ("answers", "frames", "prediction", "probing", "shifted_videos")),
+        *(f"cli/{name}.py" for name in ("answers", "features", "frames", "prediction", "probing", "shifted_videos")),
         *("cli/visualization.py", "visualization/visualization.py"),
         *(f"comparison/{name}.py" for name in ("parallel_runs", "report", "run_all", "transfer_report")),
         "demo.py",

@@ -18,6 +18,7 @@ from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
 from motion_vit.cli.evaluation import add_calibrate, add_evaluate
 from motion_vit.cli.export import add_export
+from motion_vit.cli.features import add_features
 from motion_vit.cli.frames import add_frames
 from motion_vit.cli.importing import add_import
 from motion_vit.cli.inspection import add_inspect
@@ -152,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     add_calibrate(commands)
     add_source_statistics(commands)
     add_probe(commands)
+    add_features(commands)
     add_predict(commands)
     add_stream(commands)
     add_visualize(commands)

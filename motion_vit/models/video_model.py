@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
 from motion_vit.models.feature_encoder import FeatureEncoder
+from motion_vit.models.frame_encoder import FrameEncoder
 from motion_vit.models.option import option, option_ranges
 from motion_vit.models.option_ranges import ComputationDtype
 from motion_vit.models.temporal_encoder import TemporalEncoder
@@ -208,6 +209,20 @@ class VideoModel(nn.Module):
             "their grid. UniFormers do, such as uniformer_emim_s. Plain transformers, such as videomae_b, are "
             'pretrained with the config field objective set to "masked_autoencoding"; a class of your own defines '
             "the method feature_encoder."
+        )
+
+    def frame_encoder(self) -> FrameEncoder:
+        """Describes the part that encodes frames one by one, whose tokens `motion-vit features` keeps.
+
+        Returns:
+          What is known of it.
+
+        Raises:
+          UserError: the model has none.
+        """
+        raise UserError(
+            f"a {type(self).__name__} has no encoder of single frames, whose tokens could be kept: its layers join "
+            "frames, or all of it is trained. A ViViT with attention='factorised_encoder' has one."
         )
 
     def temporal_encoder(self) -> TemporalEncoder | None:

@@ -17,9 +17,10 @@ from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
 from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
+from motion_vit.models.frame_encoder import FrameEncoder
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
-from motion_vit.models.option import option
+from motion_vit.models.option import option, option_defaults
 from motion_vit.models.option_ranges import (
     BATCH_NORM_GROUPS,
     DEPTH,
@@ -32,6 +33,7 @@ from motion_vit.models.rematerialization import Remat
 from motion_vit.models.stage import Stage
 from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
+from motion_vit.models.video_model import Backbone
 from motion_vit.models.videomae import Placement
 from motion_vit.modules import initializers
 from motion_vit.modules.attention_adapter import AttentionAdapter
@@ -50,7 +52,8 @@ from motion_vit.modules.sequence_embedding import SequenceEmbedding
 from motion_vit.modules.space_time_blocks import FactorisedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.tubelet_embedding import TubeletProjection
 from motion_vit.ops import global_attention
-from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Either, Text, Whole
+from motion_vit.ops.adaptive_average_pool import adaptive_average_pool
+from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Choice, Either, Text, Whole
 
 AttentionScheme = Literal["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
 """Which tokens see each other, models 1 to 4 of the paper: all of a clip; those of a frame, and then what a second,
@@ -73,6 +76,9 @@ Adapter = Literal["none", "bottleneck", "attention", "emim"]
 """What stands between the encoders of "factorised_encoder": nothing, a perceptron on what the spatial one hands on,
 learned queries that look at all tokens of a frame, or cost volumes between the tokens of neighbouring frames."""
 
+_SPATIAL_PATTERN = r"(embedding|places|blocks|norm)/.*"
+_OF_COST_VOLUMES = tuple(name for name in option_defaults(CostVolumeBackbone) if name not in option_defaults(Backbone))
+
 
 class ViViT(CostVolumeBackbone):
     """A video classifier of transformer blocks on tubelets.
@@ -93,6 +99,8 @@ class ViViT(CostVolumeBackbone):
       attention_order: see `AttentionOrder`.
       pooling: what encoders hand on; see `Pooling`. A class token is one of a sequence, which "joint" and
         "factorised_encoder" have.
+      frame_pool: rows and columns that the patches of a frame are averaged to after the spatial encoder of
+        "factorised_encoder", so that adapters see, and files of features hold, fewer tokens; 0 leaves them.
       temporal_attention: what the attention over time of "factorised_self_attention" is; see `TemporalAttention`.
       placement: which blocks of "joint" and of the spatial encoder have EMIM in the place of attention; see
         `motion_vit.models.videomae.Placement`. A class token takes no part in it.
@@ -130,6 +138,7 @@ class ViViT(CostVolumeBackbone):
     attention: AttentionScheme = "joint"
     attention_order: AttentionOrder = "space_time"
     pooling: Pooling = "class_token"
+    frame_pool: int = option(0, takes=Either(Choice((0,)), IMAGE_SIDE))
     temporal_attention: TemporalAttention = "global"
     placement: Placement = "gg"
     motion_module: str = option("none", takes=MotionModuleName())
@@ -196,7 +205,8 @@ class ViViT(CostVolumeBackbone):
 
         Returns:
           The tokens after the normalisation of the encoder, in the dtype of the computation: with
-          `pooling="class_token"` the class token, then those of the patches, row by row. Frames are those of tubelets.
+          `pooling="class_token"` the class token, then those of the patches, row by row, or with `frame_pool` their
+          averages. Frames are those of tubelets.
 
         Raises:
           UserError: `attention` is another than "factorised_encoder".
@@ -212,6 +222,7 @@ class ViViT(CostVolumeBackbone):
         x = self._sequence("places", (1, *self._grid[1:]), in_frames, in_training)
         x = self._blocks((frames, rows, columns))(x, train=in_training)
         x = LayerNorm(output_dtype=self.dtype, name="norm")(x).reshape(batch, frames, -1, channels)
+        x = self._averaged(x, (rows, columns))
         # In training alone: visualisation asks for gradients in front of the frozen part.
         return lax.stop_gradient(x) if train and is_frozen else x
 
@@ -229,7 +240,7 @@ class ViViT(CostVolumeBackbone):
         Args:
           tokens: of `frame_tokens`, of any number of frames.
           train: as of the model.
-          grid: rows and columns of the patches of a frame; by default those of `image_size`.
+          grid: rows and columns of the tokens of a frame; by default those of `image_size`.
 
         Returns:
           Logits in float32.
@@ -239,7 +250,7 @@ class ViViT(CostVolumeBackbone):
           ValueError: tokens of another shape.
         """
         self._check_has_frame_tokens()
-        grid = self._grid[1:] if grid is None else grid
+        grid = self._tokens_of_frame(self._grid[1:]) if grid is None else grid
         self._check_tokens(tokens, grid)
         tokens = tokens.astype(self.dtype)  # a file may hold them in fewer bits
         batch, frames, _, channels = tokens.shape
@@ -272,7 +283,20 @@ class ViViT(CostVolumeBackbone):
 
     def frozen_patterns(self) -> tuple[str, ...]:
         """Names the spatial encoder and what is before it, if they are frozen."""
-        return (r"(embedding|places|blocks|norm)/.*",) if self.frozen == "spatial" else ()
+        return (_SPATIAL_PATTERN,) if self.frozen == "spatial" else ()
+
+    def frame_encoder(self) -> FrameEncoder:
+        """Describes the spatial encoder of "factorised_encoder"."""
+        self._check_has_frame_tokens()
+        adapters = ("adapter", "adapter_queries", "adapter_ratio")
+        # Without cost volumes of its own, those of the adapter are no matter of the encoder.
+        emim = () if "blocks" in self.cost_volume_stages() else _OF_COST_VOLUMES
+        return FrameEncoder(
+            patterns=(_SPATIAL_PATTERN,),
+            options_of_the_rest=("temporal_depth", *adapters, *emim),
+            is_frozen=self.frozen == "spatial",
+            how_to_freeze="frozen=spatial",
+        )
 
     def temporal_encoder(self) -> TemporalEncoder | None:
         """Names the parameters of the second encoder of "factorised_encoder"."""
@@ -373,6 +397,16 @@ class ViViT(CostVolumeBackbone):
                 f"placement is {self.placement!r}, in which no block lets the class token see a tubelet: it must have "
                 "a 'g', or pooling must be 'mean'"
             )
+        if self.frame_pool and self.attention != "factorised_encoder":
+            problems.append(
+                f"frame_pool is {self.frame_pool}, but attention is {self.attention!r}, which has no encoder of its "
+                "own for space: it must be 'factorised_encoder'"
+            )
+        if self.frame_pool > self.image_size // self.patch_size:
+            problems.append(
+                f"frame_pool is {self.frame_pool}, but must be at most {self.image_size // self.patch_size}, the "
+                "patches along a side of a frame"
+            )
         if self.frozen == "spatial" and self.attention != "factorised_encoder":
             problems.append(
                 f"frozen is 'spatial', but attention is {self.attention!r}, which has no encoder of its own for space: "
@@ -403,6 +437,20 @@ class ViViT(CostVolumeBackbone):
         x = name_output(self, "embedding_output", x)
         x = LayerNorm(name="norm")(self._blocks(_grid(tokens))(x, train=train))
         return jnp.mean(name_output(self, "norm_output", x), axis=(1, 2, 3))
+
+    def _tokens_of_frame(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of the tokens of a frame that has patches in so many."""
+        return (self.frame_pool, self.frame_pool) if self.frame_pool else grid
+
+    def _averaged(self, x: Float[Array, "b t n c"], grid: tuple[int, int]) -> Float[Array, "b t m c"]:
+        """Averages the patches of frames as `frame_pool` says; a class token stays in front."""
+        if not self.frame_pool:
+            return x
+        class_tokens = int(self.pooling == "class_token")
+        patches = lax.slice_in_dim(x, class_tokens, None, axis=2).reshape(*x.shape[:2], *grid, self.width)
+        means = adaptive_average_pool(patches, self.frame_pool, self.frame_pool)
+        means = means.reshape(*x.shape[:2], -1, self.width)
+        return jnp.concatenate([lax.slice_in_dim(x, 0, class_tokens, axis=2), means], axis=2)
 
     def _adapted(
         self, tokens: Float[Array, "b t n c"], grid: tuple[int, int], train: bool
@@ -501,8 +549,8 @@ def _grid(tokens: Float[Array, "b t h w c"]) -> tuple[int, int, int]:
 
 
 def _rows_and_columns(model: ViViT, clips: Float[Array, "b t h w 3"]) -> tuple[int, int]:
-    """Counts the patches of a frame along its height and its width."""
-    return clips.shape[2] // model.patch_size, clips.shape[3] // model.patch_size
+    """Counts the tokens of a frame along its height and its width."""
+    return model._tokens_of_frame((clips.shape[2] // model.patch_size, clips.shape[3] // model.patch_size))
 
 
 def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:

@@ -199,7 +199,8 @@ class _PaddedBatch:
     batch_size: int
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        filler = {**padding(examples[0]["clip"].shape), "view": np.int32(0), "seconds": np.float32(0)}
+        clip = np.zeros_like(examples[0]["clip"])
+        filler = {**padding(clip.shape), "clip": clip, "view": np.int32(0), "seconds": np.float32(0)}
         padded = [*examples, *[filler] * (self.batch_size - len(examples))]
         return {name: np.stack([one[name] for one in padded]) for name in padded[0]}
 
@@ -247,11 +248,40 @@ def evaluation_batches(
     if frame_order not in clip_sampling.FRAME_ORDERS:
         raise UserError(f"frame_order must be one of {', '.join(clip_sampling.FRAME_ORDERS)}; given {frame_order!r}")
     rows = np.arange(len(source)) if rows is None else rows
-    rows = np.concatenate([rows, np.full(-len(rows) % shard[1], -1)])[shard[0] :: shard[1]]
     views_of = _Views(source, options, clips, crops, frame_order, corruption)
-    decoded = in_order(grain.MapDataset.source(rows).map(views_of), workers, threads)
-    views = grain.experimental.FlatMapIterDataset(decoded, _SplitViews(clips * crops))
-    return views.batch(batch_size, batch_fn=_PaddedBatch(batch_size))
+    return batches_of_views(
+        views_of, rows, views=clips * crops, batch_size=batch_size, workers=workers, threads=threads, shard=shard
+    )
+
+
+def batches_of_views(
+    views_of: grain.transforms.Map,
+    rows: Int[np.ndarray, " n"],
+    *,
+    views: int,
+    batch_size: int,
+    workers: int = 0,
+    threads: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> grain.IterDataset:
+    """Makes batches of views, whatever these are; every row once, in order.
+
+    Args:
+      views_of: maps a row to the entries of a batch for its clip, of which `clip` has all views, and row -1 to padding.
+      rows: numbers of the clips.
+      views: views of each.
+      batch_size: views in each batch of this host.
+      workers: as for `evaluation_batches`, and all others, too.
+      threads: likewise.
+      shard: likewise.
+
+    Returns:
+      The batches.
+    """
+    rows = np.concatenate([rows, np.full(-len(rows) % shard[1], -1)])[shard[0] :: shard[1]]
+    made = in_order(grain.MapDataset.source(rows).map(views_of), workers, threads)
+    split = grain.experimental.FlatMapIterDataset(made, _SplitViews(views))
+    return split.batch(batch_size, batch_fn=_PaddedBatch(batch_size))
 
 
 def in_order(examples: grain.MapDataset, workers: int, threads: int) -> grain.IterDataset:

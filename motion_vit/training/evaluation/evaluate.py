@@ -20,7 +20,9 @@ from motion_vit.counts import counted
 from motion_vit.data.batches.clip_options import ClipOptions
 from motion_vit.data.batches.clip_sampling import FrameOrder
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
+from motion_vit.data.batches.feature_batches import feature_views
 from motion_vit.data.corruptions.corruption import Corruption
+from motion_vit.data.features.feature_folder import FeatureFolder
 from motion_vit.data.sources.clip_source import ClipSource, clip_name
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.training.evaluation.result import Evaluation
@@ -32,6 +34,18 @@ from motion_vit.training.step.train_step import LogitsFunction
 
 # Entries of a batch that are told of every row, beside the logits.
 _KEPT = ("label", "weight", "index", "seconds")
+
+
+class CachedFeatures(NamedTuple):
+    """Features of videos, read in the place of these.
+
+    Attributes:
+      folder: where they lie, with the views that are asked for.
+      labels: class of each video among the label names of its source.
+    """
+
+    folder: FeatureFolder
+    labels: Int[np.ndarray, " n"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +112,7 @@ def evaluate(
     mesh: Mesh,
     evidence: EvidenceName | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    features: CachedFeatures | None = None,
 ) -> Evaluation:
     """Evaluates a model; averages the logits of a video's views.
 
@@ -110,6 +125,7 @@ def evaluate(
       mesh: devices that batches are split over.
       evidence: what makes evidence of the logits; None for the softmax.
       stopped: called before each batch; True stops. All processes must get the same answers.
+      features: of the videos, which are then not decoded; `logits_of` takes tokens of frames.
 
     Returns:
       What the model said of each video, and what that amounts to.
@@ -120,7 +136,15 @@ def evaluate(
     """
     start = time.perf_counter()
     scored, skipped = score_videos(
-        logits_of, variables, source, options, views, mesh=mesh, evidence=evidence, stopped=stopped
+        logits_of,
+        variables,
+        source,
+        options,
+        views,
+        mesh=mesh,
+        evidence=evidence,
+        stopped=stopped,
+        features=features,
     )
     return Evaluation(source.label_names, scored, skipped, time.perf_counter() - start)
 
@@ -135,6 +159,7 @@ def score_videos(
     mesh: Mesh,
     evidence: EvidenceName | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    features: CachedFeatures | None = None,
 ) -> tuple[ScoredVideos, tuple[str, ...]]:
     """Computes what a model says of videos, whose classes need not be its own.
 
@@ -147,6 +172,7 @@ def score_videos(
       mesh: likewise.
       evidence: likewise.
       stopped: likewise.
+      features: likewise.
 
     Returns:
       The videos, whose labels are those of the source, and the names of those that could not be decoded.
@@ -155,7 +181,7 @@ def score_videos(
       UserError: no video could be decoded.
       EvaluationStopped: `stopped` returned True.
     """
-    whole = mean_outputs(logits_of, variables, source, options, views, mesh=mesh, stopped=stopped)
+    whole = mean_outputs(logits_of, variables, source, options, views, mesh=mesh, stopped=stopped, features=features)
     seen = whole.seen
     scored = ScoredVideos(
         source=source,
@@ -198,6 +224,7 @@ def mean_outputs(
     *,
     mesh: Mesh,
     stopped: Callable[[], bool] = lambda: False,
+    features: CachedFeatures | None = None,
 ) -> VideoOutputs:
     """Averages what a model gives for the views of each video, such as logits or features.
 
@@ -209,6 +236,7 @@ def mean_outputs(
       views: views of each video.
       mesh: devices that batches are split over.
       stopped: as for `evaluate`.
+      features: as for `evaluate`.
 
     Returns:
       The means, of all processes together.
@@ -220,18 +248,23 @@ def mean_outputs(
     number, processes = shard()
     parts = math.lcm(meshes.batch_parts(mesh), processes)
     batch_size = -(-views.batch_size // parts) * parts
-    batches = evaluation_batches(
-        source,
-        options,
-        batch_size=batch_size // processes,
-        clips=views.clips,
-        crops=views.crops,
-        workers=views.workers,
-        threads=views.threads,
-        frame_order=views.frame_order,
-        shard=(number, processes),
-        corruption=views.corruption,
-    )
+    if features is None:
+        batches = evaluation_batches(
+            source,
+            options,
+            batch_size=batch_size // processes,
+            clips=views.clips,
+            crops=views.crops,
+            workers=views.workers,
+            threads=views.threads,
+            frame_order=views.frame_order,
+            shard=(number, processes),
+            corruption=views.corruption,
+        )
+    else:
+        batches = feature_views(
+            *features, batch_size=batch_size // processes, threads=views.threads, shard=(number, processes)
+        )
     found = VideoOutputs(
         np.zeros((len(source), 0), np.float32),  # of as many numbers as the first batch has
         np.zeros(len(source), np.int32),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from motion_vit.data.batches.feature_batches import FeatureBatches
 from motion_vit.data.batches.paired_batches import PairedBatches
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
@@ -16,7 +17,7 @@ def first_state(
     program: TrainingProgram,
     compilation: StepCompilation,
     checkpoints: Checkpoints,
-    batches: TrainingBatches | PairedBatches,
+    batches: TrainingBatches | PairedBatches | FeatureBatches,
     label_names: Sequence[str],
     total_steps: int,
 ) -> tuple[TrainState, str]:

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
 from motion_vit.data.augmentation.flips import describe_flip
+from motion_vit.data.batches.feature_batches import FeatureBatches
 from motion_vit.data.batches.paired_batches import UNLABELLED, PairedBatches
 from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.data.sources.class_imbalance import describe_imbalance
@@ -29,6 +30,12 @@ from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
 from motion_vit.training.evaluation.intervals import few_videos_note
 from motion_vit.training.evaluation.result import Evaluation
+from motion_vit.training.features.run_features import (
+    RunFeatures,
+    check_encoder_weights,
+    describe_run_features,
+    open_run_features,
+)
 from motion_vit.training.logs.device_idle import DeviceIdle
 from motion_vit.training.logs.metric_writer import MetricWriter
 from motion_vit.training.logs.profiling import Profiler, profiled_steps
@@ -147,6 +154,7 @@ def train(
             steps_per_epoch=plan.steps_per_epoch,
             teachers=teachers,
         )
+        features = open_run_features(config, program.model, training, validation)
         startup.end_phase("model")
     with contextlib.ExitStack() as stack:
         unlocked = ""
@@ -155,16 +163,17 @@ def train(
                 unlocked = stack.enter_context(locked_workdir(folder))
                 prepare_workdir(config, folder)
         check_same_recipe(config)
-        check_same_data(training, validation, unlabelled)
+        check_same_data(training, validation, unlabelled, features)
         with errors_together():
             wait_for_workdir(folder)
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep, config.checkpoint.best_metric))
-        batches = stack.enter_context(contextlib.closing(_training_batches(config, training, unlabelled)))
+        batches = stack.enter_context(contextlib.closing(_training_batches(config, training, unlabelled, features)))
         compilation = StepCompilation(program, startup)
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
             state, origin = first_state(program, compilation, checkpoints, batches, training.label_names, plan.total)
+            check_encoder_weights(features, program.model, state.variables)
             first = int(jax.device_get(state.step))
         last = plan.total if max_steps is None else min(first + max_steps, plan.total)
         throughput = Throughput.of(program.costs, program.model.dtype, program.mesh)
@@ -182,12 +191,27 @@ def train(
                 active=is_primary(),
             )
         )
-        remarks = [*(teacher.remark for teacher in teachers), *_unlabelled_remark(config, unlabelled)]
+        remarks = [
+            *(teacher.remark for teacher in teachers),
+            *_unlabelled_remark(config, unlabelled),
+            *describe_run_features(features),
+        ]
         log.line(_opening(program, training, validation, plan, first, (unlocked, origin, *remarks)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
         run = Run(
-            program, plan, training, unlabelled, validation, checkpoints, batches, errors, log, startup, compilation
+            program,
+            plan,
+            training,
+            unlabelled,
+            validation,
+            checkpoints,
+            batches,
+            errors,
+            log,
+            startup,
+            compilation,
+            features,
         )
         startup.end_phase("state")
         result = run.advance(state, last, profiler)
@@ -215,6 +239,7 @@ class Run:
       log: takes lines and metrics.
       startup: the clock of the start, which began before these parts were made.
       compilation: that of the step, which began with them.
+      features: what is read in the place of the clips, if anything is.
     """
 
     program: TrainingProgram
@@ -223,11 +248,12 @@ class Run:
     unlabelled: ClipSource | None
     validation: ClipSource | None
     checkpoints: Checkpoints
-    batches: TrainingBatches | PairedBatches
+    batches: TrainingBatches | PairedBatches | FeatureBatches
     errors: RuntimeErrors
     log: RunLog
     startup: Startup
     compilation: StepCompilation
+    features: RunFeatures | None = None
 
     def advance(self, state: TrainState, last: int, profiler: Profiler) -> TrainingResult:
         """Trains until `last` steps are done or a signal asks to stop, and saves.
@@ -366,8 +392,9 @@ class Run:
         if self.validation is None:
             raise ValueError("there is nothing to evaluate on")
         config, program = self.program.config, self.program
+        cached = None if self.features is None else self.features.validation
         return evaluate(
-            program.logits,
+            program.logits if cached is None or program.token_logits is None else program.token_logits,
             state.averaged_variables if config.evaluation.ema else state.variables,
             self.validation,
             clip_options(config),
@@ -375,6 +402,7 @@ class Run:
             mesh=program.mesh,
             evidence=trained_evidence(config),
             stopped=stop.reached if stop is not None else lambda: False,
+            features=cached,
         )
 
     def _log_evaluation(self, step: int, result: Evaluation, measures: Mapping[str, float]) -> None:
@@ -393,9 +421,20 @@ class Run:
 
 
 def _training_batches(
-    config: ConfigDict, source: ClipSource, unlabelled: ClipSource | None
-) -> TrainingBatches | PairedBatches:
+    config: ConfigDict, source: ClipSource, unlabelled: ClipSource | None, features: RunFeatures | None
+) -> TrainingBatches | PairedBatches | FeatureBatches:
     """Opens the training batches, of which each process reads its part."""
+    if features is not None:
+        return FeatureBatches(
+            source,
+            *features.training,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            threads=config.data.threads,
+            shard=shard(),
+            parts=config.accumulation,
+            class_balance=config.data.class_balance,
+        )
     options = clip_options(config)
     labelled = TrainingBatches(
         source,

@@ -17,6 +17,7 @@ from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.models.checked_model import TracedModel
 from motion_vit.outside_text import for_terminal
+from motion_vit.training.inputs.cached_features import cached_tokens, costs_after_encoder
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.recipe.checks import validate_fields
 from motion_vit.training.recipe.clips import open_sources
@@ -81,7 +82,7 @@ class Outline:
       optimizer_bytes: memory of the moments of the optimizer.
       other_bytes: memory of running statistics, averages and counters.
       gradient_bytes: memory of the gradient.
-      batch_bytes: memory of the pixels of a step.
+      batch_bytes: memory of the pixels of a step, or of the tokens that it takes in their place.
       activation_bytes: outputs of all layers for the clips at once: an estimate, see `format_outline`.
     """
 
@@ -144,7 +145,9 @@ def outline(config: ConfigDict, *, num_classes: int | None = None) -> Outline:
     trained = [size for size, fixed in zip(sizes, jax.tree.leaves(frozen), strict=True) if not fixed]
     clips = config.batch_size * config.augmentation.repeats
     at_once = math.ceil(clips / config.accumulation)
-    costs = traced.costs.values()
+    tokens = cached_tokens(config)
+    costs = (traced.costs if tokens is None else costs_after_encoder(traced)).values()
+    of_clip = math.prod(traced.model.clip_shape) if tokens is None else _bytes(tokens)
     return Outline(
         model=config.model.name,
         classes=classes,
@@ -168,7 +171,7 @@ def outline(config: ConfigDict, *, num_classes: int | None = None) -> Outline:
         optimizer_bytes=_bytes(state.opt_state),
         other_bytes=_bytes([state.step, state.batch_stats, state.ema]),
         gradient_bytes=sum(trained) * 4,
-        batch_bytes=clips * math.prod(traced.model.clip_shape),
+        batch_bytes=clips * of_clip,
         activation_bytes=at_once * sum(cost.activation_bytes for cost in costs),
     )
 
@@ -254,7 +257,7 @@ def format_outline(run: Outline) -> str:
         ("moments of the optimizer", run.optimizer_bytes),
         ("statistics, averages, counters", run.other_bytes),
         ("gradient", run.gradient_bytes),
-        ("pixels of a step", run.batch_bytes),
+        ("input of a step", run.batch_bytes),
         ("activations, a rough estimate", run.activation_bytes),
     )
     lines += [f"  {name:<31} {size / 1e6:10,.1f}" for name, size in rows]

@@ -14,6 +14,7 @@ from motion_vit.files.atomic_file import UnwritableError, reason_of, write_text
 from motion_vit.files.folder_lock import locked_folder
 from motion_vit.files.json_file import read_json
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, steps_on_disk
+from motion_vit.training.features.run_features import RunFeatures
 from motion_vit.training.parallel.processes import VISIBLE_SECONDS, SharedError, gather
 from motion_vit.training.recipe.config import config_from_dict, differing_fields, flatten, to_json
 
@@ -150,19 +151,28 @@ def check_same_recipe(config: ConfigDict) -> None:
                 )
 
 
-def check_same_data(training: ClipSource, validation: ClipSource | None, unlabelled: ClipSource | None = None) -> None:
+def check_same_data(
+    training: ClipSource,
+    validation: ClipSource | None,
+    unlabelled: ClipSource | None = None,
+    features: RunFeatures | None = None,
+) -> None:
     """Compares the data that the processes of a run have opened; every process must call it.
 
     Args:
       training: the training clips of this process.
       validation: the validation clips, if there are any.
       unlabelled: the unlabelled clips, if there are any.
+      features: what is read in the place of clips, if anything is.
 
     Raises:
       UserError: they differ; all processes raise it.
     """
     sources = {"data.train": training, "data.validation": validation, "unlabelled.data": unlabelled}
-    found = gather({name: source.fingerprint if source else "" for name, source in sources.items()})
+    of_this_process = {name: source.fingerprint if source else "" for name, source in sources.items()}
+    if features is not None:
+        of_this_process["data.features"] = features.training.folder.fingerprint
+    found = gather(of_this_process)
     for number, fingerprints in enumerate(found):
         for name, fingerprint in fingerprints.items():
             if fingerprint != found[0][name]:

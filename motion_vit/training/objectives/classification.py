@@ -1,7 +1,7 @@
 """Classification: the loss of the labels, and those that a model's parts and cost volumes add."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,6 +19,9 @@ from motion_vit.training.losses.registry import Loss, takes_progress
 from motion_vit.training.objectives.feature_teaching import PROJECTIONS
 from motion_vit.training.objectives.objective import Judgement, StepContext, Tree
 from motion_vit.training.objectives.teaching import Taught, Teaching
+
+STORED = ("batch_stats", "losses", "summaries")
+"""Collections that a model in training stores something in."""
 
 # Sets the draws of losses apart from those of dropout, which take the key itself.
 _CORRESPONDENCE_STREAM = 2
@@ -112,31 +115,58 @@ class Classification:
             train=True,
             rngs={"dropout": key},
             mutable=[
-                *("batch_stats", "losses", "summaries"),
+                *STORED,
                 *([COST_VOLUMES] if self.correspondence else []),
                 *([FEATURES] if self.teaching and self.teaching.features else []),
             ],
         )
-        added, summaries = jax.tree.leaves(updates.get("losses", {})), by_path(updates.get("summaries", {}))
+        added: list[Float[Array, " b"]] = []
+        summaries: dict[str, Float[Array, ""]] = {}
+        measures: dict[str, Float[Array, " b"]] = {}
         if self.correspondence:
             stream = jax.random.fold_in(key, _CORRESPONDENCE_STREAM)
             of_clips = self.correspondence(self.model, updates[COST_VOLUMES], clips, stream)
             added += [loss.weighted for loss in of_clips.values()]
             summaries |= {name: jnp.mean(loss.plain) for name, loss in of_clips.items()}
-        logits = logits.astype(jnp.float32)
-        measures = {"top1": right_clips(logits, targets)}
         if self.teaching and taught is not None:
-            measures["distillation"] = self.teaching.loss(logits, taught.logits)
+            measures["distillation"] = self.teaching.loss(logits.astype(jnp.float32), taught.logits)
             added.append(self.teaching.loss.weight * measures["distillation"])
             if features := self.teaching.features:
                 measures["feature_distillation"] = features.losses(
                     variables["params"][PROJECTIONS], named_features(updates), taught.features, len(clips)
                 )
                 added.append(features.weight * measures["feature_distillation"])
+        judged = self.judge_logits(logits, updates, targets, context, added)
+        return judged._replace(measures=judged.measures | measures, summaries=judged.summaries | summaries)
+
+    def judge_logits(
+        self,
+        logits: Float[Array, "b classes"],
+        updates: Mapping[str, Tree],
+        targets: Float[Array, "b classes"],
+        context: StepContext,
+        added: Sequence[Float[Array, " b"]] = (),
+    ) -> Judgement:
+        """Judges what the model has said of clips.
+
+        Args:
+          logits: of the model.
+          updates: its collections `STORED`.
+          targets: see `LabelledClips`.
+          context: see `StepContext`.
+          added: further losses of each clip.
+
+        Returns:
+          As `judge`, without what comes of `correspondence` and `teaching`.
+        """
+        logits = logits.astype(jnp.float32)
         return Judgement(
-            losses=sum(added, start=self.loss_of_labels(logits, targets, context)),
-            measures=measures,
-            summaries=summaries,
+            losses=sum(
+                [*jax.tree.leaves(updates.get("losses", {})), *added],
+                start=self.loss_of_labels(logits, targets, context),
+            ),
+            measures={"top1": right_clips(logits, targets)},
+            summaries=by_path(updates.get("summaries", {})),
             batch_stats=updates.get("batch_stats", {}),
         )
 

@@ -82,6 +82,7 @@ def validate_fields(config: ConfigDict) -> None:
     _check_unlabelled(config)
     _check_mesh(config)
     _check_still(config)
+    _check_features(config)
     check_loss(config.loss.name, config.loss.options.to_dict())
     _check_calibration(config)
     _check_batches(config)
@@ -307,3 +308,42 @@ def _check_still(config: ConfigDict) -> None:
             'config field augmentation.still is "own", but data.frames is 1: a clip of a single frame is that still '
             'frame. Take more frames, or "batch" or "bank".'
         )
+
+
+def _check_features(config: ConfigDict) -> None:
+    """Refuses what needs the pixels of clips, where a run learns from features instead."""
+    data, augmentation, correspondence = config.data, config.augmentation, config.loss.correspondence
+    if data.validation_features and not data.validation:
+        raise UserError(
+            "config field data.validation_features is given, but data.validation is empty: name the videos that the "
+            "features are of, too. They are not opened."
+        )
+    if not data.features:
+        if data.validation_features:
+            raise UserError(
+                "config field data.validation_features is given, but data.features is empty: training would decode "
+                "videos. Make features of the training videos, too, or leave these out."
+            )
+        return
+    mixes = augmentation.mix_probability > 0
+    pixels = {
+        "augmentation.rand_augment": bool(augmentation.rand_augment),
+        "augmentation.flip": augmentation.flip != "off",
+        "augmentation.repeats": augmentation.repeats > 1,
+        "augmentation.erasing": augmentation.erasing > 0,
+        "augmentation.mixup": mixes and augmentation.mixup > 0,
+        "augmentation.cutmix": mixes and augmentation.cutmix > 0,
+        "augmentation.still": augmentation.still != "none",
+        "loss.correspondence.photometric": correspondence.photometric > 0,
+        "loss.correspondence.walk": correspondence.walk > 0,
+        "distillation.teachers": bool(config.distillation.teachers),
+        "unlabelled.data": bool(config.unlabelled.data),
+        "objective": config.objective != "classification",
+    }
+    for name, is_set in pixels.items():
+        if is_set:
+            raise UserError(
+                f"config field {name} is {flatten(config)[name]!r}, which needs the pixels of clips, but data.features "
+                f"gives tokens that were computed before. Set it to {flatten(default_config())[name]!r}, or leave "
+                "data.features out."
+            )

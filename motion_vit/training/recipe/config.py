@@ -31,6 +31,8 @@ _CHANGEABLE = (
     # A checkpoint knows its data by the content.
     "data.train",
     "data.validation",
+    "data.features",
+    "data.validation_features",
     # Likewise its teachers.
     "distillation.teachers",
     "data.workers",

@@ -59,6 +59,8 @@ FIELD_RANGES: Mapping[str, Range] = {
     "model.options": Options(),
     "data.train": _PATH,
     "data.validation": _PATH,
+    "data.features": _PATH,
+    "data.validation_features": _PATH,
     "data.frames": CLIP_RANGES["frames"],
     "data.size": CLIP_RANGES["size"],
     "data.sampling": CLIP_RANGES["sampling"],

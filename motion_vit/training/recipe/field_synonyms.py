@@ -16,6 +16,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "model.options.dtype": "dtype precision amp fp16 bf16 half mixed_precision",
     "data.train": "data dataset data_path data_dir root train_data train_list train_path train_dataset",
     "data.validation": "val valid test val_data val_list val_path val_dataset validation_data test_data",
+    "data.features": "cached_features feature_cache features feature_dir precomputed_features",
     "data.frames": "num_frames n_frames nframes clip_len clip_length sequence_length",
     "data.size": "image_size img_size crop_size input_size resolution spatial_size",
     "data.stride": "sampling_rate frame_interval frame_stride temporal_stride frame_step tau",

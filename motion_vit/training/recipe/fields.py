@@ -60,6 +60,15 @@ FIELDS: Mapping[str, Field] = {
         "",
         "Validation videos, likewise; a folder alone means its split `validation`. Empty trains without validation.",
     ),
+    "data.features": Field(
+        "",
+        "A folder of `motion-vit features`, made of `data.train` with the weights that the model starts from: the "
+        "frozen encoder is not run, its tokens are read from there. Empty decodes videos.",
+    ),
+    "data.validation_features": Field(
+        "",
+        "Likewise, made of `data.validation`. Empty decodes the validation videos, also where `data.features` is set.",
+    ),
     "data.frames": Field(16, "Frames of a clip."),
     "data.size": Field(224, "Pixels of a side of the square crop."),
     "data.sampling": Field(

@@ -19,6 +19,7 @@ from motion_vit.models.option import option_traits
 from motion_vit.models.part_costs import PartCost
 from motion_vit.models.registry import model_class
 from motion_vit.models.video_model import VideoModel
+from motion_vit.training.inputs.cached_features import cached_tokens, check_frozen_encoder, costs_after_encoder
 from motion_vit.training.inputs.clip_augmentation import STILLS, clip_augmentation
 from motion_vit.training.inputs.normalization import Normalization, normalization
 from motion_vit.training.inputs.still_bank import still_bank
@@ -65,6 +66,9 @@ class TrainingProgram:
       state_shapes: shape and dtype of every array of the state.
       step: the compiled step, see `make_train_step`: a state and a batch to the next state and metrics.
       logits: the compiled evaluation, see `make_logits_function`.
+      tokens: shape and dtype of the tokens of a clip, where the step takes these in the place of clips; None where it
+        does not.
+      token_logits: the compiled evaluation of such tokens, or None.
       stills: the bank of still frames that augmentation takes; None without one.
       teachers: whom the model learns from; what the step takes beside state and batch is their variables.
       features: what it learns of their features, or None.
@@ -80,6 +84,8 @@ class TrainingProgram:
     state_shapes: TrainState
     step: TrainStep
     logits: LogitsFunction
+    tokens: jax.ShapeDtypeStruct | None = None
+    token_logits: LogitsFunction | None = None
     stills: UInt8[np.ndarray, "n size size 3"] | None = None
     teachers: tuple[Teacher, ...] = ()
     features: FeatureTeaching | None = None
@@ -91,8 +97,8 @@ class TrainingProgram:
 
     @property
     def costs(self) -> dict[str, PartCost]:
-        """Costs of the network's parts for one clip."""
-        return self.traced.costs
+        """Costs for one clip of the parts of the network that the step runs."""
+        return self.traced.costs if self.tokens is None else costs_after_encoder(self.traced)
 
     def initial_state(self) -> TrainState:
         """Draws the state before the first step from the recipe's seed, on the devices."""
@@ -120,6 +126,9 @@ class TrainingProgram:
                 return jax.ShapeDtypeStruct(self.stills.shape, jnp.uint8, sharding=shardings[name])
             clips = labelled if name in BATCH_ENTRIES else _unlabelled_clips_of_a_step(self.config)
             leading = (clips,) if parts == 1 else (parts, clips // parts)
+            if name == "clip" and self.tokens is not None:
+                shape, dtype = self.tokens.shape, self.tokens.dtype
+                return jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=shardings[name])
             if name in meshes.CLIP_ENTRIES:
                 return jax.ShapeDtypeStruct((*leading, *self.model.clip_shape), jnp.uint8, sharding=shardings[name])
             dtype = jnp.int32 if name.endswith("label") else jnp.float32
@@ -147,8 +156,8 @@ class TrainingProgram:
         """Puts a batch where the step takes it.
 
         Args:
-          host_batch: this process's rows of `clip`, `label` and `weight`, and of unlabelled clips where the recipe has
-            them; other entries stay behind.
+          host_batch: this process's rows of `clip` (tokens, where the step takes these), `label` and `weight`, and of
+            unlabelled clips where the recipe has them; other entries stay behind.
 
         Returns:
           The global batch, with the bank of still frames where there is one.
@@ -206,6 +215,9 @@ def build_program(
     """
     _check_fits(config, mesh)
     traced = trace_network(config, len(clips_of_class))
+    tokens = cached_tokens(config)
+    if tokens is not None:
+        check_frozen_encoder(traced.model)
     check_teachers(teachers, traced.model)
     model = traced.model
     features = feature_teaching(
@@ -242,7 +254,9 @@ def build_program(
         accumulation=config.accumulation,
         frozen=frozen_mask(config, params, frozen_patterns),
         ema_decays=ema_decays(config, params),
+        from_tokens=tokens is not None,
     )
+    of_params = sharding.variables["params"]
     return TrainingProgram(
         config=config,
         traced=traced,
@@ -253,7 +267,11 @@ def build_program(
         state_sharding=sharding,
         state_shapes=shapes,
         step=make_train_step(model, settings, sharding, mesh, make_objective(config, model, settings, mesh)),
-        logits=make_logits_function(model, normalise, mesh, sharding.variables["params"]),
+        logits=make_logits_function(model, normalise, mesh, of_params),
+        tokens=tokens,
+        token_logits=None
+        if tokens is None
+        else make_logits_function(model, normalise, mesh, of_params, from_tokens=True),
         stills=still_bank(config),
         teachers=tuple(teachers),
         features=features,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, STILLS, ClipAugmentation
@@ -18,6 +18,7 @@ from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
 from motion_vit.training.objectives.classification import Classification
+from motion_vit.training.objectives.frame_token_classification import FrameTokenClassification
 from motion_vit.training.objectives.objective import Judgement, Objective, StepContext
 from motion_vit.training.objectives.semi_supervised import (
     UNLABELLED_ENTRIES,
@@ -36,7 +37,8 @@ Metrics = dict[str, jax.Array]
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 """Takes a state, a batch and, where there are teachers, their variables: the next state, and metrics."""
 
-LogitsFunction = Callable[[Any, UInt8[Array, "b t h w 3"]], Float[Array, "b classes"]]
+LogitsFunction = Callable[[Any, Shaped[Array, "b *clip"]], Float[Array, "b classes"]]
+"""Takes variables and uint8 clips `[b,t,h,w,3]`, or tokens of frames in their place."""
 
 BATCH_ENTRIES = ("clip", "label", "weight")
 """What a batch has for each labelled clip."""
@@ -66,6 +68,8 @@ class StepSettings:
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
       ema_decays: of `ema.ema_decays`; {} keeps no averages.
+      from_tokens: whether `clip` of a batch holds tokens of frames, see `FrameTokenClassification`; with it, nothing
+        augments, teaches or is compared on cost volumes.
     """
 
     optimizer: optax.GradientTransformation
@@ -82,6 +86,7 @@ class StepSettings:
     accumulation: int = 1
     frozen: Tree = dataclasses.field(default_factory=dict)
     ema_decays: Tree = dataclasses.field(default_factory=dict)
+    from_tokens: bool = False
 
 
 @jax.tree_util.register_dataclass
@@ -131,10 +136,10 @@ def make_train_step(
 
     Returns:
       A function of the state and a batch on the devices that returns the next state and the metrics. The batch has
-      `clip` uint8 `[B,T,H,W,3]`, `label` `[B]` and `weight` `[B]`; with `accumulation` above 1 each has a leading axis
-      of so many parts. Where `augmentation.still` is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis,
-      and with `semi_supervision` `UNLABELLED_ENTRIES`. Where there are teachers, the third argument is the tuple of
-      their variables.
+      `clip` uint8 `[B,T,H,W,3]` (tokens `[B,frames,tokens,C]` where the settings are `from_tokens`), `label` `[B]` and
+      `weight` `[B]`; with `accumulation` above 1 each has a leading axis of so many parts. Where `augmentation.still`
+      is "bank" it has also `stills`, uint8 `[N,H,W,3]`, without that axis, and with `semi_supervision`
+      `UNLABELLED_ENTRIES`. Where there are teachers, the third argument is the tuple of their variables.
 
       The metrics are float32 scalars: `loss`, `grad_norm`, `learning_rate`, `weight` (the sum of the weights), and the
       measures and summaries of the objective, such as `top1`: see `motion_vit.training.objectives.classification`.
@@ -244,7 +249,7 @@ def _context(
 
 def classification_of(
     settings: StepSettings, model: VideoModel, mesh: Mesh
-) -> Classification | SemiSupervisedClassification:
+) -> Classification | SemiSupervisedClassification | FrameTokenClassification:
     """Makes the objective of a classifier from the settings of a step.
 
     Args:
@@ -270,6 +275,8 @@ def classification_of(
         teaching=teaching,
         groups=meshes.batch_parts(mesh),
     )
+    if settings.from_tokens:
+        return FrameTokenClassification(classification)
     if settings.semi_supervision is None:
         return classification
     return SemiSupervisedClassification(classification, settings.semi_supervision)
@@ -356,7 +363,12 @@ def model_on_mesh(model: VideoModel, mesh: Mesh) -> VideoModel:
 
 
 def make_logits_function(
-    model: VideoModel, normalization: Normalization, mesh: Mesh, params_sharding: Tree | None = None
+    model: VideoModel,
+    normalization: Normalization,
+    mesh: Mesh,
+    params_sharding: Tree | None = None,
+    *,
+    from_tokens: bool = False,
 ) -> LogitsFunction:
     """Compiles the evaluation of a model, when it is first called.
 
@@ -366,18 +378,23 @@ def make_logits_function(
       mesh: devices that the batch is split over.
       params_sharding: `NamedSharding` of every parameter, which are gathered where a layer reads them. By default all
         are whole on every device.
+      from_tokens: whether clips are given as tokens of frames, see `motion_vit.models.frame_encoder`.
 
     Returns:
-      A function of the variables and of uint8 clips that returns float32 logits, whole on every device.
+      A function of the variables and of uint8 clips, or tokens, that returns float32 logits, whole on every device.
     """
     split = model_on_mesh(model, mesh)
 
-    def logits(variables: Any, clips: UInt8[Array, "b t h w 3"]) -> Float[Array, "b classes"]:
+    def logits(variables: Any, clips: Shaped[Array, "b *clip"]) -> Float[Array, "b classes"]:
         if params_sharding is None:
             read = jax.lax.with_sharding_constraint(variables, meshes.replicated(mesh))
         else:
             read = {**variables, "params": gathered_where_read(variables["params"], params_sharding)}
         with meshes.in_context(mesh):
-            return jnp.asarray(split.apply(read, normalization(clips), train=False), jnp.float32)
+            if from_tokens:
+                found = split.apply(read, clips, train=False, method="classify_frame_tokens")
+            else:
+                found = split.apply(read, normalization(clips), train=False)
+            return jnp.asarray(found, jnp.float32)
 
     return jax.jit(logits, out_shardings=meshes.replicated(mesh))
