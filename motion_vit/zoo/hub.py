@@ -15,12 +15,15 @@ from typing import Any
 from motion_vit.errors import UserError
 from motion_vit.interop.families.huggingface import PROCESSOR_FILE
 from motion_vit.interop.files.hub_library import HubError, hub_library
-from motion_vit.interop.importing.huggingface_folder import INDEX_SUFFIX, WEIGHTS_FILES, shards
+from motion_vit.interop.importing.huggingface_folder import INDEX_SUFFIX, WEIGHTS_FILES, check_architecture, shards
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, HUB_PREFIX
 from motion_vit.zoo.cache import LARGEST_FILE, OFFLINE_VARIABLE
 from motion_vit.zoo.https_download import file_hash
 
 _REPOSITORY = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_PAGE = re.compile(
+    r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?!datasets/|spaces/|docs/)([\w.-]+/[\w.-]+)(?:/.*)?"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -79,6 +82,19 @@ def parse_repository(text: str) -> Repository:
     return Repository(found[1], found[2] or "main")
 
 
+def refuse_page(text: str) -> None:
+    """Refuses the address of a page of the hub, and says what its repository is called.
+
+    Args:
+      text: what stands in the place of a checkpoint.
+
+    Raises:
+      UserError: it is such an address.
+    """
+    if found := _PAGE.fullmatch(text):
+        raise UserError(f"{text} is a page of the Hugging Face hub: give {Repository(found[1])}.")
+
+
 def download_folder(repository: Repository) -> pathlib.Path:
     """Downloads what `motion_vit.load` needs of a repository, where it is not in the cache.
 
@@ -91,9 +107,10 @@ def download_folder(repository: Repository) -> pathlib.Path:
     Raises:
       HubError: there is no network, no such repository or revision, or it is not open to the user.
       UserError: the library of the hub is missing or too old, a file is too large, not what the hub says, or the disk
-        is full.
+        is full; or the model is of an architecture that is not supported.
     """
     folder = download_file(repository, CONFIG_FILE).parent
+    check_architecture(folder, str(repository))  # before weights come, which may be many gigabytes
     _download_first(repository, (PROCESSOR_FILE,))
     names = [name for file in WEIGHTS_FILES for name in (file, f"{file}{INDEX_SUFFIX}")]
     found = _download_first(repository, names)

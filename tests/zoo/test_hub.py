@@ -105,6 +105,22 @@ def test_what_cannot_be_loaded_is_said(hub: HubState, folder: pathlib.Path, name
         motion_vit.load(name)
 
 
+def test_weights_of_another_architecture_are_refused_before_they_come(hub: HubState, folder: pathlib.Path) -> None:
+    config = b'{"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]}'
+    hub.add("owner/llava", content(folder) | {"config.json": config})
+    with pytest.raises(UserError, match="hf:owner/llava holds LlavaForConditionalGeneration, an architecture that is"):
+        motion_vit.load("hf:owner/llava")
+    assert len(hub.downloads()) == 1
+
+
+def test_a_page_of_the_hub_leads_to_the_name_of_its_repository() -> None:
+    for end in ("", "/", "/tree/main", "/resolve/main/model.safetensors"):
+        with pytest.raises(UserError, match=r"is a page of the Hugging Face hub: give hf:owner/name\."):
+            motion_vit.load(f"https://huggingface.co/owner/name{end}")
+    with pytest.raises(UserError, match=r"Did you mean 'hf:owner/name'\?"):
+        motion_vit.load("owner/name")
+
+
 def test_a_token_opens_what_is_private(hub: HubState, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.private.add("owner/private")
     hub.add("owner/private", content(folder))

@@ -70,14 +70,26 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
             weights,
             fresh,
             f"{config.initial_weights} (config field initial_weights)",
-            "Choose the model and the options that these weights were trained with, or import them into this model "
-            "with `motion-vit import`.",
+            _advice(trained.config.model.name, config.model.name),
         )
     variables = _placed(weights, state.variables)
     # Averages start at the parameters; in memory of their own, because a step gives up that of both.
     ema = _placed(weights, {"params": state.ema})["params"] if state.ema else {}
     taken = dataclasses.replace(state, **variables, ema=ema)
     return taken, "\n".join(_report(trained, program, weights, head + adapter))
+
+
+def _advice(of_weights: str, of_recipe: str) -> str:
+    """Says what to do about weights that do not fit, by the names of both models."""
+    if of_weights != of_recipe:
+        return (
+            f"These weights are of {of_weights}, and the recipe's model is {of_recipe}: "
+            f"--config.model.name={of_weights} trains from them."
+        )
+    return (
+        "Choose the options that these weights were trained with, or import them into this model with "
+        "`motion-vit import`."
+    )
 
 
 def _behind_adapter(path: str, prefix: str) -> str:
