@@ -124,10 +124,9 @@ def _weights_file(source: str) -> str:
     """Refuses what needs no import: published weights, repositories of the hub and folders that are checkpoints."""
     from motion_vit.interop.importing.huggingface_folder import is_hugging_face_folder
     from motion_vit.training.checkpoints.load_trained import is_checkpoint
-    from motion_vit.zoo.hub import is_hub_name, refuse_page
+    from motion_vit.zoo.hub import is_hub_name
     from motion_vit.zoo.table import published_weights
 
-    refuse_page(source)
     path = pathlib.Path(source)
     is_name = is_hub_name(source) or (source in published_weights() and not path.exists())
     if is_name or is_checkpoint(path) or is_hugging_face_folder(path):

@@ -21,9 +21,6 @@ from motion_vit.zoo.cache import LARGEST_FILE, OFFLINE_VARIABLE
 from motion_vit.zoo.https_download import file_hash
 
 _REPOSITORY = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
-_PAGE = re.compile(
-    r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?!datasets/|spaces/|docs/)([\w.-]+/[\w.-]+)(?:/.*)?"
-)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -80,19 +77,6 @@ def parse_repository(text: str) -> Repository:
             f"{text!r} is no repository on the Hugging Face hub: write hf:owner/name, or hf:owner/name@revision."
         )
     return Repository(found[1], found[2] or "main")
-
-
-def refuse_page(text: str) -> None:
-    """Refuses the address of a page of the hub, and says what its repository is called.
-
-    Args:
-      text: what stands in the place of a checkpoint.
-
-    Raises:
-      UserError: it is such an address.
-    """
-    if found := _PAGE.fullmatch(text):
-        raise UserError(f"{text} is a page of the Hugging Face hub: give {Repository(found[1])}.")
 
 
 def download_folder(repository: Repository) -> pathlib.Path:

@@ -26,7 +26,7 @@ from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.parallel.processes import is_primary
 from motion_vit.zoo.cache import OFFLINE_VARIABLE, is_offline, weights_cache
 from motion_vit.zoo.https_download import DownloadError, download
-from motion_vit.zoo.hub import Repository, download_file, download_folder, is_hub_name, parse_repository, refuse_page
+from motion_vit.zoo.hub import Repository, download_file, download_folder, is_hub_name, parse_repository
 from motion_vit.zoo.label_names import label_files
 from motion_vit.zoo.table import PublishedWeights, datasets, published_weights
 
@@ -83,7 +83,6 @@ def load_any(
     text = path_text(source, "the folder of a trained model")
     if is_hub_name(text):
         return _from_hub(parse_repository(text), which, ema, mesh)
-    refuse_page(text)
     path = local_path(text)
     if is_hugging_face_folder(path):
         return _ready(_said(read_hugging_face_folder(path), text), text, which, ema, mesh)

@@ -113,10 +113,7 @@ def test_weights_of_another_architecture_are_refused_before_they_come(hub: HubSt
     assert len(hub.downloads()) == 1
 
 
-def test_a_page_of_the_hub_leads_to_the_name_of_its_repository() -> None:
-    for end in ("", "/", "/tree/main", "/resolve/main/model.safetensors"):
-        with pytest.raises(UserError, match=r"is a page of the Hugging Face hub: give hf:owner/name\."):
-            motion_vit.load(f"https://huggingface.co/owner/name{end}")
+def test_the_name_of_a_repository_without_its_prefix_is_completed() -> None:
     with pytest.raises(UserError, match=r"Did you mean 'hf:owner/name'\?"):
         motion_vit.load("owner/name")
 
