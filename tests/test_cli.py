@@ -86,11 +86,20 @@ def test_a_typo_in_a_field_of_the_recipe_is_answered_with_the_nearest_field(
 
 
 def test_an_argument_that_no_command_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["demo", "--workdir", "x", "--config.seed=3"], ["render", "--out", "x", "--sise=3"]):
+    for arguments, message in (
+        (["demo", "--workdir", "x", "--config.seed=3"], "unrecognized argument: --config.seed=3."),
+        (["render", "--out", "x", "--sise=3"], "unrecognized argument: --sise=3. Did you mean '--size'?"),
+        (
+            ["data", "show", "x", "--out", "y", "--sample=2"],
+            "unrecognized argument: --sample=2. Did you mean '--samples'?",
+        ),
+    ):
         with pytest.raises(SystemExit) as stopped:
             cli.main(arguments)
         assert stopped.value.code == 2
-        assert "unrecognized argument" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert message in error
+        assert f"usage: motion-vit {arguments[0]}" in error
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_addresses
+from motion_vit.cli.arguments import CONFIG_PREFIX, INTERRUPTED_STATUS, refuse_addresses, refuse_argument
 from motion_vit.cli.comparison import add_compare, add_transfer
 from motion_vit.cli.data import add_data, add_prepare, add_render
 from motion_vit.cli.demo import add_demo
@@ -63,7 +63,7 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         options, rest = parser.parse_known_args(_with_joined_overrides(arguments))
         rest = _take_model_options(options, rest)
-        options.overrides = _overrides(parser, options, rest)
+        options.overrides = _overrides(options, rest)
         refuse_addresses(options)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -119,11 +119,11 @@ def _take_model_options(options: argparse.Namespace, rest: Sequence[str]) -> lis
     return [argument for argument in rest if argument.startswith("-")]
 
 
-def _overrides(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+def _overrides(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """Returns the arguments of the form `--config.key=value`; any other is an error."""
     for argument in rest:
         if not options.takes_overrides or not argument.startswith(CONFIG_PREFIX):
-            parser.error(f"unrecognized argument: {argument}")
+            refuse_argument(options.parser, argument)
     return list(rest)
 
 

@@ -3,12 +3,13 @@
 import argparse
 import ast
 import pathlib
+import re
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from motion_vit.data.batches.batch_ranges import BATCH_SIZE, CLIPS, CROPS
 from motion_vit.data.sources.list_file import MOST_SECONDS
-from motion_vit.errors import UserError
+from motion_vit.errors import UserError, did_you_mean
 from motion_vit.files.local_path import refuse_address
 from motion_vit.ranges import SHARE, Number, Range, Whole, shown
 
@@ -32,6 +33,8 @@ STOPPED_STATUS = 75
 
 INTERRUPTED_STATUS = 130
 """What a shell reports for a command that Ctrl-C ended."""
+
+_FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 _SECONDS = Number(0, MOST_SECONDS)
 
@@ -68,8 +71,19 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}", allow_abbrev=False
     )
-    parser.set_defaults(run=run, takes_overrides=takes_overrides, addresses=addresses)
+    parser.set_defaults(run=run, takes_overrides=takes_overrides, addresses=addresses, parser=parser)
     return parser
+
+
+def refuse_argument(parser: argparse.ArgumentParser, argument: str) -> NoReturn:
+    """Ends the process because of an argument that a command does not know, with the nearest of its flags.
+
+    Args:
+      parser: of the command.
+      argument: what it was given.
+    """
+    flags = sorted(set(_FLAG.findall(parser.format_help())))
+    parser.error(f"unrecognized argument: {argument}.{did_you_mean(argument.partition('=')[0], flags)}")
 
 
 def refuse_addresses(options: argparse.Namespace) -> None:

@@ -100,7 +100,7 @@ def _import(options: argparse.Namespace) -> int:
         "stride": options.stride,
     }
     imported = import_weights(
-        options.source,
+        _weights_file(options.source),
         options.model,
         options.out,
         options=model_options(options.options),
@@ -118,6 +118,22 @@ def _import(options: argparse.Namespace) -> int:
     else:
         print(imported)
     return 0
+
+
+def _weights_file(source: str) -> str:
+    """Refuses what needs no import: published weights, repositories of the hub and folders that are checkpoints."""
+    from motion_vit.interop.importing.huggingface_folder import is_hugging_face_folder
+    from motion_vit.training.checkpoints.load_trained import is_checkpoint
+    from motion_vit.zoo.hub import is_hub_name
+    from motion_vit.zoo.table import published_weights
+
+    path = pathlib.Path(source)
+    is_name = is_hub_name(source) or (source in published_weights() and not path.exists())
+    if is_name or is_checkpoint(path) or is_hugging_face_folder(path):
+        raise UserError(
+            f"{source} needs no import: --checkpoint, initial_weights and motion_vit.load take it as it is."
+        )
+    return source
 
 
 def _label_names(source: pathlib.Path) -> tuple[str, ...]:

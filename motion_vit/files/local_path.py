@@ -10,6 +10,9 @@ from motion_vit.errors import UserError
 # `tfds:/folder:train` is a set of TensorFlow Datasets in a local folder.
 _ADDRESS = re.compile(r"(?!tfds:/(?!/))([A-Za-z][A-Za-z0-9+-]+):/{1,3}(?!/)")
 
+# A page of a repository of models, but not of data sets; the names of repositories are `hf:owner/name` here.
+_HUB_PAGE = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?!datasets/|spaces/|docs/)([\w.-]+/[\w.-]+)")
+
 _MOUNTED_BY = {
     "gs": "gcsfuse",
     "s3": "mount-s3 (Mountpoint for Amazon S3)",
@@ -74,6 +77,8 @@ def refuse_address(path: str | os.PathLike[str]) -> None:
             way = "give the path itself, such as /folder/name"
         elif scheme in _MOUNTED_BY:
             way = f"mount the bucket, for example with {_MOUNTED_BY[scheme]}, and give the path of the mount"
+        elif page := _HUB_PAGE.match(text):
+            way = f"a model of the Hugging Face hub is given as hf:{page[1]}, and any file is to be downloaded"
         else:
             way = "download it, or mount the server, and give the local path"
         raise UserError(f"{text} is an address, and only local paths are read and written: {way}.")

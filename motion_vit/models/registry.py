@@ -315,9 +315,10 @@ def _preset(name: str) -> Preset:
         load_plugins()
     if name not in _PRESETS:
         raise UserError(
-            f"unknown model {name!r}.{did_you_mean(name, _PRESETS)} The models are: {', '.join(_PRESETS)}. A model of "
-            "your own is known after motion_vit.models.registry.register_model: import what registers it, take a "
-            f"recipe file that does, or install its package with an entry point of the group {GROUP}."
+            f"unknown model {name!r}.{did_you_mean(name, _PRESETS)} The models are: {', '.join(_PRESETS)}. Names that "
+            "`motion-vit models` lists are of weights: --checkpoint, initial_weights and motion_vit.load take them. A "
+            "model of your own is known after motion_vit.models.registry.register_model: import what registers it, "
+            f"take a recipe file that does, or install its package with an entry point of the group {GROUP}."
         )
     return _PRESETS[name]
 

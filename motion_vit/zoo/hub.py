@@ -15,7 +15,7 @@ from typing import Any
 from motion_vit.errors import UserError
 from motion_vit.interop.families.huggingface import PROCESSOR_FILE
 from motion_vit.interop.files.hub_library import HubError, hub_library
-from motion_vit.interop.importing.huggingface_folder import INDEX_SUFFIX, WEIGHTS_FILES, shards
+from motion_vit.interop.importing.huggingface_folder import INDEX_SUFFIX, WEIGHTS_FILES, check_architecture, shards
 from motion_vit.training.checkpoints.model_description import CONFIG_FILE, HUB_PREFIX
 from motion_vit.zoo.cache import LARGEST_FILE, OFFLINE_VARIABLE
 from motion_vit.zoo.https_download import file_hash
@@ -91,9 +91,10 @@ def download_folder(repository: Repository) -> pathlib.Path:
     Raises:
       HubError: there is no network, no such repository or revision, or it is not open to the user.
       UserError: the library of the hub is missing or too old, a file is too large, not what the hub says, or the disk
-        is full.
+        is full; or the model is of an architecture that is not supported.
     """
     folder = download_file(repository, CONFIG_FILE).parent
+    check_architecture(folder, str(repository))  # before weights come, which may be many gigabytes
     _download_first(repository, (PROCESSOR_FILE,))
     names = [name for file in WEIGHTS_FILES for name in (file, f"{file}{INDEX_SUFFIX}")]
     found = _download_first(repository, names)

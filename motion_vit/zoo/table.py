@@ -152,11 +152,13 @@ def find_weights(name: str) -> PublishedWeights:
       The row.
 
     Raises:
-      UserError: there is none; the message has the nearest name.
+      UserError: there is none; the message has the names that it is a part of, or the nearest.
     """
     known = published_weights()
     if name not in known:
-        raise UserError(f"the zoo has no weights {name!r}.{did_you_mean(name, known)} `motion-vit models` lists them.")
+        alike = [row.id for row in known.values() if name.casefold() in f"{row.id} hf:{row.repository}".casefold()]
+        advice = f" Of that kind are {', '.join(alike)}." if alike else did_you_mean(name, known)
+        raise UserError(f"the zoo has no weights {name!r}.{advice} `motion-vit models` lists them.")
     return known[name]
 
 

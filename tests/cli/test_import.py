@@ -88,6 +88,16 @@ def test_a_mistake_is_explained_and_nothing_is_written(source, tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["x3d_m_k400", "hf:owner/name", "folder"])
+def test_what_is_a_checkpoint_as_it_is_is_not_imported(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "config.json").write_text('{"model_type": "videomae"}')
+    status, out, error = run(capsys, name, "--model", "x3d_m", "--out", "out")
+    assert (status, out) == (2, "")
+    assert f"{name} needs no import: --checkpoint, initial_weights and motion_vit.load take it as it is." in error
+
+
 def test_a_partial_import_says_what_was_left_out(tmp_path, capsys):
     weights = goldens.state_dict("uniformer_emim_tiny")
     weights["extra"] = np.zeros(3, np.float32)

@@ -68,3 +68,11 @@ def test_a_folder_of_tensorflow_datasets_is_no_address() -> None:
     refuse_address("tfds:/data/ucf101/ucf101_1/2.0.0:train[:80%]")
     with pytest.raises(UserError, match="is an address"):
         refuse_address("tfds://server/ucf101:train")
+
+
+@pytest.mark.parametrize("end", ["", "/", "/tree/main", "/resolve/main/model.safetensors"])
+def test_a_page_of_the_hub_leads_to_the_name_of_its_repository(end: str) -> None:
+    with pytest.raises(UserError, match=r"a model of the Hugging Face hub is given as hf:owner/na\.me, and"):
+        local_path(f"https://huggingface.co/owner/na.me{end}")
+    with pytest.raises(UserError, match="download it, or mount the server"):
+        local_path(f"https://huggingface.co/datasets/owner/name{end}")

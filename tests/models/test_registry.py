@@ -29,6 +29,7 @@ def test_options_take_the_forms_of_a_config_file():
     ("name", "options", "message"),
     [
         ("uniformer_emim_x", {}, "Did you mean 'uniformer_emim_s'"),
+        ("uniformer_small_k400_16x8", {}, "`motion-vit models` lists are of weights"),
         ("uniformer_emim_s", {"windw": 7}, "Did you mean 'window'"),
         ("uniformer_emim_s", {"window": 4}, "window is 4, but must be an odd whole number"),
         ("uniformer_emim_s", {"placement": "local"}, "must be one of lg, gl"),

@@ -105,6 +105,19 @@ def test_what_cannot_be_loaded_is_said(hub: HubState, folder: pathlib.Path, name
         motion_vit.load(name)
 
 
+def test_weights_of_another_architecture_are_refused_before_they_come(hub: HubState, folder: pathlib.Path) -> None:
+    config = b'{"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]}'
+    hub.add("owner/llava", content(folder) | {"config.json": config})
+    with pytest.raises(UserError, match="hf:owner/llava holds LlavaForConditionalGeneration, an architecture that is"):
+        motion_vit.load("hf:owner/llava")
+    assert len(hub.downloads()) == 1
+
+
+def test_the_name_of_a_repository_without_its_prefix_is_completed() -> None:
+    with pytest.raises(UserError, match=r"Did you mean 'hf:owner/name'\?"):
+        motion_vit.load("owner/name")
+
+
 def test_a_token_opens_what_is_private(hub: HubState, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.private.add("owner/private")
     hub.add("owner/private", content(folder))

@@ -146,9 +146,15 @@ def test_a_row_is_told_in_full(capsys):
 
 def test_an_unknown_name_leads_to_the_nearest():
     with pytest.raises(motion_vit.UserError, match=r"Did you mean 'videomae_base_ssv2_16'\?"):
-        find_weights("videomae_base_ssv2")
-    with pytest.raises(motion_vit.UserError, match=r"Did you mean 'x3d_m_k400'\?"):
+        find_weights("videomae_bsae_ssv2")
+    with pytest.raises(motion_vit.UserError, match=r"Of that kind are x3d_m_k400\."):
         find_weights("X3D_M_K400")
+    with pytest.raises(
+        motion_vit.UserError, match=r"Of that kind are x3d_xs_k400, x3d_s_k400, x3d_m_k400, x3d_l_k400\."
+    ):
+        find_weights("X3D")
+    with pytest.raises(motion_vit.UserError, match=r"Of that kind are uniformer_small_k400_16x8, uniformer_base_k400"):
+        find_weights("hf:Sense-X/uniformer_video")
 
 
 def test_a_row_replaces_what_its_group_shares():

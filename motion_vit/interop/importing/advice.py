@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from motion_vit.interop.families.registry import model_family
+from motion_vit.interop.families.registry import hugging_face_classes, model_family
 from motion_vit.interop.files.stored_tensor import Shape
 from motion_vit.interop.importing.inflation import inflates
 from motion_vit.interop.importing.report import ImportReport
@@ -14,6 +14,10 @@ from motion_vit.models.registry import create_model, list_models
 from motion_vit.models.video_model import VideoModel
 
 _OPENMMLAB_HEAD = "cls_head."
+
+_LEAST_SHARE = 0.1
+"""Of the weights of a source, those that a model must know to be advised of other options; a few names, such as that of
+the classifier, are the same in many networks."""
 
 
 def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, Shape], anew: Collection[str]) -> str:
@@ -34,8 +38,12 @@ def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, 
             "than the authors of the models. Take the checkpoint that the authors published, or rename the weights to "
             "the names above."
         )
-    if not report.loaded and not report.misshapen:
-        return "None of these weights belong to this model. Check that the file and the model are the ones you mean."
+    known = len(report.loaded) + len(report.misshapen)
+    if known < _LEAST_SHARE * (known + len(report.unexpected)) or not known:
+        return (
+            f"{'Hardly any' if known else 'None'} of these weights belong to this model. Check that the file and the "
+            f"model are the ones you mean.{_architecture(shapes)}"
+        )
     family = model_family(model)
     parts = {name: part for name, part in family.parts.items() if name not in anew}
     decided = {option for name in anew for option in family.parts[name].options}
@@ -72,6 +80,14 @@ def import_advice(model: VideoModel, report: ImportReport, shapes: Mapping[str, 
         "or pass --partial, in Python strict=False, to keep the model's initial values where weights do not fit."
     )
     return "\n".join(advice)
+
+
+def _architecture(shapes: Mapping[str, Shape]) -> str:
+    """Says which architecture of transformers the names are of, as a sentence to end a message with; "" for none."""
+    for prefix, model_class in hugging_face_classes().items():
+        if any(name.startswith(f"{prefix}.") for name in shapes):
+            return f" They are called as transformers calls those of a {model_class.__name__}."
+    return ""
 
 
 def _models_with(model: VideoModel, found: Mapping[str, Any]) -> list[str]:

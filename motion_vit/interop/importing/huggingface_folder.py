@@ -86,23 +86,15 @@ def read_hugging_face_folder(
       UserError: a file is missing or damaged, the architecture is none of this library's, or an option of it is not.
     """
     where = str(path) if where is None else where
-    try:
-        config = read_json(path / CONFIG_FILE)
-    except OSError as error:
-        raise UserError(f"{where}: {CONFIG_FILE} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{where}: {CONFIG_FILE} is damaged: {error}. Copy or download it again.") from error
+    check_architecture(path, where)
+    config = _read_config(path, where)
     files = weights_files(path, where)
-    if OWN_DESCRIPTION in config:
+    if isinstance(config, dict) and OWN_DESCRIPTION in config:
         return _own_model(path, config[OWN_DESCRIPTION], files, where)
+    architecture = config.get("model_type") if isinstance(config, dict) else None
     known = hugging_face_classes()
-    architecture = config.get("model_type")
-    if architecture not in known:
-        named = " and ".join(map(str, config.get("architectures") or [architecture]))
-        raise UserError(
-            f"{where} holds {named}, an architecture that is not supported. Of those of transformers, this library "
-            f"takes: {', '.join(known)}."
-        )
+    if architecture is None:
+        raise UserError(f"{where}: {CONFIG_FILE} names no architecture (model_type), as those of transformers do.")
     form = model_family(known[architecture]()).huggingface
     assert form is not None  # hugging_face_classes lists the families that have one
     try:
@@ -141,6 +133,37 @@ def read_hugging_face_folder(
     if "sampling" not in {**usual, **(clips or {})}:
         notes.append("nothing says how frames were taken of videos: they are spread over the whole of it")
     return dataclasses.replace(model, notes=tuple(notes))
+
+
+def check_architecture(path: pathlib.Path, where: str) -> None:
+    """Refuses a folder of transformers of an architecture that this library lacks, by its `config.json` alone.
+
+    Args:
+      path: the folder, whose weights need not be there yet.
+      where: what messages call it.
+
+    Raises:
+      UserError: it is of another architecture, or `config.json` is missing or damaged.
+    """
+    config = _read_config(path, where)
+    if not isinstance(config, dict) or "model_type" not in config or OWN_DESCRIPTION in config:
+        return
+    known = hugging_face_classes()
+    if config["model_type"] not in known:
+        named = " and ".join(map(str, config.get("architectures") or [config["model_type"]]))
+        raise UserError(
+            f"{where} holds {named}, an architecture that is not supported. Of those of transformers, this library "
+            f"takes: {', '.join(known)}."
+        )
+
+
+def _read_config(path: pathlib.Path, where: str) -> Any:
+    try:
+        return read_json(path / CONFIG_FILE)
+    except OSError as error:
+        raise UserError(f"{where}: {CONFIG_FILE} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{where}: {CONFIG_FILE} is damaged: {error}. Copy or download it again.") from error
 
 
 def weights_files(path: pathlib.Path, where: str) -> list[pathlib.Path]:

@@ -6,19 +6,22 @@
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterable
 
 from jax.sharding import Mesh
 
 from motion_vit.errors import UserError, did_you_mean
 from motion_vit.files.local_path import local_path, path_text
-from motion_vit.training.checkpoints.model_description import CONFIG_FILE, is_description
+from motion_vit.training.checkpoints.model_description import CONFIG_FILE, HUB_PREFIX, is_description
 from motion_vit.training.checkpoints.packaged import packaged_checkpoints
 from motion_vit.training.checkpoints.pretrained_run import PretrainedRun, classifies_nothing
 from motion_vit.training.checkpoints.reported_evaluation import reported_evaluation
 from motion_vit.training.checkpoints.run_checkpoints import CHECKPOINTS_FOLDER, load_run
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.checkpoints.weights_folder import WEIGHTS_FILE, read_weights_folder
+
+_OWNER_AND_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def load_trained(
@@ -131,9 +134,13 @@ def not_found(path: pathlib.Path, known: Iterable[str] = ()) -> str:
     else:
         what = f"it has neither a folder {CHECKPOINTS_FOLDER} nor files {CONFIG_FILE} and {WEIGHTS_FILE}"
     names = [*packaged_checkpoints(), *known]
+    if _OWNER_AND_NAME.fullmatch(str(path)) and not path.parent.exists():
+        meant = f" Did you mean '{HUB_PREFIX}{path}'?"
+    else:
+        meant = did_you_mean(str(path), names)
     return (
         f"there is no checkpoint in {path}: {what}. Give the --workdir of a `motion-vit train` run, or a weights "
         "folder of `motion-vit export --format safetensors` or `motion-vit import`, or the name of an installed model: "
         f"{', '.join(packaged_checkpoints())}, or of published weights, which `motion-vit models` lists, or "
-        f"hf:owner/name.{did_you_mean(str(path), names)}"
+        f"hf:owner/name.{meant}"
     )

@@ -75,8 +75,7 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
             weights,
             fresh,
             f"{config.initial_weights} (config field initial_weights)",
-            "Choose the model and the options that these weights were trained with, or import them into this model "
-            "with `motion-vit import`.",
+            _advice(trained.config.model.name, config.model.name),
         )
     # Also of what is trained beside the model, which starts anew.
     variables = _placed(weights, {"params": state.params, "batch_stats": state.batch_stats})
@@ -84,6 +83,19 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
     ema = _placed(weights, {"params": state.ema})["params"] if state.ema else {}
     taken = dataclasses.replace(state, **variables, ema=ema)
     return taken, "\n".join(_report(trained, program, weights, head + adapter))
+
+
+def _advice(of_weights: str, of_recipe: str) -> str:
+    """Says what to do about weights that do not fit, by the names of both models."""
+    if of_weights != of_recipe:
+        return (
+            f"These weights are of {of_weights}, and the recipe's model is {of_recipe}: "
+            f"--config.model.name={of_weights} trains from them."
+        )
+    return (
+        "Choose the options that these weights were trained with, or import them into this model with "
+        "`motion-vit import`."
+    )
 
 
 def _behind_adapter(path: str, prefix: str) -> str:

@@ -116,6 +116,15 @@ def test_cost_volumes_start_in_trained_blocks():
     assert {name.partition(".attn.")[0] for name in report.anew} == {"blocks.1"}
 
 
+def test_weights_of_another_architecture_are_told_from_those_of_other_options():
+    shapes = goldens.state_dict_shapes("videomae_hf_tiny")
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    with pytest.raises(CheckpointImportError, match="as transformers calls those of a VideoMAE") as raised:
+        load_torch(create(), weights)
+    assert "Hardly any of these weights belong to this model" in str(raised.value)
+    assert "Create it so" not in str(raised.value)
+
+
 @functools.cache
 def image_weights(side=2):
     """A ViT of images of two blocks in the names of google-research/vision_transformer."""

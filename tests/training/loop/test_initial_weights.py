@@ -116,6 +116,10 @@ def test_weights_of_another_network_or_for_other_inputs_are_refused(
     with pytest.raises(UserError, match=r"larger \(config field initial_weights\) is of another model") as raised:
         start_from_weights(program_of(recipe(tmp_path / "larger")), trained.label_names)
     assert "params/hidden/kernel is (768, 128) in the checkpoint, but (192, 128) in the model" in str(raised.value)
+    assert "Choose the options that these weights were trained with" in str(raised.value)
+    write_weights_folder(tmp_path / "other", small_trained_model(name="videomae_tiny"))
+    with pytest.raises(UserError, match=r"the recipe's model is small: --config\.model\.name=videomae_tiny trains"):
+        start_from_weights(program_of(recipe(tmp_path / "other")), trained.label_names)
     config = recipe(weights, **{"data.channel_order": "bgr", "data.std": (0.2, 0.2, 0.3)})
     with pytest.raises(UserError, match=r"data\.channel_order: 'rgb' there, 'bgr' here") as raised:
         start_from_weights(program_of(config), trained.label_names)
