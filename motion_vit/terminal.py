@@ -7,7 +7,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO, cast
+from typing import Any
 
 from motion_vit.outside_text import lines_for_terminal
 
@@ -52,7 +52,7 @@ class SafeStream:
         return getattr(self.stream, name)
 
 
-def safe_stream(stream: Any) -> TextIO:
+def safe_stream(stream: Any) -> Any:
     """Makes a stream safe, once.
 
     Args:
@@ -61,7 +61,7 @@ def safe_stream(stream: Any) -> TextIO:
     Returns:
       A `SafeStream`.
     """
-    return cast(TextIO, stream if isinstance(stream, SafeStream) else SafeStream(stream))
+    return stream if isinstance(stream, SafeStream) else SafeStream(stream)
 
 
 def bare_stream(stream: Any) -> Any:
