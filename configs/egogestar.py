@@ -10,8 +10,8 @@ Commands:           motion-vit prepare list --source egogestar.csv --out data/eg
                     motion-vit train --config configs/egogestar.py --workdir runs/egogestar
                     motion-vit evaluate --checkpoint runs/egogestar --data data/egogestar
                     motion-vit evaluate --checkpoint runs/egogestar --data data/egogestar --frame-order frozen
-Other networks:     --config configs/egogestar.py:emim (without motion prompts), :emim-no-motion-branch, :uniformer (EMIM's
-                    backbone alone), :uniformer+vmp, :resnet-tsm, :resnet-m2a, :timesformer
+Other networks:     --config configs/egogestar.py:emim (without motion prompts), :emim-no-motion-branch, :uniformer
+                    (EMIM's backbone alone), :uniformer+vmp, :resnet-tsm, :resnet-m2a, :timesformer
 All of them:        motion-vit compare --config configs/egogestar.py --workdir build/egogestar --seeds 3
 Expected time:      docs/small_real_set.md
 Expected accuracy:  docs/small_real_set.md
