@@ -13,8 +13,8 @@ Commands:           motion-vit prepare list --source egogestar.csv --out data/eg
 Other networks:     --config configs/egogestar.py:emim (without motion prompts), :emim-no-motion-branch, :uniformer
                     (EMIM's backbone alone), :uniformer+vmp, :resnet-tsm, :resnet-m2a, :timesformer
 All of them:        motion-vit compare --config configs/egogestar.py --workdir build/egogestar --seeds 3
-Expected time:      docs/small_real_set.md
-Expected accuracy:  docs/small_real_set.md
+Expected time:      27 minutes on one core of a machine with other work
+Expected accuracy:  100.0 % of 39 clips of another camera, one seed; frozen 0.0 %, shuffled 10.3 % (docs/small_real_set.md)
 """
 
 from typing import Any
