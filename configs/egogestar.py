@@ -14,7 +14,7 @@ Other networks:     --config configs/egogestar.py:emim (without motion prompts),
                     (EMIM's backbone alone), :uniformer+vmp, :resnet-tsm, :resnet-m2a, :timesformer
 All of them:        motion-vit compare --config configs/egogestar.py --workdir build/egogestar --seeds 3
 Expected time:      27 minutes on one core of a machine with other work
-Expected accuracy:  100.0 % of 39 clips of another camera, one seed; frozen 0.0 %, shuffled 10.3 % (docs/small_real_set.md)
+Expected accuracy:  100.0 % of 39 clips of another camera, one seed; frozen 0.0 %, shuffled 10.3 %
 """
 
 from typing import Any

@@ -51,3 +51,23 @@ def few_videos_note(videos: int) -> str:
         f"{counted(videos, 'video')} {says} little: one more right or wrong moves top-1 by {100 / videos:.1f} "
         f"percentage points. Take at least {FEW_VIDEOS} videos that were not trained on."
     )
+
+
+def unanimity_note(right: int, videos: int) -> str:
+    """Says what the interval cannot where all videos are right, or none: resampling never finds another number.
+
+    Args:
+      right: videos that are right.
+      videos: all that were measured, at least one.
+
+    Returns:
+      A sentence with the one-sided 95 % bound of Clopper and Pearson (1934); "" where some are right and some are not.
+    """
+    if 0 < right < videos:
+        return ""
+    bound = (1 - _LEVEL) ** (1 / videos)
+    share, all_or_none = (bound, "right") if right else (1 - bound, "wrong")
+    return (
+        f"every video is {all_or_none}, so that the interval is a point. A model that is right {100 * share:.1f} % of "
+        f"the time would have one of 20 such sets of {counted(videos, 'video')} all {all_or_none}, too."
+    )

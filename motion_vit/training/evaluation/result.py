@@ -13,7 +13,7 @@ from motion_vit.data.sources.clip_source import clip_name
 from motion_vit.outside_text import for_terminal
 from motion_vit.training.evaluation import metrics
 from motion_vit.training.evaluation.calibration import Reliability, reliability
-from motion_vit.training.evaluation.intervals import accuracy_interval, few_videos_note
+from motion_vit.training.evaluation.intervals import accuracy_interval, few_videos_note, unanimity_note
 from motion_vit.training.evaluation.scored_videos import ScoredVideos
 
 # A model that has diverged gives no finite logits for any video: the report holds them all, a message some.
@@ -134,8 +134,9 @@ class Evaluation:
         return f"{count} have NaN or infinite logits and count as wrong: {some}{more}"
 
     def interval_note(self) -> str:
-        """Returns a sentence about the uncertainty of top-1 where there are few videos; "" where there are enough."""
-        return few_videos_note(self.videos)
+        """Returns sentences about the uncertainty of top-1 where its interval says too little; "" where it does not."""
+        notes = few_videos_note(self.videos), unanimity_note(int(self.scored.right.sum()), self.videos)
+        return " ".join(filter(None, notes))
 
 
 def _number(value: float) -> float | None:

@@ -83,7 +83,15 @@ def test_few_videos_get_a_note_of_what_one_of_them_moves() -> None:
         .interval_note()
         .startswith("6 videos say little: one more right or wrong moves top-1 by 16.7 percentage points.")
     )
-    assert planted_evaluation([0] * 30, [[1, 0, 0]] * 30).interval_note() == ""
+    assert planted_evaluation([0] * 30, [[1, 0, 0]] * 29 + [[0, 1, 0]]).interval_note() == ""
+
+
+@pytest.mark.parametrize(("logits", "share"), [([1, 0, 0], "right 92.6 %"), ([0, 1, 0], "right 7.4 %")])
+def test_videos_that_are_all_right_or_all_wrong_get_a_note_of_what_their_interval_hides(
+    logits: list[float], share: str
+) -> None:
+    # Of 39 videos of a model that is right with a probability of 0.926, all are in 1 of 20 sets: 0.926 ** 39 = 0.05.
+    assert share in planted_evaluation([0] * 39, [logits] * 39).interval_note()
 
 
 def test_the_worst_failures_are_the_most_confident_mistakes() -> None:
