@@ -42,7 +42,7 @@ class TemporalEncoder:
         """Returns the paths when the model is behind an input adapter.
 
         Args:
-          prefix: of `motion_vit.models.video_model.VideoModel.inner_prefix`.
+          prefix: of `VideoModel.inner_prefix`.
         """
         return TemporalEncoder(
             tuple(prefix + path for path in self.blocks),
