@@ -1,5 +1,6 @@
 """The part of a model that encodes frames one by one, whose tokens can be kept in place of the videos."""
 
+import re
 from typing import NamedTuple
 
 
@@ -20,3 +21,7 @@ class FrameEncoder(NamedTuple):
     options_of_the_rest: tuple[str, ...]
     is_frozen: bool
     how_to_freeze: str
+
+    def has(self, path: str) -> bool:
+        """Tells if a parameter, a running statistic or a module, whose path ends in "/", is one of the encoder's."""
+        return any(re.fullmatch(pattern, path) for pattern in self.patterns)

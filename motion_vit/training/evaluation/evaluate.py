@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import grain
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -248,23 +249,8 @@ def mean_outputs(
     number, processes = shard()
     parts = math.lcm(meshes.batch_parts(mesh), processes)
     batch_size = -(-views.batch_size // parts) * parts
-    if features is None:
-        batches = evaluation_batches(
-            source,
-            options,
-            batch_size=batch_size // processes,
-            clips=views.clips,
-            crops=views.crops,
-            workers=views.workers,
-            threads=views.threads,
-            frame_order=views.frame_order,
-            shard=(number, processes),
-            corruption=views.corruption,
-        )
-    else:
-        batches = feature_views(
-            *features, batch_size=batch_size // processes, threads=views.threads, shard=(number, processes)
-        )
+    views = dataclasses.replace(views, batch_size=batch_size // processes)
+    batches = _batches(source, options, views, features, (number, processes))
     found = VideoOutputs(
         np.zeros((len(source), 0), np.float32),  # of as many numbers as the first batch has
         np.zeros(len(source), np.int32),
@@ -292,6 +278,30 @@ def mean_outputs(
     if not found.seen.any():
         raise SharedError(f"none of the {counted(len(source), 'video')} of {source.name} could be decoded.")
     return found
+
+
+def _batches(
+    source: ClipSource,
+    options: ClipOptions,
+    views: ViewOptions,
+    features: CachedFeatures | None,
+    host: tuple[int, int],
+) -> grain.IterDataset:
+    """Decodes this host's views, in batches of as many as `views` says, or reads features in their place."""
+    if features is not None:
+        return feature_views(*features, batch_size=views.batch_size, threads=views.threads, shard=host)
+    return evaluation_batches(
+        source,
+        options,
+        batch_size=views.batch_size,
+        clips=views.clips,
+        crops=views.crops,
+        workers=views.workers,
+        threads=views.threads,
+        frame_order=views.frame_order,
+        shard=host,
+        corruption=views.corruption,
+    )
 
 
 def _whole(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:

@@ -1,7 +1,6 @@
 """Lists what features depend on: the encoder, its weights, and the clips that it is given."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,13 +65,9 @@ def encoder_variables(model: VideoModel, variables: Mapping[str, Any]) -> dict[s
     Raises:
       UserError: the model has none.
     """
-    patterns = [re.compile(pattern) for pattern in model.frame_encoder().patterns]
+    encoder = model.frame_encoder()
     flat = traverse_util.flatten_dict(dict(variables), sep="/")
-    chosen = {
-        path: leaf
-        for path, leaf in flat.items()
-        if any(pattern.fullmatch(path.partition("/")[2]) for pattern in patterns)
-    }
+    chosen = {path: leaf for path, leaf in flat.items() if encoder.has(path.partition("/")[2])}
     selected: dict[str, Any] = traverse_util.unflatten_dict(chosen, sep="/")
     return selected
 

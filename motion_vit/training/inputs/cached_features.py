@@ -1,7 +1,5 @@
 """The features that a recipe trains on, in the place of clips."""
 
-import re
-
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -61,7 +59,5 @@ def costs_after_encoder(traced: TracedModel) -> dict[str, PartCost]:
     Returns:
       Costs for one clip of all parts but those of the encoder.
     """
-    patterns = [re.compile(pattern) for pattern in traced.model.frame_encoder().patterns]
-    return {
-        part: cost for part, cost in traced.costs.items() if not any(each.fullmatch(f"{part}/") for each in patterns)
-    }
+    encoder = traced.model.frame_encoder()
+    return {part: cost for part, cost in traced.costs.items() if not encoder.has(f"{part}/")}
