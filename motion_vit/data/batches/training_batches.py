@@ -182,10 +182,8 @@ class TrainingBatches(EndlessBatches):
       workers: worker processes; 0 decodes in threads of this one.
       threads: those threads; 0 for as many as cores.
       shard: this host's number and the number of hosts.
-      parts: number of consecutive parts that hosts divide their rows into, as for gradient accumulation. A part, over
-        all hosts, has the same rows for any number of hosts, if each host's rows divide evenly.
-      class_balance: 0 takes every clip once an epoch. Above 0, rare classes come more often, up to 1, where all classes
-        come alike; see `ClassBalancedOrder`. The classes are read first, see `index_clips`.
+      parts: see `EndlessBatches`.
+      class_balance: see `EndlessBatches`.
 
     Raises:
       UserError: the batch does not divide among the hosts, or a number is out of range.
