@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 from motion_vit.counts import counted
@@ -15,6 +16,7 @@ from motion_vit.data.sources.open_source import open_source
 from motion_vit.data.sources.tfds_location import is_tfds, parse_tfds
 from motion_vit.errors import UserError
 from motion_vit.ranges import Range, problems
+from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
 from motion_vit.training.checkpoints.trained_model import TrainedModel, Which
 from motion_vit.training.evaluation.evaluate import VideoOutputs, ViewOptions
 from motion_vit.training.evaluation.result import Evaluation
@@ -24,7 +26,8 @@ from motion_vit.training.probing import probe_ranges
 from motion_vit.training.probing.features import FeatureReader
 from motion_vit.training.probing.logistic_regression import fit_logistic_regression
 from motion_vit.training.probing.nearest_neighbors import NEIGHBORS, TEMPERATURE, neighbor_votes
-from motion_vit.zoo.load import as_trained
+from motion_vit.training.probing.pretrained_encoder import with_new_classifier
+from motion_vit.zoo.load import as_trained, load_any
 
 ProbeMethod: TypeAlias = Literal["knn", "linear"]
 """Nearest neighbours, or a linear classifier."""
@@ -92,7 +95,8 @@ def probe_checkpoint(
     the data and need not be the model's.
 
     Args:
-      checkpoint: workdir of a training run, a weights folder, a name that `motion_vit.load` takes, or a loaded model.
+      checkpoint: workdir of a training run, or of one that pretrained without labels; a weights folder, a name that
+        `motion_vit.load` takes, or a loaded model.
       data: videos whose classes are known: a prepared folder (its split `train`), FOLDER:SPLIT, or a list file.
       validation: videos to classify, whose labels must be among those of `data`; by default the split `validation` of
         the folder or set that `data` names without a split.
@@ -121,7 +125,7 @@ def probe_checkpoint(
         raise UserError(f"the method of a probe is {method!r}, but must be 'knn' or 'linear'.")
     training, held_out = _open(data, validation)
     mesh = meshes.data_mesh()
-    trained = as_trained(checkpoint, which=which, ema=ema, mesh=mesh)
+    trained = _read_encoder(checkpoint, which, ema, mesh)
     views = ViewOptions.of(trained.config, batch_size=batch_size, clips=clips, crops=crops, workers=workers)
     start = time.perf_counter()
     reader = FeatureReader(trained, views, mesh)
@@ -155,6 +159,16 @@ def probe_checkpoint(
         crops=views.crops,
         settings=chosen,
     )
+
+
+def _read_encoder(
+    checkpoint: TrainedModel | str | os.PathLike[str], which: Which, ema: bool | None, mesh: Mesh
+) -> TrainedModel:
+    """Reads a model whose features are to be probed, which may have been pretrained without labels."""
+    if not isinstance(checkpoint, str | os.PathLike):
+        return as_trained(checkpoint)
+    found = load_any(checkpoint, which=which, ema=ema, mesh=mesh)
+    return with_new_classifier(found, mesh) if isinstance(found, PretrainedRun) else found
 
 
 def _open(data: str | os.PathLike[str], validation: str | os.PathLike[str] | None) -> tuple[ClipSource, ClipSource]:
