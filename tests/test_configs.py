@@ -42,13 +42,10 @@ def _stand_in(config: ConfigDict, mesh: Mesh) -> Teacher:
 RECIPES = _recipes()
 
 
-# Those for FineGym have the networks of those for MPII Cooking 2.
+@pytest.mark.fast_cases("my_videos_videomae", "ssv1_m2a_i3d:i3d", "vmp_timesformer:mpii-vmp")
 @pytest.mark.parametrize(
     "recipe",
-    [
-        pytest.param(recipe, id=name, marks=pytest.mark.slow if "finegym" in name else ())
-        for name, recipe in RECIPES.items()
-    ],
+    [pytest.param(recipe, id=name) for name, recipe in RECIPES.items()],
 )
 def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     config = load_config(recipe)
@@ -67,6 +64,7 @@ def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     assert metrics["loss"].shape == ()
 
 
+@pytest.mark.fast_cases("start_of_training")
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
 def test_every_row_of_a_comparison_makes_a_model(path: pathlib.Path) -> None:
     rows = load_rows(str(path), ["--config.data.train=unused"])
