@@ -1,7 +1,7 @@
 # Everything starts from a fresh clone with Python >= 3.11, pip and make.
 #   make demo   train, evaluate and try a small EMIM model on the embedded motion dataset; SEED=1 for other videos
 #   make test   lint, format check, type check, the documentation site and the tests, but for the slow ones
-#   make test-slow   the slow tests, which try more of the same kinds
+#   make test-slow   the slow tests: more cases of the same kinds, and what takes long in itself
 #   make check-types   the tests of the numerics, with all annotations of the library checked at run time
 #   make quick  the files of tests that took least time in the last `make test`, for work in progress
 #   make docs   the documentation site, in build/docs/index.html
@@ -61,8 +61,9 @@ test: $(VENV)/.installed-dev
 	$(MAKE) --jobs=2 --output-sync=target lint docs
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --time-files -m "not slow"
 
-# The tests that take long and try more of a kind of which `make test` tries one: full-sized networks against the
-# authors' numbers, training steps of every network, every family in every format, the notebooks.
+# The cases that `make test` leaves out of what it tries on one or two, such as further networks, recipes, formats and
+# shapes, and the tests that take long: full-sized networks and training steps against the authors' numbers, runs that
+# are killed or split over processes, exports that another process reads, hostile inputs, pages, notebooks and the demo.
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m slow
 

@@ -33,9 +33,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if limit is None:
         items.sort(key=lambda item: item.path not in slow)
         return
-    chosen = _quickest({item.path for item in items} - slow, config, limit)
-    config.hook.pytest_deselected(items=[item for item in items if item.path not in chosen])
-    items[:] = [item for item in items if item.path in chosen]
+    fast = [item for item in items if not item.get_closest_marker("slow")]
+    paths = _quickest({item.path for item in fast}, config, limit)
+    chosen = {item for item in fast if item.path in paths}
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 def _quickest(paths: set[pathlib.Path], config: pytest.Config, limit: float) -> set[pathlib.Path]:

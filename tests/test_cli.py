@@ -44,6 +44,7 @@ def message_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return printed.err
 
 
+@pytest.mark.slow
 def test_help_and_training_start_without_what_they_do_not_need() -> None:
     code = """
 import sys
@@ -182,6 +183,7 @@ def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: 
     assert capsys.readouterr().out.startswith(video)
 
 
+@pytest.mark.fast_cases("arguments1-*")
 @pytest.mark.parametrize(
     ("arguments", "asked", "folder"),
     [
@@ -266,6 +268,7 @@ def test_a_broken_video_among_those_to_predict_is_named_at_the_end(
     assert "bad.mp4: cut off" in printed.err
 
 
+@pytest.mark.slow
 def test_data_is_checked_and_shown_before_and_after_augmentation(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

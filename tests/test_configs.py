@@ -11,7 +11,7 @@ from motion_vit.comparison.rows import load_rows
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.objectives.teaching import Teacher
 from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.recipe.checks import build_model, validate
+from motion_vit.training.recipe.checks import build_model, validate, validate_fields
 from motion_vit.training.recipe.file import load_config, load_configs
 from motion_vit.training.step.program import build_program
 
@@ -42,14 +42,13 @@ def _stand_in(config: ConfigDict, mesh: Mesh) -> Teacher:
 RECIPES = _recipes()
 
 
-# Those for FineGym have the networks of those for MPII Cooking 2.
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        pytest.param(recipe, id=name, marks=pytest.mark.slow if "finegym" in name else ())
-        for name, recipe in RECIPES.items()
-    ],
-)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_fields_of_a_recipe_go_together(recipe: str) -> None:
+    validate_fields(load_config(recipe))
+
+
+@pytest.mark.fast_cases("my_videos_videomae", "ssv1_m2a_i3d:i3d", "vmp_timesformer:mpii-vmp")
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     config = load_config(recipe)
     validate(config)
@@ -67,6 +66,7 @@ def test_a_recipe_makes_a_training_step(recipe: str) -> None:
     assert metrics["loss"].shape == ()
 
 
+@pytest.mark.fast_cases("start_of_training")
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
 def test_every_row_of_a_comparison_makes_a_model(path: pathlib.Path) -> None:
     rows = load_rows(str(path), ["--config.data.train=unused"])

@@ -31,6 +31,7 @@ def standard_promotion() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_the_smallest_demo_ends_with_a_table_and_does_not_repeat_what_is_done(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

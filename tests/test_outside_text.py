@@ -131,6 +131,7 @@ def cells(path: pathlib.Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
 
 
+@pytest.mark.fast_cases("2")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_report_is_harmless_on_the_terminal_in_a_spreadsheet_and_as_a_picture(
     seed: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
@@ -154,6 +155,7 @@ def test_a_report_is_harmless_on_the_terminal_in_a_spreadsheet_and_as_a_picture(
     assert json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))["skipped"] == names
 
 
+@pytest.mark.fast_cases("2")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_json_is_exact_whatever_the_names_are(
     seed: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
@@ -169,6 +171,7 @@ def test_json_is_exact_whatever_the_names_are(
     assert json.loads(printed[rest:]) == {"every": list(PIECES)}
 
 
+@pytest.mark.fast_cases("2")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_comparison_is_harmless(seed: int, tmp_path: pathlib.Path) -> None:
     found = results(hostile(seed))
@@ -230,6 +233,7 @@ def test_what_the_command_line_says_of_an_argument_is_harmless(
     assert captured.err
 
 
+@pytest.mark.fast_cases("2")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pictures_of_clips_and_maps_show_any_name(seed: int, tmp_path: pathlib.Path) -> None:
     names = hostile(seed)

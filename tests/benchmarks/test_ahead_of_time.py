@@ -15,6 +15,7 @@ TOKENS = (2, 4, 7, 7, 128)
 ATTENTION = {"heads": 2, "dtype": jnp.bfloat16}
 
 
+@pytest.mark.fast_cases("batch norm")
 @pytest.mark.usefixtures("uncached")
 @pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="the TPU compiler libtpu is not installed (the extra `tpu`)"

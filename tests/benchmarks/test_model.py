@@ -83,6 +83,7 @@ def test_a_framework_answers_from_a_process_of_its_own(tmp_path, monkeypatch):
     framework.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_the_benchmark_times_both_frameworks_on_the_same_computation(tmp_path, monkeypatch, capsys):
     sizes = {"frames": 4, "size": 32, "num-classes": 5, "batch": 2, "repeats": 1}
@@ -106,6 +107,7 @@ def test_the_benchmark_times_both_frameworks_on_the_same_computation(tmp_path, m
         assert step["flops"] == 3 * forward["flops"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_stages_are_timed_in_bfloat16_on_the_same_computation(tmp_path, monkeypatch, capsys):
     sizes = {"frames": 3, "size": 32, "num-classes": 5, "batch": 2, "repeats": 1}
@@ -144,6 +146,7 @@ def test_only_a_compiled_framework_that_cannot_run_is_left_out():
         model.measure([CannotRun("pytorch")], "forward", repeats=1, memory=True)
 
 
+@pytest.mark.slow
 def test_stages_in_turn_are_the_network():
     network = motion_vit.create_model("uniformer_emim_tiny", frames=2, image_size=32, **SMALL)
     stages = network_stages.network_stages(network, 1, measure_costs(network))

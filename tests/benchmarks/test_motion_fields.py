@@ -25,6 +25,7 @@ def trained():
     return model
 
 
+@pytest.mark.slow
 def test_pixels_that_move_by_whole_patches_are_found_and_standing_still_is_wrong(trained):
     """Noise on a picture of 32 pixels, patches of 4: the fastest textures move by little more than a patch."""
     clips = [

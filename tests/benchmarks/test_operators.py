@@ -19,6 +19,7 @@ def options(**changes: object) -> argparse.Namespace:
     return argparse.Namespace(**({"compile_threads": 1} | values | changes))
 
 
+@pytest.mark.fast_cases("depthwise convolution")
 @pytest.mark.parametrize("name", CASES)
 def test_every_form_is_timed_on_the_computation_that_pytorch_does(name: str) -> None:
     found = operators.run_case(CASES[name], options())

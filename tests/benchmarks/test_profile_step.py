@@ -33,6 +33,7 @@ def process(number: int, name: str, *threads: list[Event]) -> list[Event]:
     return [named, *(each | {"pid": number, "tid": tid} for tid, thread in enumerate(threads) for each in thread)]
 
 
+@pytest.mark.fast_cases("*-place1", "*-place5", "*-place9")
 @pytest.mark.parametrize(
     ("name", "place"),
     [
@@ -119,6 +120,7 @@ def test_a_trace_has_the_operations_of_the_program(tmp_path: pathlib.Path) -> No
     assert all(seconds >= 0 for seconds in found.values())
 
 
+@pytest.mark.slow
 def test_the_profile_of_a_step_is_a_table_and_a_picture(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

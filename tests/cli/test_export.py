@@ -20,6 +20,7 @@ def found(max_difference):
     return Verification("onnx", "onnxruntime 1.2.3", max_difference, 0.001, 2.5, 0.1, 0.2)
 
 
+@pytest.mark.fast_cases("0.0001-0-*")
 @pytest.mark.parametrize(("difference", "status", "word"), [(0.0001, 0, "agree with"), (0.5, 1, "DIFFER from")])
 def test_the_exit_status_says_whether_the_logits_agree(
     weights, tmp_path, capsys, monkeypatch, difference, status, word
@@ -32,6 +33,7 @@ def test_the_exit_status_says_whether_the_logits_agree(
     assert "model.safetensors: 3." in output
 
 
+@pytest.mark.slow
 def test_weights_can_be_stored_small(weights, tmp_path, capsys):
     out = tmp_path / "out"
     assert (
@@ -81,6 +83,7 @@ def test_a_batch_is_a_number_or_symbolic(batch, tmp_path, capsys):
     assert "--batch" in capsys.readouterr().err
 
 
+@pytest.mark.fast_cases("by option")
 @pytest.mark.parametrize("option", [[], ["--checkpoint"]], ids=["by position", "by option"])
 def test_the_checkpoint_is_given_as_to_the_other_commands(weights, tmp_path, option):
     assert cli.main(["export", *option, str(weights), "--format", "safetensors", "--out", str(tmp_path / "out")]) == 0

@@ -104,6 +104,7 @@ def a_list(folder: pathlib.Path, videos: int) -> str:
     return str(folder / "list.csv")
 
 
+@pytest.mark.fast_cases("flags1")
 @pytest.mark.parametrize("flags", [[], ["--config"]])
 def test_a_recipe_is_outlined_without_compiling(flags, tiny, tmp_path, compiled, capsys):
     assert cli.main(["inspect", *flags, f"{tiny}:{a_list(tmp_path, 23)}", "--json"]) == 0

@@ -58,6 +58,7 @@ def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: pathlib.P
     assert len(answer[0]["predictions"]) == 3
 
 
+@pytest.mark.slow
 def test_a_path_of_temporary_files_that_is_too_long_for_sockets_is_named(tmp_path: pathlib.Path) -> None:
     longest = tmp_path / ("a" * 100)
     longest.mkdir()

@@ -16,6 +16,7 @@ def result_file(workdir: pathlib.Path, name: str = "small", seed: int = 0) -> pa
     return workdir / "runs" / name / f"seed{seed}" / RESULT_FILE
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_every_row_with_every_seed_and_goes_on_where_it_was(
     workdir: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_finished_run_of_other_training_videos_is_refused(workdir: pathlib.Pat
         compare({"small": changed}, workdir)
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_is_named_and_the_others_have_their_turn(workdir: pathlib.Path) -> None:
     lost = row()
     lost.initial_weights = str(workdir / "nowhere")
@@ -100,6 +102,7 @@ def test_a_row_that_fails_is_named_and_the_others_have_their_turn(workdir: pathl
     assert reported_runs(workdir) == [("small", 0), ("small", 1)]
 
 
+@pytest.mark.slow
 def test_a_row_that_the_videos_are_too_few_for_is_told_before_anything_is_trained(tmp_path: pathlib.Path) -> None:
     large = row()
     large.batch_size = 1000

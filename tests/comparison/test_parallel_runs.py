@@ -71,6 +71,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_finish_in_processes_of_their_own(
     workdir: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +85,7 @@ def test_runs_side_by_side_finish_in_processes_of_their_own(
     assert not capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_save_after_a_signal_and_no_other_begins(workdir: pathlib.Path) -> None:
     long = data_row(workdir)
     long.epochs = 10_000.0
@@ -109,6 +111,7 @@ def test_runs_side_by_side_save_after_a_signal_and_no_other_begins(workdir: path
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_run_whose_comparison_is_killed_saves_and_ends(workdir: pathlib.Path) -> None:
     program, folder = workdir / "program.py", workdir / "left"
     program.write_text(LONELY_PROGRAM, encoding="utf-8")

@@ -47,12 +47,14 @@ def extended_library(tmp_path_factory):
     return root
 
 
+@pytest.mark.fast_cases("dataset")
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_program_of_a_page_runs_with_what_the_page_adds(example, extended_library, tmp_path):
     (program,) = page_programs(example)
     _run([sys.executable, "-c", program], extended_library, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", [page for page in EXAMPLES if any("test_" in path for path in page_files(page))])
 def test_the_tests_of_a_page_pass(example, extended_library, tmp_path):
     tests = [str(extended_library / path) for path in page_files(example) if "test_" in path]

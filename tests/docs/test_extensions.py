@@ -15,6 +15,9 @@ from motion_vit.training.recipe.fields import FIELDS
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 
+# All of them read one site, which takes long to make.
+pytestmark = pytest.mark.slow
+
 # The settings of the real site, but for its style sheet.
 _CONF = f"""
 import runpy

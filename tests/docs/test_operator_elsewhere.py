@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "operator_elsewhere.md"
 
 
+@pytest.mark.slow
 def test_the_programs_of_the_page_run(tmp_path: pathlib.Path) -> None:
     programs = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert len(programs) == 6

@@ -8,6 +8,7 @@ import pytest
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "streams.md"
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     exec(compile(program, str(PAGE), "exec"), {"__name__": "page"})

@@ -100,6 +100,7 @@ def test_the_others_may_say_what_they_lost_and_end_by_themselves(tmp_path: pathl
     assert not (tmp_path / "asked").exists()
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_answer_are_ended_all_the_same(tmp_path: pathlib.Path) -> None:
     behaviour = 'if ((JAX_PROCESS_ID == 1)); then exit 1; fi; trap "" TERM; while true; do sleep 0.1; done'
     status, said = finish(start(tmp_path, 2, behaviour))
@@ -133,6 +134,7 @@ def test_a_stop_reaches_every_process_once_and_waits_for_what_it_saves(
         assert (tmp_path / f"signals{each}").read_text().split() == ["signal"]
 
 
+@pytest.mark.slow
 def test_a_second_stop_ends_processes_that_do_not_heed_the_first(tmp_path: pathlib.Path) -> None:
     # As several processes of JAX do, which only note a SIGTERM. A second one of the same moment is none.
     behaviour = """

@@ -17,8 +17,6 @@ from motion_vit.models.registry import create_model
 TINY = [name for name in list_models() if name.endswith("_tiny")]
 # One of each class: their options are the same.
 CLASSES = list({type(create_model(name)): name for name in TINY}.values())
-QUICK = [name for name in CLASSES if name.startswith(("uniformer", "timesformer", "resnet"))]
-SLOW = [name for name in CLASSES if name not in QUICK]
 ADAPTER = {"input_adapter": "motion_prompt"}
 # Their smallest networks with every kind of part.
 SMALL: dict[str, dict[str, Any]] = {
@@ -49,6 +47,7 @@ def answered(name: str, options: dict[str, Any]) -> Iterator[None]:
         raise AssertionError(f"{name} with {options} ends in {error!r}") from error
 
 
+@pytest.mark.fast_cases("*_tiny-alone", "uniformer_emim_tiny-prompted")
 @pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
 @pytest.mark.parametrize("name", list_models())
@@ -72,9 +71,10 @@ def test_a_value_of_another_kind_is_told_with_its_option(name: str, adapter: dic
                 checked_model(name, {**adapter, option: "foo"})
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny-prompted", "timesformer_tiny-prompted", "resnet18_tiny-prompted")
 @pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.parametrize("name", CLASSES)
 def test_any_value_of_any_option_is_taken_or_told(name: str, adapter: dict[str, str]) -> None:
     backbone = model_options(create_model(name))
     for option in model_options(create_model(name, **adapter)):
@@ -86,6 +86,7 @@ def test_any_value_of_any_option_is_taken_or_told(name: str, adapter: dict[str, 
                 checked_model(name, options)
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny-*", "resnet18_tiny-*", "timesformer_tiny-*")
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 @pytest.mark.parametrize("dtype", ["float16", "float64", "float8_e4m3fn", "int8", "bool", "complex64", "U", "f4,f4"])
 @pytest.mark.parametrize("name", TINY)
@@ -120,6 +121,7 @@ def test_what_a_model_refuses_is_told_with_its_options(name: str, options: dict[
     assert next(iter(options)) in str(told.value)
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny", "resnet18_tiny", "timesformer_tiny", "videomae_tiny", "vivit_tiny")
 @pytest.mark.parametrize("name", TINY)
 def test_the_shapes_are_those_of_the_variables(name: str) -> None:
     traced = checked_model(name, {"frames": 2, "image_size": 32})
@@ -132,6 +134,7 @@ def test_the_shapes_are_those_of_the_variables(name: str) -> None:
 
 
 # With cost volumes, with running statistics, and with a token that is not of the clip: the tracing knows no families.
+@pytest.mark.fast_cases("vivit_tiny")
 @pytest.mark.parametrize("name", ["uniformer_emim_tiny", "resnet18_tiny", "vivit_tiny"])
 def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) -> None:
     traced = checked_model(name, SMALL[name])

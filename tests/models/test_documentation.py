@@ -9,13 +9,11 @@ from motion_vit.data.embedded.dataset import render_dataset
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 PAGES = DOCS / "models"
+WITH_PROGRAMS = sorted({path.stem for path in PAGES.glob("*.md")} - {"index", "which"})
 
 
-QUICK = ["emim", "m2a", "motion_prompts"]
-SLOW = sorted({path.stem for path in PAGES.glob("*.md")} - {"index", "which", *QUICK})
-
-
-@pytest.mark.parametrize("page", [*QUICK, *(pytest.param(page, marks=pytest.mark.slow) for page in SLOW)])
+@pytest.mark.fast_cases("motion_prompts")
+@pytest.mark.parametrize("page", WITH_PROGRAMS)
 def test_the_programs_of_a_page_run(page):
     programs = re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)
     assert programs
@@ -23,6 +21,7 @@ def test_the_programs_of_a_page_run(page):
         exec(compile(program, f"{page}.md", "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     render_dataset("build/videos", splits={"train": 10, "validation": 10}, workers=1, progress=False)

@@ -20,6 +20,7 @@ def network(**options: object) -> FillingNetwork:
     return make_filling_network(motion_vit.create_model("uniformer_emim_tiny", **fields))
 
 
+@pytest.mark.slow
 def test_hidden_pixels_change_no_prediction_also_where_the_mask_changes_from_frame_to_frame() -> None:
     clips = jax.random.normal(jax.random.key(0), SHAPE)
     # The first row of places is seen in even frames, the last one in odd frames.
@@ -45,6 +46,7 @@ def test_hidden_tubelets_are_replaced_and_no_others() -> None:
     np.testing.assert_array_equal(fill_tubelets(clips, hidden, filling), expected)
 
 
+@pytest.mark.fast_cases("options0")
 @pytest.mark.parametrize(
     "options", [{}, {"placement": "gg", "motion_module": "m2a"}, {"stem_temporal_stride": 2, "layer_scale": 0.1}]
 )

@@ -43,6 +43,7 @@ def test_the_encoder_has_the_variables_that_its_tokens_need_and_no_others(poolin
     assert any(path.startswith("batch_stats/") for path in chosen)
 
 
+@pytest.mark.fast_cases("others0")
 @pytest.mark.parametrize(
     "others",
     [{"temporal_depth": 2, "num_classes": 7}, {"adapter": "attention", "adapter_queries": 2}, {"adapter": "emim"}],
@@ -60,6 +61,7 @@ def test_options_of_the_encoder_are_told(others: dict[str, object]) -> None:
     assert encoder_options(tiny(**with_cost_volumes | others)) == expected
 
 
+@pytest.mark.fast_cases("mean")
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])
 def test_averaged_tokens_follow_the_class_token_and_are_what_is_classified(pooling: str) -> None:
     whole, averaged = (tiny(pooling=pooling, frame_pool=pool, motion_module="none") for pool in (0, 2))

@@ -89,6 +89,7 @@ def shape_of(dimensions):
 BLOCKS = ["convolution", "emim", "emim, two frames away, both ways", "global"]
 
 
+@pytest.mark.fast_cases("emim")
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_a_block_over_split_frames_trains_as_over_whole_clips(kind):
     step, arguments = sharded_step(kind)
@@ -149,6 +150,7 @@ def model_step(model, clips):
     return step(randomised(shapes["params"]), clips)
 
 
+@pytest.mark.slow
 def test_logits_and_gradients_of_a_model_are_those_of_whole_clips():
     mesh = make_mesh(2, 2)
     clips = jax.device_put(CLIPS, NamedSharding(mesh, PartitionSpec("data", "frames")))

@@ -59,6 +59,7 @@ def training_step(request):
     }, golden
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny")
 @pytest.mark.parametrize("name", TINY)
 def test_evaluation_logits_are_those_of_the_authors(name):
     model, variables, golden = build(name)
@@ -80,12 +81,14 @@ def test_every_stage_computes_what_the_authors_code_does():
         goldens.assert_matches(golden, name, value, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_step_gives_the_authors_loss_and_logits(training_step):
     step, golden = training_step
     np.testing.assert_allclose(step["logits"], golden["train/logits"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(step["loss"], golden["train/loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_step_leaves_the_authors_batch_norm_statistics(training_step):
     step, golden = training_step
     for name, value in step["buffers"].items():
@@ -95,6 +98,7 @@ def test_a_training_step_leaves_the_authors_batch_norm_statistics(training_step)
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training_step", ["uniformer_emim_tiny"], indirect=True)
 def test_a_training_step_gives_the_authors_gradient_of_every_parameter(training_step):
     step, golden = training_step

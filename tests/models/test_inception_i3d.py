@@ -29,6 +29,7 @@ def paths(model):
     return traverse_util.flatten_dict(variable_shapes(model)["params"], sep="/")
 
 
+@pytest.mark.fast_cases("64-*")
 @pytest.mark.parametrize(("frames", "gmacs"), [(16, 27.787978752), (64, 111.153143808)])
 def test_networks_have_the_parameters_and_arithmetic_of_the_authors(frames, gmacs):
     costs = measure_costs(motion_vit.create_model(f"i3d_inception_{frames}"))
@@ -37,6 +38,7 @@ def test_networks_have_the_parameters_and_arithmetic_of_the_authors(frames, gmac
     assert sum(cost.multiply_adds for cost in costs.values()) / 1e9 == pytest.approx(gmacs, rel=1e-4)
 
 
+@pytest.mark.fast_cases("all")
 @pytest.mark.parametrize("frozen", ["all_but_first", "all"])
 def test_batch_norms_are_frozen_as_the_option_says_but_not_those_of_motion_modules(frozen):
     model = build(frozen_batch_norm=frozen, motion_module="tea")
@@ -60,6 +62,7 @@ def test_batch_norms_are_frozen_as_the_option_says_but_not_those_of_motion_modul
             assert any(re.fullmatch(pattern, f"{path}/{number}") for pattern in patterns) == is_frozen, path
 
 
+@pytest.mark.fast_cases("True")
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_training_step_moves_every_parameter_and_statistic_of_a_block_that_is_not_frozen(frozen):
     block = MixedBlock(MixedWidths(2, 3, 4, 5, 6, 7), motion_module="m2a", freeze_norm=frozen)
@@ -95,6 +98,7 @@ def test_the_mean_over_places_is_that_over_all_windows(size):
     np.testing.assert_allclose(found.mean(axis=(2, 3)), windows, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_all_widths_follow_that_of_the_first_convolution():
     shapes = {path: leaf.shape for path, leaf in paths(build(width=8)).items()}
     assert shapes["stem/conv/kernel"] == (7, 7, 7, 3, 8)
@@ -126,6 +130,7 @@ def test_features_lie_in_the_middle_of_what_they_are_made_of(frames, size, name,
     assert (layout.clip_frames, layout.first_centre) == expected
 
 
+@pytest.mark.slow
 def test_it_computes_in_bfloat16_and_answers_in_float32():
     model = build(dtype="bfloat16")
     logits, intermediates = jax.eval_shape(

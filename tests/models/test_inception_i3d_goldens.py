@@ -47,6 +47,7 @@ def tiny():
     return model, load(model), golden, jnp.asarray(goldens.slowfast_video(golden))
 
 
+@pytest.mark.slow
 def test_every_end_point_and_the_logits_are_those_of_the_authors_code():
     model, variables, golden, clips = tiny()
     logits, intermediates = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))(variables, clips)

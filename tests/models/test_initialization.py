@@ -32,12 +32,14 @@ def linear_kernels(name: str, **options: Any) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_published_sizes_start_as_published(name: str) -> None:
     for path, kernel in linear_kernels(name, **SMALL[name]).items():
         assert kernel.std() == pytest.approx(0.02, rel=0.1), path
 
 
+@pytest.mark.fast_cases("32")
 @pytest.mark.parametrize("width", [32, 96, 768])
 def test_by_fan_in_outputs_have_the_variance_of_inputs_at_any_width(width: int) -> None:
     options = {"width": width, "heads": 1, "depth": 1, "image_size": 32, "frames": 2}
@@ -45,6 +47,7 @@ def test_by_fan_in_outputs_have_the_variance_of_inputs_at_any_width(width: int) 
         assert kernel.std() * np.sqrt(kernel.shape[0]) == pytest.approx(1.0, rel=0.15), path
 
 
+@pytest.mark.fast_cases("timesformer_tiny", "videomae_tiny")
 @pytest.mark.parametrize(
     "name",
     [
@@ -62,6 +65,7 @@ def test_tiny_presets_start_by_fan_in(name: str) -> None:
         assert kernel.std() * np.sqrt(kernel.shape[0]) == pytest.approx(1.0, rel=0.15), path
 
 
+@pytest.mark.fast_cases("fan_in")
 @pytest.mark.parametrize("initialization", ["published", "fan_in"])
 def test_the_motion_branch_starts_at_zero_however_kernels_start(initialization: str) -> None:
     model = motion_vit.create_model("uniformer_emim_tiny", image_size=32, frames=2, initialization=initialization)

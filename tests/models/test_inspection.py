@@ -22,6 +22,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.fast_cases("uniformer_emim_s")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_multiply_adds_equal_the_published_ones(name):
     costs = measure_costs(create_model(name, num_classes=174)).values()
@@ -77,6 +78,7 @@ def test_an_outside_model_is_counted_as_a_whole() -> None:
     assert "Not counted in GMACs: what GRUCell multiply" in table
 
 
+@pytest.mark.fast_cases("resnet18_tiny-*", "timesformer_tiny-*", "videomae_tiny-*", "uniformer_emim_tiny-*")
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize("name", [name for name in list_models() if name.endswith("_tiny")])
 def test_every_parameter_of_a_model_is_counted(name: str, adapter: str) -> None:

@@ -143,6 +143,7 @@ def test_gradients_are_those_of_the_authors() -> None:
     assert_gradients_match(step("mask")[1], "train/")
 
 
+@pytest.mark.slow
 def test_a_decoder_that_predicts_a_part_is_that_of_the_second_version() -> None:
     golden = goldens.load(GOLDEN)
     found, gradients = step("dual/decode_mask")

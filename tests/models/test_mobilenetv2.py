@@ -60,6 +60,7 @@ def training_step(**options):
     return gradients, statistics, traverse_util.flatten_dict(variables["batch_stats"], sep="/")
 
 
+@pytest.mark.fast_cases("mobilenetv2_tsm-*")
 @pytest.mark.parametrize(
     ("name", "parameters", "gmacs"),
     # Of the authors' networks, counted by fvcore: convolutions, linear layers and the attention of frames. They
@@ -76,6 +77,7 @@ def test_networks_have_the_parameters_and_arithmetic_of_the_authors(name, parame
     assert sum(cost.multiply_adds for cost in costs.values()) / 1e9 == pytest.approx(gmacs - 0.0016, abs=1e-4)
 
 
+@pytest.mark.fast_cases("0.35-*")
 @pytest.mark.parametrize(
     ("factor", "widths"),
     # Of the authors' `make_divisible`; torchvision's are the same for 1.0, and 16, 24, 48, 72, 120, 240 for 0.75.
@@ -110,6 +112,7 @@ def test_ten_blocks_mix_frames(option):
         assert {path.partition("/motion/")[0] for path in paths(model) if "/motion/" in path} == mixing
 
 
+@pytest.mark.fast_cases("options0")
 @pytest.mark.parametrize("options", [{"temporal_shift": True}, {"motion_module": "m2a", "temporal_shift": True}, {}])
 def test_shifts_and_motion_modules_see_the_order_of_frames_and_nothing_else_does(options):
     model = build(**options)
@@ -119,6 +122,7 @@ def test_shifts_and_motion_modules_see_the_order_of_frames_and_nothing_else_does
     assert difference > 1e-4 if options else difference < 1e-5
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_every_statistic_and_every_parameter_that_can_move():
     options = {"motion_module": "m2a", "temporal_shift": True}
     gradients, statistics, before = training_step(**options)
@@ -149,6 +153,7 @@ def test_frozen_batch_norms_stay_as_they_are(frozen, trained):
         assert any(re.fullmatch(pattern, path) for pattern in model.frozen_patterns()) == is_frozen, path
 
 
+@pytest.mark.slow
 def test_rematerialisation_gives_the_same_gradients():
     expected, _, _ = training_step(motion_module="m2a", temporal_shift=True)
     actual, _, _ = training_step(motion_module="m2a", temporal_shift=True, remat="blocks")

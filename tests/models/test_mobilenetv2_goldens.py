@@ -55,8 +55,8 @@ def to_torch(model, tree):
     return {entries[path].name: entries[path].layout.to_torch(value) for path, value in flat.items()}
 
 
-# TSM and M2A take all the layers of TSN.
-@pytest.mark.parametrize("name", [pytest.param("tsn_tiny", marks=pytest.mark.slow), "tsm_tiny", "m2a_tiny"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tsn_tiny", "tsm_tiny", "m2a_tiny"])
 def test_every_stage_and_the_logits_are_those_of_the_authors(name):
     model, (golden, clips) = build(name, num_classes=10, image_size=64), load(name)
     variables, report = load_torch(model, weights(name, 10))

@@ -48,6 +48,7 @@ def intermediates(model, clip_shape=SHAPE):
     return {name: array.shape for name, array in jax.eval_shape(run, jnp.zeros(clip_shape)).items()}
 
 
+@pytest.mark.slow
 def test_blocks_in_a_loop_that_compute_activations_again_train_as_blocks_in_turn_do(clips):
     def gradients(**execution):
         model = tiny(depths=(1, 3), **execution)
@@ -71,6 +72,7 @@ def test_blocks_in_a_loop_that_compute_activations_again_train_as_blocks_in_turn
     }
 
 
+@pytest.mark.slow
 def test_of_a_loop_with_motion_modules_and_drops_the_shapes_are_those_of_the_parameters(clips):
     model = tiny(
         depths=(1, 3), motion_module="tea", scan_blocks=True, remat="blocks", stochastic_depth=0.2, dropout=0.5
@@ -88,6 +90,7 @@ def test_of_a_loop_with_motion_modules_and_drops_the_shapes_are_those_of_the_par
     assert jax.tree.map(jnp.shape, {"params": gradients, **updates}) == jax.tree.map(jnp.shape, variables)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32_on_clips_that_are_split_over_devices(clips):
     variables = jax.tree.map(lambda x: 0.3 * x, random_variables(tiny()))
     expected = jax.jit(tiny().apply)(variables, clips)
@@ -120,6 +123,7 @@ def test_intermediates_have_their_documented_names_and_shapes():
     }
 
 
+@pytest.mark.fast_cases("{}-32")
 @pytest.mark.parametrize("size", [32, 50])
 @pytest.mark.parametrize("options", [{}, {"motion_module": "m2a", "depths": (1, 1, 2), "frames": 5}], ids=str)
 def test_layouts_have_as_many_tokens_as_the_intermediates_that_they_describe(options, size):
@@ -151,6 +155,7 @@ def test_tokens_lie_in_the_middle_of_the_pixels_that_they_are_made_of(clips):
     assert middles == [seen[1].mean() + 0.5, seen[2].mean() + 0.5]
 
 
+@pytest.mark.fast_cases("shape1")
 @pytest.mark.parametrize("shape", [(1, 1, 4, 4, 3), (1, 7, 41, 30, 3)])
 def test_clips_of_any_size_and_length_are_classified(shape):
     model = tiny(depths=(1, 1, 1))

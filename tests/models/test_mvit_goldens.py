@@ -46,6 +46,7 @@ def training_step():
     return float(loss), logits, jax.tree.map(np.asarray, inside), named
 
 
+@pytest.mark.slow
 def test_activations_and_logits_are_torchvisions():
     _, logits, inside, _ = training_step()
     np.testing.assert_allclose(logits, golden()["logits"], rtol=1e-4, atol=1e-5)
@@ -75,6 +76,7 @@ def test_a_training_step_has_torchvisions_loss_and_gradients():
 COSTS = {"mvit_v2_s": (34_537_744, 1e-9, 64.2), "mvit_v2_b": (51.2e6, 1e-3, 225.0)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COSTS)
 def test_published_sizes_cost_what_is_published(name):
     costs = measure_costs(motion_vit.create_model(name)).values()
@@ -83,6 +85,7 @@ def test_published_sizes_cost_what_is_published(name):
     assert sum(cost.multiply_adds for cost in costs) / 1e9 == pytest.approx(multiply_adds, rel=5e-3)
 
 
+@pytest.mark.fast_cases("mvit_v2_tiny")
 @pytest.mark.parametrize("name", ["mvit_v2_tiny", "mvit_v2_s"])
 def test_names_and_shapes_of_the_weights_are_torchvisions(name):
     model = motion_vit.create_model(name)

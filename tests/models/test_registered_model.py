@@ -115,6 +115,7 @@ def test_it_is_trained_evaluated_and_saved(
     assert again.model == trained.model
 
 
+@pytest.mark.slow
 def test_it_starts_from_its_own_weights_with_other_classes_and_behind_motion_prompts(
     run: pathlib.Path, lists: Lists, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +158,7 @@ def test_it_is_exported_as_a_program(name: str, trained: TrainedModel, tmp_path:
     assert (tmp_path / "program" / "config.json").is_file()
 
 
+@pytest.mark.fast_cases("False")
 @pytest.mark.parametrize("finds_package", [True, False])
 def test_another_process_finds_it_if_its_package_is_installed(
     run: pathlib.Path, installed: pathlib.Path, lists: Lists, finds_package: bool

@@ -11,6 +11,7 @@ from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import model_options
 
 
+@pytest.mark.fast_cases("*_tiny")
 @pytest.mark.parametrize("name", motion_vit.list_models())
 def test_every_listed_model_builds_with_a_given_number_of_classes(name):
     model = motion_vit.create_model(name, num_classes=7)
@@ -80,6 +81,7 @@ def test_models_compute_in_dtypes_of_floating_point_whatever_names_them(dtype):
     assert motion_vit.create_model("uniformer_tiny", dtype=dtype).dtype == jnp.dtype(dtype)
 
 
+@pytest.mark.fast_cases("*_tiny-*")
 @pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize("name", motion_vit.list_models())
@@ -91,6 +93,7 @@ def test_pixels_that_are_not_normalised_are_refused(name, adapter):
             jax.eval_shape(model.init, jax.random.key(0), pixels)
 
 
+@pytest.mark.fast_cases("resnet18_tiny-*", "timesformer_tiny-*")
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 @pytest.mark.parametrize(
     "name", ["uniformer_tiny", "resnet18_tiny", "timesformer_tiny", "slowfast_tiny", "mobilenetv2_tiny"]

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 import motion_vit
 
@@ -30,6 +31,7 @@ def kept_bytes(remat):
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
 
 
+@pytest.mark.slow
 def test_of_matrix_products_those_of_linear_layers_and_the_outputs_of_attention_are_kept():
     none, matmuls, blocks = (kept_bytes(remat) for remat in ("none", "matmuls", "blocks"))
     assert none - blocks > 4 * (matmuls - blocks)

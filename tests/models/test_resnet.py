@@ -84,6 +84,7 @@ def test_a_training_step_moves_every_parameter_and_every_statistic():
     assert all(np.abs(statistics[path] - before[path]).max() > 0 for path in before)
 
 
+@pytest.mark.fast_cases("all_but_first-*")
 @pytest.mark.parametrize(
     ("frozen", "trained"),
     [("all", r"stage1/block0/motion/.*"), ("all_but_first", r"stem/.*|stage1/block0/motion/.*")],
@@ -102,6 +103,7 @@ def test_frozen_batch_norms_stay_as_they_are(frozen, trained):
         assert any(re.fullmatch(frozen_pattern, path) for frozen_pattern in patterns) == is_norm, path
 
 
+@pytest.mark.slow
 def test_rematerialisation_gives_the_same_gradients():
     (expected, _), _ = training_step(build(temporal_shift=True))
     (actual, _), _ = training_step(build(temporal_shift=True, remat="blocks"))
@@ -109,6 +111,7 @@ def test_rematerialisation_gives_the_same_gradients():
         np.testing.assert_allclose(actual[path], gradient, rtol=1e-4, atol=1e-5 * np.abs(gradient).max(), err_msg=path)
 
 
+@pytest.mark.fast_cases("dropout")
 @pytest.mark.parametrize("rate", ["dropout", "stochastic_depth"])
 def test_random_draws_are_those_of_the_key(rate):
     model = build(**{rate: 0.5})

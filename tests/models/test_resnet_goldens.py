@@ -19,6 +19,7 @@ AUTHORS_NAMES = {
 }
 
 
+@pytest.mark.fast_cases("resnet18_m2a_tsm")
 @pytest.mark.parametrize("name", AUTHORS_NAMES)
 def test_evaluation_logits_are_those_of_the_authors(name):
     model = motion_vit.create_model(name, num_classes=10, image_size=64)

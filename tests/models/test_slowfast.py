@@ -45,6 +45,7 @@ def training_step(**options):
     return gradients, statistics, traverse_util.flatten_dict(variables["batch_stats"], sep="/")
 
 
+@pytest.mark.fast_cases("c2d_8x8_r50-*", "slow_8x8_r50-*")
 @pytest.mark.parametrize(
     ("name", "parameters", "gmacs"),
     # Of the authors' networks, counted by fvcore: convolutions and linear layers.
@@ -62,6 +63,7 @@ def test_networks_have_the_parameters_and_arithmetic_of_the_authors(name, parame
     assert round(sum(cost.multiply_adds for cost in costs.values()) / 1e9, 3) == gmacs
 
 
+@pytest.mark.slow
 def test_blocks_start_as_their_shortcuts():
     variables = jax.jit(build(fast_pathway=False).init)(jax.random.key(0), CLIPS)
     flat = traverse_util.flatten_dict(variables["params"], sep="/")
@@ -70,6 +72,7 @@ def test_blocks_start_as_their_shortcuts():
             assert (np.asarray(scale) == (0 if path.endswith("norm3/scale") else 1)).all(), path
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_every_parameter_and_every_statistic():
     gradients, statistics, before = training_step(motion_module="m2a", fast_pathway=False)
     assert all(np.abs(gradient).max() > 0 for gradient in gradients.values())
@@ -77,6 +80,7 @@ def test_a_training_step_moves_every_parameter_and_every_statistic():
     assert all(np.abs(statistics[path] - before[path]).max() > 0 for path in before)
 
 
+@pytest.mark.fast_cases("options1-*")
 @pytest.mark.parametrize(
     ("options", "trained"),
     [
@@ -114,6 +118,7 @@ def test_motion_modules_stand_in_the_pathways_that_are_named(places):
     assert found == ({"slow", "fast"} if places == "both" else {places})
 
 
+@pytest.mark.fast_cases("8-*")
 @pytest.mark.parametrize("frames", range(1, 18))
 @pytest.mark.parametrize("ratio", [1, 2, 3, 8])
 def test_both_pathways_reach_from_the_first_frame_to_the_last(frames, ratio):

@@ -69,6 +69,7 @@ def outputs_of_blocks(model, intermediates):
     return found
 
 
+@pytest.mark.fast_cases("i3d_tiny")
 @pytest.mark.parametrize("name", TINY)
 def test_every_stage_and_the_logits_are_those_of_the_authors(name):
     model, golden = build(name), load(name)
@@ -89,11 +90,8 @@ def test_every_stage_and_the_logits_are_those_of_the_authors(name):
         )
 
 
-# The two that are parts of the others, slowly.
-@pytest.mark.parametrize(
-    "name",
-    ["slowfast_tiny", "i3d_tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in ("slow_tiny", "c2d_tiny"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["slowfast_tiny", "i3d_tiny", "slow_tiny", "c2d_tiny"])
 def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     # Half of them as if activations were short of memory.
     model, golden = build(name, remat="blocks" if name in ("i3d_tiny", "slow_tiny") else "none"), load(name)
@@ -125,6 +123,7 @@ def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
             np.testing.assert_allclose(actual, golden[entry], rtol=1e-4, atol=1e-5, err_msg=entry)
 
 
+@pytest.mark.fast_cases("c2d_tiny")
 @pytest.mark.parametrize("name", ["slowfast_tiny", "c2d_tiny"])
 def test_larger_clips_are_classified_square_by_square_as_the_slowfast_repository_does(name):
     model, golden = build(name, pool_size=64), load(name)
@@ -142,6 +141,7 @@ def test_the_slow_pathway_sees_the_authors_frames():
         assert slow_frames(frames, ratio) == tuple(table.tolist())
 
 
+@pytest.mark.slow
 def test_behind_motion_prompts_it_computes_what_the_authors_parts_do():
     golden = load("slowfast_tiny_motion_prompt")
     model = build(

@@ -70,6 +70,7 @@ def plain_run(period, depth):
     return run(make_stage(period, (0.0,) * depth), initialised(period, depth))
 
 
+@pytest.mark.fast_cases("1-3-blocks")
 @pytest.mark.parametrize(("period", "depth", "remat"), [(1, 3, "blocks"), (2, 5, "none"), (2, 5, "matmuls")])
 def test_a_loop_over_blocks_trains_as_blocks_in_turn_do(period, depth, remat):
     variables = initialised(period, depth)

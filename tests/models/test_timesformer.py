@@ -57,6 +57,7 @@ def shapes(model, clips):
     return traverse_util.flatten_dict(params, sep="/"), intermediates
 
 
+@pytest.mark.fast_cases("divided_space_time", "m2a")
 @pytest.mark.parametrize(
     "options",
     [*({"attention": scheme} for scheme in SCHEMES), COST_VOLUME, {"motion_module": "m2a"}],

@@ -42,6 +42,7 @@ def test_layouts_undo_each_other():
 PARAMETERS = {"divided_space_time": 121_566_352, "joint_space_time": 86_112_400, "space_only": 86_106_256}
 
 
+@pytest.mark.fast_cases("space_only")
 @pytest.mark.parametrize("scheme", PARAMETERS)
 def test_the_base_model_has_as_many_parameters_as_the_authors(scheme):
     model = motion_vit.create_model("timesformer_b", attention=scheme)

@@ -43,6 +43,7 @@ def test_bfloat16_is_close_to_float32(clips):
     np.testing.assert_allclose(logits["bfloat16"], logits["float32"], atol=0.2 * spread)
 
 
+@pytest.mark.fast_cases("gl-*", "stage3-*")
 @pytest.mark.parametrize(
     ("placement", "expected"),
     [
@@ -112,6 +113,7 @@ def test_patch_sizes_set_the_resolution_of_the_stages(clips):
     assert rows_and_columns == [(8, 16), (8, 16), (4, 8), (4, 8)]
 
 
+@pytest.mark.fast_cases("{'layer_scale': 1e-05}", "{'motion_input': 'softmax'}")
 @pytest.mark.parametrize(
     "options",
     [
@@ -168,6 +170,7 @@ def test_every_parameter_belongs_to_one_layer():
 
 
 class TestTraining:
+    @pytest.mark.slow
     def test_random_draws_follow_the_key(self, clips):
         model = tiny(stochastic_depth=0.5, dropout=0.1)
         variables = variables_of(model)
@@ -185,6 +188,7 @@ class TestTraining:
         classify = jax.jit(functools.partial(model.apply, variables_of(model)))
         np.testing.assert_array_equal(classify(clips), classify(clips))
 
+    @pytest.mark.slow
     def test_rematerialisation_changes_nothing_but_memory(self, clips):
         plain, recomputed = (gradients(tiny(remat=remat), clips) for remat in ("none", "blocks"))
         assert_close(recomputed, plain)

@@ -56,6 +56,7 @@ def gradients(**options):
     return traverse_util.flatten_dict(step(variables["params"]), sep="/")
 
 
+@pytest.mark.slow
 def test_every_block_has_the_module_and_every_parameter_a_gradient():
     found = gradients()
     assert {path.rpartition("/motion/down/")[0] for path in found if path.endswith("motion/down/kernel")} == {
@@ -65,6 +66,7 @@ def test_every_block_has_the_module_and_every_parameter_a_gradient():
     assert all(np.abs(gradient).max() > 0 for gradient in found.values())
 
 
+@pytest.mark.slow
 def test_a_compiled_loop_over_rematerialised_blocks_gives_the_same_gradients():
     largest = max(np.abs(gradient).max() for gradient in gradients().values())
     for path, gradient in gradients(scan_blocks=True, remat="blocks").items():

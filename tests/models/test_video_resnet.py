@@ -86,6 +86,7 @@ def test_frames_are_halved_as_the_options_say(options, frames):
         assert layout.clip_frames[-1] < CLIPS.shape[1]
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_every_parameter_and_every_statistic():
     model = build(motion_module="m2a", head_per_frame=True, dropout=0.2, frames=3, image_size=16)
     clips = CLIPS[:, :3, :16, :16]
@@ -111,6 +112,7 @@ def test_a_training_step_moves_every_parameter_and_every_statistic():
     assert all(np.abs(statistics[path] - before[path]).max() > 0 for path in before)
 
 
+@pytest.mark.fast_cases("all_but_first-*")
 @pytest.mark.parametrize(("frozen", "trained"), [("none", ".*"), ("all_but_first", "stem/.*"), ("all", "nothing")])
 def test_frozen_batch_norms_keep_their_statistics_and_are_named(frozen, trained):
     model = build(frozen_batch_norm=frozen)
@@ -124,6 +126,7 @@ def test_frozen_batch_norms_keep_their_statistics_and_are_named(frozen, trained)
         assert any(re.fullmatch(pattern, path) for pattern in model.frozen_patterns()) == is_frozen, path
 
 
+@pytest.mark.slow
 def test_dropout_is_of_the_clip_or_of_each_frame():
     # Drawn for every frame, what is dropped averages out.
     spread = {}

@@ -24,7 +24,6 @@ TINY = {
     "i3d_resnet18_tiny": ("i3d_resnet18", {"image_size": 64}),
     "i3d_resnet18_m2a_tiny": ("i3d_resnet18_m2a", {"image_size": 64}),
 }
-slow = pytest.mark.slow
 
 
 def build(name, **options):
@@ -59,10 +58,8 @@ def own_name(model, module):
     return f"stage{stage}/block{model.depths[int(stage) - 1] - 1}_output" if stage.isdigit() else ""
 
 
-# The network of 3D convolutions is a part of the others, slowly.
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=slow) if name in ("r3d_tiny", "i3d_resnet18_tiny") else name for name in TINY]
-)
+@pytest.mark.fast_cases("mc3_tiny")
+@pytest.mark.parametrize("name", TINY)
 def test_every_stage_and_the_logits_are_those_of_the_authors(name):
     model, golden = build(name), load(name)
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
@@ -81,7 +78,8 @@ def test_every_stage_and_the_logits_are_those_of_the_authors(name):
         )
 
 
-@pytest.mark.parametrize("name", [name if name == "r2plus1d_tiny" else pytest.param(name, marks=slow) for name in TINY])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
 def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     # One of them as if activations were short of memory.
     model, golden = build(name, remat="blocks" if name == "mc3_tiny" else "none"), load(name)

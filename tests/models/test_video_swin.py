@@ -57,6 +57,7 @@ def shapes(model, clips):
     return traverse_util.flatten_dict(params, sep="/"), intermediates
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_every_parameter(clips):
     model = tiny(placement="stage2", motion_module="m2a", remat="matmuls")
 
@@ -97,6 +98,7 @@ def test_a_merged_token_is_made_of_a_square_column_by_column():
     np.testing.assert_allclose(merged[0, 0, 1, 0], normalised([9, 0, 10, 0])[:2], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_class_activation_map_adds_up_to_the_logit(clips):
     model = tiny(depths=(1, 1))
     variables = random_variables(model)

@@ -42,6 +42,7 @@ def build(case):
     return model, variables, golden, jnp.asarray(video)
 
 
+@pytest.mark.fast_cases("window877")
 @pytest.mark.parametrize("case", ["window877", "window877_odd"])
 def test_activations_and_logits_are_those_of_torchvision(case):
     model, variables, golden, clips = build(case)
@@ -56,6 +57,7 @@ def test_activations_and_logits_are_those_of_torchvision(case):
         goldens.assert_matches(golden, f"eval/{part}", np.asarray(tokens), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["window877", "window244"])
 def test_a_training_step_is_that_of_torchvision(case):
     model, variables, golden, clips = build(case)
@@ -95,6 +97,7 @@ COSTS = {
 }
 
 
+@pytest.mark.fast_cases("video_swin_t")
 @pytest.mark.parametrize("name", COSTS)
 def test_published_sizes_cost_what_the_authors_do(name):
     costs = measure_costs(motion_vit.create_model(name)).values()

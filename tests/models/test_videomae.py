@@ -61,6 +61,7 @@ def shapes(model, clips):
     return traverse_util.flatten_dict(params, sep="/"), intermediates
 
 
+@pytest.mark.fast_cases("learned")
 @pytest.mark.parametrize(
     "options",
     [{"positions": "learned", "layer_scale": 0.1}, EVERYWHERE | {"motion_module": "m2a"}],

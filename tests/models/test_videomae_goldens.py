@@ -97,6 +97,7 @@ def test_a_training_step_is_that_of_the_authors():
 COSTS = {"videomae_s": (22_033_936, 56.9), "videomae_b": (86_534_800, 180.3), "videomae_l": (304_270_736, 596.8)}
 
 
+@pytest.mark.fast_cases("videomae_s")
 @pytest.mark.parametrize("name", COSTS)
 def test_published_sizes_cost_what_the_authors_do(name):
     costs = measure_costs(motion_vit.create_model(name)).values()

@@ -67,6 +67,7 @@ def gradients_of_step(model, clips):
     return traverse_util.flatten_dict(step(random_variables(model)["params"]), sep="/")
 
 
+@pytest.mark.fast_cases("self_attention")
 @pytest.mark.parametrize(
     "options",
     [ENCODER | {"placement": "lg"}, COST_VOLUME | {"motion_module": "m2a", "attention_order": "time_space"}],
@@ -96,6 +97,7 @@ def test_a_frozen_spatial_encoder_trains_on_what_it_gives_in_evaluation(clips):
     jax.tree.map(np.testing.assert_array_equal, updates["batch_stats"], variables["batch_stats"])
 
 
+@pytest.mark.fast_cases("mean")
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])
 def test_a_factorised_encoder_can_be_run_in_two_parts(pooling, clips):
     model = tiny(**ENCODER, pooling=pooling)
@@ -181,6 +183,7 @@ def test_a_class_activation_map_adds_up_to_the_logit(clips):
     np.testing.assert_allclose(maps.mean(axis=(1, 2, 3)) + bias, logits[:, 3], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_frames_of_a_factorised_encoder_have_a_grad_cam(clips):
     model = tiny(**ENCODER, frozen="spatial")
     assert grad_cam(model, random_variables(model), clips, "blocks/block0_output", 3).max() > 0
@@ -231,6 +234,7 @@ def test_motion_modules_train_in_a_loop_that_computes_activations_again(options,
     assert jax.tree.map(jnp.shape, {"params": gradients, **updates}) == jax.tree.map(jnp.shape, variables)
 
 
+@pytest.mark.fast_cases("dot")
 @pytest.mark.parametrize("options", [COST_VOLUME, DOT_PRODUCT], ids=["self", "dot"])
 def test_frames_split_over_devices_give_the_same_logits(options):
     model = tiny(**options, frames=8)
@@ -332,6 +336,7 @@ def test_clips_of_any_size_and_length_are_classified(options):
         assert jax.eval_shape(model.apply, variables, jnp.zeros(shape)).shape == (1, 5)
 
 
+@pytest.mark.fast_cases("options1-*")
 @pytest.mark.parametrize(("options", "layers"), [(SELF_ATTENTION, 13), (ENCODER | {"temporal_depth": 2}, 16)])
 def test_every_parameter_belongs_to_one_layer(options, layers, clips):
     model = tiny(**options, depth=11, motion_module="tam")

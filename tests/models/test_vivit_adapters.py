@@ -50,6 +50,7 @@ def of_tokens(model):
     return jax.jit(functools.partial(model.apply, method="classify_frame_tokens"))
 
 
+@pytest.mark.fast_cases("bottleneck-*", "emim-class_token-1")
 @pytest.mark.parametrize(
     ("adapter", "pooling", "queries"),
     [
@@ -70,6 +71,7 @@ def test_training_starts_from_what_the_model_computes_without_adapter(adapter, p
     np.testing.assert_allclose(logits, of_tokens(plain)({"params": rest}, tokens), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.fast_cases("emim")
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_a_step_trains_all_of_the_adapter_and_nothing_that_is_frozen(adapter, clips):
     model = tiny(adapter=adapter, frozen="spatial", depth=1)

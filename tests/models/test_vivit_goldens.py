@@ -59,6 +59,7 @@ def golden_of(network):
     }
 
 
+@pytest.mark.fast_cases("factorized_encoder", "huggingface")
 @pytest.mark.parametrize("network", [*MODELS, "huggingface"])
 def test_logits_are_those_of_the_other_code(network):
     np.testing.assert_allclose(compute(network)[0], golden_of(network)["logits"], rtol=1e-4, atol=1e-5)
@@ -113,6 +114,7 @@ COSTS = {
 }
 
 
+@pytest.mark.fast_cases("vivit_b", "vivit_b_factorised")
 @pytest.mark.parametrize("name", COSTS)
 def test_published_sizes_cost_what_the_authors_do(name):
     options, parameters, giga = COSTS[name]

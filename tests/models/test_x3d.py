@@ -48,6 +48,7 @@ def training_step(**options):
     return gradients, statistics, traverse_util.flatten_dict(variables["batch_stats"], sep="/")
 
 
+@pytest.mark.fast_cases("x3d_xs-*")
 @pytest.mark.parametrize(
     ("name", "options", "parameters", "gmacs"),
     # Of the authors' networks, counted by fvcore: convolutions and linear layers. Those of L are published.
@@ -74,6 +75,7 @@ def test_widths_and_depths_follow_from_the_factors_of_the_paper():
     assert scaled_width(12, 1.0) == 16  # 12 lies between 8 and 16, and 8 were too much less
 
 
+@pytest.mark.slow
 def test_blocks_start_as_their_shortcuts():
     flat = traverse_util.flatten_dict(jax.jit(build().init)(jax.random.key(0), CLIPS)["params"], sep="/")
     for path, scale in flat.items():
@@ -88,6 +90,7 @@ def test_every_second_block_squeezes_and_excites():
     assert found == {(f"stage{stage}", f"block{block}") for stage, block in blocks}
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_every_parameter_and_every_statistic():
     gradients, statistics, before = training_step(motion_module="m2a", stride_norm=True)
     assert all(np.abs(gradient).max() > 0 for gradient in gradients.values())
@@ -95,6 +98,7 @@ def test_a_training_step_moves_every_parameter_and_every_statistic():
     assert all(np.abs(statistics[path] - before[path]).max() > 0 for path in before)
 
 
+@pytest.mark.slow
 def test_frozen_batch_norms_stay_as_they_are():
     gradients, statistics, before = training_step(frozen_batch_norm="all_but_first")
     patterns = build(frozen_batch_norm="all_but_first").frozen_patterns()
@@ -115,6 +119,7 @@ def test_layer_patterns_cover_every_parameter_once():
         assert sum(bool(re.fullmatch(pattern, path)) for pattern in model.layer_patterns()) == 1, path
 
 
+@pytest.mark.slow
 def test_squares_of_larger_clips_are_answered_one_by_one():
     clips = jnp.asarray(np.random.default_rng(2).standard_normal((1, 2, 64, 33, 3)), jnp.float32)
     model = build(pool_size=32)

@@ -66,8 +66,8 @@ def test_every_stage_and_the_logits_are_those_of_the_authors():
         )
 
 
-# The other one is the same but for one BatchNorm.
-@pytest.mark.parametrize("name", ["x3d_tiny", pytest.param("x3d_tiny_slowfast_repository", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["x3d_tiny", "x3d_tiny_slowfast_repository"])
 def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     # One of them as if activations were short of memory.
     model, golden = build(name, remat="blocks" if name == "x3d_tiny" else "none"), load(name)
@@ -99,6 +99,7 @@ def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
             np.testing.assert_allclose(actual, golden[entry], rtol=1e-4, atol=1e-5, err_msg=entry)
 
 
+@pytest.mark.slow
 def test_larger_clips_are_classified_square_by_square_as_the_slowfast_repository_does():
     name = "x3d_tiny_slowfast_repository"
     model, golden = build(name, pool_size=64), load(name)
@@ -108,6 +109,7 @@ def test_larger_clips_are_classified_square_by_square_as_the_slowfast_repository
     np.testing.assert_allclose(jnp.exp(logits), golden["test/probabilities"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_behind_motion_prompts_it_computes_what_the_authors_parts_do():
     golden = load("x3d_tiny_motion_prompt")
     model = build(

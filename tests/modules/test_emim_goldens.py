@@ -55,6 +55,7 @@ CASES = [
 CASES.append(("emim_t16_k5", 5, "pallas"))  # interpreted, which takes long to compile
 
 
+@pytest.mark.fast_cases("emim_t16_k5-5-xla_*", "emim_t32_k7-7-xla_take")
 @pytest.mark.parametrize(("name", "window", "implementation"), CASES)
 def test_output_and_every_gradient_are_those_of_the_authors(name, window, implementation):
     golden = goldens.load(name)

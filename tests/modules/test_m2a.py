@@ -89,6 +89,7 @@ def test_attention_of_frames_is_among_the_intermediates():
     np.testing.assert_allclose(np.sum(weights, axis=-1), 1, rtol=1e-5)
 
 
+@pytest.mark.fast_cases("m2a")
 @pytest.mark.parametrize("kind", ["m2a", "patch_attention", "tdn+tam", "tea+attention"])
 def test_split_frames_train_as_whole_clips_do(kind):
     module = make_motion_module(kind)

@@ -59,6 +59,7 @@ def small(name: str, **options: Any) -> nn.Module:
     return motion_vit.create_model(name, num_classes=3, frames=4, image_size=32, **SMALLEST[name], **options)
 
 
+@pytest.mark.fast_cases("resnet18_tiny", "vivit_tiny")
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_registered_module_stands_in_every_block_of_every_backbone(name: str) -> None:
     model = small(name, motion_module="acceleration")
@@ -81,6 +82,7 @@ def test_it_gets_gradients_in_blocks_that_run_as_a_loop() -> None:
         assert jnp.abs(gradients["params"]["blocks"][block]["motion"]["mix"]["kernel"]).max() > 0
 
 
+@pytest.mark.slow
 def test_frames_split_over_devices_give_the_same_numbers() -> None:
     model = small("uniformer_tiny", motion_module="acceleration")
     variables = drawn_variables(model)

@@ -9,6 +9,7 @@ from flax import nnx
 from motion_vit import M2A, Emim, MotionPrompt
 
 
+@pytest.mark.fast_cases("emim")
 @pytest.mark.parametrize(
     "layer", [Emim(heads=2, window=3), M2A(), M2A("tdn", "tam")], ids=["emim", "m2a", "tdn with tam"]
 )

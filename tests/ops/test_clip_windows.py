@@ -23,6 +23,7 @@ CASES = [
 ]
 
 
+@pytest.mark.fast_cases("(5, 4, 3)-*", "(3, 6, 2)-*")
 @pytest.mark.parametrize(("grid", "window", "shifted"), CASES, ids=str)
 def test_windows_are_rolled_boxes_of_the_padded_clip(grid, window, shifted):
     windows = clip_windows(grid, window, shifted=shifted)
@@ -59,6 +60,7 @@ def test_tokens_of_a_region_are_those_that_the_shift_did_not_tear_apart(grid, wi
     np.testing.assert_array_equal(same, expected[:, :, None] == expected[:, None, :])
 
 
+@pytest.mark.fast_cases("(2, 3, 3)")
 @pytest.mark.parametrize("window", [(2, 3, 3), (3, 1, 2), (1, 2, 1)], ids=str)
 def test_the_bias_of_a_pair_is_that_of_its_displacement(window):
     sides = [2 * side - 1 for side in window]

@@ -50,6 +50,7 @@ def assert_close(actual, expected):
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-5 * float(jnp.abs(e).max())), actual, expected)
 
 
+@pytest.mark.slow
 def test_the_motion_branch_can_read_the_softmax():
     inputs = make_inputs((1, 1, 2, 3, 1, 4))
     run = functools.partial(with_gradients, motion_input="softmax")
@@ -63,6 +64,7 @@ def test_without_motion_branch_and_bias_it_is_local_attention():
     )
 
 
+@pytest.mark.slow
 def test_it_can_be_mapped_and_computed_again_in_the_backward_pass():
     run = with_gradients("pallas")
     query, key, value, *weights = make_inputs((2, 1, 2, 2, 1, 4))
@@ -78,6 +80,7 @@ def test_it_can_be_mapped_and_computed_again_in_the_backward_pass():
     assert_close(jax.tree.map(lambda gradient: gradient.sum(axis=0), gradients[3:]), expected[3:])
 
 
+@pytest.mark.fast_cases("2-*")
 @pytest.mark.parametrize(("batch", "axes"), [(8, ("data", "fsdp")), (2, ("fsdp",))])
 def test_every_device_works_on_its_own_clips(batch, axes):
     mesh = jax.make_mesh((4, 2), ("data", "fsdp"))
@@ -94,6 +97,7 @@ def test_every_device_works_on_its_own_clips(batch, axes):
     assert not re.search(r"all-(gather|to-all)|collective-permute", compiled.as_text())
 
 
+@pytest.mark.fast_cases("v6e:*")
 @pytest.mark.usefixtures("uncached")
 @needs_libtpu
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ class TestEveryImplementation:
         actual = convolution(implementation)(jnp.asarray(x), jnp.asarray(kernel))
         np.testing.assert_allclose(actual, convolve_by_definition(x, kernel), rtol=1e-5, atol=1e-5)
 
+    @pytest.mark.fast_cases("(2, 3, 5, 7, 3)-*")
     def test_gradients_are_the_adjoint(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size)
         rng = np.random.default_rng(1)
@@ -66,6 +67,7 @@ class TestEveryImplementation:
             rtol=1e-4,
         )
 
+    @pytest.mark.fast_cases("(3, 4, 6, 5, 4)-*")
     def test_bfloat16_is_accumulated_in_float32(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size, jnp.bfloat16)
         actual = convolution(implementation)(jnp.asarray(x), jnp.asarray(kernel))
@@ -77,6 +79,7 @@ class TestEveryImplementation:
         )
 
 
+@pytest.mark.fast_cases("(1, 4, 4, 7, 2)-*")
 @pytest.mark.parametrize("implementation", [None, *depthwise_conv3d.IMPLEMENTATIONS])
 @pytest.mark.parametrize(
     ("shape", "kernel_size", "stride"),

@@ -103,6 +103,7 @@ def test_a_long_clip_on_cpu_never_holds_all_weights():
     assert compiled.memory_analysis().temp_size_in_bytes < 2 * one_head_of_weights
 
 
+@pytest.mark.fast_cases("chunked", "clipwise")
 @pytest.mark.parametrize("implementation", [None, "clipwise", "chunked"])
 def test_clips_stay_on_their_devices(implementation):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])

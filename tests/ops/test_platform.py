@@ -32,6 +32,7 @@ def test_without_an_accelerator_it_is_the_cpu():
     assert known_platform() == "cpu"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gpu_beside_cpu")
 def test_beside_an_accelerator_it_is_not_known_but_guessed():
     assert known_platform() is None
@@ -151,6 +152,7 @@ TRANSFORMED = {
 }
 
 
+@pytest.mark.fast_cases("gradient")
 @pytest.mark.parametrize("name", TRANSFORMED)
 def test_what_is_chosen_in_the_program_is_what_would_be_chosen_before(name, monkeypatch):
     x = jax.random.normal(jax.random.key(0), (2, 2, 4, 4, 8))

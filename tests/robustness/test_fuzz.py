@@ -19,12 +19,14 @@ def good() -> Iterator[pathlib.Path]:
         yield folder
 
 
+@pytest.mark.slow
 def test_hostile_inputs_are_refused_with_a_message_in_bounded_time_and_memory(good: pathlib.Path) -> None:
     findings = list(fuzz(SEED, INPUTS, good))
     assert {finding.kind for finding in findings} == set(KINDS)
     assert [finding for finding in findings if finding.outcome in FAILURES] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_input_is_the_same_for_the_same_seed(kind: str, good: pathlib.Path, tmp_path: pathlib.Path) -> None:
     contents = []

@@ -69,6 +69,7 @@ def write_leading_videos(folder: pathlib.Path, elsewhere: pathlib.Path, good: pa
     return path
 
 
+@pytest.mark.slow
 def test_hostile_files_open_no_socket_and_no_other_file(
     good: pathlib.Path, elsewhere: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_socket_would_be_seen(opens: str, tmp_path: pathlib.Path) -> None:
     assert ended.returncode == -signal.SIGSYS, ended.stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_ffmpeg_opens_would_be_seen(elsewhere: pathlib.Path, tmp_path: pathlib.Path) -> None:
     text = tmp_path / "list.mp4"
     text.write_text(f"ffconcat version 1.0\nfile '{elsewhere}/clip.ts'\n")

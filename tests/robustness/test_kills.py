@@ -27,6 +27,7 @@ def test_a_run_that_is_killed_twice_ends_as_one_that_is_left_alone(tmp_path: pat
     assert "SIGTERM after a step" in summary
 
 
+@pytest.mark.slow
 def test_a_preparation_that_is_killed_twice_ends_with_the_bytes_of_one_that_is_left_alone(
     tmp_path: pathlib.Path,
 ) -> None:

@@ -299,6 +299,7 @@ def test_beyond_the_places_requests_are_refused_and_those_that_have_one_are_answ
         assert [answer.status for answer in answered] == [200, 200]
 
 
+@pytest.mark.fast_cases("fields0")
 @pytest.mark.parametrize("fields", [{}, {"window": "0.5"}])
 def test_a_decoder_that_hangs_is_ended_when_the_time_is_over(
     fields: dict[str, str], trained: TrainedModel, video: bytes

@@ -40,6 +40,7 @@ def test_a_row_of_attention_needs_no_matrix_of_all_tokens():
     assert rolled.memory_analysis().temp_size_in_bytes < whole / 3
 
 
+@pytest.mark.slow
 def test_the_attention_of_a_patch_is_its_row_over_the_frames(small_model, everything):
     model, variables, clips = small_model("uniformer")
     found = attention_maps.record_attention(model, variables, clips, "stage3", (1, 2, 3))
@@ -59,6 +60,7 @@ def test_the_attention_of_a_patch_is_its_row_over_the_frames(small_model, everyt
     np.testing.assert_allclose(received.reshape(2, 2, -1), np.asarray(weights).mean(axis=2), atol=1e-5)
 
 
+@pytest.mark.fast_cases("divided_space_time")
 @pytest.mark.parametrize("scheme", ["divided_space_time", "joint_space_time", "space_only"])
 def test_the_class_token_of_a_timesformer_attends_to_patches_of_every_frame(small_model, everything, scheme):
     model, variables, clips = small_model("timesformer", attention=scheme)
@@ -83,6 +85,7 @@ def test_the_class_token_of_a_timesformer_attends_to_patches_of_every_frame(smal
     np.testing.assert_allclose(of_class.rollout, through_all, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_class_token_of_an_mvit_attends_to_pooled_keys_of_each_layer(small_model, everything):
     model, variables, clips = small_model("mvit")
     weights = {

@@ -21,6 +21,7 @@ from motion_vit.models import (
 from motion_vit.visualization import class_activation
 
 
+@pytest.mark.fast_cases("resnet-*")
 @pytest.mark.parametrize(
     ("family", "options"),
     [
@@ -57,6 +58,7 @@ def test_grad_cam_of_what_the_classifier_averages_is_the_class_activation_map(sm
         np.testing.assert_allclose(positive, np.maximum(found, 0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_grad_cam_of_a_block_is_that_of_finite_differences(small_model, everything):
     """Also where the recipe scans blocks and computes activations again."""
     options = {"neighbours": "both", "frame_offset": 2, "scan_blocks": True}
@@ -92,6 +94,7 @@ def test_patches_of_a_timesformer_have_a_grad_cam_but_after_the_last_attention(s
         class_activation.class_activation_map(model, variables, clips, 1)
 
 
+@pytest.mark.fast_cases("uniformer", "videomae")
 @pytest.mark.parametrize(
     "family",
     [

@@ -34,6 +34,7 @@ def stays_inside(shape: tuple[int, int], down: int, right: int) -> np.ndarray:
     return (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
 
 
+@pytest.mark.fast_cases("5-*")
 @pytest.mark.parametrize(
     ("window", "offset", "down", "right"),
     [(3, 1, 1, -1), (5, 1, -2, 1), (9, 1, 4, -3), (5, 2, 1, -1), (5, -1, -2, 1), (9, -2, 2, 1), (3, 1, 0, 0)],
@@ -78,6 +79,7 @@ def test_heads_are_read_apart_or_averaged():
     assert (mean.confidence <= each.confidence.mean(axis=1) + 1e-5).all()
 
 
+@pytest.mark.fast_cases("2-*")
 @pytest.mark.parametrize("keep_frames", [False, True])
 @pytest.mark.parametrize("offset", [1, 2])
 def test_both_cost_volumes_of_emim_say_where_features_went_and_came_from(keep_frames, offset):

@@ -9,6 +9,7 @@ from motion_vit.visualization.clip_versions import version_logits
 from motion_vit.visualization.integrated_gradients import completeness_gap, integrated_gradients
 
 
+@pytest.mark.fast_cases("timesformer")
 @pytest.mark.parametrize("family", ["uniformer", "timesformer"])
 def test_shares_add_up_to_the_difference_of_the_logits(small_model, family):
     model, variables, noise = small_model(family)

@@ -196,6 +196,7 @@ def test_an_address_restores_its_view(browser: "Browser", page_file: pathlib.Pat
     again.close()
 
 
+@pytest.mark.fast_cases("#%ff/%", "#no such map*")
 @pytest.mark.parametrize(
     "address",
     ["#", "#%", "#%ff/%", "#no such map/x/y/99/99,99", "#Motion field/?/?/-3/0,-1", "#a/b/c/d/e/f", "#" + 999 * "/"],

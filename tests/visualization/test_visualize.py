@@ -116,6 +116,7 @@ def test_a_model_whose_logits_are_not_finite_is_shown_with_no_class(trained, vid
     assert not {"Class activation", "Grad-CAM"} & {getattr(one, "title", "") for one in seen.maps}
 
 
+@pytest.mark.slow
 def test_grad_cam_of_a_stage_is_that_of_its_last_block(trained, video) -> None:
     seen = visualize(trained("uniformer"), video, what=["grad-cam"], layers=["stage3"], classes="dog")
     (cam,) = seen.maps
@@ -124,6 +125,7 @@ def test_grad_cam_of_a_stage_is_that_of_its_last_block(trained, video) -> None:
     assert cam.values.min() >= 0
 
 
+@pytest.mark.slow
 def test_integrated_gradients_and_occlusion_are_maps_of_the_clip_itself(trained, video, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(integrated_gradients, "_PANELS", (1,))
     model = trained("uniformer")
@@ -158,6 +160,7 @@ def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space
     assert any("class activation" in note for note in seen.notes)
 
 
+@pytest.mark.slow
 def test_a_videomae_shows_cost_volumes_attention_and_class_activation_on_its_tubelets(trained, video) -> None:
     seen = visualize(trained("videomae"), video)
     motion = next(one for one in seen.maps if isinstance(one, MotionMap))
@@ -169,6 +172,7 @@ def test_a_videomae_shows_cost_volumes_attention_and_class_activation_on_its_tub
     }
 
 
+@pytest.mark.slow
 def test_a_video_swin_shows_cost_volumes_and_attention_within_its_windows(trained, video) -> None:
     seen = visualize(trained("video_swin"), video)
     motion = next(one for one in seen.maps if isinstance(one, MotionMap))
@@ -181,6 +185,7 @@ def test_a_video_swin_shows_cost_volumes_and_attention_within_its_windows(traine
     assert 0.5 < received[0].values.mean() <= 1
 
 
+@pytest.mark.slow
 def test_an_mvit_shows_the_attention_of_its_class_token_on_the_grid_of_keys(trained, video) -> None:
     seen = visualize(trained("mvit"), video)
     maps = {(one.title, one.layer): one for one in seen.maps if isinstance(one, ScalarMap)}
@@ -203,6 +208,7 @@ def test_a_vivit_shows_cost_volumes_and_attention_within_frames_and_then_of_fram
     assert any("class activation" in note for note in seen.notes)
 
 
+@pytest.mark.slow
 def test_a_vivit_of_factorised_attention_shows_it_over_space_and_time_and_class_activation(trained, video) -> None:
     options = {"pooling": "mean", "placement": "gg"}
     for attention, layer in (("self_attention", "blocks/block1"), ("dot_product", "blocks/block1/attention")):

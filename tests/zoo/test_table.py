@@ -99,6 +99,18 @@ def found_names(name, options, file_format):
     return names_of_source(model, row)
 
 
+@pytest.mark.fast_cases(
+    "uniformer_small_*",
+    "timesformer_*",
+    "videomae_base_*",
+    "videomae2_small_*",
+    "slow_*",
+    "i3d_*",
+    "x3d_m_*",
+    "r3d_*",
+    "video_swin_t_*",
+    "vivit_b_*",
+)
 @pytest.mark.parametrize("name", ROWS)
 def test_the_weights_of_a_row_are_called_as_in_the_golden_of_its_network(name):
     row = ROWS[name]

@@ -39,6 +39,7 @@ def test_the_clips_are_those_of_an_evaluation_in_the_order_asked_for(with_broken
     assert {float(example["weight"]) for example in found} == {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_corrupted_clips_do_not_depend_on_threads_and_processes(with_broken):
     def clips(**settings):
         batches = evaluation_batches(with_broken, OPTIONS, batch_size=4, corruption=Corruption("rain", 2), **settings)

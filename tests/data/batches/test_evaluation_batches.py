@@ -34,6 +34,7 @@ def with_broken(video_folder):
     return read_video_list(video_folder / "all.csv")
 
 
+@pytest.mark.fast_cases("0")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_evaluation_shows_every_view_of_every_video_once_in_order(with_broken, workers):
     dataset = evaluation_batches(with_broken, OPTIONS, batch_size=7, clips=2, crops=3, workers=workers)
@@ -88,6 +89,7 @@ def test_impossible_evaluations_are_user_errors(good):
         evaluation_batches(good, OPTIONS, batch_size=1, frame_order="backwards")
 
 
+@pytest.mark.slow
 def test_a_script_with_worker_processes_ends_without_a_word(video_folder):
     script = f"""
 import contextlib

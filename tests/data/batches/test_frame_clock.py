@@ -145,6 +145,7 @@ def test_prepared_clips_give_the_moments_of_their_files_also_of_parts(folder, tm
         )
 
 
+@pytest.mark.slow
 def test_worker_processes_and_resumption_give_the_same_stream(folder):
     listed = folder / "stream.csv"
     listed.write_text("path,label\n" + "".join(f"{file},{file[0]}\n" for file in FILES))

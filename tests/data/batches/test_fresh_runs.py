@@ -63,6 +63,7 @@ def reference(script: pathlib.Path, video_folder: pathlib.Path) -> list[str]:
     return hashes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "threads"), [(0, 8), (1, 0), (2, 0)])
 def test_a_fresh_process_gives_the_same_batches_with_any_threads_and_workers(
     script: pathlib.Path, video_folder: pathlib.Path, reference: list[str], workers: int, threads: int
@@ -70,6 +71,7 @@ def test_a_fresh_process_gives_the_same_batches_with_any_threads_and_workers(
     assert run(script, video_folder, workers, threads, BATCHES)[0] == reference
 
 
+@pytest.mark.slow
 def test_a_stream_stopped_anywhere_goes_on_with_another_number_of_workers(
     script: pathlib.Path, video_folder: pathlib.Path, reference: list[str]
 ) -> None:

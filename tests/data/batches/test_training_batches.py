@@ -91,6 +91,7 @@ def test_worker_processes_give_the_batches_of_none_and_resume_each_others_state(
         assert_same_batches(reference[5:], list(itertools.islice(resumed, 3)))
 
 
+@pytest.mark.slow
 def test_a_worker_process_that_is_killed_is_named_with_what_to_do(good):
     with contextlib.closing(TrainingBatches(good, OPTIONS, batch_size=4, seed=5, workers=1)) as iterator:
         next(iterator)
@@ -138,6 +139,7 @@ def test_a_broken_video_arrives_black_with_weight_zero_and_its_row(with_broken):
     assert batch["label"][broken] == [with_broken.label_names.index("wave")]
 
 
+@pytest.mark.fast_cases("0")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_is_wrong_with_a_clip_arrives_with_it(with_broken, video_folder, tmp_path, workers):
     options = ClipOptions(frames=2, size=8, repeats=2)
@@ -300,6 +302,7 @@ class CountedReads:
         return self.source[row]
 
 
+@pytest.mark.fast_cases("0-1-2")
 @pytest.mark.parametrize(("workers", "threads", "most"), [(0, 1, 2), (0, 8, 8), (1, 0, 4), (2, 0, 8)])
 def test_no_more_batches_are_made_ahead_than_promised(good, tmp_path, workers, threads, most):
     counted = CountedReads(good, tmp_path)
@@ -318,6 +321,7 @@ def read_in_threads(videos):
         next(stream)
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_in_threads_of_a_process_that_another_started(good):
     process = multiprocessing.get_context("spawn").Process(target=read_in_threads, args=(good,))
     process.start()

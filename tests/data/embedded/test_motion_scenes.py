@@ -68,6 +68,7 @@ def _object_motion(clip):
     }
 
 
+@pytest.mark.fast_cases("grow-*", "right-*")
 @pytest.mark.parametrize(
     ("label", "expected"),
     [("right", "right"), ("down", "down"), ("clockwise", "clockwise"), ("grow", "outward"), ("apart", "outward")],
@@ -115,6 +116,7 @@ def _held_out_accuracy(pictures, labels):
     return correct / clips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", ["first frame", "third frame", "last frame", "mean frame"])
 def test_a_linear_probe_of_one_picture_stays_at_chance(probe_data, picture):
     clips, labels = probe_data
@@ -127,6 +129,7 @@ def test_a_linear_probe_of_one_picture_stays_at_chance(probe_data, picture):
     assert _held_out_accuracy(pictures[picture], labels) == pytest.approx(1 / len(MOTION_CLASSES), abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, -1])
 def test_not_even_the_edges_of_a_single_frame_tell_the_class(probe_data, position):
     clips, labels = probe_data
@@ -136,6 +139,7 @@ def test_not_even_the_edges_of_a_single_frame_tell_the_class(probe_data, positio
     assert _held_out_accuracy(features, labels) == pytest.approx(1 / len(MOTION_CLASSES), abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_probe_sees_a_class_where_there_is_one(probe_data):
     clips, labels = probe_data
     direction = labels % 2

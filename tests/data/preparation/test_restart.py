@@ -84,6 +84,7 @@ def undisturbed(many, tmp_path_factory, files_of):
     return files_of(folder)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_bytes(many, undisturbed, tmp_path, files_of):
     out = tmp_path / "out"
     process = start(many, out, workers=2)
@@ -102,6 +103,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(many, undisturbed,
     assert files_of(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_file_system_that_takes_no_more_is_said_and_nothing_is_lost(many, undisturbed, tmp_path, files_of):
     out = tmp_path / "out"
     largest = max(len(data) for name, data in undisturbed.items() if name.startswith("list-"))

@@ -142,6 +142,7 @@ def test_tensorflow_datasets_reads_bundles_of_jpeg_files(tmp_path, numbered):
     assert [len(values["data"]) for values in rows] == [1, 3]
 
 
+@pytest.mark.slow
 def test_threads_that_read_import_nothing_of_the_reader(prepared):
     # Threads that are the first to import tensorflow_datasets can wait for each other for ever.
     command = [sys.executable, "-c", IMPORTED_BY_THREADS, str(prepared)]

@@ -119,6 +119,7 @@ def test_a_name_stands_for_the_latest_version_and_slices_are_those_of_tfds(
     assert [len(source) for source in open_sources("tfds:waves:test[:1]")] == [1]
 
 
+@pytest.mark.slow
 def test_what_tfds_itself_writes_is_decoded_to_the_pixels_that_it_decodes(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("tensorflow")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}

@@ -25,6 +25,7 @@ GROWING = {
 }
 
 
+@pytest.mark.fast_cases("fragmented mp4")
 @pytest.mark.parametrize("form", GROWING)
 def test_frames_come_while_the_file_grows(form: str, tmp_path: pathlib.Path) -> None:
     encoding = GROWING[form]

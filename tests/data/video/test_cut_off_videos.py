@@ -62,6 +62,7 @@ def reasons(path):
     return said
 
 
+@pytest.mark.fast_cases("avi", "mkv", "mov", "mp4")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_reader_says_of_a_cut_off_file_what_preparation_says(tmp_path, kind):
     if KINDS[kind].encoder not in av.codecs_available:

@@ -46,6 +46,7 @@ def expected(trained: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(logits), uncertain
 
 
+@pytest.mark.slow
 def test_a_program_for_jax_gives_logits_and_uncertainty(
     trained: TrainedModel, expected: tuple[np.ndarray, np.ndarray], tmp_path: pathlib.Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_the_scripts_of_all_formats_are_clean_and_those_of_programs_import_nothi
     assert ruff.returncode == 0, ruff.stdout
 
 
+@pytest.mark.fast_cases("onnx of pixels")
 @pytest.mark.parametrize(
     ("file_format", "interface"),
     [
@@ -198,6 +199,7 @@ def test_where_the_library_is_not_installed_it_prints_what_predict_prints(predic
         assert max(probabilities.values()) > 0.3
 
 
+@pytest.mark.slow
 def test_of_weights_alone_the_library_computes_the_logits(videos, tmp_path, monkeypatch, capsys):
     trained = small_trained_model(name="uniformer_tiny", depths=(1, 1, 1, 1))
     (prediction,) = trained.predict([videos[0]], top=2)

@@ -50,6 +50,7 @@ def test_the_clips_of_a_check_are_what_its_file_says():
     np.testing.assert_array_equal(draw_clips(3, (1, 2, 4, 4, 3)), expected)
 
 
+@pytest.mark.slow
 def test_a_program_can_take_pixels_and_give_probabilities_and_its_files_say_so(tmp_path):
     trained = small_trained_model(name="uniformer_tiny", depths=(1, 1, 1, 1))
     trained.config.data.channel_order, trained.config.data.mean = "bgr", (0.2, 0.5, 0.6)

@@ -126,11 +126,12 @@ OTHERS = [
 """Networks and formats besides those of a transformer and of a convolutional network."""
 
 
+@pytest.mark.fast_cases("resnet-onnx", "resnet-stablehlo", "resnet-torch", "timesformer-safetensors")
 @pytest.mark.parametrize(
     ("network", "file_format"),
     [
         *((network, file_format) for network in ("timesformer", "resnet") for file_format in RUNNERS),
-        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in OTHERS),
+        *OTHERS,
     ],
 )
 def test_the_runtime_gives_the_same_logits(network, file_format, tmp_path):

@@ -44,6 +44,7 @@ def test_the_folder_is_loaded_by_this_library(export, dtype, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["export"] == entry
 
 
+@pytest.mark.fast_cases("videomae_tiny")
 @pytest.mark.parametrize("name", ["videomae_tiny", "timesformer_tiny"])
 def test_what_transformers_has_is_written_in_its_form_and_comes_back_whole(name, tmp_path):
     trained = dataclasses.replace(small_trained_model(name=name), evaluation=EVALUATION)

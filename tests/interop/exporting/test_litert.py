@@ -57,6 +57,7 @@ def exports(tmp_path_factory):
     return path, json.loads(finished.output.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_interpreter_gives_the_same_logits_in_a_fresh_process(exports):
     folder, found = exports
     assert found["float32"][0]
@@ -64,6 +65,7 @@ def test_the_interpreter_gives_the_same_logits_in_a_fresh_process(exports):
     assert read_config(folder / "float32")["export"]["input"]["shape"] == [2, 4, 32, 32, 3]
 
 
+@pytest.mark.slow
 def test_it_takes_pixels_and_gives_probabilities(exports):
     folder, found = exports
     assert found["pixels"][0]
@@ -72,16 +74,19 @@ def test_it_takes_pixels_and_gives_probabilities(exports):
     assert interpreter.get_signature_list()["serving_default"]["outputs"] == ["probabilities"]
 
 
+@pytest.mark.slow
 def test_where_the_library_is_not_installed_the_example_prints_what_predict_prints(exports, predicted):
     videos, expected = predicted
     for said, probabilities in zip(run_example(exports[0] / "pixels", videos), expected, strict=True):
         assert said == pytest.approx(probabilities, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_map_of_one_patch_is_converted_too(exports):
     assert exports[1]["one patch"][0]
 
 
+@pytest.mark.slow
 def test_it_needs_no_operators_of_tensorflow(exports):
     path = str(exports[0] / "float32" / "model.tflite")
     interpreter = Interpreter(path, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
@@ -91,6 +96,7 @@ def test_it_needs_no_operators_of_tensorflow(exports):
     assert interpreter.get_signature_list() == {"serving_default": {"inputs": ["clips"], "outputs": ["logits"]}}
 
 
+@pytest.mark.slow
 def test_small_weights_make_a_small_file_that_gives_nearly_the_same_logits(exports):
     folder, found = exports
     dtypes = ("float32", "float16", "int8-weights")

@@ -41,6 +41,7 @@ def folder(trained, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits(folder):
     verification = verify(folder)
     assert verification.agrees
@@ -60,6 +61,7 @@ def test_the_batch_is_symbolic(folder, trained, apply):
     np.testing.assert_allclose(alone, expected[1:2], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_original_uniformer_whose_stem_halves_the_frames_takes_any_batch(tmp_path):
     original = small_trained_model(name="uniformer_tiny", stem_temporal_stride=2)
     export_model(original, "onnx", tmp_path / "export")
@@ -89,6 +91,7 @@ def test_weights_keep_their_paths_and_metadata_say_the_rest(folder, trained):
     assert metadata["preprocessing"]["mean"] == list(trained.config.data.mean)
 
 
+@pytest.mark.fast_cases("float16-*")
 @pytest.mark.parametrize(("dtype", "share"), [("bfloat16", 0.65), ("float16", 0.65), ("int8-weights", 0.5)])
 def test_small_weights_make_a_small_file_and_are_widened_when_loaded(folder, trained, tmp_path, apply, dtype, share):
     export_onnx(trained, tmp_path, batch=3, dtype=dtype)

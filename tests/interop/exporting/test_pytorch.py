@@ -42,6 +42,7 @@ def exported(trained, folder, dtype="float32"):
     return torch.load(folder / entry["file"], weights_only=True)
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny")
 @pytest.mark.parametrize("golden", GOLDENS)
 def test_a_checkpoint_of_the_authors_goes_in_and_out_and_in_again_with_no_bit_changed(golden, tmp_path):
     trained = trained_model(golden)

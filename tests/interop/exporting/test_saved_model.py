@@ -39,6 +39,7 @@ def exported(tmp_path_factory):
     return path, json.loads(finished.output.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_tensorflow_gives_the_same_logits_in_a_fresh_process(exported):
     folder, (plain, pixels) = exported
     assert plain[0]
@@ -51,12 +52,14 @@ def test_tensorflow_gives_the_same_logits_in_a_fresh_process(exported):
     assert entry["input"] == {"name": "clips", "shape": [None, 4, 32, 32, 3], "dtype": "float32"}
 
 
+@pytest.mark.slow
 def test_variables_are_stored_in_the_small_form(exported):
     weights = sum(array.nbytes for array in compress(emim_model().variables, "int8-weights").values())
     variables = sum(path.stat().st_size for path in (exported[0] / "plain" / "saved_model" / "variables").iterdir())
     assert weights <= variables < 1.2 * weights
 
 
+@pytest.mark.slow
 def test_where_the_library_is_not_installed_the_example_prints_what_predict_prints(exported, predicted):
     videos, expected = predicted
     for said, probabilities in zip(run_example(exported[0] / "pixels", videos), expected, strict=True):

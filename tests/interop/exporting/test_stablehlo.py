@@ -42,6 +42,7 @@ def folder(trained, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits(folder):
     verification = verify(folder)
     assert verification.agrees
@@ -68,6 +69,7 @@ def test_one_file_holds_what_is_best_on_each_platform(folder):
     assert "stablehlo.case" in program
 
 
+@pytest.mark.fast_cases("int8-weights-*")
 @pytest.mark.parametrize(("dtype", "share"), [("bfloat16", 0.65), ("int8-weights", 0.5)])
 def test_small_weights_make_a_small_file_and_are_widened_when_called(folder, trained, tmp_path, apply, dtype, share):
     export_stablehlo(trained, tmp_path, batch=3, dtype=dtype)
@@ -79,6 +81,7 @@ def test_small_weights_make_a_small_file_and_are_widened_when_called(folder, tra
     np.testing.assert_allclose(jax.jit(exported.call)(clips), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_program_that_was_split_over_frames_or_scanned_is_exported_whole(tmp_path):
     model = emim_model(scan_blocks=True, remat="blocks", frame_axis="data", cost_volume_implementation="xla_window")
     description = export_model(model, "stablehlo", tmp_path / "export", batch=1)

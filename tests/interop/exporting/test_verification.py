@@ -94,6 +94,7 @@ def test_a_damaged_self_check_is_named(folder, changed):
         verify(folder)
 
 
+@pytest.mark.slow
 def test_weights_are_read_back_by_a_fresh_process(tmp_path):
     export_model(
         small_trained_model(name="uniformer_tiny", depths=(1, 1, 1, 1)),

@@ -109,6 +109,7 @@ def page(browser: "Browser", runtime: pathlib.Path, address: str) -> Iterator["P
     page.close()
 
 
+@pytest.mark.slow
 def test_it_shows_nearly_the_probabilities_of_the_library(page: "Page", tmp_path: pathlib.Path) -> None:
     trained = motion_vit.load("demo")
     differences = {}
@@ -128,6 +129,7 @@ def test_it_shows_nearly_the_probabilities_of_the_library(page: "Page", tmp_path
     assert max(differences.values()) < TOLERANCE, differences
 
 
+@pytest.mark.slow
 def test_a_dropped_file_that_is_no_video_is_said_to_be_none(page: "Page") -> None:
     script = """() => {
       const transfer = new DataTransfer();
@@ -159,6 +161,7 @@ def test_it_chooses_the_frames_of_the_library(browser: "Browser") -> None:
     page.close()
 
 
+@pytest.mark.slow
 def test_the_runtime_of_the_network_is_refused_if_its_bytes_are_others(
     browser: "Browser", runtime: pathlib.Path, address: str
 ) -> None:
@@ -170,6 +173,7 @@ def test_the_runtime_of_the_network_is_refused_if_its_bytes_are_others(
     page.close()
 
 
+@pytest.mark.slow
 def test_without_a_network_a_copy_of_the_runtime_beside_the_page_does(
     browser: "Browser", runtime: pathlib.Path, address: str, export: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -191,12 +195,14 @@ def test_without_a_network_a_copy_of_the_runtime_beside_the_page_does(
     page.close()
 
 
+@pytest.mark.slow
 def test_the_page_reads_from_nowhere_else(page: "Page") -> None:
     page.route("https://elsewhere.test/", lambda route: route.fulfill(headers={"Access-Control-Allow-Origin": "*"}))
     read = "fetch('https://elsewhere.test/').then(() => 'read', () => 'refused')"
     assert page.evaluate(read) == "refused"
 
 
+@pytest.mark.slow
 def test_a_file_can_be_chosen_with_the_keyboard(page: "Page") -> None:
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Tab")

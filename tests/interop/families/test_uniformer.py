@@ -18,6 +18,7 @@ def variable_shapes(name, **options):
     return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny-*", "uniformer_tiny-*")
 @pytest.mark.parametrize(
     ("golden", "preset", "options"),
     [

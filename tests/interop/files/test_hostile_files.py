@@ -210,10 +210,12 @@ def outcomes(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_every_file_is_expected_to_lead_to_something(outcomes):
     assert outcomes.keys() - {"good.npz"} == EXPECTED.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_hostile_file_takes_little_memory_and_time_and_is_explained(outcomes, name):
     outcome = outcomes[name]

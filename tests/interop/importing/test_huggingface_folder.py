@@ -29,6 +29,7 @@ def copied(folder, target, **changes):
     return target
 
 
+@pytest.mark.fast_cases("timesformer")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_logits_are_those_of_transformers(name, folders):
     files = {"videomae": "videomae_hf_tiny", "timesformer": "huggingface/timesformer_tiny", "vivit": "vivit/hf_tiny"}

@@ -90,6 +90,7 @@ def test_the_steps_of_the_source_are_kept_where_its_counters_agree(others, expec
     assert {exported[name].item() for name in counters} == {expected}
 
 
+@pytest.mark.fast_cases("174-*")
 @pytest.mark.parametrize(("num_classes", "order", "sampling"), [(174, "bgr", "segment"), (400, "rgb", "dense")])
 def test_clips_are_taken_as_the_authors_did_for_their_datasets(tmp_path, num_classes, order, sampling):
     result = import_weights(weights_of(num_classes), "uniformer_emim_tiny", tmp_path / "out")

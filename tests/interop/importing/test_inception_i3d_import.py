@@ -44,6 +44,7 @@ def test_names_are_those_of_the_authors_code():
     }
 
 
+@pytest.mark.fast_cases("options1")
 @pytest.mark.parametrize("options", [{"motion_module": "tdn+tam"}, {"input_adapter": "motion_prompt"}])
 def test_weights_go_out_and_in_with_no_bit_changed(options):
     model = build(image_size=96, **options)
@@ -54,6 +55,7 @@ def test_weights_go_out_and_in_with_no_bit_changed(options):
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))
 
 
+@pytest.mark.fast_cases("options1-*")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -75,6 +77,7 @@ def test_motion_modules_start_anew_in_a_trained_network():
     assert all(".motion." in name for name in report.anew)
 
 
+@pytest.mark.slow
 def test_weights_of_kinetics_take_all_frames_and_pixels_from_minus_one_to_one(tmp_path):
     options = {"width": 1, "num_classes": 400}
     import_weights(state_dict(build(**options)), "i3d_inception_tiny", tmp_path / "out", options=options)

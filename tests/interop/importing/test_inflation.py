@@ -138,6 +138,7 @@ def test_image_weights_are_not_inflated_unasked(image_model):
     assert "num_classes" not in str(caught.value).splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_image_classifier_starts_a_network_with_emim_and_other_classes():
     model = motion_vit.create_model("uniformer_emim_tiny", num_classes=7)
     variables, report = load_torch(model, image_weights(), inflation="average", anew=["head", "motion"])

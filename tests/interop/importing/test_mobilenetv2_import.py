@@ -76,6 +76,7 @@ def test_names_are_those_of_the_goldens():
         assert sorted(entry.name for entry in entries.values()) == sorted(names)
 
 
+@pytest.mark.fast_cases("module.-*", "-m2a_tsm")
 @pytest.mark.parametrize("kind", OPTIONS)
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_weights_go_in_and_out_with_no_bit_changed(kind, prefix):
@@ -89,6 +90,7 @@ def test_weights_go_in_and_out_with_no_bit_changed(kind, prefix):
         assert (array.shape, array.tobytes()) == (weights(kind)[name].shape, weights(kind)[name].tobytes()), name
 
 
+@pytest.mark.fast_cases("tsn-tsm", "torchvision-m2a")
 @pytest.mark.parametrize("kind", OPTIONS)
 @pytest.mark.parametrize("renamed", [in_torchvision, lambda tensors: tensors], ids=["torchvision", "tsn"])
 def test_a_network_starts_from_one_for_images(kind, renamed):
@@ -128,6 +130,7 @@ def test_another_width_number_of_classes_or_blocks_is_named():
         load_torch(create("tsn"), weights_of(motion_vit.create_model("mobilenetv2_tsn")), anew=["head"])
 
 
+@pytest.mark.fast_cases("0.75")
 @pytest.mark.parametrize("width", [0.35, 0.75, 1.4])
 def test_options_are_read_off_the_names_and_shapes(width):
     model = motion_vit.create_model("mobilenetv2_m2a", width=width, temporal_shift=True)
@@ -140,6 +143,7 @@ def test_options_are_read_off_the_names_and_shapes(width):
     assert ("last_width" in found) == (width <= 1)
 
 
+@pytest.mark.slow
 def test_weights_take_clips_as_the_published_ones_did(tmp_path):
     dense = {"sampling": "dense", "stride": 8}
     assert mobilenetv2_clips({"num_classes": 400}).items() >= dense.items()
@@ -154,6 +158,7 @@ def test_weights_take_clips_as_the_published_ones_did(tmp_path):
     assert any("without a temporal shift" in note for note in result.notes)
 
 
+@pytest.mark.fast_cases("patch_attention")
 @pytest.mark.parametrize("kind", ["tdn+tam", "patch_attention"])
 def test_other_motion_modules_go_out_and_in_with_no_bit_changed(kind):
     model = create("tsn", motion_module=kind, image_size=128)

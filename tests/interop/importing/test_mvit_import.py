@@ -57,6 +57,7 @@ def test_options_are_read_off_names_and_shapes():
         assert found.keys() >= {"num_classes", "width", "heads", "depths", "frames", "image_size", "motion_module"}
 
 
+@pytest.mark.fast_cases("{'depths': (1, 3)}-*", "{'num_classes': 5}-*")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -73,6 +74,7 @@ def test_a_mistake_is_answered_with_what_the_weights_are(options, message):
         load_torch(create(**options), in_the_slowfast_repository())
 
 
+@pytest.mark.slow
 def test_resized_tables_give_the_logits_that_the_model_of_the_weights_has_for_such_clips():
     clips = jnp.asarray(np.random.default_rng(0).standard_normal((1, 6, 48, 48, 3)), jnp.float32)
     model, larger = create(), create(frames=6, image_size=48)

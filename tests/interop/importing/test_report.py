@@ -62,6 +62,7 @@ def test_long_lists_are_cut_in_the_text_alone():
     assert len(long.to_dict()["missing"]) == 500
 
 
+@pytest.mark.fast_cases("options1-*", "options6-*")
 @pytest.mark.parametrize(
     ("options", "advice"),
     [

@@ -22,6 +22,7 @@ def test_times_take_the_nearest_frame(frames, wanted):
     np.testing.assert_array_equal(resize(TIMES, embedding, (1, wanted, 5)), expected.transpose(1, 2).numpy())
 
 
+@pytest.mark.fast_cases("4-6", "5-3")
 @pytest.mark.parametrize(("side", "wanted"), [(4, 6), (14, 7), (5, 3)])
 def test_positions_take_the_nearest_patch_and_keep_the_class_token(side, wanted):
     embedding = draw(1, 1 + side**2, 3)

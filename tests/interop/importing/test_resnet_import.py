@@ -42,6 +42,7 @@ def as_released(state_dict):
     }
 
 
+@pytest.mark.fast_cases("m2a_tsm_resnet18")
 @pytest.mark.parametrize("golden", PRESETS)
 def test_a_checkpoint_of_the_authors_goes_in_and_out_with_no_bit_changed(golden):
     model = create(golden)
@@ -54,6 +55,7 @@ def test_a_checkpoint_of_the_authors_goes_in_and_out_with_no_bit_changed(golden)
         assert (array.shape, array.tobytes()) == (weights(golden)[name].shape, weights(golden)[name].tobytes()), name
 
 
+@pytest.mark.fast_cases("tsn-tsm", "tsn-m2a_tsm")
 @pytest.mark.parametrize(("source", "target"), [("tsn", "tsm"), ("tsn", "m2a"), ("tsn", "m2a_tsm"), ("tsm", "m2a_tsm")])
 def test_a_network_starts_from_one_with_less_before_its_convolutions(source, target):
     source, target = weights(f"{source}_resnet18"), create(f"{target}_resnet18")
@@ -118,6 +120,7 @@ SHALLOW = {
 }
 
 
+@pytest.mark.fast_cases("resnet18_tiny-motion+tam", "resnet18_tiny-tdn", "timesformer_tiny-*")
 @pytest.mark.parametrize(
     ("network", "kind"),
     [*(("resnet18_tiny", kind) for kind in KINDS), ("timesformer_tiny", "tdn+tam"), ("uniformer_tiny", "tdn+tam")],

@@ -42,6 +42,7 @@ def build(name, **options):
     return create_model("slowfast_tiny", **OPTIONS[name] | options)
 
 
+@pytest.mark.fast_cases("i3d_tiny")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_weights_of_both_repositories_go_in_and_out_with_no_bit_changed(name):
     model = build(name)
@@ -77,6 +78,7 @@ def test_options_are_read_off_the_names_and_shapes(name):
         assert ("temporal_pool" in found) == (not model.fast_pathway and source is weights(name))
 
 
+@pytest.mark.fast_cases("c2d_tiny-*", "slow_tiny-*")
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
@@ -109,6 +111,7 @@ def test_weights_of_released_networks_take_clips_as_their_settings_say(tmp_path)
     assert motion_vit.load(tmp_path / "out").model.lateral_kernel == 7
 
 
+@pytest.mark.slow
 def test_motion_modules_go_out_and_in_with_no_bit_changed():
     options = {"motion_module": "tdn+tam", "motion_pathways": "fast", "depths": (1, 1, 1, 1), "image_size": 96}
     model = build("slowfast_tiny", channel_ratio=2, **options)

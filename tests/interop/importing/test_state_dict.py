@@ -118,6 +118,7 @@ def test_strict_loading_lists_every_name_that_does_not_fit(model, weights):
     assert isinstance(caught.value, motion_vit.UserError)
 
 
+@pytest.mark.slow
 def test_loading_that_is_not_strict_keeps_initial_values_and_says_which(model, reference, weights):
     image_model = {name: value for name, value in weights.items() if "rpb" not in name and "motion_conv" not in name}
     image_model["head.weight"] = np.zeros((174, 128), np.float32)

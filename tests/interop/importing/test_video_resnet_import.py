@@ -59,6 +59,7 @@ def of_images(**options):
     return as_torch(network, drawn(network))
 
 
+@pytest.mark.fast_cases("i3d", "mc3", "r2plus1d_m2a")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_weights_go_out_and_in_with_no_bit_changed(network):
     model = build(network)
@@ -68,6 +69,7 @@ def test_weights_go_out_and_in_with_no_bit_changed(network):
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))
 
 
+@pytest.mark.fast_cases("i3d_resnet18_tiny", "mc3_tiny")
 @pytest.mark.parametrize("name", OF_THE_AUTHORS)
 def test_names_and_shapes_are_those_of_the_authors_and_tell_the_options(name):
     network, depths = OF_THE_AUTHORS[name]

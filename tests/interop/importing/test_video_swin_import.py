@@ -108,6 +108,7 @@ def test_cost_volumes_start_in_trained_blocks():
         load_torch(create(placement="lg", window=3), exported(model, variables))
 
 
+@pytest.mark.fast_cases("{'num_classes': 5}-*", "{'motion_module': 'm2a'}-*")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -124,6 +125,7 @@ def test_a_mistake_is_answered_with_what_the_weights_are(options, message):
         load_torch(create(**options), golden())
 
 
+@pytest.mark.fast_cases("174-*")
 @pytest.mark.parametrize(("num_classes", "clips"), [(174, ("segment", 4)), (400, ("dense", 2))])
 def test_clips_are_taken_as_the_authors_did(num_classes, clips, tmp_path):
     head = {"head.weight": jnp.zeros((num_classes, 128)), "head.bias": jnp.zeros(num_classes)}

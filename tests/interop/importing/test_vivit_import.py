@@ -169,6 +169,7 @@ def test_a_kernel_of_images_lies_in_the_second_frame_or_in_both(inflation):
     np.testing.assert_allclose(kernel, expected[inflation], rtol=1e-6)
 
 
+@pytest.mark.fast_cases("4-*")
 @pytest.mark.parametrize(("side", "nearest"), [(2, [0, 1, 2, 3]), (1, [0, 0, 0, 0]), (4, [0, 2, 8, 10])])
 def test_places_of_an_image_are_those_of_every_frame(side, nearest):
     table = image_weights(side)["Transformer/posembed_input/pos_embedding"][0]
@@ -188,6 +189,7 @@ def test_attention_over_time_starts_as_that_within_frames_and_its_norm_anew():
     assert {"blocks.1.temporal_norm1.weight", "blocks.1.temporal_norm1.bias"} <= set(report.anew)
 
 
+@pytest.mark.slow
 def test_a_factorised_encoder_takes_the_image_model_as_its_spatial_encoder():
     params, report = start_from_images(attention="factorised_encoder")
     np.testing.assert_array_equal(params["norm"]["scale"], image_weights()["Transformer/encoder_norm/scale"])
@@ -195,6 +197,7 @@ def test_a_factorised_encoder_takes_the_image_model_as_its_spatial_encoder():
     assert beginnings == {"head", "temporal_blocks", "temporal_norm", "temporal_pos_embed", "temporal_cls_token"}
 
 
+@pytest.mark.fast_cases("emim")
 @pytest.mark.parametrize(
     "options",
     [
@@ -221,6 +224,7 @@ def test_an_adapter_goes_in_and_out_and_may_start_anew(options):
     assert load_torch(model, without, anew=["adapter"])[1].complete
 
 
+@pytest.mark.fast_cases("2-*")
 @pytest.mark.parametrize(("frames", "nearest"), [(12, [0, 0, 1, 1, 2, 2]), (2, [0])])
 def test_tables_of_other_frames_take_the_nearest_entries(frames, nearest):
     draw = np.random.default_rng(2)

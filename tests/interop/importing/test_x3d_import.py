@@ -39,6 +39,7 @@ def build(name, **options):
     return create_model("x3d_tiny", stride_norm=name == REPOSITORY, **options)
 
 
+@pytest.mark.fast_cases("x3d_tiny")
 @pytest.mark.parametrize("name", [PYTORCHVIDEO, REPOSITORY])
 def test_weights_of_both_repositories_go_in_and_out_with_no_bit_changed(name):
     model = build(name)
@@ -63,6 +64,7 @@ def test_options_are_read_off_the_names_and_shapes(name):
         assert {option: getattr(model, option) for option in found} == found
 
 
+@pytest.mark.fast_cases("x3d_tiny")
 @pytest.mark.parametrize("name", [PYTORCHVIDEO, REPOSITORY])
 def test_an_import_chooses_the_network_that_the_weights_are_of(name, tmp_path):
     result = import_weights(weights(name), "x3d_tiny", tmp_path / "out")
@@ -90,6 +92,7 @@ def test_weights_of_released_networks_take_clips_as_their_settings_say():
     assert x3d_clips({"num_classes": 99}) == {"channel_order": "rgb"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [PYTORCHVIDEO, REPOSITORY])
 def test_motion_modules_go_out_and_in_with_no_bit_changed(name):
     model = build(name, motion_module="tdn+tam", widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), image_size=96)

@@ -63,6 +63,7 @@ def test_without_a_step_the_result_is_that_of_an_evaluation(
     assert adapted.layers == ("b2",)
 
 
+@pytest.mark.slow
 def test_a_video_that_starts_anew_does_not_know_which_came_before_it(
     trained: TrainedModel, statistics: SourceStatistics, lists: Lists
 ) -> None:
@@ -123,6 +124,7 @@ def test_what_is_no_file_of_statistics_is_told(
         read_source_statistics(tmp_path / "absent", trained)
 
 
+@pytest.mark.slow
 def test_the_commands_measure_the_source_and_adapt_to_corrupted_videos(
     trained: TrainedModel, lists: Lists, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,7 @@ def shapes_of(name: str, **options: Any) -> tuple[VideoModel, Any]:
     return model, jax.eval_shape(model.init, KEY, jnp.zeros((1, *model.clip_shape)))
 
 
+@pytest.mark.fast_cases("videomae_tiny-*")
 @pytest.mark.parametrize(
     ("name", "options", "first", "last"),
     [

@@ -83,6 +83,7 @@ def test_a_step_on_a_tpu_slice_is_measured_without_one(config: ConfigDict) -> No
     assert sum(one.bytes for one in report.costs.collectives) > PARAMETERS * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncached")
 @needs_libtpu
 def test_activations_that_leave_a_tpus_chip_take_memory(config: ConfigDict) -> None:

@@ -24,6 +24,7 @@ def fail_unseen(defined_in: str, start: Callable[[Any], Any]) -> None:
     gc.collect()
 
 
+@pytest.mark.fast_cases("*-True-gather", "*-False-gather")
 @pytest.mark.parametrize("start", [asyncio.ensure_future, asyncio.gather])
 @pytest.mark.parametrize(("defined_in", "told"), [("/packages/orbax/serialization.py", False), ("/notebook.py", True)])
 def test_of_failed_writes_that_nobody_awaits_only_those_of_orbax_are_silent(

@@ -70,6 +70,7 @@ def test_the_latest_report_about_these_weights_comes_first(weights: pathlib.Path
     assert load_trained(folder).evaluation == {"top1": 0.2, "top5": 1.0, "videos": 3, "data": "test.csv"}
 
 
+@pytest.mark.slow
 def test_commands_take_a_weights_folder_as_a_run(
     finished_run: pathlib.Path,
     weights: pathlib.Path,

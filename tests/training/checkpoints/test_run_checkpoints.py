@@ -227,6 +227,7 @@ def files_of(checkpoint: pathlib.Path) -> list[pathlib.Path]:
     return [path for path in files if path != checkpoint / "commit_success.txt"]
 
 
+@pytest.mark.slow
 def test_changed_bits_in_any_file_of_a_checkpoint_are_noticed(two_checkpoints: pathlib.Path) -> None:
     draw, checkpoint = random.Random(1), two_checkpoints / "4"
     files = files_of(checkpoint)
@@ -248,6 +249,7 @@ def test_changed_bits_in_any_file_of_a_checkpoint_are_noticed(two_checkpoints: p
         path.write_bytes(original)
 
 
+@pytest.mark.fast_cases("unlink")
 @pytest.mark.parametrize("damage", [flip, lambda path, draw: os.truncate(path, path.stat().st_size // 2), os.unlink])
 def test_damage_is_named_with_the_intact_checkpoint_before(
     damage: Callable[..., None], small_config: ConfigDict, two_checkpoints: pathlib.Path
@@ -296,6 +298,7 @@ def test_a_checkpoint_without_checksums_is_used_and_said_to_be_unchecked(
     assert len([message for message in caplog.messages if "4 has no checksums" in message]) == 1
 
 
+@pytest.mark.fast_cases("7")
 @pytest.mark.parametrize("seed", range(8))
 def test_damage_in_a_checkpoint_without_checksums_leads_to_no_other_error(
     seed: int, small_config: ConfigDict, two_checkpoints: pathlib.Path
@@ -319,6 +322,7 @@ def restored(workdir: pathlib.Path, config: ConfigDict) -> None:
         checkpoints.restore(program_of(config).abstract_state())
 
 
+@pytest.mark.fast_cases("data-*")
 @pytest.mark.parametrize(
     ("lost", "reason"),
     [

@@ -150,6 +150,7 @@ def test_evaluation_runs_on_all_devices(finished_run: pathlib.Path, lists: dict[
     assert evaluate_checkpoint(finished_run, lists["validation"], batch_size=3).videos == 11
 
 
+@pytest.mark.slow
 def test_averages_are_evaluated_where_the_recipe_or_the_call_asks_for_them(
     lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

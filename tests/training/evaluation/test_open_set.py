@@ -170,6 +170,7 @@ def evidential_run(split_lists: dict[str, pathlib.Path], tmp_path_factory: pytes
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_with_evidence_is_evaluated_on_unknown_videos_and_rejects_them(
     evidential_run: pathlib.Path,
     split_lists: dict[str, pathlib.Path],
@@ -205,6 +206,7 @@ def test_a_run_with_evidence_is_evaluated_on_unknown_videos_and_rejects_them(
     assert (row["unknown"], float(row["uncertainty"])) == ("False", pytest.approx(entries[0]["uncertainty"]))
 
 
+@pytest.mark.slow
 def test_a_model_keeps_its_evidence_wherever_it_goes(evidential_run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     trained = motion_vit.load(evidential_run)
     write_weights_folder(tmp_path / "weights", trained)

@@ -134,6 +134,7 @@ def test_videos_that_one_set_lacks_are_left_out_of_all() -> None:
     assert (bias.videos, bias.iid, bias.follows_look) == (1, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_run_with_still_frames_is_evaluated_by_the_command(
     biased: dict[str, pathlib.Path],
     small_config: ConfigDict,

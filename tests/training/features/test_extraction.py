@@ -55,6 +55,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
 
 
+@pytest.mark.slow
 def test_an_extraction_that_is_killed_goes_on_after_its_last_whole_file(
     plan: Plan, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

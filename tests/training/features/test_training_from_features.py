@@ -98,6 +98,7 @@ def with_weights(program: TrainingProgram) -> object:
     return type(state)(**{**vars(state), "params": params})
 
 
+@pytest.mark.slow
 def test_a_step_from_features_is_the_step_from_videos(
     config: ConfigDict, lists: dict[str, pathlib.Path], features: dict[str, pathlib.Path]
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_run_from_features_ends_as_a_whole_model(
         assert (trained[path] != value).any() == path.split("/")[1].startswith(TRAINED_PATHS), path
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_from_features_ends_as_one_that_was_not(config: ConfigDict, tmp_path: pathlib.Path) -> None:
     run(config, tmp_path / "whole")
     assert not run(config, tmp_path / "parts", max_steps=2).completed

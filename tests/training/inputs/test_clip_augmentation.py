@@ -89,6 +89,7 @@ def test_the_key_alone_decides() -> None:
     assert (first[0] != other[0]).any()
 
 
+@pytest.mark.slow
 def test_eight_devices_augment_as_one_does() -> None:
     one, eight = augmented(3, devices=1), augmented(3, devices=8)
     np.testing.assert_allclose(eight[0], one[0], rtol=1e-5, atol=1e-5)

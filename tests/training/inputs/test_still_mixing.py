@@ -111,6 +111,7 @@ def test_a_clip_that_does_not_move_is_unchanged_by_frames_of_its_own() -> None:
     np.testing.assert_allclose(mixed, still, atol=1e-6)
 
 
+@pytest.mark.fast_cases("batch")
 @pytest.mark.parametrize("kind", ["batch", "bank"])
 def test_some_clips_get_a_frame_by_one_share_of_the_beta_distribution_and_the_others_stay_as_they_are(
     kind: str,
@@ -220,6 +221,7 @@ def augmented(kind: str, mesh: jax.sharding.Mesh) -> tuple[tuple[jax.Array, jax.
     return jax.device_get(program(placed, jax.random.key(4))), program.as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["batch", "bank"])
 def test_eight_devices_blend_as_one_does_and_send_no_clip(kind: str) -> None:
     (one, _), (eight, text) = augmented(kind, meshes.data_mesh(jax.devices()[:1])), augmented(kind, meshes.data_mesh())

@@ -174,6 +174,7 @@ def test_a_missing_package_is_told_before_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_service_without_a_place_for_runs_is_told_before_training(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_service_without_a_place_for_runs_is_told_before_training(
         check_writers(("wandb",))
 
 
+@pytest.mark.slow
 def test_wandb_has_one_run_with_the_recipe(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record

@@ -69,6 +69,7 @@ def test_records_that_lead_to_a_device_are_refused_before_they_are_read(tmp_path
         read_json_lines(tmp_path / "metrics.jsonl")
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_same_numbers(tmp_path: pathlib.Path) -> None:
     write_steps(tmp_path, 0, [1, 2])
     events = EventAccumulator(str(tmp_path / "tensorboard"))

@@ -50,6 +50,7 @@ def test_metrics_that_say_nothing_of_it_start_anew(stored: dict[str, object]) ->
     assert stopping.waited == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_gets_no_better_ends_completed_and_stays_ended(
     small_config: ConfigDict,
     tmp_path: pathlib.Path,

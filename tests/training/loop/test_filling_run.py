@@ -77,6 +77,7 @@ def pretrained(lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPath
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_at_the_encoder_and_its_statistics(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_fine_tuning_starts_at_the_encoder_and_its_statistics(
         np.testing.assert_array_equal(tuned[name], before[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_visualize_draws_what_was_filled(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

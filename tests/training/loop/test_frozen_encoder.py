@@ -24,7 +24,8 @@ def variables_of(variables: object) -> dict[str, np.ndarray]:
     return dict(traverse_util.flatten_dict(jax.device_get(variables), sep="/"))
 
 
-@pytest.mark.parametrize("adapter", ["emim", pytest.param("attention", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["emim", "attention"])
 def test_what_is_frozen_stays_and_an_interrupted_run_ends_as_one_that_was_not(
     adapter: str, lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

@@ -1,11 +1,13 @@
 import pathlib
 
+import pytest
 import training_processes
 
 from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.file import load_config
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
     lists: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_the_head_follows_the_order_of_the_classes(trained: TrainedModel, weight
     assert "put into this run's order" in report
 
 
+@pytest.mark.fast_cases("10")
 @pytest.mark.parametrize("classes", [10, 7])
 def test_the_head_starts_anew_where_the_classes_are_others(
     classes: int, trained: TrainedModel, weights: pathlib.Path
@@ -139,6 +140,7 @@ def test_a_run_is_not_continued_with_other_initial_weights(weights: pathlib.Path
     assert set(differing_fields(recipe(weights), recipe(pathlib.Path("other")))) == {"initial_weights"}
 
 
+@pytest.mark.slow
 def test_several_processes_start_at_the_weights_as_one_does_and_a_run_goes_on_without_them(
     weights: pathlib.Path,
     lists: dict[str, pathlib.Path],

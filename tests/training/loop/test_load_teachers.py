@@ -40,6 +40,7 @@ def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return traverse_util.flatten_dict(jax.device_get(load_for_inference(folder).variables), sep="/")
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_another_one_and_goes_on_exactly(
     small_config: ConfigDict, finished_run: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

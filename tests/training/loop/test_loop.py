@@ -200,6 +200,7 @@ def test_a_signal_in_an_evaluation_ends_it_and_the_run_saves(
     assert load_for_inference(tmp_path).step == 3
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_evaluation_lets_it_end(
     small_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

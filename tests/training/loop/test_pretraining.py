@@ -55,6 +55,7 @@ def test_a_run_logs_its_loss_and_is_read_as_what_it_is(pretrained: pathlib.Path)
     assert found.step == 6
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_at_the_encoder(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +114,7 @@ def test_the_command_refuses_recipes_of_classifiers(tmp_path: pathlib.Path, caps
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_visualize_draws_what_a_pretrained_run_predicts(
     lists: dict[str, pathlib.Path], pretrained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

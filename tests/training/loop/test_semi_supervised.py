@@ -38,6 +38,7 @@ def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return traverse_util.flatten_dict(jax.device_get(load_for_inference(folder).variables), sep="/")
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_both_and_goes_on_exactly(
     config: ConfigDict,
     list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path],

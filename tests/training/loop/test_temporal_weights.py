@@ -135,6 +135,7 @@ def recipe(folder: pathlib.Path, **options: object) -> ConfigDict:
     return config
 
 
+@pytest.mark.slow
 def test_a_run_of_several_devices_starts_from_three_places(tmp_path: pathlib.Path) -> None:
     options = {"depth": 1, "temporal_depth": 1}
     given, other = trained(**options), trained(2, **options)

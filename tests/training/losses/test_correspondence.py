@@ -93,6 +93,7 @@ def plain_run() -> tuple[list[TrainState], list[Metrics]]:
     return run(steps=3)
 
 
+@pytest.mark.slow
 def test_without_labels_the_loss_is_that_of_the_cost_volumes_and_falls() -> None:
     _, metrics = plain_run()
     for found in metrics:
@@ -118,6 +119,7 @@ def plain_run_of_transformer() -> tuple[list[TrainState], list[Metrics]]:
     return run(small_transformer())
 
 
+@pytest.mark.slow
 def test_cross_entropy_is_added_by_its_weight() -> None:
     own = {"classification": 0.5, "correspondence": BOTH}
     _, (mixed,) = run(small_transformer(), settings=dataclasses.replace(SETTINGS, **own))
@@ -127,11 +129,13 @@ def test_cross_entropy_is_added_by_its_weight() -> None:
     assert not {"photometric", "walk"} & alone.keys()
 
 
+@pytest.mark.slow
 def test_it_is_the_same_where_clips_and_frames_are_split() -> None:
     """BatchNorm takes the statistics of all clips, and draws do not depend on where they are made."""
     assert_same(run(mesh=meshes.make_mesh(data=4, frames=2)), plain_run())
 
 
+@pytest.mark.slow
 def test_it_is_the_same_where_clips_and_parameters_are_split() -> None:
     assert_same(run(small_transformer(), mesh=meshes.make_mesh(data=4, fsdp=2)), plain_run_of_transformer())
 
@@ -145,6 +149,7 @@ def assert_same(run: tuple[list[TrainState], list[Metrics]], expected: tuple[lis
     chex.assert_trees_all_close(ours.params, theirs.params, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", [{"remat": "blocks"}, {"scan_blocks": True}], ids=str)
 def test_it_is_the_same_however_blocks_are_compiled(execution: dict[str, Any]) -> None:
     _, (found,) = run(small_transformer(**execution))
@@ -181,6 +186,7 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
     np.testing.assert_allclose(whole.plain, np.mean(each, axis=0), rtol=1e-5)
 
 
+@pytest.mark.fast_cases("vivit_tiny-*", "uniformer_emim_tiny-*motion_prompt*")
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -71,6 +71,7 @@ def test_early_the_certain_mistakes_are_punished_and_late_the_uncertain_hits() -
     assert calibration_loss(sure, wrong, 1.0) == 0
 
 
+@pytest.mark.fast_cases("options2")
 @pytest.mark.parametrize("options", [{}, {"risk": "digamma", "kl": True}, {"risk": "mse"}])
 def test_gradients_are_finite_whatever_the_logits(options: dict[str, Any]) -> None:
     for evidence in EVIDENCE_NAMES:

@@ -101,6 +101,7 @@ def test_fields_that_change_cost_more() -> None:
     assert photometric_loss(torn, clips, LAYOUT, smoothness=1.0) > photometric_loss(even, clips, LAYOUT, smoothness=1.0)
 
 
+@pytest.mark.fast_cases("2", "7")
 @pytest.mark.parametrize("stride", [1, 2, 6, 7, 16])
 def test_patches_of_any_size_are_compared(stride: int) -> None:
     side = 2 * stride

@@ -37,6 +37,7 @@ def test_a_recipe_trains_with_a_loss_of_ones_own(small_config: ConfigDict, tmp_p
     assert "squared_error" in list_losses()
 
 
+@pytest.mark.fast_cases("focal-*")
 @pytest.mark.parametrize(("name", "options"), [("focal", {"gamma": 3.0}), ("class_weighted", {"power": 0.5})])
 def test_a_recipe_trains_with_each_loss(
     name: str, options: dict, small_config: ConfigDict, tmp_path: pathlib.Path

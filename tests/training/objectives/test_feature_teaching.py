@@ -141,6 +141,7 @@ def test_features_are_learned_by_the_student_and_what_projects_them(
     assert min(jax.tree.leaves(changed)) > 0
 
 
+@pytest.mark.slow
 def test_eight_devices_with_split_parameters_learn_what_one_does(
     trained: tuple[TrainState, list[dict[str, float]]],
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_run_goes_on_bit_for_bit_and_its_model_has_no_projection(
         assert set(loaded.variables["params"]) == {"patches", "last", "head"}
 
 
+@pytest.mark.slow
 def test_a_student_that_is_its_teacher_has_no_loss_and_only_the_student_gets_a_gradient() -> None:
     model = Patches()
     variables = trace_model(model).init(jax.random.key(0))

@@ -27,6 +27,7 @@ def test_a_step_learns_and_reports_no_accuracy(on_one_device: tuple[TrainState, 
     assert first["weight"] == 7
 
 
+@pytest.mark.slow
 def test_data_parameters_and_frames_split_over_eight_devices_learn_what_one_does(
     on_one_device: tuple[TrainState, list],
 ) -> None:
@@ -35,6 +36,7 @@ def test_data_parameters_and_frames_split_over_eight_devices_learn_what_one_does
     assert_same(two_steps(program_of(config, 2, 2, 2)), on_one_device)
 
 
+@pytest.mark.slow
 def test_blocks_that_are_computed_again_change_no_number(on_one_device: tuple[TrainState, list]) -> None:
     config = pretraining_recipe()
     config.remat = "blocks"
@@ -47,6 +49,7 @@ def test_clips_that_cannot_be_decoded_weigh_nothing(on_one_device: tuple[TrainSt
     assert_same(two_steps(program_of(pretraining_recipe(), 1, 1, 1), batch), on_one_device, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16_in_parts_of_which_v2_predicts_a_part_learns_what_follows_from_what_is_seen() -> None:
     config = pretraining_recipe()
     config.accumulation = 2

@@ -44,6 +44,7 @@ def on_one_device(program: TrainingProgram) -> tuple[TrainState, list]:
         return two_steps(program)
 
 
+@pytest.mark.slow
 def test_a_step_learns_and_reports_no_accuracy(on_one_device: tuple[TrainState, list]) -> None:
     state, (first, second) = on_one_device
     assert first.keys() == {"loss", "grad_norm", "learning_rate", "weight"}
@@ -60,6 +61,7 @@ def test_devices_and_blocks_that_are_computed_again_change_no_number(on_one_devi
     assert_same(two_steps(program_of(config, 2, 2, 2, steps=STEPS)), on_one_device)
 
 
+@pytest.mark.slow
 def test_clips_that_cannot_be_decoded_weigh_nothing(
     program: TrainingProgram, on_one_device: tuple[TrainState, list]
 ) -> None:
@@ -105,6 +107,7 @@ def test_the_loss_is_of_hidden_places_alone() -> None:
     assert inputs.mask.counted.all()
 
 
+@pytest.mark.fast_cases("model.name-*", "pretraining.*")
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

@@ -118,6 +118,7 @@ def assert_close(ours: Any, theirs: Any) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_losses_of_unlabelled_clips_are_added_with_their_weights() -> None:
     _, metrics = of_both()
     _, labelled = of_labelled_clips()
@@ -138,6 +139,7 @@ def test_the_losses_of_unlabelled_clips_are_added_with_their_weights() -> None:
     assert metrics["pseudo_label_top1"] == pytest.approx(right)
 
 
+@pytest.mark.slow
 def test_eight_devices_learn_what_one_learns() -> None:
     model = Pixels(normalise=True)
     one, expected = a_step(supervision(), model=model)

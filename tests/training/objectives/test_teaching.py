@@ -100,6 +100,7 @@ def test_a_teacher_sees_the_pixels_by_its_own_normalisation_and_names_our_classe
     assert OURS.converted(ours, OURS) is ours
 
 
+@pytest.mark.slow
 def test_the_loss_of_teachers_is_added_with_its_weight() -> None:
     _, metrics, teaching = on_one_device()
     _, alone, _ = a_step(meshes.data_mesh(jax.devices()[:1]), teaching=None)
@@ -111,6 +112,7 @@ def test_the_loss_of_teachers_is_added_with_its_weight() -> None:
     assert metrics["distillation"] == pytest.approx(np.average(losses, weights=batch["weight"]), rel=1e-4)
 
 
+@pytest.mark.fast_cases("sizes1")
 @pytest.mark.parametrize("sizes", [{"data": 8}, {"data": 2, "fsdp": 4}])
 def test_students_on_eight_devices_learn_what_one_learns(sizes: dict[str, int]) -> None:
     one, expected, _ = on_one_device()
@@ -128,6 +130,7 @@ def test_a_batch_in_parts_learns_the_same() -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), parts.params, whole.params)
 
 
+@pytest.mark.slow
 def test_teachers_look_at_mixed_clips() -> None:
     _, plain, _ = on_one_device()
     _, mixed, _ = a_step(meshes.data_mesh(jax.devices()[:1]), augmentation=ClipAugmentation(mixup_alpha=1.0))

@@ -92,6 +92,7 @@ def test_one_process_speaks_for_all(
     assert values_of(undisturbed, "train", "undecodable")[STEPS] == 1
 
 
+@pytest.mark.slow
 def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
     data: dict[str, object], undisturbed: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_stopped_and_killed_runs_end_as_the_undisturbed_one(
     assert_same_losses(elsewhere, undisturbed, steps=STEPS)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_all_and_the_save_under_way(
     data: dict[str, object], tmp_path: pathlib.Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_loss_that_is_not_finite_ends_all_and_the_save_under_way(
     load_for_inference(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_mistake_of_one_process_ends_all_with_its_message(data: dict[str, object], tmp_path: pathlib.Path) -> None:
     fields = data | {"data.train": f"{tmp_path}/absent{{process}}.csv"}
     shutil.copy(str(data["data.train"]), tmp_path / "absent0.csv")

@@ -44,6 +44,7 @@ def test_nothing_is_told_where_a_tpu_is_there_or_asked_for(environment: pytest.M
     assert not set(NAMES) & set(os.environ)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the extra tpu")
 @pytest.mark.skipif(has_tpu(), reason="needs a machine without a TPU")
 def test_a_command_starts_without_complaints_of_libtpu() -> None:

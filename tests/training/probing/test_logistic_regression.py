@@ -53,6 +53,7 @@ def test_noise_asks_for_a_stronger_penalty_than_a_clear_case() -> None:
     assert np.mean(chosen.logits(features).argmax(axis=1) == clear) > 0.95
 
 
+@pytest.mark.slow
 def test_one_clip_of_each_class_leaves_none_to_choose_the_penalty_on() -> None:
     features = np.array([[1.0, 0.0, 7.0], [0.0, 1.0, 7.0]], np.float32)
     fitted = fit_logistic_regression(features, np.array([1, 0]), classes=3)

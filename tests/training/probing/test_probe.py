@@ -33,6 +33,7 @@ def test_features_times_the_weights_of_the_classifier_are_the_logits(lists: dict
     np.testing.assert_array_equal(found.labels, logits.labels)
 
 
+@pytest.mark.fast_cases("timesformer_tiny-*")
 @pytest.mark.parametrize(
     ("name", "options"),
     [("timesformer_tiny", {}), ("slowfast_tiny", {}), ("resnet18_tiny", {"input_adapter": "motion_prompt"})],
@@ -50,6 +51,7 @@ def test_every_kind_of_model_has_features_of_the_width_that_its_classifier_takes
     assert features.shape == (2, kernel.shape[0])
 
 
+@pytest.mark.fast_cases("knn")
 @pytest.mark.parametrize("method", ["knn", "linear"])
 def test_a_probe_classifies_the_held_out_videos_by_those_with_known_classes(
     method: str, lists: dict[str, pathlib.Path]

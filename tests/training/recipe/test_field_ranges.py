@@ -77,6 +77,7 @@ def test_there_is_a_range_for_every_field_and_no_other() -> None:
     assert FIELD_RANGES.keys() == flatten(default_config()).keys()
 
 
+@pytest.mark.fast_cases("r3d_18")
 @pytest.mark.mistyped
 @pytest.mark.parametrize(
     "name",

@@ -41,9 +41,10 @@ def costs(frozen: str, remat: str, scan_blocks: bool) -> tuple[int, int]:
     return flops, compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("remat", "scan_blocks"),
-    [("none", False), pytest.param("blocks", True, marks=pytest.mark.slow)],
+    [("none", False), ("blocks", True)],
     ids=["plain", "scan_and_remat"],
 )
 def test_half_of_the_arithmetic_and_of_the_memory_is_saved(remat: str, scan_blocks: bool) -> None:

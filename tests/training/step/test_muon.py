@@ -36,6 +36,7 @@ def muon_config() -> ConfigDict:
     return config
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny-*", "resnet50_tsm-*", "timesformer_tiny-*", "videomae_tiny-*")
 @pytest.mark.parametrize(
     ("name", "options"),
     [

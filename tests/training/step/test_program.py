@@ -138,6 +138,7 @@ def run_program(program: TrainingProgram, steps: int) -> Run:
     return Run(program, state, losses, grad_norms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 4, 1), (1, 2, 4)], ids=["data and fsdp", "fsdp and frames"])
 def test_twenty_steps_on_eight_devices_equal_those_on_one(shape: tuple[int, int, int]) -> None:
     one, eight = train(), train(shape)
@@ -146,6 +147,7 @@ def test_twenty_steps_on_eight_devices_equal_those_on_one(shape: tuple[int, int,
     np.testing.assert_allclose(eight.grad_norms, one.grad_norms, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_muon_on_eight_devices_equals_muon_on_one() -> None:
     config = small_recipe()
     config.optimizer.name = "muon"
@@ -155,6 +157,7 @@ def test_muon_on_eight_devices_equals_muon_on_one() -> None:
     assert jax.tree.map(lambda leaf: leaf.sharding, eight.state) == eight.program.state_sharding
 
 
+@pytest.mark.slow
 def test_accumulating_two_halves_equals_two_groups_of_batch_norm() -> None:
     # Without random draws, which differ between a batch and its parts. Few steps: in parts, each takes long on CPU.
     whole = train_residual_network()
@@ -231,6 +234,7 @@ def test_abstract_states_and_batches_are_those_of_training(accumulation: int) ->
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), program.abstract_state()) == expected
 
 
+@pytest.mark.slow
 def test_still_frames_of_a_bank_reach_the_parts_of_a_step_on_every_mesh(tmp_path: pathlib.Path) -> None:
     config = small_recipe()
     config.accumulation = 2
@@ -251,6 +255,7 @@ def test_still_frames_of_a_bank_reach_the_parts_of_a_step_on_every_mesh(tmp_path
     np.testing.assert_allclose(losses[3:], losses[:3], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_step_in_bfloat16_keeps_its_state_and_its_loss_in_float32() -> None:
     program = make_program(residual_recipe(dtype="bfloat16", batch_norm_groups=2))
     state, metrics = program.step(start(program), program.to_devices(host_batch(0)))

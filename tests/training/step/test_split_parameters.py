@@ -125,6 +125,7 @@ def compiled(model: Backbone, devices: int) -> Compiled:
     return Compiled(lowered.compile({"xla_backend_optimization_level": 0}), state, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [LOOP, LIFTED_LOOP], ids=["loop of a stage", "loop of Flax"])
 def test_in_a_loop_no_more_than_the_block_at_work_is_whole(model: Backbone) -> None:
     on_eight = compiled(model, DEVICES)
@@ -139,6 +140,7 @@ def test_without_a_loop_each_kernel_is_gathered_in_its_block_and_again_in_the_ba
     assert compiled(NO_LOOP, DEVICES).gathers() == [KERNEL] * (2 * 2 * DEPTH)
 
 
+@pytest.mark.fast_cases("no loop")
 @pytest.mark.parametrize("model", [LOOP, NO_LOOP, LIFTED_LOOP], ids=["loop of a stage", "no loop", "loop of Flax"])
 def test_steps_on_eight_devices_equal_those_on_one(model: Backbone) -> None:
     found = []
@@ -178,6 +180,7 @@ def test_a_linear_layer_in_bfloat16_gathers_its_kernel_in_bfloat16() -> None:
     assert [(leaf.shape, leaf.dtype.name) for leaf in moved] == [((8, 16), "bfloat16")] * 2
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny-*", "timesformer_tiny-*", "videomae_tiny-*")
 @pytest.mark.parametrize(
     ("name", "options"),
     [
