@@ -36,7 +36,7 @@ _SHUFFLING_STREAM, _DROPOUT_STREAM = 0, 1
 
 
 class Grid(NamedTuple):
-    """Where the features of a clip are on a grid.
+    """The grid of the features of a clip.
 
     Attributes:
       frames: of features.
@@ -52,7 +52,7 @@ class Grid(NamedTuple):
 
 
 class Debiased(NamedTuple):
-    """What debiasing makes of a batch.
+    """The losses of a batch.
 
     Attributes:
       losses: of each clip, the sum of the losses of the heads, without a weight.
@@ -71,7 +71,7 @@ class Debiasing:
 
     Attributes:
       name: of the features.
-      grid: where those of a clip are.
+      grid: of those of a clip.
       channels: of the features.
       num_classes: classes to tell apart.
       weight: of all of it, beside the loss of the labels.

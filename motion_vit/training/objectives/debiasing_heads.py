@@ -25,7 +25,7 @@ _EPSILON = 1e-5
 
 
 class HeadOutput(NamedTuple):
-    """What a head makes of clips.
+    """The output of a head for clips.
 
     Attributes:
       pooled: features, averaged over the clip.

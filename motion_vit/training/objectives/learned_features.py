@@ -20,7 +20,7 @@ class ModelFeatures:
 
     Attributes:
       who: what messages call the model.
-      model: the model.
+      model: the network; it says which features are its last.
       shapes: name -> shape and dtype of the features of one clip.
       field: what messages call the field that names features.
     """

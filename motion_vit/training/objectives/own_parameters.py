@@ -6,7 +6,7 @@ evaluation, an export or a run that starts from its weights, gets it without the
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -19,6 +19,7 @@ from motion_vit.training.objectives.objective import Tree
 _STREAMS: Mapping[str, int] = {PROJECTIONS: 7, HEADS: 8}
 
 
+@runtime_checkable
 class HasParameters(Protocol):
     """A part of an objective that has parameters of its own."""
 
