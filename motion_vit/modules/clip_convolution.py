@@ -24,6 +24,7 @@ class ClipConvolution(nn.Module):
       temporal_stride: distance of the output frames, in input frames.
       use_bias: whether there is a bias, which starts at zero.
       padding: see `motion_vit.ops.padding`.
+      pad_frames: whether frames are added in front and behind, too; without, `kernel_frames - 1` frames are lost.
       kernel_init: initialiser of the kernel `[frames, rows, columns, channels, features]`.
       dtype: dtype of the computation; parameters are float32.
     """
@@ -35,6 +36,7 @@ class ClipConvolution(nn.Module):
     temporal_stride: int = 1
     use_bias: bool = False
     padding: Padding = "half"
+    pad_frames: bool = True
     kernel_init: nn.initializers.Initializer = initializers.convolution_kernel
     dtype: DTypeLike = jnp.float32
 
@@ -50,6 +52,7 @@ class ClipConvolution(nn.Module):
             stride=self.stride,
             temporal_stride=self.temporal_stride,
             padding=self.padding,
+            pad_frames=self.pad_frames,
         )
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -59,5 +62,7 @@ class ClipConvolution(nn.Module):
     def multiply_adds(self, x: Float[Array, "b t h w c"]) -> int:
         """Counts the multiply-adds of one call on an input of this shape."""
         batch, frames, height, width, channels = x.shape
+        if not self.pad_frames:
+            frames -= self.kernel_frames - 1
         positions = batch * -(-frames // self.temporal_stride) * -(-height // self.stride) * -(-width // self.stride)
         return positions * self.kernel_frames * self.kernel_size**2 * channels * self.features

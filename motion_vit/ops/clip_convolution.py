@@ -20,6 +20,7 @@ def clip_convolution(
     stride: int = 1,
     temporal_stride: int = 1,
     padding: Padding = "half",
+    pad_frames: bool = True,
 ) -> Float[Array, "b t2 h2 w2 features"]:
     """Convolves a clip with zero padding, by default as PyTorch's `Conv3d` with a padding of `k // 2` does.
 
@@ -33,9 +34,11 @@ def clip_convolution(
       stride: distance of the output positions in both directions.
       temporal_stride: distance of the output frames, in input frames.
       padding: see `motion_vit.ops.padding`.
+      pad_frames: whether frames are added in front and behind, too. Without, a clip has as many as the kernel or more.
 
     Returns:
-      Clips of `ceil(t / temporal_stride)` frames, `ceil(h / stride)` rows and `ceil(w / stride)` columns.
+      Clips of `ceil(h / stride)` rows and `ceil(w / stride)` columns. Of `ceil(t / temporal_stride)` frames; without
+      `pad_frames`, `kt - 1` are lost before the stride.
     """
     frames, rows, columns, channels, features = kernel.shape
     if frames == temporal_stride == 1:
@@ -45,12 +48,14 @@ def clip_convolution(
         edge_padding(size, side, step, padding)
         for size, side, step in zip(x.shape[1:4], kernel.shape[:3], strides, strict=True)
     ]
+    if not pad_frames:
+        edges[0] = (0, 0)
     if likely_platform() in ("gpu", "tpu", "portable"):
         return lax.conv_general_dilated(x, kernel, strides, edges, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-    if rows == columns == temporal_stride == 1 and features <= channels:
+    if rows == columns == temporal_stride == 1 and features <= channels and pad_frames:
         return _sum_of_projections(x, kernel, stride)
     padded = jnp.pad(x, [(0, 0), edges[0], (0, 0), (0, 0), (0, 0)])
-    span = temporal_stride * (-(-x.shape[1] // temporal_stride) - 1) + 1
+    span = (padded.shape[1] - frames) // temporal_stride * temporal_stride + 1
     taps = [lax.slice_in_dim(padded, tap, tap + span, temporal_stride, axis=1) for tap in range(frames)]
     as_channels = jnp.concatenate([kernel[tap] for tap in range(frames)], axis=2)
     return frame_convolution(jnp.concatenate(taps, axis=-1), as_channels, stride=stride, padding=padding)

@@ -16,6 +16,7 @@ from motion_vit.training.inputs.clip_augmentation import NO_AUGMENTATION, ClipAu
 from motion_vit.training.inputs.normalization import Normalization
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
+from motion_vit.training.objectives.debiasing import HEADS, Debiasing
 from motion_vit.training.objectives.feature_teaching import PROJECTIONS
 from motion_vit.training.objectives.objective import Judgement, StepContext, Tree
 from motion_vit.training.objectives.teaching import Taught, Teaching
@@ -23,16 +24,24 @@ from motion_vit.training.objectives.teaching import Taught, Teaching
 STORED = ("batch_stats", "losses", "summaries")
 """Collections that a model in training stores something in."""
 
-# Sets the draws of losses apart from those of dropout, which take the key itself.
-_CORRESPONDENCE_STREAM = 2
+# Set the draws of losses apart from those of dropout, which take the key itself.
+_CORRESPONDENCE_STREAM, _DEBIASING_STREAM = 2, 3
 
 
 class LabelledClips(NamedTuple):
-    """Augmented clips, the probabilities that they are to be given, and what teachers say of them, if there are any."""
+    """Augmented clips, and what a classifier is to make of them.
+
+    Attributes:
+      clips: normalised.
+      targets: the probabilities that they are to be given.
+      taught: what teachers say of them, if there are any.
+      weights: 0 for those that do not count.
+    """
 
     clips: Float[Array, "b t h w 3"]
     targets: Float[Array, "b classes"]
     taught: Taught | None
+    weights: Float[Array, " b"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Classification:
       weight: of `loss`.
       correspondence: losses on the model's cost volumes, or None.
       teaching: what is learned from teachers, or None.
+      debiasing: how features of the model are debiased, or None.
       groups: parts of a batch within which clips are mixed, one for each device that it is split over.
     """
 
@@ -59,6 +69,7 @@ class Classification:
     weight: float = 1.0
     correspondence: CorrespondenceLosses | None = None
     teaching: Teaching | None = None
+    debiasing: Debiasing | None = None
     groups: int = 1
 
     def inputs(self, batch: Mapping[str, jax.Array], context: StepContext, key: PRNGKeyArray) -> LabelledClips:
@@ -85,18 +96,19 @@ class Classification:
             groups=self.groups,
         )
         taught = self.teaching.taught(context.teachers, clips, targets) if self.teaching else None
-        return LabelledClips(clips, targets, taught)
+        return LabelledClips(clips, targets, taught, batch["weight"])
 
     def judge(
         self, variables: Mapping[str, Tree], inputs: LabelledClips, context: StepContext, key: PRNGKeyArray
     ) -> Judgement:
         """Classifies clips.
 
-        Losses of `correspondence` and of `teaching`, and what the model stores in its collection `losses`, one number a
-        clip, are added to the loss of the labels.
+        Losses of `correspondence`, `teaching` and `debiasing`, and what the model stores in its collection `losses`,
+        one number a clip, are added to the loss of the labels.
 
         Args:
-          variables: `params` and `batch_stats` of the model. Where features are learned, `params` has `PROJECTIONS`.
+          variables: `params` and `batch_stats` of the model. Where features are learned, `params` has `PROJECTIONS`,
+            and `HEADS` where they are debiased.
           inputs: of the method `inputs`.
           context: see `StepContext`.
           key: fixes every draw.
@@ -104,11 +116,13 @@ class Classification:
         Returns:
           The loss of each clip. The measure `top1` counts a clip as right where the largest logit is that of its
           largest target: of a mixed clip, the label with the larger share. A clip with NaN or infinite logits counts as
-          wrong. `distillation` is the unweighted loss of `teaching`, `feature_distillation` that of its features.
-          Summaries are whatever the model stores in its collection `summaries`, by its path, and the unweighted means
-          of the losses of `correspondence`.
+          wrong. `distillation` is the unweighted loss of `teaching`, `feature_distillation` that of its features, and
+          `debiasing` that of the heads of `debiasing`. Summaries are whatever the model stores in its collection
+          `summaries`, by its path, the unweighted means of the losses of `correspondence`, and the criteria of
+          `debiasing`, which add a loss of the whole batch.
         """
-        clips, targets, taught = inputs
+        clips, targets, taught, weights = inputs
+        learns_features = self.debiasing or (self.teaching and self.teaching.features)
         logits, updates = self.model.apply(
             variables,
             clips,
@@ -117,7 +131,7 @@ class Classification:
             mutable=[
                 *STORED,
                 *([COST_VOLUMES] if self.correspondence else []),
-                *([FEATURES] if self.teaching and self.teaching.features else []),
+                *([FEATURES] if learns_features else []),
             ],
         )
         added: list[Float[Array, " b"]] = []
@@ -136,8 +150,19 @@ class Classification:
                     variables["params"][PROJECTIONS], named_features(updates), taught.features, len(clips)
                 )
                 added.append(features.weight * measures["feature_distillation"])
+        of_batch: Float[Array, ""] | float = 0.0
+        if debiasing := self.debiasing:
+            stream = jax.random.fold_in(key, _DEBIASING_STREAM)
+            heads, features_of_clips = variables["params"][HEADS], named_features(updates)
+            debiased = debiasing.judge(heads, features_of_clips, targets, weights, context, stream)
+            measures["debiasing"] = debiased.losses
+            added.append(debiasing.weight * debiased.losses)
+            summaries |= debiased.summaries
+            of_batch = debiasing.weight * debiasing.hsic_weight * debiased.criterion
         judged = self.judge_logits(logits, updates, targets, context, added)
-        return judged._replace(measures=judged.measures | measures, summaries=judged.summaries | summaries)
+        return judged._replace(
+            measures=judged.measures | measures, summaries=judged.summaries | summaries, added=of_batch
+        )
 
     def judge_logits(
         self,

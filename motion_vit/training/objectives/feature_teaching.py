@@ -1,8 +1,6 @@
 """Features that a student learns from its teachers, and the linear layers that bring them to the teachers' widths."""
 
 import dataclasses
-import difflib
-import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,17 +10,17 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
-from motion_vit.errors import UserError
-from motion_vit.models.intermediates import apply_with_features
 from motion_vit.models.video_model import VideoModel
 from motion_vit.modules.initializers import fan_in_kernel
 from motion_vit.training.losses.feature_distillation import feature_loss, on_common_tokens
+from motion_vit.training.objectives.learned_features import ModelFeatures, model_features
 from motion_vit.training.objectives.objective import Tree
 
 PROJECTIONS = "feature_projections"
 """Top-level name of the linear layers among the parameters that are trained. They are no part of the model."""
 
 _FIELD = "config field distillation.features"
+_NAME_PAIRS = f"Name pairs of features of model and teacher in {_FIELD}, such as (('norm_output', 'norm_output'),)."
 
 
 class FeaturePair(NamedTuple):
@@ -117,47 +115,16 @@ def feature_teaching(
     ours = _features_of("the model", model, variables)
     pairs = []
     for name, its_model, its_variables in teachers:
-        who = f"the teacher {name}"
-        theirs = _features_of(who, its_model, its_variables)
-        named = fields.features or ((_last("the model", model), _last(who, its_model)),)
+        theirs = _features_of(f"the teacher {name}", its_model, its_variables)
+        named = fields.features or ((ours.last(_NAME_PAIRS), theirs.last(_NAME_PAIRS)),)
         pairs.append(
             tuple(
-                FeaturePair(one, other, (_width("the model", one, ours), _width(who, other, theirs)))
+                FeaturePair(one, other, (int(ours.named(one).shape[-1]), int(theirs.named(other).shape[-1])))
                 for one, other in named
             )
         )
     return FeatureTeaching(tuple(pairs), fields.feature_weight)
 
 
-def _features_of(who: str, model: VideoModel, variables: Tree) -> dict[str, jax.ShapeDtypeStruct]:
-    """Lists the features of a model and their shapes for one clip, without computing any."""
-    clips = jax.ShapeDtypeStruct((1, *model.clip_shape), jnp.float32)
-    _, features = jax.eval_shape(functools.partial(apply_with_features, model), variables, clips)
-    if not features:
-        raise UserError(
-            f"{who} names no features that could be learned ({_FIELD}). In its __call__, pass them through "
-            "motion_vit.models.intermediates.name_output, or set distillation.feature_weight to 0."
-        )
-    return dict(features)
-
-
-def _last(who: str, model: VideoModel) -> str:
-    """Names the last features of a model before its head."""
-    try:
-        return model.activation_layer()
-    except UserError as error:
-        raise UserError(
-            f"{who} does not say which are its last features. Name pairs of features of model and teacher in {_FIELD}, "
-            "such as (('norm_output', 'norm_output'),)."
-        ) from error
-
-
-def _width(who: str, name: str, features: Mapping[str, jax.ShapeDtypeStruct]) -> int:
-    """Returns the channels of named features."""
-    if name not in features:
-        near = difflib.get_close_matches(name, features, n=3, cutoff=0.0)
-        raise UserError(
-            f"{who} has no features {name!r} ({_FIELD}). Close to it are: {', '.join(near)}. See `motion-vit visualize "
-            "--list`; attention and cost volumes are no features."
-        )
-    return int(features[name].shape[-1])
+def _features_of(who: str, model: VideoModel, variables: Tree) -> ModelFeatures:
+    return model_features(who, model, variables, field=_FIELD, weight="distillation.feature_weight")

@@ -27,7 +27,7 @@ class FrameTokenClassification:
     names of its layers, and not on whether its encoder runs.
 
     Attributes:
-      classification: what is learned; without augmentation, teachers and losses on cost volumes.
+      classification: what is learned; without augmentation, teachers, debiasing and losses on cost volumes.
     """
 
     classification: Classification

@@ -93,7 +93,7 @@ class SemiSupervisedClassification:
     """The objective of a classifier that also learns from unlabelled clips.
 
     Attributes:
-      classification: what is learned from the labelled ones; without teachers and losses on cost volumes.
+      classification: what is learned from the labelled ones; without teachers, debiasing and losses on cost volumes.
       supervision: what is learned from the others.
     """
 
@@ -154,7 +154,7 @@ class SemiSupervisedClassification:
           `pseudo_label_top1` is the share of right ones among those that count.
         """
         supervision, groups = self.supervision, self.supervision.groups
-        clips, targets, _ = inputs.labelled
+        clips, targets, *_ = inputs.labelled
         # In one batch, so that BatchNorm sees both kinds.
         logits, stored = self._train(variables, _joined(clips, inputs.strong, groups), key)
         of_clips, of_strong = _parted(logits, len(clips), groups)

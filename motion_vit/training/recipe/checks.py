@@ -14,6 +14,7 @@ from motion_vit.models.options import adapter_traits, extra_frames, model_option
 from motion_vit.models.registry import create_model, model_class
 from motion_vit.models.video_model import VideoModel
 from motion_vit.ranges import problems
+from motion_vit.training.losses.independence import SMALLEST_BATCH
 from motion_vit.training.losses.registry import all_loss_options, check_loss
 from motion_vit.training.recipe.clips import clip_options, unlabelled_views
 from motion_vit.training.recipe.config import default_config, flatten
@@ -80,6 +81,7 @@ def validate_fields(config: ConfigDict) -> None:
     _check_learning_rates(config)
     _check_distillation(config)
     _check_unlabelled(config)
+    _check_debiasing(config)
     _check_mesh(config)
     _check_still(config)
     _check_features(config)
@@ -277,6 +279,35 @@ def _check_unlabelled(config: ConfigDict) -> None:
         )
 
 
+def _check_debiasing(config: ConfigDict) -> None:
+    """Checks that debiasing goes with the other fields."""
+    fields = config.debiasing
+    if not fields.weight:
+        if fields.features:
+            raise UserError(
+                f"config field debiasing.features is {fields.features!r}, but debiasing.weight is 0, so that nothing "
+                "is debiased. Give a weight above 0, such as 0.1, or name no features."
+            )
+        return
+    for name, is_set, why in (
+        ("objective", config.objective != "classification", "it learns from labels"),
+        ("unlabelled.data", bool(config.unlabelled.data), "it is for labelled clips"),
+        ("accumulation", config.accumulation > 1, "it compares all clips of a step with each other"),
+    ):
+        if is_set:
+            raise UserError(
+                f"config field {name} is {flatten(config)[name]!r}, which does not go with debiasing: {why}. "
+                f"Set it to {flatten(default_config())[name]!r}, or debiasing.weight to 0."
+            )
+    clips = config.batch_size * config.augmentation.repeats
+    if clips < SMALLEST_BATCH[fields.estimator]:
+        raise UserError(
+            f"config fields batch_size and augmentation.repeats make {counted(clips, 'clip')} of a step, but "
+            f"debiasing.estimator={fields.estimator!r} needs {SMALLEST_BATCH[fields.estimator]} or more. Raise "
+            "batch_size, or set debiasing.weight to 0."
+        )
+
+
 def _check_mesh(config: ConfigDict) -> None:
     if list(config.mesh.values()).count(-1) > 1:
         raise UserError(
@@ -337,6 +368,7 @@ def _check_features(config: ConfigDict) -> None:
         "loss.correspondence.photometric": correspondence.photometric > 0,
         "loss.correspondence.walk": correspondence.walk > 0,
         "distillation.teachers": bool(config.distillation.teachers),
+        "debiasing.weight": config.debiasing.weight > 0,
         "unlabelled.data": bool(config.unlabelled.data),
         "objective": config.objective != "classification",
     }

@@ -32,6 +32,7 @@ from motion_vit.ranges import (
     Whole,
 )
 from motion_vit.training.losses.distillation import TeacherWeighting
+from motion_vit.training.losses.independence import HsicEstimator
 from motion_vit.training.losses.pseudo_labels import MixingTarget, PseudoLabelMethod
 from motion_vit.training.masking.mask_sampler import MaskKind
 from motion_vit.training.recipe.config import OptimizerName, StillName, WriterName
@@ -144,6 +145,11 @@ FIELD_RANGES: Mapping[str, Range] = {
     "distillation.feature_weight": _WEIGHT,
     "distillation.features": Items(Items(Text(200), 2, 2, "of the model and of the teacher"), 0, 16),
     "distillation.bfloat16": Flag(),
+    "debiasing.weight": _WEIGHT,
+    "debiasing.features": Text(200),
+    "debiasing.estimator": Choice(get_args(HsicEstimator)),
+    "debiasing.hsic_weight": _WEIGHT,
+    "debiasing.dropout": PROBABILITY,
     "unlabelled.data": _PATH,
     "unlabelled.per_labelled": Whole(1, 1000),
     "unlabelled.labels_known": Flag(),

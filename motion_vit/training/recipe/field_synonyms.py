@@ -65,6 +65,8 @@ _OTHER_NAMES: Mapping[str, str] = {
     "distillation.teachers": "teacher teachers teacher_model teacher_path teacher_checkpoint",
     "distillation.temperature": "temperature kd_temperature distill_temperature kd_t tau_kd",
     "distillation.weight": "kd_weight distill_weight distillation_weight kd_alpha",
+    "debiasing.weight": "debias debias_weight debias_head",
+    "debiasing.hsic_weight": "hsic hsic_factor",
     "unlabelled.data": "unlabelled unlabeled unlabelled_data unlabeled_data unlabelled_list unlabeled_list",
     "unlabelled.per_labelled": "mu unlabelled_ratio unlabeled_ratio",
     "unlabelled.threshold": "delta p_cutoff confidence_threshold pseudo_label_threshold",

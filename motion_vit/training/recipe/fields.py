@@ -297,6 +297,23 @@ FIELDS: Mapping[str, Field] = {
     "distillation.bfloat16": Field(
         False, "Whether teachers are kept and computed in bfloat16, in half the memory, whatever they were trained in."
     ),
+    "debiasing.weight": Field(
+        0.0,
+        "Weight of debiasing (DEAR): heads beside the model, one that sees motion and two that cannot, and features of "
+        "the first that are to be independent of theirs. 0 for none; published: 0.1.",
+    ),
+    "debiasing.features": Field(
+        "",
+        "The features that the heads stand on, a name of `motion-vit visualize --list` that ends with `_output`. "
+        "Empty: the output of the last but one stage; of models without stages, the last features.",
+    ),
+    "debiasing.estimator": Field(
+        "unbiased", 'How independence is estimated from a batch: "unbiased", from 4 clips on, or "biased".'
+    ),
+    "debiasing.hsic_weight": Field(
+        20.0, "Weight of independence beside the losses of the heads, within `debiasing.weight`."
+    ),
+    "debiasing.dropout": Field(0.5, "Probability of dropping a feature before the logits of the heads."),
     "unlabelled.data": Field(
         "",
         "Videos to learn from without their labels, which an average of the model itself gives them (`ema`). As "

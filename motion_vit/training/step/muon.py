@@ -17,6 +17,7 @@ from flax import traverse_util
 from jaxtyping import Array, Float
 
 from motion_vit.errors import UserError
+from motion_vit.training.objectives.debiasing import HEADS
 from motion_vit.training.step.regex_rules import Tree, first_match
 
 # The root mean square of AdamW's updates, as the paper measured it.
@@ -26,6 +27,7 @@ _RMS = 0.2
 # matrix: all of these are AdamW's, as biases and scales are.
 _NOT_MATRICES = re.compile(
     r"(backbone/)?(patch_embed1|embedding|(slow_|fast_)?stem|head)/.*|(?!backbone/).*prompt.*|.*(position|depthwise|tea|tdn)/.*"
+    rf"|{HEADS}/\w+/head/.*"
 )
 _FIELD = "optimizer.muon.matrices"
 _FUSED_PROJECTIONS = re.compile(r".*/qkv/kernel")

@@ -26,7 +26,9 @@ from motion_vit.training.inputs.still_bank import still_bank
 from motion_vit.training.inputs.tube_mixing import check_mixable
 from motion_vit.training.losses.correspondence import correspondence_losses
 from motion_vit.training.losses.registry import make_loss
-from motion_vit.training.objectives.feature_teaching import PROJECTIONS, FeatureTeaching, feature_teaching
+from motion_vit.training.objectives.debiasing import HEADS, debiasing
+from motion_vit.training.objectives.feature_teaching import PROJECTIONS, feature_teaching
+from motion_vit.training.objectives.own_parameters import HasParameters, with_own_parameters
 from motion_vit.training.objectives.semi_supervised import semi_supervision
 from motion_vit.training.objectives.teaching import Teacher, check_teachers, teaching
 from motion_vit.training.parallel import mesh as meshes
@@ -46,9 +48,6 @@ from motion_vit.training.step.train_step import (
     make_logits_function,
     make_train_step,
 )
-
-# Sets the draws of projections apart from those of the network.
-_PROJECTIONS_STREAM = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +70,7 @@ class TrainingProgram:
       token_logits: the compiled evaluation of such tokens, or None.
       stills: the bank of still frames that augmentation takes; None without one.
       teachers: whom the model learns from; what the step takes beside state and batch is their variables.
-      features: what it learns of their features, or None.
+      own_parts: what of the objective has parameters of its own, by their name; None where the recipe does without.
     """
 
     config: ConfigDict
@@ -88,7 +87,7 @@ class TrainingProgram:
     token_logits: LogitsFunction | None = None
     stills: UInt8[np.ndarray, "n size size 3"] | None = None
     teachers: tuple[Teacher, ...] = ()
-    features: FeatureTeaching | None = None
+    own_parts: Mapping[str, HasParameters | None] = dataclasses.field(default_factory=dict)
 
     @property
     def model(self) -> VideoModel:
@@ -183,7 +182,7 @@ class TrainingProgram:
 
     def _make_state(self, key: PRNGKeyArray) -> TrainState:
         initial_key, step_key = jax.random.split(key)
-        variables = _trained(self.traced.init(initial_key), self.features, initial_key)
+        variables = with_own_parameters(self.traced.init(initial_key), self.own_parts, initial_key)
         return initial_state(variables, self.optimizer, step_key, averaged=bool(self.config.ema))
 
 
@@ -223,7 +222,11 @@ def build_program(
     features = feature_teaching(
         config, model, traced.shapes, [(teacher.name, teacher.model, teacher.variables) for teacher in teachers]
     )
-    trained = jax.eval_shape(lambda variables: _trained(variables, features, jax.random.key(0)), traced.shapes)
+    debiased = debiasing(config, model, traced.shapes)
+    own_parts: Mapping[str, HasParameters | None] = {PROJECTIONS: features, HEADS: debiased}
+    trained = jax.eval_shape(
+        lambda variables: with_own_parameters(variables, own_parts, jax.random.key(0)), traced.shapes
+    )
     params = trained["params"]
     schedule = learning_rate_schedule(config, total_steps, steps_per_epoch)
     frozen_patterns = model.frozen_patterns()
@@ -249,6 +252,7 @@ def build_program(
         classification=config.loss.classification,
         correspondence=correspondence_losses(config, model),
         teaching=teaching(config, teachers, normalise, features),
+        debiasing=debiased,
         semi_supervision=semi_supervision(config, steps_per_epoch=steps_per_epoch, groups=meshes.batch_parts(mesh)),
         total_steps=total_steps,
         accumulation=config.accumulation,
@@ -274,16 +278,8 @@ def build_program(
         else make_logits_function(model, normalise, mesh, of_params, from_tokens=True),
         stills=still_bank(config),
         teachers=tuple(teachers),
-        features=features,
+        own_parts=own_parts,
     )
-
-
-def _trained(variables: Mapping[str, Any], features: FeatureTeaching | None, key: PRNGKeyArray) -> dict[str, Any]:
-    """Adds to the variables of a network what is trained beside it."""
-    if features is None:
-        return dict(variables)
-    projections = features.init(jax.random.fold_in(key, _PROJECTIONS_STREAM))
-    return {**variables, "params": {**variables["params"], PROJECTIONS: projections}}
 
 
 def _check_fits(config: ConfigDict, mesh: Mesh) -> None:

@@ -9,7 +9,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from motion_vit.errors import UserError
-from motion_vit.training.objectives.feature_teaching import PROJECTIONS
+from motion_vit.training.objectives.own_parameters import model_parameters, own_parameters
 
 Leaf = TypeVar("Leaf")
 
@@ -21,7 +21,7 @@ class TrainState(Generic[Leaf]):
 
     Attributes:
       step: steps done.
-      params: the model's parameters, and those that are trained beside them under `PROJECTIONS`.
+      params: the model's parameters, and those that its objective trains beside them, see `own_parameters`.
       batch_stats: running statistics of BatchNorm.
       opt_state: the optimizer's moments.
       ema: exponential moving averages of the parameters; {} if the run keeps none.
@@ -38,13 +38,13 @@ class TrainState(Generic[Leaf]):
     @property
     def variables(self) -> dict[str, Any]:
         """Returns the variables for `model.apply`."""
-        return {"params": _of_model(self.params), "batch_stats": self.batch_stats}
+        return {"params": model_parameters(self.params), "batch_stats": self.batch_stats}
 
     @property
     def beside_model(self) -> dict[str, Any]:
         """Returns parameters that are trained and no part of the model, and their averages, by the names of fields."""
         trees = {"params": self.params, "ema": self.ema}
-        return {name: {PROJECTIONS: tree[PROJECTIONS]} for name, tree in trees.items() if PROJECTIONS in tree}
+        return {name: own for name, tree in trees.items() if (own := own_parameters(tree))}
 
     @property
     def averaged_variables(self) -> dict[str, Any]:
@@ -59,11 +59,7 @@ class TrainState(Generic[Leaf]):
             raise UserError(
                 'the run keeps no averages of its parameters; set the config field ema, such as ((".*", 0.9999),).'
             )
-        return {"params": _of_model(self.ema), "batch_stats": self.batch_stats}
-
-
-def _of_model(params: Any) -> Any:
-    return {name: tree for name, tree in params.items() if name != PROJECTIONS}
+        return {"params": model_parameters(self.ema), "batch_stats": self.batch_stats}
 
 
 def initial_state(

@@ -18,6 +18,7 @@ from motion_vit.training.losses.clip_mean import clip_mean
 from motion_vit.training.losses.correspondence import CorrespondenceLosses
 from motion_vit.training.losses.registry import Loss, takes_progress
 from motion_vit.training.objectives.classification import Classification
+from motion_vit.training.objectives.debiasing import Debiasing
 from motion_vit.training.objectives.frame_token_classification import FrameTokenClassification
 from motion_vit.training.objectives.objective import Judgement, Objective, StepContext
 from motion_vit.training.objectives.semi_supervised import (
@@ -61,15 +62,16 @@ class StepSettings:
       classification: weight of `loss`.
       correspondence: losses on the model's cost volumes, or None.
       teaching: what is learned from teachers, or None.
-      semi_supervision: what is learned from unlabelled clips, or None; with it, `correspondence` and `teaching` are
-        None and `accumulation` is 1.
+      debiasing: how features are debiased, or None; with it, `accumulation` is 1.
+      semi_supervision: what is learned from unlabelled clips, or None; with it, `correspondence`, `teaching` and
+        `debiasing` are None and `accumulation` is 1.
       total_steps: steps of the whole run; only a loss that changes over training needs them.
       accumulation: equal parts that the batch is computed in, one after the other. The gradient is that of the whole
         batch. BatchNorm takes the statistics of each part, and the running ones move by the mean over the parts.
       frozen: a tree of bool over the parameters: of which no gradient is computed; {} for none.
       ema_decays: of `ema.ema_decays`; {} keeps no averages.
       from_tokens: whether `clip` of a batch holds tokens of frames, see `FrameTokenClassification`; with it, nothing
-        augments, teaches or is compared on cost volumes.
+        augments, teaches, is debiased or is compared on cost volumes.
     """
 
     optimizer: optax.GradientTransformation
@@ -81,6 +83,7 @@ class StepSettings:
     classification: float = 1.0
     correspondence: CorrespondenceLosses | None = None
     teaching: Teaching | None = None
+    debiasing: Debiasing | None = None
     semi_supervision: SemiSupervision | None = None
     total_steps: int = 0
     accumulation: int = 1
@@ -273,6 +276,7 @@ def classification_of(
         weight=settings.classification,
         correspondence=settings.correspondence,
         teaching=teaching,
+        debiasing=settings.debiasing,
         groups=meshes.batch_parts(mesh),
     )
     if settings.from_tokens:
