@@ -1,10 +1,12 @@
-"""A plugin of pytest: files with slow tests come first, every file is timed, and long ones are left out on request.
+"""A plugin of pytest: files that take long come first, every file is timed, and long ones are left out on request.
 
 It goes by files, because tests of a file share what they compile.
 """
 
 import collections
+import math
 import pathlib
+from collections.abc import Generator
 
 import pytest
 
@@ -25,13 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_FileTimes(config))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Puts files with slow tests first, so that processes end together, and leaves out long files on request."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Puts files that take long first, so that processes end together, and leaves them out on request."""
+    # Where no file was timed yet. Looked for before `-m` leaves out the slow tests themselves.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
+    yield
     limit = config.getoption("quick")
     if limit is None:
-        items.sort(key=lambda item: item.path not in slow)
+        seconds = _seconds(config, {item.path for item in items})
+        items.sort(key=lambda item: (-seconds.get(item.path, math.inf), item.path not in slow))
         return
     fast = [item for item in items if not item.get_closest_marker("slow")]
     paths = _quickest({item.path for item in fast}, config, limit)
@@ -40,15 +45,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item in chosen]
 
 
+def _seconds(config: pytest.Config, paths: set[pathlib.Path]) -> dict[pathlib.Path, float]:
+    """Reads how long files took when all were timed; a new one is not among them."""
+    timed = {} if config.cache is None else config.cache.get(_SECONDS, {})
+    found = {path: timed.get(path.relative_to(ROOT).as_posix()) for path in paths if path.is_relative_to(ROOT)}
+    return {path: seconds for path, seconds in found.items() if seconds is not None}
+
+
 def _quickest(paths: set[pathlib.Path], config: pytest.Config, limit: float) -> set[pathlib.Path]:
     """Chooses the files that took least time, and all that were never timed, such as new ones."""
-    timed = {} if config.cache is None else config.cache.get(_SECONDS, {})
+    timed = _seconds(config, paths)
     if not timed:
         raise pytest.UsageError("no file has been timed yet: run `make test` once")
-    seconds = {path: timed.get(path.relative_to(ROOT).as_posix(), 0.0) for path in paths}
     chosen: set[pathlib.Path] = set()
-    for path in sorted(paths, key=lambda path: (seconds[path], path)):
-        limit -= seconds[path]
+    for path in sorted(paths, key=lambda path: (timed.get(path, 0.0), path)):
+        limit -= timed.get(path, 0.0)
         if limit >= 0:
             chosen.add(path)
     return chosen
