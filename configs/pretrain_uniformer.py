@@ -8,7 +8,8 @@ Commands:           motion-vit prepare list --source my_videos --out data/my_vid
 Expected time:      printed while training. A step costs what one of a classifier does, because nothing is left out: it
                     wants GPUs, and hundreds of epochs.
 Expected accuracy:  none, it classifies nothing; the loss of predicting 0 is 1 - 1/1024. Nobody has published masked
-                    filling of a UniFormer, and what it is worth to a classifier was not measured here.
+                    filling of a UniFormer; a small one gained nothing by it in 2000 steps
+                    (docs/learning_from_less.md).
 First look:         `--config pretrain_uniformer:tiny`, of which minutes on a CPU show that it works. Fine-tune it by
                     `my_videos:tiny`.
 
