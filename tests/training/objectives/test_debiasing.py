@@ -1,7 +1,5 @@
 """Debiasing in a step: the numbers of the authors' heads, who learns what in which turn, and what of it is left."""
 
-import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
+from steps_beside_model import Trained, assert_goes_on_bit_for_bit, first_steps, steps
 
 from motion_vit import UserError, create_model
 from motion_vit.models.checked_model import trace_model
@@ -19,7 +18,7 @@ from motion_vit.models.intermediates import name_output
 from motion_vit.models.registry import register_model
 from motion_vit.models.token_layout import TokenLayout, patch_layout
 from motion_vit.models.video_model import Backbone, VideoModel
-from motion_vit.training.checkpoints.run_checkpoints import Checkpoints, load_for_inference
+from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
 from motion_vit.training.losses.evidential import evidential
 from motion_vit.training.losses.independence import hsic
 from motion_vit.training.objectives.debiasing import HEADS, Debiasing, Grid, debiasing
@@ -27,10 +26,9 @@ from motion_vit.training.objectives.debiasing_heads import DebiasingHeads
 from motion_vit.training.objectives.objective import StepContext
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.checks import validate_fields
-from motion_vit.training.recipe.config import default_config, flatten, set_field, to_json
+from motion_vit.training.recipe.config import default_config, flatten, set_field
 from motion_vit.training.step.muon import matrices
 from motion_vit.training.step.program import TrainingProgram, build_program
-from motion_vit.training.step.state import TrainState
 
 GOLDEN = goldens.load("dear/debias")
 
@@ -93,26 +91,6 @@ def program_of(config: ConfigDict, **sizes: int) -> TrainingProgram:
         return build_program(config, mesh, clips_of_class=[1] * 5, total_steps=20, steps_per_epoch=20)
 
 
-def batch_of(program: TrainingProgram, undecodable: int = 0) -> dict[str, jax.Array]:
-    """Eight clips, of which the first does not count and has all pixels of a value."""
-    rng = np.random.default_rng(0)
-    clips = rng.integers(0, 256, (8, 4, 8, 8, 3), dtype=np.uint8)
-    clips[0] = undecodable
-    weight = np.array([0, *[1] * 7], np.float32)
-    return program.to_devices({"clip": clips, "label": rng.integers(0, 5, 8, dtype=np.int32), "weight": weight})
-
-
-def steps(
-    program: TrainingProgram, state: TrainState, count: int, undecodable: int = 0
-) -> tuple[TrainState, list[dict[str, float]]]:
-    found = []
-    with jax.numpy_dtype_promotion("standard"):
-        for _ in range(count):
-            state, metrics = program.step(state, batch_of(program, undecodable))
-            found.append({name: float(value) for name, value in jax.device_get(metrics).items()})
-    return state, found
-
-
 @pytest.fixture(scope="module")
 def program() -> TrainingProgram:
     """Without a loss of the labels, so that all of the loss is debiasing."""
@@ -120,9 +98,8 @@ def program() -> TrainingProgram:
 
 
 @pytest.fixture(scope="module")
-def trained(program: TrainingProgram) -> tuple[TrainState, list[dict[str, float]]]:
-    state, found = steps(program, program.initial_state(), 4)
-    return jax.device_get(dataclasses.replace(state, key=jax.random.key_data(state.key))), found
+def trained(program: TrainingProgram) -> Trained:
+    return first_steps(program, 4)
 
 
 def test_heads_have_the_outputs_and_gradients_of_the_authors_code() -> None:
@@ -196,7 +173,7 @@ def test_each_turn_moves_its_own_side_and_moves_the_criterion_as_it_is_meant_to(
 
 
 def test_the_loss_is_that_of_the_heads_and_the_criterion_with_the_sign_of_the_turn(
-    trained: tuple[TrainState, list[dict[str, float]]],
+    trained: Trained,
 ) -> None:
     for number, metrics in enumerate(trained[1]):
         sign = 1 if number % 2 else -1
@@ -206,9 +183,7 @@ def test_the_loss_is_that_of_the_heads_and_the_criterion_with_the_sign_of_the_tu
     assert trained[1][-1]["debiasing"] < trained[1][0]["debiasing"]
 
 
-def test_features_heads_and_averages_are_trained(
-    program: TrainingProgram, trained: tuple[TrainState, list[dict[str, float]]]
-) -> None:
+def test_features_heads_and_averages_are_trained(program: TrainingProgram, trained: Trained) -> None:
     before = jax.device_get(program.initial_state().params)
     changed = jax.tree.map(lambda one, other: float(np.abs(one - other).max()), trained[0].params, before)
     # The features are those of stage 2, and no label is learned.
@@ -217,7 +192,7 @@ def test_features_heads_and_averages_are_trained(
 
 
 def test_a_clip_that_could_not_be_decoded_weighs_nothing_whatever_its_pixels(
-    program: TrainingProgram, trained: tuple[TrainState, list[dict[str, float]]]
+    program: TrainingProgram, trained: Trained
 ) -> None:
     _, found = steps(program, program.initial_state(), 2, undecodable=200)
     for one, other in zip(found, trained[1], strict=False):
@@ -225,7 +200,7 @@ def test_a_clip_that_could_not_be_decoded_weighs_nothing_whatever_its_pixels(
 
 
 def test_eight_devices_with_split_parameters_and_frames_learn_what_one_does(
-    trained: tuple[TrainState, list[dict[str, float]]],
+    trained: Trained,
 ) -> None:
     rules = ((rf"{HEADS}/frames/convolution/kernel", (None, None, None, "fsdp")), (".*", "fsdp"))
     many = program_of(recipe(loss__classification=0.0, sharding_rules=rules), data=2, fsdp=2, frames=2)
@@ -236,16 +211,9 @@ def test_eight_devices_with_split_parameters_and_frames_learn_what_one_does(
 
 
 def test_a_run_goes_on_bit_for_bit_and_its_model_has_no_heads(
-    program: TrainingProgram, trained: tuple[TrainState, list[dict[str, float]]], tmp_path: pathlib.Path
+    program: TrainingProgram, trained: Trained, tmp_path: pathlib.Path
 ) -> None:
-    half, _ = steps(program, program.initial_state(), 2)
-    with Checkpoints(tmp_path, keep=1) as checkpoints:
-        checkpoints.save(half, {}, {"label_names": list("abcde"), "config": json.loads(to_json(program.config))})
-        checkpoints.wait()
-        restored = checkpoints.restore(program.abstract_state())
-    state, _ = steps(program, restored.state, 2)
-    for name in ("params", "ema", "opt_state"):
-        jax.tree.map(np.testing.assert_array_equal, getattr(state, name), getattr(trained[0], name))
+    assert_goes_on_bit_for_bit(program, trained[0], tmp_path)
     for ema in (False, True):
         loaded = load_for_inference(tmp_path, ema=ema)
         assert set(loaded.variables["params"]) == {"patches", "stage1", "stage2", "stage3", "head"}

@@ -1,7 +1,5 @@
 """Features in a step: who learns them, what is trained for it, and what of that is left."""
 
-import dataclasses
-import json
 import pathlib
 
 import jax
@@ -11,21 +9,21 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
+from steps_beside_model import Trained, assert_goes_on_bit_for_bit, first_steps, steps
 
 from motion_vit import UserError
 from motion_vit.models.checked_model import trace_model
 from motion_vit.models.intermediates import name_output
 from motion_vit.models.registry import register_model
 from motion_vit.models.video_model import Backbone, VideoModel
-from motion_vit.training.checkpoints.run_checkpoints import Checkpoints, load_for_inference
+from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
 from motion_vit.training.inputs.normalization import normalization
 from motion_vit.training.objectives.feature_teaching import PROJECTIONS, FeaturePair, FeatureTeaching, feature_teaching
 from motion_vit.training.objectives.teaching import Teacher
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.recipe.checks import validate_fields
-from motion_vit.training.recipe.config import default_config, to_json
+from motion_vit.training.recipe.config import default_config
 from motion_vit.training.step.program import TrainingProgram, build_program
-from motion_vit.training.step.state import TrainState
 
 
 class Patches(Backbone):
@@ -100,36 +98,17 @@ def program_of(config: ConfigDict, **sizes: int) -> TrainingProgram:
         )
 
 
-def batch_of(program: TrainingProgram) -> dict[str, jax.Array]:
-    rng = np.random.default_rng(0)
-    clips = rng.integers(0, 256, (8, 2, 16, 16, 3), dtype=np.uint8)
-    weight = np.array([0, *[1] * 7], np.float32)
-    return program.to_devices({"clip": clips, "label": rng.integers(0, 5, 8, dtype=np.int32), "weight": weight})
-
-
-def steps(program: TrainingProgram, state: TrainState, count: int) -> tuple[TrainState, list[dict[str, float]]]:
-    found = []
-    with jax.numpy_dtype_promotion("standard"):
-        for _ in range(count):
-            state, metrics = program.step(state, batch_of(program), *program.inputs_beside)
-            found.append({name: float(value) for name, value in jax.device_get(metrics).items()})
-    return state, found
-
-
 @pytest.fixture(scope="module")
 def program() -> TrainingProgram:
     return program_of(recipe(weight=0.0), data=1)
 
 
 @pytest.fixture(scope="module")
-def trained(program: TrainingProgram) -> tuple[TrainState, list[dict[str, float]]]:
-    state, found = steps(program, program.initial_state(), 4)
-    return jax.device_get(dataclasses.replace(state, key=jax.random.key_data(state.key))), found
+def trained(program: TrainingProgram) -> Trained:
+    return first_steps(program, 4)
 
 
-def test_features_are_learned_by_the_student_and_what_projects_them(
-    program: TrainingProgram, trained: tuple[TrainState, list[dict[str, float]]]
-) -> None:
+def test_features_are_learned_by_the_student_and_what_projects_them(program: TrainingProgram, trained: Trained) -> None:
     state, found = trained
     assert found[-1]["feature_distillation"] < found[0]["feature_distillation"]
     # Alone, the weight of the labels is 1, and that of the logits 0.
@@ -143,7 +122,7 @@ def test_features_are_learned_by_the_student_and_what_projects_them(
 
 @pytest.mark.slow
 def test_eight_devices_with_split_parameters_learn_what_one_does(
-    trained: tuple[TrainState, list[dict[str, float]]],
+    trained: Trained,
 ) -> None:
     config = recipe(weight=0.0)
     config.sharding_rules = ((rf"{PROJECTIONS}/teacher0/.*", ("fsdp", None)), (".*", "fsdp"))
@@ -155,17 +134,10 @@ def test_eight_devices_with_split_parameters_learn_what_one_does(
 
 
 def test_a_run_goes_on_bit_for_bit_and_its_model_has_no_projection(
-    program: TrainingProgram, trained: tuple[TrainState, list[dict[str, float]]], tmp_path: pathlib.Path
+    program: TrainingProgram, trained: Trained, tmp_path: pathlib.Path
 ) -> None:
-    half, _ = steps(program, program.initial_state(), 2)
-    with Checkpoints(tmp_path, keep=1) as checkpoints:
-        checkpoints.save(half, {}, {"label_names": list("abcde"), "config": json.loads(to_json(program.config))})
-        checkpoints.wait()
-        restored = checkpoints.restore(program.abstract_state())
-    assert PROJECTIONS in restored.state.ema
-    state, _ = steps(program, restored.state, 2)
-    for name in ("params", "ema", "opt_state"):
-        jax.tree.map(np.testing.assert_array_equal, getattr(state, name), getattr(trained[0], name))
+    averages = assert_goes_on_bit_for_bit(program, trained[0], tmp_path)
+    assert PROJECTIONS in averages
     for ema in (False, True):
         loaded = load_for_inference(tmp_path, ema=ema)
         assert set(loaded.variables["params"]) == {"patches", "last", "head"}
