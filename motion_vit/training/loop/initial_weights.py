@@ -9,7 +9,8 @@ little worse than it should be, and nobody sees why.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -65,8 +66,10 @@ def start_from_weights(program: TrainingProgram, label_names: Sequence[str]) -> 
         if config.objective != "classification":
             head = ""
         elif isinstance(trained, PretrainedRun):
-            parts = pretraining_of(trained.config).encoder_parts(trained.model)
-            head = _keep_encoder(weights, fresh, tuple(f"{prefix}{part}/" for part in parts))
+            pretraining = pretraining_of(trained.config)
+            head = _keep_encoder(
+                weights, fresh, functools.partial(pretraining.is_of_encoder, trained.model, prefix=prefix)
+            )
         else:
             head = _fit_head(weights, fresh, program.model.classifier, trained.label_names, label_names)
         if (encoder := program.model.temporal_encoder()) is not None:
@@ -134,10 +137,10 @@ def _flat_shapes(variables: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct
 
 
 def _keep_encoder(
-    weights: dict[str, np.ndarray], fresh: dict[str, jax.ShapeDtypeStruct], encoder: tuple[str, ...]
+    weights: dict[str, np.ndarray], fresh: dict[str, jax.ShapeDtypeStruct], is_of_encoder: Callable[[str], bool]
 ) -> str:
     """Leaves out of both what pretraining and fine-tuning do not share; says what starts anew."""
-    for path in [path for path in (*weights, *fresh) if not path.partition("/")[2].startswith(encoder)]:
+    for path in [path for path in (*weights, *fresh) if not is_of_encoder(path)]:
         weights.pop(path, None)
         fresh.pop(path, None)
     return "They are the pretrained encoder; what follows it starts anew."

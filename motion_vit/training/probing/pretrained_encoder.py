@@ -1,13 +1,10 @@
 """Turns a pretrained run into a model whose features can be probed: its encoder, and a classifier of no meaning."""
 
-from typing import Any
-
 import jax
-import jax.numpy as jnp
-from flax import linen as nn
 from flax import traverse_util
 from jax.sharding import Mesh
 
+from motion_vit.models.checked_model import trace_model
 from motion_vit.training.checkpoints.pretrained_run import PretrainedRun
 from motion_vit.training.checkpoints.trained_model import TrainedModel
 from motion_vit.training.parallel.mesh import replicated
@@ -24,16 +21,12 @@ def with_new_classifier(run: PretrainedRun, mesh: Mesh) -> TrainedModel:
     Returns:
       A model whose features are those of the encoder, and whose classes mean nothing.
     """
-
-    def initialise(key: jax.Array) -> dict[str, Any]:
-        return nn.meta.unbox(run.model.init(key, jnp.zeros((1, *run.model.clip_shape))))
-
-    encoder = tuple(f"{part}/" for part in pretraining_of(run.config).encoder_parts(run.model))
-    fresh = jax.jit(initialise, out_shardings=replicated(mesh))(jax.random.key(run.config.seed))
+    pretraining = pretraining_of(run.config)
+    fresh = jax.jit(trace_model(run.model).init, out_shardings=replicated(mesh))(jax.random.key(run.config.seed))
     pretrained = traverse_util.flatten_dict(run.variables, sep="/")
     variables = {
-        path: pretrained[path] if path.partition("/")[2].startswith(encoder) else leaf
-        for path, leaf in traverse_util.flatten_dict(dict(fresh), sep="/").items()
+        path: pretrained[path] if pretraining.is_of_encoder(run.model, path) else leaf
+        for path, leaf in traverse_util.flatten_dict(fresh, sep="/").items()
     }
     return TrainedModel(
         run.model,

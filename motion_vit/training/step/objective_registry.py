@@ -46,6 +46,16 @@ class Pretraining(NamedTuple):
     make: Callable[[ConfigDict, VideoModel], MaskedPrediction]
     encoder_parts: Callable[[VideoModel], tuple[str, ...]]
 
+    def is_of_encoder(self, model: VideoModel, path: str, prefix: str = "") -> bool:
+        """Tells if a variable is one of the encoder, which a classifier has, too.
+
+        Args:
+          model: the recipe's.
+          path: of the variable, with its collection in front, such as `params/blocks/block0/norm1/scale`.
+          prefix: that of the classifier's variables behind an input adapter.
+        """
+        return path.partition("/")[2].startswith(tuple(f"{prefix}{part}/" for part in self.encoder_parts(model)))
+
 
 def _without_labels(
     trace: Callable[[ConfigDict, int], TracedModel],
