@@ -25,12 +25,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from motion_vit.comparison.table_cells import mean_and_deviation, table_line
 from motion_vit.data.embedded.dataset import render_dataset
 from motion_vit.data.preparation.subset import write_subset
 from motion_vit.data.sources.open_source import open_source
@@ -154,9 +153,8 @@ class Experiments:
         """Gives a network with random weights, as its training starts from."""
         config = self._config(row, seed)
         names = tuple(open_source(self._videos["train"], default_split="train").label_names)
-        model = build_model(config, len(names)).model
-        variables = nn.meta.unbox(jax.jit(model.init)(jax.random.key(config.seed), jnp.zeros((1, *model.clip_shape))))
-        return TrainedModel(model, variables, names, config, step=0)
+        traced = build_model(config, len(names))
+        return TrainedModel(traced.model, traced.init(jax.random.key(config.seed)), names, config, step=0)
 
     def _pretrained(self, row: str) -> pathlib.Path:
         """Trains what other networks start from, unless it is there; returns its folder."""
@@ -222,22 +220,16 @@ def table(results: Mapping[Trial, Sequence[Mapping[str, float]]]) -> str:
     names = list(dict.fromkeys(trial.name for trial in results))
     by_place = {(trial.name, trial.share): found for trial, found in results.items()}
     lines = [
-        f"| network | {' | '.join(f'{100 * share:g} % of the labels' for share in shares)} | clips/s |",
-        f"| --- |{' ---: |' * (len(shares) + 1)}",
+        table_line(["network", *(f"{100 * share:g} % of the labels" for share in shares), "clips/s"]),
+        table_line(["---", *["---:"] * (len(shares) + 1)]),
     ]
     for name in names:
         found = [by_place[name, share] for share in shares if (name, share) in by_place]
         paces = [each["clips_per_second"] for seeds in found for each in seeds if "clips_per_second" in each]
-        cells = [_cell([each["top1"] for each in by_place.get((name, share), ())]) for share in shares]
-        lines.append(f"| {name} | {' | '.join(cells)} | {f'{np.median(paces):.0f}' if paces else ''} |")
+        top1 = [[each["top1"] for each in by_place.get((name, share), ())] for share in shares]
+        cells = [mean_and_deviation(seeds) if seeds else "" for seeds in top1]
+        lines.append(table_line([name, *cells, f"{np.median(paces):.0f}" if paces else ""]))
     return "\n".join(lines)
-
-
-def _cell(accuracies: Sequence[float]) -> str:
-    percent = 100 * np.array(accuracies)
-    if len(percent) < 2:
-        return "".join(f"{value:.1f}" for value in percent)
-    return f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f}"
 
 
 def draw(results: Mapping[Trial, Sequence[Mapping[str, float]]], target: pathlib.Path) -> None:

@@ -14,9 +14,9 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-import numpy as np
 from ml_collections import ConfigDict
 
+from motion_vit.comparison.table_cells import mean_and_deviation, table_line
 from motion_vit.data.embedded.dataset import DEFAULT_SPLITS, render_dataset
 from motion_vit.files.atomic_file import write_text
 from motion_vit.training.evaluation.frame_scores import make_still_bank
@@ -104,15 +104,9 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
     Returns:
       Means over the seeds and, of several, standard deviations, in percent.
     """
-    lines = [f"| row | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
+    lines = [table_line(["row", *COLUMNS]), table_line(["---", *["---:"] * len(COLUMNS)])]
     for row, seeds in results.items():
-        values = 100 * np.array([[one[name] for name in COLUMNS] for one in seeds])
-        spread = values.std(axis=0, ddof=1) if len(seeds) > 1 else None
-        cells = [
-            f"{mean:.1f}" + ("" if spread is None else f" ± {spread[place]:.1f}")
-            for place, mean in enumerate(values.mean(axis=0))
-        ]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+        lines.append(table_line([row, *(mean_and_deviation([one[name] for one in seeds]) for name in COLUMNS)]))
     return "\n".join(lines)
 
 
