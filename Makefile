@@ -13,6 +13,9 @@ DEMO   ?= build/demo
 SEED   ?= 0
 INPUTS ?= 2000
 KILLS  ?= 20
+# Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
+# A process that died is not replaced: pytest-xdist may give the new one nothing to do and wait for it for ever.
+SUITE  := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Compiled programs are kept between runs, which halves the time of a second `make test`.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
@@ -56,20 +59,19 @@ docs: $(VENV)/.installed-dev
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python notebooks/execute.py
 
-# Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
 test: $(VENV)/.installed-dev
 	$(MAKE) --jobs=2 --output-sync=target lint docs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --time-files -m "not slow"
+	$(SUITE) --time-files -m "not slow"
 
 # The cases that `make test` leaves out of what it tries on one or two, such as further networks, recipes, formats and
 # shapes, and the tests that take long: full-sized networks and training steps against the authors' numbers, runs that
 # are killed or split over processes, exports that another process reads, hostile inputs, pages, notebooks and the demo.
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m slow
+	$(SUITE) -m slow
 
 # Seconds of two processes together, as they were in the last `make test`.
 quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quick 100
+	$(SUITE) --quick 100
 
 # Networks of other libraries, with random weights, against those here: tests that need these libraries.
 peers: $(VENV)/.installed-dev
@@ -87,7 +89,7 @@ kills: $(VENV)/.installed-dev
 
 # The annotations of arrays and options against what the numerics are called with; tests of wrong arguments are left out.
 check-types: $(VENV)/.installed-dev
-	MOTION_VIT_CHECK_TYPES=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	MOTION_VIT_CHECK_TYPES=1 $(SUITE) \
 	  tests/ops tests/modules tests/models tests/training/inputs tests/training/losses tests/training/step \
 	  tests/training/masking tests/training/objectives
 

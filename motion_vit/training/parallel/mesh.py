@@ -159,6 +159,24 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh, accumulation: int = 
     return {name: place(name, rows) for name, rows in batch.items()}
 
 
+def compiler_options(mesh: Mesh) -> dict[str, str] | None:
+    """Returns the options to compile for a mesh with, so that no device waits for another for ever.
+
+    XLA's runtime for CPU starts operations as they become ready. Of a collective in a loop and one beside it, some
+    devices may start the one and some the other, and each then waits for all to join. Scheduled to save memory instead
+    of for concurrency, there is one at a time.
+
+    Args:
+      mesh: the devices.
+
+    Returns:
+      Options for `jax.jit`; None where the compiler's own do, on one device and on GPUs and TPUs.
+    """
+    if mesh.size == 1 or mesh.devices.flat[0].platform != "cpu":
+        return None
+    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
+
 def in_context(mesh: Mesh) -> contextlib.AbstractContextManager[object]:
     """Lets code under trace name the axes of a mesh, as a model that splits frames does.
 

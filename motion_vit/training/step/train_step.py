@@ -202,6 +202,7 @@ def make_train_step(
         donate_argnums=0,
         in_shardings=(sharding, batch_shardings(mesh, settings.accumulation, entries), *beside),
         out_shardings=(sharding, meshes.replicated(mesh)),
+        compiler_options=meshes.compiler_options(mesh),
     )
 
 
@@ -401,4 +402,4 @@ def make_logits_function(
                 found = split.apply(read, normalization(clips), train=False)
             return jnp.asarray(found, jnp.float32)
 
-    return jax.jit(logits, out_shardings=meshes.replicated(mesh))
+    return jax.jit(logits, out_shardings=meshes.replicated(mesh), compiler_options=meshes.compiler_options(mesh))

@@ -99,3 +99,10 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused() -> None:
 def test_evaluation_runs_on_all_devices_by_default() -> None:
     assert meshes.data_mesh().devices.ravel().tolist() == jax.devices()
     assert meshes.data_mesh(jax.devices()[:2]).devices.shape == (2, 1, 1)
+
+
+def test_only_several_cpu_devices_need_options_of_the_compiler() -> None:
+    gpus = [Device(number, 0, platform="gpu", device_kind="gpu") for number in range(8)]
+    assert meshes.compiler_options(meshes.make_mesh(devices=gpus)) is None
+    assert meshes.compiler_options(meshes.make_mesh(devices=jax.devices()[:1])) is None
+    assert meshes.compiler_options(meshes.make_mesh(fsdp=8)) is not None

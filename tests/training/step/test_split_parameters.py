@@ -39,6 +39,9 @@ KERNEL = WIDTH * HIDDEN * 4
 """Bytes of a kernel, two of which are in a block: the smallest that is split."""
 ALL_KERNELS = DEPTH * 2 * KERNEL
 
+FEWER_OPTIMISATIONS = {"xla_backend_optimization_level": 0}
+"""Of LLVM's, on which none of this depends."""
+
 
 class Block(nn.Module):
     """A residual perceptron."""
@@ -105,7 +108,7 @@ class Compiled:
 
 
 @functools.cache
-def compiled(model: Backbone, devices: int) -> Compiled:
+def compiled(model: Backbone, devices: int, **options: str) -> Compiled:
     mesh = meshes.make_mesh(fsdp=devices, devices=jax.devices()[:devices])
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
@@ -121,8 +124,7 @@ def compiled(model: Backbone, devices: int) -> Compiled:
     }
     state, batch = jax.device_put(state, sharding), meshes.to_devices(host_batch, mesh)
     lowered = make_train_step(model, SETTINGS, sharding, mesh).lower(state, batch)
-    # Fewer of LLVM's optimisations, on which none of this depends.
-    return Compiled(lowered.compile({"xla_backend_optimization_level": 0}), state, batch)
+    return Compiled(lowered.compile({**FEWER_OPTIMISATIONS, **options}), state, batch)
 
 
 @pytest.mark.slow
@@ -153,6 +155,13 @@ def test_steps_on_eight_devices_equal_those_on_one(model: Backbone) -> None:
         found.append(np.array(metrics))
     assert found[0][-1, 0] < found[0][0, 0]
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
+def test_the_runtime_of_cpu_does_not_start_collectives_in_and_beside_a_loop_at_once() -> None:
+    concurrent = compiled(LOOP, DEVICES, xla_cpu_scheduler_type="CPU_SCHEDULER_TYPE_CONCURRENCY_OPTIMIZED")
+    saving = compiled(LOOP, DEVICES, xla_cpu_scheduler_type="CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED")
+    memory = [run.step.memory_analysis().temp_size_in_bytes for run in (compiled(LOOP, DEVICES), saving, concurrent)]
+    assert memory[0] == memory[1] != memory[2]
 
 
 @pytest.mark.parametrize(("axis", "split"), [(0, 2), (1, 2), (2, 1), (3, 1)])
