@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from motion_vit.counts import counted
 from motion_vit.data.batches.evaluation_batches import evaluation_batches
 from motion_vit.data.sources.clip_source import clip_name
-from motion_vit.data.sources.open_source import open_source
+from motion_vit.data.sources.unlabelled import open_unlabelled
 from motion_vit.data.workers.progress_bar import progress_bar
 from motion_vit.errors import UserError
 from motion_vit.files.atomic_file import atomic_path, make_folder
@@ -61,7 +61,8 @@ def source_statistics(
 
     Args:
       trained: the model, in evaluation mode. Each video gives the one clip that an evaluation takes.
-      data: list file, prepared folder (its split `train`) or FOLDER:SPLIT.
+      data: list file, prepared folder (its split `train`) or FOLDER:SPLIT; labels are not looked at, and a list file
+        needs none.
       videos: number of videos, evenly spread over the source; None for all.
       workers: number of processes that decode.
 
@@ -71,7 +72,7 @@ def source_statistics(
     Raises:
       UserError: the data cannot be used with the model, no video can be decoded, or there is nothing to measure.
     """
-    source = open_source(data, default_split="train", label_names=trained.label_names)
+    source = open_unlabelled(os.fspath(data))
     rows = np.linspace(0, len(source) - 1, min(videos or len(source), len(source))).round().astype(int)
     model, normalise = unrolled(trained.model), normalization(trained.config)
 

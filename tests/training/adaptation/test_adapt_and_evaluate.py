@@ -109,6 +109,18 @@ def test_statistics_are_read_as_they_were_written_for_the_same_weights_alone(
         read_source_statistics(file, small_trained_model(seed=1, name="batchnorm"))
 
 
+def test_videos_of_the_source_need_no_labels(
+    trained: TrainedModel, statistics: SourceStatistics, lists: Lists, tmp_path: pathlib.Path
+) -> None:
+    with lists["train"].open(encoding="utf-8") as file:
+        paths = [str(lists["train"].parent / row["path"]) for row in csv.DictReader(file)]
+    (tmp_path / "videos.csv").write_text("\n".join(["path", *paths]))
+    found = source_statistics(trained, tmp_path / "videos.csv", videos=5)
+    assert found.weights == statistics.weights
+    for layer, measured in statistics.layers.items():
+        np.testing.assert_array_equal(found.layers[layer].mean, measured.mean)
+
+
 @pytest.mark.parametrize("damage", ["cut", "foreign", "empty"])
 def test_what_is_no_file_of_statistics_is_told(
     damage: str, trained: TrainedModel, statistics: SourceStatistics, tmp_path: pathlib.Path
