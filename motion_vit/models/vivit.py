@@ -7,7 +7,7 @@ and, for the cost volumes, EMIM (arXiv 2510.18705). Cost volumes in these networ
 import dataclasses
 import functools
 import re
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,142 +20,30 @@ from motion_vit.models.cost_volume_backbone import CostVolumeBackbone, make_emim
 from motion_vit.models.frame_encoder import FrameEncoder
 from motion_vit.models.frame_sharding import constrain_frames, splittable_operators
 from motion_vit.models.intermediates import name_output
-from motion_vit.models.option import option, option_defaults
-from motion_vit.models.option_ranges import (
-    BATCH_NORM_GROUPS,
-    DEPTH,
-    MLP_RATIO,
-    WIDTH,
-    MotionModuleName,
-    implementation,
-)
-from motion_vit.models.rematerialization import Remat
+from motion_vit.models.option import option_defaults
 from motion_vit.models.stage import Stage
 from motion_vit.models.temporal_encoder import TemporalEncoder
 from motion_vit.models.token_layout import TokenLayout, no_place, patch_layout
 from motion_vit.models.video_model import Backbone
-from motion_vit.models.videomae import Placement
+from motion_vit.models.vivit_blocks import make_block, make_temporal_block, of_every_attention, of_every_block
+from motion_vit.models.vivit_options import ViViTOptions
 from motion_vit.modules import initializers
 from motion_vit.modules.attention_adapter import AttentionAdapter
-from motion_vit.modules.attention_block import AttentionBlock
 from motion_vit.modules.bottleneck_adapter import BottleneckAdapter
-from motion_vit.modules.emim import Emim
 from motion_vit.modules.emim_adapter import EmimAdapter
-from motion_vit.modules.factorised_attention import FactorisedAttention
-from motion_vit.modules.global_attention import GlobalAttention
-from motion_vit.modules.initializers import Initialization
 from motion_vit.modules.layer_checks import check_clips
 from motion_vit.modules.layer_norm import LayerNorm
 from motion_vit.modules.linear import Linear
-from motion_vit.modules.motion_module import make_motion_module
 from motion_vit.modules.sequence_embedding import SequenceEmbedding
-from motion_vit.modules.space_time_blocks import FactorisedAttentionBlock, JointAttentionBlock
 from motion_vit.modules.tubelet_embedding import TubeletProjection
-from motion_vit.ops import global_attention
 from motion_vit.ops.adaptive_average_pool import adaptive_average_pool
-from motion_vit.ranges import FRAMES, IMAGE_SIDE, NONE, PROBABILITY, Choice, Either, Text, Whole
-
-AttentionScheme = Literal["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
-"""Which tokens see each other, models 1 to 4 of the paper: all of a clip; those of a frame, and then what a second,
-temporal encoder makes of the frames; in every block those of a frame and those of a place; or in every block half of
-the heads those of a place, the other half those of a frame."""
-
-AttentionOrder = Literal["space_time", "time_space"]
-"""Which attention of a block of "factorised_self_attention" comes first."""
-
-TemporalAttention = Literal["global", "cost_volume"]
-"""What a tubelet sees in other frames: the same place in all of them, or its neighbourhood in the next one (EMIM)."""
-
-Pooling = Literal["class_token", "mean"]
-"""What an encoder hands on: its class token, or, without one, the mean of its tokens."""
-
-Frozen = Literal["none", "spatial"]
-"""What training leaves as it is."""
-
-Adapter = Literal["none", "bottleneck", "attention", "emim"]
-"""What stands between the encoders of "factorised_encoder": nothing, a perceptron on what the spatial one hands on,
-learned queries that look at all tokens of a frame, or cost volumes between the tokens of neighbouring frames."""
 
 _SPATIAL_PATTERN = r"(embedding|places|blocks|norm)/.*"
 _OF_COST_VOLUMES = tuple(name for name in option_defaults(CostVolumeBackbone) if name not in option_defaults(Backbone))
 
 
-class ViViT(CostVolumeBackbone):
-    """A video classifier of transformer blocks on tubelets.
-
-    `frames` and `image_size` decide the entries of its tables of places; clips of another length or size take the
-    nearest entries. The options of EMIM are those of `motion_vit.models.cost_volume_backbone.CostVolumeBackbone`, of no
-    effect without cost volumes; frames are then those of tubelets.
-
-    Attributes:
-      tubelet_frames: frames of a tubelet; divides `frames`.
-      patch_size: height and width of a tubelet in pixels.
-      width: channels of a token.
-      depth: number of blocks; of "factorised_encoder" those of the spatial encoder.
-      temporal_depth: blocks of the temporal encoder of "factorised_encoder".
-      heads: attention heads; divides the width. For "factorised_dot_product" it is even.
-      mlp_ratio: hidden features of the perceptrons over channels.
-      attention: which tokens see each other; see `AttentionScheme`.
-      attention_order: see `AttentionOrder`.
-      pooling: what encoders hand on; see `Pooling`. A class token is one of a sequence, which "joint" and
-        "factorised_encoder" have.
-      frame_pool: rows and columns that the patches of a frame are averaged to after the spatial encoder of
-        "factorised_encoder", so that adapters see, and files of features hold, fewer tokens; 0 leaves them.
-      temporal_attention: what the attention over time of "factorised_self_attention" is; see `TemporalAttention`.
-      placement: which blocks of "joint" and of the spatial encoder have EMIM in the place of attention; see
-        `motion_vit.models.videomae.Placement`. A class token takes no part in it.
-      motion_module: what tubelets pass before the first attention of each block, after its normalisation, but for those
-        of the temporal encoder; see `motion_vit.modules.motion_module`.
-      batch_norm_groups: of the BatchNorms that some motion modules have; see
-        `motion_vit.modules.batch_norm.BatchNorm`.
-      frozen: whether training leaves the "spatial" encoder of "factorised_encoder" as it is, with all before it. It
-        then computes in training what it does in evaluation.
-      adapter: what changes the tokens of frames for the temporal encoder; see `Adapter`. Each starts without effect.
-        "emim" takes the options of EMIM.
-      adapter_queries: learned queries of the adapter "attention", each of which gives the temporal encoder a token for
-        every frame.
-      adapter_ratio: hidden features of the adapter "bottleneck" over channels.
-      stochastic_depth: probability of skipping the last block's residual branches; rises linearly from 0 at the first,
-        in either encoder.
-      dropout: probability of dropping a feature after the embeddings, in perceptrons and after attention.
-      initialization: how the kernels of blocks and of the head start: as "published", where the head starts at zero, or
-        by "fan_in", which narrower networks need to learn at once.
-      remat: which activations of a block the backward pass finds kept; see `motion_vit.models.rematerialization`.
-      scan_blocks: compile equal blocks once, as a loop; see `motion_vit.models.stage.Stage`.
-      frame_axis: axis of the mesh that frames of tubelets are split over; the model then runs under `jax.set_mesh`.
-        None leaves them whole.
-      attention_implementation: see `motion_vit.ops.global_attention.global_attention`.
-    """
-
-    frames: int = 32
-    tubelet_frames: int = option(2, takes=FRAMES)
-    patch_size: int = option(16, takes=IMAGE_SIDE)
-    width: int = option(768, takes=WIDTH)
-    depth: int = option(12, takes=DEPTH)
-    temporal_depth: int = option(4, takes=DEPTH)
-    heads: int = option(12, takes=WIDTH)
-    mlp_ratio: float = option(4.0, takes=MLP_RATIO)
-    attention: AttentionScheme = "joint"
-    attention_order: AttentionOrder = "space_time"
-    pooling: Pooling = "class_token"
-    frame_pool: int = option(0, takes=Either(Choice((0,)), IMAGE_SIDE))
-    temporal_attention: TemporalAttention = "global"
-    placement: Placement = "gg"
-    motion_module: str = option("none", takes=MotionModuleName())
-    batch_norm_groups: int = option(1, effect="training", takes=BATCH_NORM_GROUPS)
-    frozen: Frozen = option("none", effect="training")
-    adapter: Adapter = "none"
-    adapter_queries: int = option(4, takes=Whole(1, 1024))
-    adapter_ratio: float = option(0.25, takes=MLP_RATIO)
-    stochastic_depth: float = option(0.0, effect="training", takes=PROBABILITY)
-    dropout: float = option(0.0, effect="training", takes=PROBABILITY)
-    initialization: Initialization = option("published", effect="training")
-    remat: Remat = option("none", effect="execution", recipe_field="remat")
-    scan_blocks: bool = option(False, effect="execution", recipe_field="scan_blocks")
-    frame_axis: str | None = option(None, effect="execution", recipe_field="mesh.frames", takes=Either(NONE, Text(100)))
-    attention_implementation: str | None = option(
-        None, effect="implementation", takes=implementation(global_attention.IMPLEMENTATIONS)
-    )
+class ViViT(ViViTOptions):
+    """A video classifier of transformer blocks on tubelets; its fields are those of `ViViTOptions`."""
 
     @nn.compact
     def __call__(self, clips: Float[Array, "b t h w 3"], train: bool = False) -> Float[Array, "b classes"]:
@@ -183,7 +71,7 @@ class ViViT(CostVolumeBackbone):
         with splittable_operators(self.frame_axis):
             tokens = self._tubelets(clips)
             if self.pooling == "class_token":
-                x = self._blocks(_grid(tokens))(self._sequence("places", self._grid, tokens, train), train=train)
+                x = self._blocks(_grid(tokens))(self._sequence("places", self.grid, tokens, train), train=train)
                 features = LayerNorm(name="norm")(lax.slice_in_dim(x, 0, 1, axis=1)).reshape(-1, self.width)
                 features = name_output(self, "norm_output", features)
             else:
@@ -219,7 +107,7 @@ class ViViT(CostVolumeBackbone):
         tokens = self._tubelets(clips)
         batch, frames, rows, columns, channels = tokens.shape
         in_frames = tokens.reshape(batch * frames, 1, rows, columns, channels)
-        x = self._sequence("places", (1, *self._grid[1:]), in_frames, in_training)
+        x = self._sequence("places", (1, *self.grid[1:]), in_frames, in_training)
         x = self._blocks((frames, rows, columns))(x, train=in_training)
         x = LayerNorm(output_dtype=self.dtype, name="norm")(x).reshape(batch, frames, -1, channels)
         x = self._averaged(x, (rows, columns))
@@ -250,7 +138,7 @@ class ViViT(CostVolumeBackbone):
           ValueError: tokens of another shape.
         """
         self._check_has_frame_tokens()
-        grid = self._tokens_of_frame(self._grid[1:]) if grid is None else grid
+        grid = self._tokens_of_frame(self.grid[1:]) if grid is None else grid
         self._check_tokens(tokens, grid)
         tokens = tokens.astype(self.dtype)  # a file may hold them in fewer bits
         batch, frames, _, channels = tokens.shape
@@ -258,7 +146,7 @@ class ViViT(CostVolumeBackbone):
         # Several tokens of a frame are at the same place in time.
         x = x.reshape(batch, frames, -1, 1, channels)
         of_frame = x.shape[2]
-        x = self._sequence("temporal_places", (self._grid[0], 1, 1), x, train, output=None)
+        x = self._sequence("temporal_places", (self.grid[0], 1, 1), x, train, output=None)
         x = self._temporal_blocks((frames, of_frame, 1))(x, train=train)
         features = jnp.mean(LayerNorm(name="temporal_norm")(self._handed_on(x)), axis=1)
         return self._head(name_output(self, "norm_output", features))
@@ -312,11 +200,6 @@ class ViViT(CostVolumeBackbone):
             adapter="" if self.adapter == "none" else "adapter/",
         )
 
-    def cost_volume_stages(self) -> tuple[str, ...]:
-        """Names the blocks if some have cost volumes, and the adapter if it has."""
-        in_blocks = self.temporal_attention == "cost_volume" or "l" in self.placement[: self.depth]
-        return (*(("blocks",) if in_blocks else ()), *(("adapter",) if self.adapter == "emim" else ()))
-
     def token_layout(self, name: str, clip_shape: tuple[int, ...]) -> TokenLayout:
         """Says where the tubelets of an intermediate lie; a token of the temporal encoder is of a whole frame."""
         frames, height, width, _ = clip_shape
@@ -330,7 +213,7 @@ class ViViT(CostVolumeBackbone):
             side = max(layout.seen)
             layout = dataclasses.replace(layout, rows=1, columns=1, stride=side, first_centre=side / 2)
             return layout if name != "frames_output" else dataclasses.replace(layout, class_tokens=0)
-        if re.match(r"embedding_output|blocks/|adapter/", name) or (name == "norm_output" and self._has_clip_output):
+        if re.match(r"embedding_output|blocks/|adapter/", name) or (name == "norm_output" and self.has_clip_output):
             return layout
         raise no_place(name, "the features of a clip; those of tubelets are in the outputs of the blocks")
 
@@ -340,7 +223,7 @@ class ViViT(CostVolumeBackbone):
         Raises:
           UserError: it classifies a class token, or what the temporal encoder makes of frames.
         """
-        if self._has_clip_output:
+        if self.has_clip_output:
             return "norm_output"
         what = "a class token" if self.pooling == "class_token" else "features of frames"
         raise UserError(
@@ -354,7 +237,7 @@ class ViViT(CostVolumeBackbone):
         Raises:
           UserError: frames lie in one sequence with a class token, or are part of the batch.
         """
-        if not self._has_clip_output:
+        if not self.has_clip_output:
             raise UserError(
                 f"a ViViT with attention={self.attention!r} and pooling={self.pooling!r} cannot split frames over "
                 "devices: its tokens are sequences, not a grid of frames. Set the config field mesh.frames to 1, or "
@@ -363,75 +246,8 @@ class ViViT(CostVolumeBackbone):
         split: ViViT = self.clone(frame_axis=axis)
         return split
 
-    def option_problems(self) -> list[str]:
-        """Finds which options do not go with each other."""
-        problems = []
-        if self.frames % self.tubelet_frames:
-            problems.append(f"frames is {self.frames}, but must be a multiple of tubelet_frames, {self.tubelet_frames}")
-        if self.image_size < self.patch_size:
-            problems.append(f"image_size is {self.image_size}, but must be at least patch_size, {self.patch_size}")
-        if self.width % self.heads:
-            problems.append(f"heads is {self.heads}, but must divide the width, {self.width}")
-        if self.attention == "factorised_dot_product" and self.heads % 2:
-            problems.append(f"heads is {self.heads}, but must be even: half of them attend over time")
-        has_sequences = self.attention in ("joint", "factorised_encoder")
-        if self.pooling == "class_token" and not has_sequences:
-            problems.append(
-                f"pooling is 'class_token', but attention is {self.attention!r}, whose tokens are a grid without a "
-                "class token: it must be 'mean'"
-            )
-        if self.temporal_attention == "cost_volume" and self.attention != "factorised_self_attention":
-            problems.append(
-                f"temporal_attention is 'cost_volume', but attention is {self.attention!r}, which has no attention "
-                "over time of its own: it must be 'factorised_self_attention'"
-                + (", or placement 'lg' puts cost volumes into blocks" if has_sequences else "")
-            )
-        placement = self.placement[: self.depth]
-        if "l" in placement and not has_sequences:
-            problems.append(
-                f"placement is {self.placement!r}, but attention is {self.attention!r}, whose blocks attend twice: it "
-                "must be 'gg'"
-            )
-        if "g" not in placement and self.pooling == "class_token":
-            problems.append(
-                f"placement is {self.placement!r}, in which no block lets the class token see a tubelet: it must have "
-                "a 'g', or pooling must be 'mean'"
-            )
-        if self.frame_pool and self.attention != "factorised_encoder":
-            problems.append(
-                f"frame_pool is {self.frame_pool}, but attention is {self.attention!r}, which has no encoder of its "
-                "own for space: it must be 'factorised_encoder'"
-            )
-        if self.frame_pool > self.image_size // self.patch_size:
-            problems.append(
-                f"frame_pool is {self.frame_pool}, but must be at most {self.image_size // self.patch_size}, the "
-                "patches along a side of a frame"
-            )
-        if self.frozen == "spatial" and self.attention != "factorised_encoder":
-            problems.append(
-                f"frozen is 'spatial', but attention is {self.attention!r}, which has no encoder of its own for space: "
-                "it must be 'factorised_encoder'"
-            )
-        if self.adapter != "none" and self.attention != "factorised_encoder":
-            problems.append(
-                f"adapter is {self.adapter!r}, but attention is {self.attention!r}, which has no second encoder to "
-                "stand before: it must be 'factorised_encoder'"
-            )
-        return problems
-
-    @property
-    def _has_clip_output(self) -> bool:
-        """Tells if the head classifies the average of tokens on the grid of the clip."""
-        return self.pooling == "mean" and self.attention != "factorised_encoder"
-
-    @property
-    def _grid(self) -> tuple[int, int, int]:
-        """Frames, rows and columns of the tubelets of a clip that the model is meant for."""
-        side = self.image_size // self.patch_size
-        return self.frames // self.tubelet_frames, side, side
-
     def _mean_of_clip(self, tokens: Float[Array, "b t h w c"], train: bool) -> Float[Array, "b c"]:
-        x = self._sequence("places", self._grid, tokens, train, output=None).reshape(tokens.shape)
+        x = self._sequence("places", self.grid, tokens, train, output=None).reshape(tokens.shape)
         if not self.is_initializing():
             x = constrain_frames(x, self.frame_axis)
         x = name_output(self, "embedding_output", x)
@@ -476,12 +292,12 @@ class ViViT(CostVolumeBackbone):
             # A class token has no place, and cost volumes compare places.
             patches = lax.slice_in_dim(tokens, tokens.shape[2] - grid[0] * grid[1], None, axis=2)
             patches = patches.reshape(*tokens.shape[:2], *grid, self.width)
-            attention = make_emim(self, output_init=nn.initializers.zeros, **_of_every_attention(self))
+            attention = make_emim(self, output_init=nn.initializers.zeros, **of_every_attention(self))
             pooled = pooled + EmimAdapter(attention, self.dtype, name="adapter")(patches, train=train)
         return pooled
 
     def _of_adapter(self) -> dict[str, Any]:
-        of_block = _of_every_block(self)
+        of_block = of_every_block(self)
         return {name: of_block[name] for name in ("dropout", "kernel_init", "approximate_gelu", "dtype")}
 
     def _check_has_frame_tokens(self) -> None:
@@ -525,11 +341,11 @@ class ViViT(CostVolumeBackbone):
 
     def _blocks(self, grid: tuple[int, int, int]) -> Stage:
         return self._stage(
-            functools.partial(_make_block, self, grid), self.depth, "blocks", period=len(set(self.placement))
+            functools.partial(make_block, self, grid), self.depth, "blocks", period=len(set(self.placement))
         )
 
     def _temporal_blocks(self, grid: tuple[int, int, int]) -> Stage:
-        return self._stage(functools.partial(_make_temporal_block, self, grid), self.temporal_depth, "temporal_blocks")
+        return self._stage(functools.partial(make_temporal_block, self, grid), self.temporal_depth, "temporal_blocks")
 
     def _stage(self, make_block: Any, depth: int, name: str, period: int = 1) -> Stage:
         return Stage(
@@ -551,81 +367,6 @@ def _grid(tokens: Float[Array, "b t h w c"]) -> tuple[int, int, int]:
 def _rows_and_columns(model: ViViT, clips: Float[Array, "b t h w 3"]) -> tuple[int, int]:
     """Counts the tokens of a frame along its height and its width."""
     return model._tokens_of_frame((clips.shape[2] // model.patch_size, clips.shape[3] // model.patch_size))
-
-
-def _make_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> nn.Module:
-    """Makes the block of an index (from 0) for tubelets of `grid`; `binding` holds Linen's `name` and `parent`."""
-    shared = _of_every_block(model) | binding
-    attention: GlobalAttention | Emim | FactorisedAttention
-    if model.attention in ("joint", "factorised_encoder"):
-        attention = _make_attention(model) if model.placement[index % 2] == "g" else _make_emim(model)
-        if not model._has_clip_output:
-            class_tokens = int(model.pooling == "class_token")
-            motion = _make_motion(model)
-            return JointAttentionBlock(attention, grid=grid, class_tokens=class_tokens, motion=motion, **shared)
-    elif model.attention == "factorised_self_attention":
-        temporal = _make_attention(model) if model.temporal_attention == "global" else _make_emim(model)
-        return FactorisedAttentionBlock(
-            temporal,
-            _make_attention(model),
-            time_first=model.attention_order == "time_space",
-            motion=_make_motion(model),
-            **shared,
-        )
-    else:
-        attention = FactorisedAttention(implementation=model.attention_implementation, **_of_every_attention(model))
-    return AttentionBlock(
-        attention,
-        position_encoding=False,
-        motion_module=model.motion_module,
-        batch_norm_groups=model.batch_norm_groups,
-        **shared,
-    )
-
-
-def _make_temporal_block(model: ViViT, grid: tuple[int, int, int], index: int, **binding: Any) -> JointAttentionBlock:
-    """Makes a block of the temporal encoder, which are all alike."""
-    class_tokens = int(model.pooling == "class_token")
-    shared = _of_every_block(model) | binding
-    return JointAttentionBlock(_make_attention(model), grid=grid, class_tokens=class_tokens, **shared)
-
-
-def _of_every_block(model: ViViT) -> dict[str, Any]:
-    published = model.initialization == "published"
-    return {
-        "mlp_ratio": model.mlp_ratio,
-        "dropout": model.dropout,
-        "kernel_init": initializers.xavier_kernel if published else initializers.fan_in_kernel,
-        "approximate_gelu": True,
-        "dtype": model.dtype,
-    }
-
-
-def _of_every_attention(model: ViViT) -> dict[str, Any]:
-    published = model.initialization == "published"
-    return {
-        "heads": model.heads,
-        "dropout": model.dropout,
-        "kernel_init": initializers.xavier_attention_kernel if published else initializers.fan_in_kernel,
-        "dtype": model.dtype,
-        "parent": None,  # adopted by the block, under the name of the field that holds it
-    }
-
-
-def _make_attention(model: ViViT) -> GlobalAttention:
-    return GlobalAttention(implementation=model.attention_implementation, **_of_every_attention(model))
-
-
-def _make_emim(model: ViViT) -> Emim:
-    return make_emim(model, keep_frames=model.frame_axis is not None, **_of_every_attention(model))
-
-
-def _make_motion(model: ViViT) -> nn.Module | None:
-    if model.motion_module == "none":
-        return None
-    return make_motion_module(
-        model.motion_module, batch_norm_groups=model.batch_norm_groups, dtype=model.dtype, parent=None
-    )
 
 
 def _check_clips(clips: Array, model: ViViT) -> None:

@@ -37,7 +37,7 @@ def scenic_names(attention: str, heads: int) -> tuple[ForeignName, ...]:
     """Makes the table of one of the four models.
 
     Args:
-      attention: one of `motion_vit.models.vivit.AttentionScheme`.
+      attention: one of `motion_vit.models.vivit_options.AttentionScheme`.
       heads: number of heads, an axis of Flax's kernels.
     """
     if attention == "factorised_encoder":
