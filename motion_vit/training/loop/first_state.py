@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from motion_vit.data.batches.feature_batches import FeatureBatches
-from motion_vit.data.batches.paired_batches import PairedBatches
-from motion_vit.data.batches.training_batches import TrainingBatches
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.loop.initial_weights import start_from_weights
 from motion_vit.training.loop.load_teachers import check_same_teachers
 from motion_vit.training.loop.step_compilation import StepCompilation
+from motion_vit.training.loop.training_batches import RunBatches
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
 
@@ -17,7 +15,7 @@ def first_state(
     program: TrainingProgram,
     compilation: StepCompilation,
     checkpoints: Checkpoints,
-    batches: TrainingBatches | PairedBatches | FeatureBatches,
+    batches: RunBatches,
     label_names: Sequence[str],
     total_steps: int,
 ) -> tuple[TrainState, str]:

@@ -14,21 +14,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motion_vit.counts import counted
-from motion_vit.data.augmentation.flips import describe_flip
-from motion_vit.data.batches.feature_batches import FeatureBatches
-from motion_vit.data.batches.paired_batches import UNLABELLED, PairedBatches
-from motion_vit.data.batches.training_batches import TrainingBatches
-from motion_vit.data.sources.class_imbalance import describe_imbalance
+from motion_vit.data.batches.paired_batches import UNLABELLED
 from motion_vit.data.sources.clip_source import ClipSource
 from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
-from motion_vit.models.motion_blindness import describe_motion_blindness
 from motion_vit.outside_text import for_terminal
-from motion_vit.ranges import SEED
 from motion_vit.training.checkpoints.run_checkpoints import Checkpoints
 from motion_vit.training.checkpoints.run_description import describe
 from motion_vit.training.evaluation.evaluate import EvaluationStopped, ViewOptions, evaluate
-from motion_vit.training.evaluation.intervals import few_videos_note
 from motion_vit.training.evaluation.result import Evaluation
 from motion_vit.training.features.run_features import (
     RunFeatures,
@@ -47,10 +40,12 @@ from motion_vit.training.logs.writers import METRICS_FILE, check_writers
 from motion_vit.training.loop.early_stopping import EarlyStopping
 from motion_vit.training.loop.first_state import first_state
 from motion_vit.training.loop.load_teachers import describe_teachers, load_teachers
+from motion_vit.training.loop.opening import opening, unlabelled_remark
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
 from motion_vit.training.loop.step_compilation import StepCompilation
 from motion_vit.training.loop.stop_request import StopRequest
+from motion_vit.training.loop.training_batches import RunBatches, training_batches
 from motion_vit.training.loop.undecodable import Undecodable
 from motion_vit.training.loop.workdir import (
     check_same_data,
@@ -61,9 +56,9 @@ from motion_vit.training.loop.workdir import (
 )
 from motion_vit.training.parallel.last_words import LastWords
 from motion_vit.training.parallel.mesh import make_mesh
-from motion_vit.training.parallel.processes import SharedError, errors_together, is_primary, shard
+from motion_vit.training.parallel.processes import SharedError, errors_together, is_primary
 from motion_vit.training.recipe.checks import validate, validate_fields
-from motion_vit.training.recipe.clips import clip_options, open_sources, open_unlabelled_source, unlabelled_views
+from motion_vit.training.recipe.clips import clip_options, open_sources, open_unlabelled_source
 from motion_vit.training.recipe.config import to_json
 from motion_vit.training.recipe.evidence import trained_evidence
 from motion_vit.training.step.program import TrainingProgram, build_program
@@ -168,7 +163,7 @@ def train(
             wait_for_workdir(folder)
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep, config.checkpoint.best_metric))
-        batches = stack.enter_context(contextlib.closing(_training_batches(config, training, unlabelled, features)))
+        batches = stack.enter_context(contextlib.closing(training_batches(config, training, unlabelled, features)))
         compilation = StepCompilation(program, startup)
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
@@ -193,10 +188,10 @@ def train(
         )
         remarks = [
             *(teacher.remark for teacher in teachers),
-            *_unlabelled_remark(config, unlabelled),
+            *unlabelled_remark(config, unlabelled),
             *describe_run_features(features),
         ]
-        log.line(_opening(program, training, validation, plan, first, (unlocked, origin, *remarks)))
+        log.line(opening(program, training, validation, plan, first, (unlocked, origin, *remarks)))
         steps = profiled_steps(first, last) if profile and is_primary() else None
         profiler = stack.enter_context(Profiler(folder, steps, log.line))
         run = Run(
@@ -248,7 +243,7 @@ class Run:
     unlabelled: ClipSource | None
     validation: ClipSource | None
     checkpoints: Checkpoints
-    batches: TrainingBatches | PairedBatches | FeatureBatches
+    batches: RunBatches
     errors: RuntimeErrors
     log: RunLog
     startup: Startup
@@ -420,49 +415,6 @@ class Run:
             self.errors.update()
 
 
-def _training_batches(
-    config: ConfigDict, source: ClipSource, unlabelled: ClipSource | None, features: RunFeatures | None
-) -> TrainingBatches | PairedBatches | FeatureBatches:
-    """Opens the training batches, of which each process reads its part."""
-    if features is not None:
-        return FeatureBatches(
-            source,
-            *features.training,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            threads=config.data.threads,
-            shard=shard(),
-            parts=config.accumulation,
-            class_balance=config.data.class_balance,
-        )
-    options = clip_options(config)
-    labelled = TrainingBatches(
-        source,
-        options,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        workers=config.data.workers,
-        threads=config.data.threads,
-        shard=shard(),
-        parts=config.accumulation,
-        class_balance=config.data.class_balance,
-    )
-    if unlabelled is None:
-        return labelled
-    beside = TrainingBatches(
-        unlabelled,
-        dataclasses.replace(options, repeats=1),
-        views=unlabelled_views(config),
-        batch_size=config.batch_size * config.unlabelled.per_labelled,
-        # In another order than the labelled clips, which may be among them.
-        seed=(config.seed + 1) % (SEED.most + 1),
-        workers=config.data.workers,
-        threads=config.data.threads,
-        shard=shard(),
-    )
-    return PairedBatches(labelled, beside)
-
-
 def _check_divides_among_processes(config: ConfigDict) -> None:
     """Checks that the batch divides evenly among processes."""
     if config.batch_size % jax.process_count():
@@ -470,56 +422,6 @@ def _check_divides_among_processes(config: ConfigDict) -> None:
             f"config field batch_size is {config.batch_size}, but must be a multiple of the {jax.process_count()} "
             "processes of this run: each reads its own videos."
         )
-
-
-def _opening(
-    program: TrainingProgram,
-    training: ClipSource,
-    validation: ClipSource | None,
-    plan: Plan,
-    first: int,
-    notes: Sequence[str],
-) -> str:
-    """Writes the first lines of the log: what is trained on what, and what to know about it."""
-    config, mesh = program.config, program.mesh
-    where = f"continues after step {first}" if first else "starts"
-    clips = config.batch_size * config.augmentation.repeats
-    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    opening = (
-        f"{config.name} {where}: {config.model.name}, {counted(len(training), 'video')}, "
-        f"{counted(len(training.label_names), 'class')}, {counted(plan.total, 'step')} of {counted(clips, 'clip')} "
-        f"({config.epochs:g} epoch{'' if config.epochs == 1 else 's'}) on "
-        f"{mesh.size} x {mesh.devices.flat[0].device_kind}{processes}"
-    )
-    table = program.sharding_table() if mesh.size > 1 else ""
-    blindness = describe_motion_blindness(program.model)
-    flip = describe_flip(config.augmentation.flip, training.label_names)
-    doubts = _imbalance(config, training), _few_videos(validation)
-    return "\n".join(part for part in (opening, blindness, flip, *doubts, *notes, table) if part)
-
-
-def _imbalance(config: ConfigDict, training: ClipSource) -> str:
-    """Warns of very unequal classes, where nothing is done about them."""
-    # Other sources than these would have to read all their records to count.
-    counts = training.clips_of_class
-    if not isinstance(counts, tuple) or config.data.class_balance or config.loss.name == "class_weighted":
-        return ""
-    sentence = describe_imbalance(training.label_names, counts)
-    return f"warning: {sentence}" if sentence else ""
-
-
-def _few_videos(validation: ClipSource | None) -> str:
-    """Warns of so few validation videos that chance decides which checkpoint is the best."""
-    note = "" if validation is None else few_videos_note(len(validation))
-    return f"warning: in validation, {note}" if note else ""
-
-
-def _unlabelled_remark(config: ConfigDict, unlabelled: ClipSource | None) -> list[str]:
-    """Says what is learned from beside the labelled videos."""
-    if unlabelled is None:
-        return []
-    videos, fields = counted(len(unlabelled), "unlabelled video"), config.unlabelled
-    return [f"learns from {videos}, {config.batch_size * fields.per_labelled} in a step, by {fields.method}"]
 
 
 def _not_finite(step: int, metrics: Mapping[str, float], saved: int | None) -> str:
