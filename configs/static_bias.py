@@ -6,7 +6,7 @@ Commands:           motion-vit render --out build/looks --appearance-bias 0.95
                     motion-vit evaluate --checkpoint runs/tsn --data build/looks/validation.csv --static-bias
 All rows, 3 seeds:  python benchmarks/static_bias.py --workdir build/static_bias --seeds 3
 Expected time:      two to five minutes a row on a busy core
-Expected accuracy:  one seed in docs/static_bias.md
+Expected accuracy:  three seeds in docs/static_bias.md
 
 Rows are a network, tsn, tsm, timesformer, uniformer or emim, alone or with the kind of still frames that are blended
 into clips: "tsn-own", "tsn-batch" or "tsn-bank". The bank of the last is made by a network of single frames, the row
