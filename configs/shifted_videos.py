@@ -7,8 +7,8 @@ Commands:           motion-vit render --out build/motions --train 2000 --validat
                     --adapt norm
 Rows:               tsm (a ResNet with temporal shifts, BatchNorm), timesformer (cost volumes as the attention over
                     time, LayerNorm), emim (UniFormer with EMIM, both)
-Expected time:      not run
-Expected accuracy:  not run
+Expected time:      10 to 15 minutes a row on one core beside other work
+Expected accuracy:  tsm 86.0 %, timesformer 70.2 %, emim 99.8 % (one seed); of corrupted videos docs/shifted_videos.md
 """
 
 from typing import Any

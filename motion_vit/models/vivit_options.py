@@ -41,7 +41,7 @@ learned queries that look at all tokens of a frame, or cost volumes between the 
 
 
 class ViViTOptions(CostVolumeBackbone):
-    """What a ViViT is made of, and which options go with each other.
+    """The options of a ViViT; `option_problems` says which do not go with each other.
 
     `frames` and `image_size` decide the entries of its tables of places; clips of another length or size take the
     nearest entries. The options of EMIM are those of `motion_vit.models.cost_volume_backbone.CostVolumeBackbone`, of no
