@@ -40,7 +40,7 @@ def opening(
     where = f"continues after step {first}" if first else "starts"
     clips = config.batch_size * config.augmentation.repeats
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    opening = (
+    first_line = (
         f"{config.name} {where}: {config.model.name}, {counted(len(training), 'video')}, "
         f"{counted(len(training.label_names), 'class')}, {counted(plan.total, 'step')} of {counted(clips, 'clip')} "
         f"({config.epochs:g} epoch{'' if config.epochs == 1 else 's'}) on "
@@ -50,7 +50,7 @@ def opening(
     blindness = describe_motion_blindness(program.model)
     flip = describe_flip(config.augmentation.flip, training.label_names)
     doubts = _imbalance(config, training), _few_videos(validation)
-    return "\n".join(part for part in (opening, blindness, flip, *doubts, *notes, table) if part)
+    return "\n".join(part for part in (first_line, blindness, flip, *doubts, *notes, table) if part)
 
 
 def _imbalance(config: ConfigDict, training: ClipSource) -> str:

@@ -163,8 +163,8 @@ def compiler_options(mesh: Mesh) -> dict[str, str] | None:
     """Returns the options to compile for a mesh with, so that no device waits for another for ever.
 
     XLA's runtime for CPU starts operations as they become ready. Of a collective in a loop and one beside it, some
-    devices may start the one and some the other, and each then waits for all to join. Scheduled to save memory instead
-    of for concurrency, there is one at a time.
+    devices may start the one and some the other, and each then waits for all to join. Where operations are scheduled to
+    save memory instead of for concurrency, this was not seen: `docs/scaling.md` says how it was tried.
 
     Args:
       mesh: the devices.
