@@ -49,7 +49,7 @@ class _WithoutLabels:
         return dataclasses.replace(self.source[row], label=UNKNOWN_LABEL)
 
 
-def open_unlabelled(location: str, *, label_names: Sequence[str] | None = None) -> ClipSource:
+def open_unlabelled(location: str | os.PathLike[str], *, label_names: Sequence[str] | None = None) -> ClipSource:
     """Opens videos without looking at their labels.
 
     Args:

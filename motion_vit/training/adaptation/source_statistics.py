@@ -70,9 +70,9 @@ def source_statistics(
       The statistics.
 
     Raises:
-      UserError: the data cannot be used with the model, no video can be decoded, or there is nothing to measure.
+      UserError: the data cannot be read, no video can be decoded, or there is nothing to measure.
     """
-    source = open_unlabelled(os.fspath(data))
+    source = open_unlabelled(data)
     rows = np.linspace(0, len(source) - 1, min(videos or len(source), len(source))).round().astype(int)
     model, normalise = unrolled(trained.model), normalization(trained.config)
 
