@@ -3,12 +3,13 @@
     python benchmarks/startup.py                                              # the demo's recipe
     python benchmarks/startup.py --config configs/comparison.py:emim --repeats 5 --config.batch_size=8
 
-Renders a few videos of the embedded dataset, and starts training on them repeatedly, each time in a new workdir: first
-with an empty compilation cache ("cold"), then with the cache of that start ("warm"). A start is timed from the launch
-of the process to the line that reports the first step; then training is told to stop. The table has the phases that
-this line tells; the last is of the compiler, which runs beside them. What is before the first is Python and its
-imports. Processor seconds (Linux) are those of all threads of the process until the line: on a machine with other work
-they vary less.
+Renders a few videos of the embedded dataset, and starts training on them repeatedly, each time in a new workdir. The
+first start has an empty compilation cache ("cold"), the others that of the first ("warm"), with the traced step. With
+`--cache` of an earlier call, the first start finds the compiled step there, but traces it ("traced"): the recipe names
+other data. A start is timed from the launch of the process to the line that reports the first step; then training is
+told to stop. The table has the phases that this line tells; the last is of the compiler, which runs beside them. What
+is before the first is Python and its imports. Processor seconds (Linux) are those of all threads of the process until
+the line: on a machine with other work they vary less.
 """
 
 import argparse
@@ -100,12 +101,12 @@ def run(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
         data, cache = folder / "data", options.cache or folder / "cache"
         render = ["render", "--out", str(data), "--train", str(options.videos), "--validation", "20"]
         subprocess.run([*COMMAND, *render], check=True, capture_output=True)
-        cold = int(not (cache.is_dir() and any(cache.iterdir())))
+        first = "traced" if cache.is_dir() and any(cache.iterdir()) else "cold"
         starts = [
             start(options.config, data, folder / f"run{i}", cache, options.overrides)
-            for i in range(cold + options.repeats)
+            for i in range(1 + options.repeats)
         ]
-    return {"cold": starts[:1], "warm": starts[1:]} if cold else {"warm": starts}
+    return {first: starts[:1], "warm": starts[1:]}
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--config", default="configs/demo.py", help="a recipe, as `motion-vit train` takes it")
     parser.add_argument("--videos", type=int, default=200, help="training videos to render")
     parser.add_argument("--repeats", type=int, default=3, help="warm starts")
-    parser.add_argument("--cache", type=pathlib.Path, help="a compilation cache of an earlier call: no cold start")
+    parser.add_argument("--cache", type=pathlib.Path, help="a compilation cache, of an earlier call too")
     parser.add_argument("--json", type=pathlib.Path, help="where to write all measurements")
     options, options.overrides = parser.parse_known_args()
     print(f"{options.config}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n")

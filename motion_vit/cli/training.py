@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from motion_vit.cli.arguments import (
@@ -68,17 +69,22 @@ def _pretrain(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, config: "ConfigDict") -> int:
     from motion_vit.training.loop.loop import train
-    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache
+    from motion_vit.training.loop.step_cache import StepCache
+    from motion_vit.training.parallel.compilation_cache import enable_compilation_cache, kept_steps_folder
     from motion_vit.training.parallel.processes import exit_on_error, initialize_distributed, is_primary
+    from motion_vit.training.recipe.file import split_argument
 
     # Modules are never garbage, and tracing makes many small objects that live: looking through both for garbage takes
     # a tenth of the time of tracing a step, and more.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
     enable_compilation_cache()
+    folder = kept_steps_folder()
+    recipe = pathlib.Path(split_argument(options.config)[0])
+    steps = None if folder is None else StepCache(folder, sources=(recipe,))
     with exit_on_error():
         initialize_distributed()
-        result = train(config, options.workdir, profile=options.profile)
+        result = train(config, options.workdir, profile=options.profile, steps=steps)
     if not result.completed:
         return STOPPED_STATUS
     if not is_primary():

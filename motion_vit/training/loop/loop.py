@@ -43,6 +43,7 @@ from motion_vit.training.loop.load_teachers import describe_teachers, load_teach
 from motion_vit.training.loop.opening import opening, unlabelled_remark
 from motion_vit.training.loop.plan import Plan
 from motion_vit.training.loop.runtime_errors import RuntimeErrors
+from motion_vit.training.loop.step_cache import StepCache
 from motion_vit.training.loop.step_compilation import StepCompilation
 from motion_vit.training.loop.stop_request import StopRequest
 from motion_vit.training.loop.training_batches import RunBatches, training_batches
@@ -97,6 +98,7 @@ def train(
     max_steps: int | None = None,
     profile: bool = False,
     writers: Sequence[MetricWriter] = (),
+    steps: StepCache | None = None,
 ) -> TrainingResult:
     """Trains the recipe's model, or continues the run that `workdir` holds.
 
@@ -115,6 +117,7 @@ def train(
       profile: whether to trace a few steps after warm-up, into `profile/`; process 0 traces its own devices.
       writers: further receivers of the metrics, in process 0, which are closed at the end. One that raises an exception
         is reported in a line and gets no more; the training goes on.
+      steps: keeps traced steps for later calls, which then begin sooner; by default the step is traced.
 
     Returns:
       How it ended.
@@ -164,7 +167,7 @@ def train(
         words = stack.enter_context(LastWords()) if jax.process_count() > 1 else None
         checkpoints = stack.enter_context(Checkpoints(folder, config.checkpoint.keep, config.checkpoint.best_metric))
         batches = stack.enter_context(contextlib.closing(training_batches(config, training, unlabelled, features)))
-        compilation = StepCompilation(program, startup)
+        compilation = StepCompilation(program, startup, steps)
         errors = RuntimeErrors(checkpoints, words)
         with errors.explained():
             state, origin = first_state(program, compilation, checkpoints, batches, training.label_names, plan.total)
@@ -192,8 +195,8 @@ def train(
             *describe_run_features(features),
         ]
         log.line(opening(program, training, validation, plan, first, (unlocked, origin, *remarks)))
-        steps = profiled_steps(first, last) if profile and is_primary() else None
-        profiler = stack.enter_context(Profiler(folder, steps, log.line))
+        profiled = profiled_steps(first, last) if profile and is_primary() else None
+        profiler = stack.enter_context(Profiler(folder, profiled, log.line))
         run = Run(
             program,
             plan,
@@ -283,7 +286,7 @@ class Run:
                         self.startup.end_phase("first batch")
                         compiling = self.compilation.finish()
                     inputs = self.program.to_devices(batch)
-                    state, metrics = self.program.step(state, inputs, *self.program.inputs_beside)
+                    state, metrics = self.compilation.step(state, inputs, *self.program.inputs_beside)
                 # One step may wait behind the one that runs: more would only hold batches.
                 jax.block_until_ready(running)
                 running = metrics["loss"]

@@ -71,6 +71,9 @@ class TrainingProgram:
       stills: the bank of still frames that augmentation takes; None without one.
       teachers: whom the model learns from; what the step takes beside state and batch is their variables.
       own_parts: what of the objective has parameters of its own, by their name; None where the recipe does without.
+      clips_of_class: training clips of each class, as `build_program` was given them.
+      total_steps: of the whole run, likewise.
+      steps_per_epoch: likewise.
     """
 
     config: ConfigDict
@@ -88,6 +91,9 @@ class TrainingProgram:
     stills: UInt8[np.ndarray, "n size size 3"] | None = None
     teachers: tuple[Teacher, ...] = ()
     own_parts: Mapping[str, HasParameters | None] = dataclasses.field(default_factory=dict)
+    clips_of_class: tuple[int, ...] = ()
+    total_steps: int = 0
+    steps_per_epoch: float = 0.0
 
     @property
     def model(self) -> VideoModel:
@@ -279,6 +285,9 @@ def build_program(
         stills=still_bank(config),
         teachers=tuple(teachers),
         own_parts=own_parts,
+        clips_of_class=tuple(map(int, clips_of_class)),
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
     )
 
 

@@ -197,10 +197,32 @@ def make_train_step(
         with_stills=settings.augmentation.still == "bank", unlabelled=settings.semi_supervision is not None
     )
     beside = (settings.teaching.shardings,) if settings.teaching else ()
+    return compiled_step(step, sharding, batch_shardings(mesh, settings.accumulation, entries), mesh, *beside)
+
+
+def compiled_step(
+    step: TrainStep,
+    sharding: TrainState[NamedSharding],
+    batch: dict[str, NamedSharding],
+    mesh: Mesh,
+    *beside: Any,
+) -> TrainStep:
+    """Lets a step be compiled when it is first called.
+
+    Args:
+      step: takes a state, whose memory it is given, a batch, and what `beside` is of; returns a state and metrics.
+      sharding: `NamedSharding` of every array of the state.
+      batch: that of every entry of the batch.
+      mesh: the devices.
+      *beside: those of further arguments.
+
+    Returns:
+      The step.
+    """
     return jax.jit(
         step,
         donate_argnums=0,
-        in_shardings=(sharding, batch_shardings(mesh, settings.accumulation, entries), *beside),
+        in_shardings=(sharding, batch, *beside),
         out_shardings=(sharding, meshes.replicated(mesh)),
         compiler_options=meshes.compiler_options(mesh),
     )

@@ -22,6 +22,7 @@ from motion_vit.training.logs.progress import Progress
 from motion_vit.training.logs.writers import Writers, read_json_lines
 from motion_vit.training.loop import loop
 from motion_vit.training.loop.loop import TrainingResult, train
+from motion_vit.training.loop.step_cache import StepCache
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.train_step import LogitsFunction
 
@@ -55,6 +56,17 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert "continues after step 2" in capsys.readouterr().out
     expected = variables_of(finished_run)
     for name, value in variables_of(tmp_path).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_a_run_with_a_kept_step_ends_as_one_that_traced_it(
+    small_config: ConfigDict, finished_run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    steps = StepCache(tmp_path / "steps")
+    for name in ("first", "second"):
+        train(small_config, tmp_path / name, devices=jax.devices()[:1], steps=steps)
+    expected = variables_of(finished_run)
+    for name, value in variables_of(tmp_path / "second").items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
