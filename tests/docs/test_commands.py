@@ -30,7 +30,7 @@ def _commands(page: pathlib.Path) -> list[list[str]]:
 
 
 def _of_recipe(recipe: pathlib.Path) -> list[list[str]]:
-    header = re.sub(r"\n {12,}(?=--config\.)", " ", recipe.read_text().split('"""')[1])
+    header = re.sub(r"\n {12,}(?=--)", " ", recipe.read_text().split('"""')[1])
     return [shlex.split(match[1]) for match in re.finditer(r"motion-vit (\w+ .*)$", header, re.MULTILINE)]
 
 
