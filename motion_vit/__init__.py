@@ -1,6 +1,7 @@
 """Video transformers that see motion: EMIM and its kin in JAX/Flax."""
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from motion_vit.errors import UserError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from motion_vit.zoo.load import load
 
     __version__: str
+
+# When this process began to load the library, in nanoseconds as of files. A newer file may not be what was loaded.
+LOADED_NS = time.time_ns()
 
 __all__ = [
     "M2A",

@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace, config: "ConfigDict") -> int:
     enable_compilation_cache()
     folder = kept_steps_folder()
     recipe = pathlib.Path(split_argument(options.config)[0])
-    steps = None if folder is None else StepCache(folder, sources=(recipe,))
+    steps = None if folder is None else StepCache(folder, sources=(recipe,), arguments=(options.config,))
     with exit_on_error():
         initialize_distributed()
         result = train(config, options.workdir, profile=options.profile, steps=steps)

@@ -37,6 +37,7 @@ def test_steps_are_kept_with_the_recipe_as_a_source(
         assert steps is not None
         assert steps.folder == folder
         assert [source.resolve() for source in steps.sources] == [RECIPE]
+    assert [steps.arguments for steps in asked if steps is not None] == [(str(RECIPE),), ("my_videos",)]
 
 
 def test_steps_are_not_kept_where_there_is_no_folder(

@@ -3,9 +3,10 @@
 A step is kept as StableHLO, the text that the compiler takes, by `jax.export`. Its name stands for all that it was
 traced from: the recipe, the shapes and devices, JAX's settings, and the code. Of each file of code that was loaded,
 path, size and time count, by which Python finds out whether a module is to be compiled again. Where any of these
-differ, the step is traced.
+differ, the step is traced. Data that the code of a plugin or a recipe reads, and its environment, are no part of it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
@@ -21,6 +22,7 @@ from jax.sharding import NamedSharding
 import motion_vit
 from motion_vit.files.atomic_file import UnwritableError, make_folder, write_bytes
 from motion_vit.files.regular_file import open_regular_file
+from motion_vit.ops.platform import known_platform
 from motion_vit.training.recipe.config import to_json
 from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
@@ -28,10 +30,11 @@ from motion_vit.training.step.train_step import Batch, Metrics, TrainStep, compi
 
 _LIBRARY = pathlib.Path(motion_vit.__file__).parent
 _SUFFIX = ".stablehlo"
-# Calls of other libraries, such as cuDNN, may change with their version. It is a part of the name.
+# JAX promises to keep the calls of some libraries as they are. Others may change with its version, whose files count.
 _ANY_CALL = (export.DisabledSafetyCheck.custom_call("ALL"),)
 _CHECKSUM = hashlib.sha256
-_LARGEST = 2**28  # bytes; that of UniFormer-S has 4 million
+_REFUSED = b""  # is kept, too, so that a step that cannot be exported is not traced twice at the next start
+_LARGEST = 2**28  # bytes; that of UniFormer-S with EMIM has 1.4 million
 _MOST = 64  # steps that are kept, of which the longest unused are removed
 
 
@@ -44,10 +47,12 @@ class StepCache:
     Attributes:
       folder: need not exist.
       sources: files of code that no module was imported from, such as the recipe's.
+      arguments: what that code was given, such as the ARG of `FILE:ARG`.
     """
 
     folder: pathlib.Path
     sources: tuple[pathlib.Path, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     def step(self, program: TrainingProgram) -> TrainStep:
         """Returns the step of a program, read from the folder, or traced and written there.
@@ -56,59 +61,63 @@ class StepCache:
           program: a recipe on its devices.
 
         Returns:
-          The step. One with teachers, whose networks are no part of the recipe, and one that
-          cannot be exported, such as with calls of Python, stay the program's own.
+          The step. The program's own stays where it has teachers, whose networks are no part of the recipe, where code
+          has changed since it was loaded, and where `jax.export` refuses the step, such as for calls of Python.
 
         Raises:
           UserError: as `TrainingProgram.step` at its first call.
         """
-        if program.teachers:
+        code, changed = _code(self.sources)
+        if program.teachers or changed > motion_vit.LOADED_NS:
             return program.step
-        path = self.folder / f"{self._name(program)}{_SUFFIX}"
-        if (data := _read(path)) is not None:
-            return _imported(data, program)
-        data = _exported(program)
+        path = self.folder / f"{self._name(program, code)}{_SUFFIX}"
+        data = _read(path)
         if data is None:
-            return program.step
-        self._write(path, data)
-        # Through what was written, although a step was just traced: the compiler's cache must find the same text later.
-        return _imported(data, program)
+            data = _exported(program)
+            self._write(path, data)
+        # What was just traced goes through the same bytes: the compiler's cache must find the same text later.
+        return program.step if data == _REFUSED else _imported(data, program)
 
-    def _name(self, program: TrainingProgram) -> str:
+    def _name(self, program: TrainingProgram, code: Sequence[tuple[str, int, int]]) -> str:
         """Names all that a step is traced from."""
         arguments, structure = jax.tree.flatten((program.abstract_state(), program.abstract_batch()))
         devices = list(program.mesh.devices.flat)
-        client = devices[0].client
         parts = (
             to_json(program.config),
             (program.clips_of_class, program.total_steps, program.steps_per_epoch),
             [(str(leaf), str(leaf.sharding)) for leaf in arguments],
             str(structure),
             [(each.platform, each.device_kind, each.id) for each in devices],
-            (client.platform_version, jax.process_count()),
-            sorted((name, str(value)) for name, value in jax.config.values.items()),
-            _code(self.sources),
+            (devices[0].client.platform_version, jax.process_count(), known_platform()),
+            # As attributes, they are those of the context that is set.
+            [(name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items())],
+            (self.arguments, code),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _write(self, path: pathlib.Path, data: bytes) -> None:
         """Keeps a step, and removes the longest unused; a folder that cannot be written to only costs time later."""
-        try:
+        with contextlib.suppress(UnwritableError, OSError):
             make_folder(self.folder)
             write_bytes(path, _CHECKSUM(data).digest() + data)
             kept = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
             for file in kept[:-_MOST]:
                 file.unlink(missing_ok=True)
-        except (UnwritableError, OSError):
-            return
 
 
-def _code(sources: Sequence[pathlib.Path]) -> list[tuple[str, int, int]]:
-    """Lists path, size and time of what the process has loaded, of the library whole, and of further files."""
+def _code(sources: Sequence[pathlib.Path]) -> tuple[list[tuple[str, int, int]], int]:
+    """Looks at the files of what the process has loaded, of the library whole, and at further ones.
+
+    Args:
+      sources: the further ones.
+
+    Returns:
+      Path, size and time of each, and when one of them last changed in any way, in nanoseconds.
+    """
     loaded = (getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values()))
     paths = {path for path in loaded if isinstance(path, str)}
     paths.update(map(str, (*_LIBRARY.rglob("*.py"), *sources)))
-    found = []
+    found, latest = [], 0
     for path in sorted(paths):
         try:
             state = os.stat(path)
@@ -116,7 +125,8 @@ def _code(sources: Sequence[pathlib.Path]) -> list[tuple[str, int, int]]:
             found.append((path, -1, -1))
         else:
             found.append((path, state.st_size, state.st_mtime_ns))
-    return found
+            latest = max(latest, state.st_mtime_ns, state.st_ctime_ns)
+    return found, latest
 
 
 def _read(path: pathlib.Path) -> bytes | None:
@@ -126,17 +136,18 @@ def _read(path: pathlib.Path) -> bytes | None:
             if os.fstat(file.fileno()).st_size > _LARGEST:
                 return None
             content = file.read()
-        os.utime(path)
     except OSError:
         return None
+    with contextlib.suppress(OSError):  # in the cache of another user
+        os.utime(path)
     size = _CHECKSUM().digest_size
     return content[size:] if _CHECKSUM(content[size:]).digest() == content[:size] else None
 
 
-def _exported(program: TrainingProgram) -> bytes | None:
-    """Traces a step and writes it as bytes; None of one that `jax.export` refuses, such as with calls of Python."""
+def _exported(program: TrainingProgram) -> bytes:
+    """Traces a step and writes it as bytes, or `_REFUSED`."""
     if program.mesh.devices.flat[0].platform != jax.default_backend():
-        return None  # what it exports is for the default backend
+        return _REFUSED  # what is exported is for the default backend
     structure = jax.tree.structure(program.state_shapes)
     # Options of the compiler are no part of what is kept, and JAX refuses them within another function.
     traceable = inspect.unwrap(program.step)
@@ -149,9 +160,10 @@ def _exported(program: TrainingProgram) -> bytes | None:
     try:
         compiled = jax.jit(step, donate_argnums=0, out_shardings=(jax.tree.leaves(program.state_sharding), None))
         exported = export.export(compiled, disabled_checks=_ANY_CALL)(*arguments)
-        return bytes(exported.serialize())
-    except (ValueError, NotImplementedError):
-        return None
+        data = bytes(exported.serialize())
+    except (ValueError, RuntimeError):  # with calls of Python, or of libraries that keep Python's objects
+        return _REFUSED
+    return data if len(data) < _LARGEST else _REFUSED
 
 
 def _imported(data: bytes, program: TrainingProgram) -> TrainStep:

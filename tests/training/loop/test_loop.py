@@ -20,7 +20,7 @@ from motion_vit.training.checkpoints.run_checkpoints import load_for_inference
 from motion_vit.training.evaluation import evaluate as evaluation
 from motion_vit.training.logs.progress import Progress
 from motion_vit.training.logs.writers import Writers, read_json_lines
-from motion_vit.training.loop import loop
+from motion_vit.training.loop import loop, step_cache
 from motion_vit.training.loop.loop import TrainingResult, train
 from motion_vit.training.loop.step_cache import StepCache
 from motion_vit.training.step.program import TrainingProgram
@@ -59,14 +59,20 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
-def test_a_run_with_a_kept_step_ends_as_one_that_traced_it(
-    small_config: ConfigDict, finished_run: pathlib.Path, tmp_path: pathlib.Path
+def test_a_run_that_continues_with_a_kept_step_ends_as_one_that_traced_it(
+    small_config: ConfigDict, finished_run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = StepCache(tmp_path / "steps")
-    for name in ("first", "second"):
-        train(small_config, tmp_path / name, devices=jax.devices()[:1], steps=steps)
+
+    def run_on(max_steps: int | None) -> None:
+        train(small_config, tmp_path / "run", devices=jax.devices()[:1], max_steps=max_steps, steps=steps)
+
+    run_on(1)
+    run_on(1)  # by now, JAX has loaded all of itself that a checkpoint and an export need
+    monkeypatch.setattr(step_cache, "_exported", lambda program: pytest.fail("the step is traced"))
+    run_on(None)
     expected = variables_of(finished_run)
-    for name, value in variables_of(tmp_path / "second").items():
+    for name, value in variables_of(tmp_path / "run").items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 

@@ -1,8 +1,10 @@
 """A step that was kept is the step, and is only taken for what it was traced from."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+import time
 import types
 from collections.abc import Callable
 
@@ -13,6 +15,8 @@ import pytest
 from ml_collections import ConfigDict
 from small_network import register_small_network
 
+import motion_vit
+from motion_vit.ops.platform import target_platform
 from motion_vit.training.loop import step_cache
 from motion_vit.training.loop.step_cache import StepCache
 from motion_vit.training.losses.cross_entropy import cross_entropy
@@ -135,13 +139,12 @@ def test_a_program_that_differs_in_anything_is_traced(
     assert not was_kept(kept, make_other())
 
 
-def test_under_another_setting_of_jax_a_step_is_traced(kept: StepCache) -> None:
-    before = jax.config.values["jax_default_matmul_precision"]
-    try:
-        jax.config.update("jax_default_matmul_precision", "highest")
+@pytest.mark.parametrize("context", [jax.default_matmul_precision("highest"), target_platform("portable")])
+def test_under_other_settings_a_step_is_traced(
+    context: contextlib.AbstractContextManager[None], kept: StepCache
+) -> None:
+    with context:
         assert not was_kept(kept, make_program(make_recipe()))
-    finally:
-        jax.config.update("jax_default_matmul_precision", before)
 
 
 def test_where_code_has_changed_a_step_is_traced(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +154,7 @@ def test_where_code_has_changed_a_step_is_traced(tmp_path: pathlib.Path, monkeyp
     imported = types.ModuleType("beside_recipe")
     imported.__file__ = str(module)
     monkeypatch.setitem(step_cache.sys.modules, "beside_recipe", imported)
+    monkeypatch.setattr(motion_vit, "LOADED_NS", time.time_ns() + 10**12)  # the files are older than the process
     cache, program = StepCache(tmp_path / "steps", sources=(recipe,)), make_program(make_recipe())
     for changed in (recipe, module):
         cache.step(program)
@@ -177,11 +181,14 @@ def test_a_damaged_file_is_traced_again_and_replaced(
     assert was_kept(cache, program)
 
 
-def test_a_file_too_large_to_be_a_step_is_not_read(
+def test_what_is_too_large_to_be_a_step_is_neither_read_nor_written(
     tmp_path: pathlib.Path, kept: StepCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_cache, "_LARGEST", 1000)
-    assert not was_kept(kept, make_program(make_recipe()))
+    program = make_program(make_recipe())
+    assert not was_kept(kept, program)
+    assert StepCache(tmp_path).step(program) is program.step
+    assert [file.stat().st_size < 1000 for file in tmp_path.iterdir()] == [True]
 
 
 def test_a_folder_that_cannot_be_written_to_only_costs_time(tmp_path: pathlib.Path) -> None:
@@ -205,7 +212,25 @@ def test_the_longest_unused_are_removed(tmp_path: pathlib.Path, monkeypatch: pyt
     assert [was_kept(cache, program) for program in programs] == [True, False, True]
 
 
-def test_a_step_that_calls_python_is_not_kept(tmp_path: pathlib.Path) -> None:
+def test_where_code_has_changed_since_it_was_loaded_nothing_is_kept(tmp_path: pathlib.Path) -> None:
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text("")
+    program = make_program(make_recipe())
+    assert StepCache(tmp_path / "steps", sources=(recipe,)).step(program) is program.step
+    assert not (tmp_path / "steps").exists()
+
+
+def test_what_a_recipe_was_given_counts(kept: StepCache) -> None:
+    assert not was_kept(dataclasses.replace(kept, arguments=("recipe.py:other",)), make_program(make_recipe()))
+
+
+def test_a_step_with_teachers_is_the_programs_own(kept: StepCache) -> None:
+    program = make_program(make_recipe())
+    taught = dataclasses.replace(program, teachers=(object(),))
+    assert kept.step(taught) is program.step
+
+
+def test_a_step_that_calls_python_is_the_programs_own_and_not_traced_twice_again(tmp_path: pathlib.Path) -> None:
     def calls_python(clips_of_class: object) -> Loss:
         plain = cross_entropy(clips_of_class)
 
@@ -219,5 +244,6 @@ def test_a_step_that_calls_python_is_not_kept(tmp_path: pathlib.Path) -> None:
     config = make_recipe()
     config.loss.name = "calls_python"
     program = make_program(config)
-    assert StepCache(tmp_path).step(program) is program.step
-    assert not list(tmp_path.iterdir())
+    cache = StepCache(tmp_path)
+    assert cache.step(program) is program.step
+    assert was_kept(cache, program)
