@@ -36,7 +36,7 @@ def test_steps_are_kept_with_the_recipe_as_a_source(
     for steps in asked:
         assert steps is not None
         assert steps.folder == folder
-        assert [source.resolve() for source in steps.sources] == [RECIPE]
+        assert [source.read_bytes() for source in steps.sources] == [RECIPE.read_bytes()]
     assert [steps.arguments for steps in asked if steps is not None] == [(str(RECIPE),), ("my_videos",)]
 
 

@@ -21,6 +21,7 @@ from motion_vit.training.loop import step_cache
 from motion_vit.training.loop.step_cache import StepCache
 from motion_vit.training.losses.cross_entropy import cross_entropy
 from motion_vit.training.losses.registry import Loss, register_loss
+from motion_vit.training.objectives.teaching import Teacher
 from motion_vit.training.parallel.mesh import make_mesh
 from motion_vit.training.recipe.config import default_config
 from motion_vit.training.step.program import TrainingProgram, build_program
@@ -226,8 +227,8 @@ def test_what_a_recipe_was_given_counts(kept: StepCache) -> None:
 
 def test_a_step_with_teachers_is_the_programs_own(kept: StepCache) -> None:
     program = make_program(make_recipe())
-    taught = dataclasses.replace(program, teachers=(object(),))
-    assert kept.step(taught) is program.step
+    teacher = Teacher("teacher", program.model, {}, program.normalization, tuple(range(5)))
+    assert kept.step(dataclasses.replace(program, teachers=(teacher,))) is program.step
 
 
 def test_a_step_that_calls_python_is_the_programs_own_and_not_traced_twice_again(tmp_path: pathlib.Path) -> None:
