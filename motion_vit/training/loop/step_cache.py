@@ -62,13 +62,15 @@ class StepCache:
 
         Returns:
           The step. The program's own stays where it has teachers, whose networks are no part of the recipe, where code
-          has changed since it was loaded, and where `jax.export` refuses the step, such as for calls of Python.
+          has changed since it was loaded, where `jax.export` refuses the step, such as for calls of Python, and where
+          several processes train together.
 
         Raises:
           UserError: as `TrainingProgram.step` at its first call.
         """
         code, changed = _code(self.sources)
-        if program.teachers or changed > motion_vit.LOADED_NS:
+        # Processes must run the same program, and one of them may find a kept step where another one traces.
+        if program.teachers or changed > motion_vit.LOADED_NS or jax.process_count() > 1:
             return program.step
         path = self.folder / f"{self._name(program, code)}{_SUFFIX}"
         data = _read(path)
@@ -88,7 +90,7 @@ class StepCache:
             [(str(leaf), str(leaf.sharding)) for leaf in arguments],
             str(structure),
             [(each.platform, each.device_kind, each.id) for each in devices],
-            (devices[0].client.platform_version, jax.process_count(), known_platform()),
+            (devices[0].client.platform_version, known_platform()),
             # As attributes, they are those of the context that is set.
             [(name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items())],
             (self.arguments, code),

@@ -225,6 +225,12 @@ def test_what_a_recipe_was_given_counts(kept: StepCache) -> None:
     assert not was_kept(dataclasses.replace(kept, arguments=("recipe.py:other",)), make_program(make_recipe()))
 
 
+def test_processes_that_train_together_trace_the_same_program(kept: StepCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = make_program(make_recipe())
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert kept.step(program) is program.step
+
+
 def test_a_step_with_teachers_is_the_programs_own(kept: StepCache) -> None:
     program = make_program(make_recipe())
     teacher = Teacher("teacher", program.model, {}, program.normalization, tuple(range(5)))
