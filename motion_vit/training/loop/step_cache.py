@@ -61,9 +61,9 @@ class StepCache:
           program: a recipe on its devices.
 
         Returns:
-          The step. The program's own stays where it has teachers, whose networks are no part of the recipe, where code
-          has changed since it was loaded, where `jax.export` refuses the step, such as for calls of Python, and where
-          several processes train together.
+          The step. The program's own stays where it has teachers, whose networks are no part of the recipe, where
+          several processes train together, and where code has changed since it was loaded. So it does where
+          `jax.export` refuses the step, such as for calls of Python.
 
         Raises:
           UserError: as `TrainingProgram.step` at its first call.
