@@ -61,16 +61,17 @@ class StepCache:
           program: a recipe on its devices.
 
         Returns:
-          The step. The program's own stays where it has teachers, whose networks are no part of the recipe, where
-          several processes train together, and where code has changed since it was loaded. So it does where
-          `jax.export` refuses the step, such as for calls of Python.
+          The step. The program's own stays where it has teachers, where several processes train together, and on
+          devices that are not of JAX's default backend. So it does where code has changed since it was loaded, and
+          where `jax.export` refuses the step, such as for calls of Python.
 
         Raises:
           UserError: as `TrainingProgram.step` at its first call.
         """
+        if not _may_be_kept(program):
+            return program.step
         code, changed = _code(self.sources)
-        # Processes must run the same program, and one of them may find a kept step where another one traces.
-        if program.teachers or changed > motion_vit.LOADED_NS or jax.process_count() > 1:
+        if changed > motion_vit.LOADED_NS:
             return program.step
         path = self.folder / f"{self._name(program, code)}{_SUFFIX}"
         data = _read(path)
@@ -105,6 +106,16 @@ class StepCache:
             kept = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
             for file in kept[:-_MOST]:
                 file.unlink(missing_ok=True)
+
+
+def _may_be_kept(program: TrainingProgram) -> bool:
+    """Tells if a program's step is one that the recipe and the code decide, and that `jax.export` is made for."""
+    if program.teachers:
+        return False  # their networks are no part of the recipe
+    if jax.process_count() > 1:
+        return False  # all must run the same program, and one may find a kept step where another one traces
+    # What is exported is for the default backend.
+    return bool(program.mesh.devices.flat[0].platform == jax.default_backend())
 
 
 def _code(sources: Sequence[pathlib.Path]) -> tuple[list[tuple[str, int, int]], int]:
@@ -148,8 +159,6 @@ def _read(path: pathlib.Path) -> bytes | None:
 
 def _exported(program: TrainingProgram) -> bytes:
     """Traces a step and writes it as bytes, or `_REFUSED`."""
-    if program.mesh.devices.flat[0].platform != jax.default_backend():
-        return _REFUSED  # what is exported is for the default backend
     structure = jax.tree.structure(program.state_shapes)
     # Options of the compiler are no part of what is kept, and JAX refuses them within another function.
     traceable = inspect.unwrap(program.step)
