@@ -131,6 +131,8 @@ def test_refusals_are_shown_with_their_sentence(page: "Page") -> None:
 def test_the_keyboard_alone_will_do(page: "Page", video: pathlib.Path) -> None:
     from playwright.sync_api import expect
 
+    # Playwright does not wait until the browser hands over its choosers; by the answers to what follows, it does.
+    page.on("filechooser", lambda chooser: None)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     assert page.evaluate("getComputedStyle(document.getElementById('drop')).outlineStyle") == "solid"
