@@ -142,6 +142,7 @@ def test_every_command_tells_what_a_model_refuses(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_videos_go_from_rendering_to_prediction(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     rendered, prepared, run = tmp_path / "videos", str(tmp_path / "prepared"), tmp_path / "run"
     counts = ["--train", "10", "--validation", "10", "--size", "32"]

@@ -19,6 +19,7 @@ def test_a_table_has_a_row_for_each_network_and_a_column_for_each_share() -> Non
     assert rows == ["| emim | 60.0 ± 14.1 |  | 40 |", "| emim from pretrain-filling |  | 25.0 |  |"]
 
 
+@pytest.mark.fast_cases("frozen")
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_trial_has_a_name_of_its_own_and_recipes_that_can_be_used(
     experiment: str, tmp_path: pathlib.Path

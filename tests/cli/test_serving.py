@@ -28,6 +28,7 @@ def health(url: str) -> int:
         return error.code
 
 
+@pytest.mark.slow
 def test_the_process_says_when_it_is_ready_and_ends_in_order(tmp_path: pathlib.Path) -> None:
     video = encode(tmp_path / "clip.avi", ENCODINGS["mpeg4 in avi"], moving_texture())
     temporary = tempfile.mkdtemp(dir="/tmp")  # shorter than tmp_path: sockets lie in it

@@ -58,6 +58,7 @@ def test_activations_and_logits_are_torchvisions():
     np.testing.assert_allclose(inside["norm_output"], golden()["eval/norm.class_token"][:1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_training_step_has_torchvisions_loss_and_gradients():
     loss, _, _, gradients = training_step()
     assert loss == pytest.approx(float(golden()["train/loss"]), rel=1e-5)

@@ -57,7 +57,7 @@ def shapes(model, clips):
     return traverse_util.flatten_dict(params, sep="/"), intermediates
 
 
-@pytest.mark.fast_cases("divided_space_time", "m2a")
+@pytest.mark.fast_cases("divided_space_time")
 @pytest.mark.parametrize(
     "options",
     [*({"attention": scheme} for scheme in SCHEMES), COST_VOLUME, {"motion_module": "m2a"}],
@@ -147,6 +147,7 @@ def test_motion_modules_train_in_a_loop_that_computes_activations_again(clips):
     assert jax.tree.map(jnp.shape, {"params": gradients, **updates}) == jax.tree.map(jnp.shape, variables)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(clips):
     variables = jax.tree.map(lambda x: 0.3 * x, random_variables(tiny(depth=1)))
     logits = {dtype: jax.jit(tiny(depth=1, dtype=dtype).apply)(variables, clips) for dtype in ("bfloat16", "float32")}

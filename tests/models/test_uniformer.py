@@ -113,7 +113,7 @@ def test_patch_sizes_set_the_resolution_of_the_stages(clips):
     assert rows_and_columns == [(8, 16), (8, 16), (4, 8), (4, 8)]
 
 
-@pytest.mark.fast_cases("{'layer_scale': 1e-05}", "{'motion_input': 'softmax'}")
+@pytest.mark.fast_cases("{'layer_scale': 1e-05}")
 @pytest.mark.parametrize(
     "options",
     [

@@ -140,6 +140,7 @@ def test_a_model_says_where_its_cost_volumes_are(placement, stages):
     assert tiny(placement="gl", depth=1).cost_volume_stages() == ()
 
 
+@pytest.mark.slow
 def test_blocks_in_a_loop_compute_the_same(clips):
     variables = random_variables(tiny(**ALTERNATING, depth=4))
     logits = {
@@ -176,6 +177,7 @@ def test_frames_split_over_devices_give_the_same_logits():
     np.testing.assert_allclose(split, whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(clips):
     variables = jax.tree.map(lambda x: 0.3 * x, random_variables(tiny(depth=1)))
     logits = {dtype: jax.jit(tiny(depth=1, dtype=dtype).apply)(variables, clips) for dtype in ("bfloat16", "float32")}

@@ -87,6 +87,7 @@ def test_a_frozen_spatial_encoder_has_no_gradient_and_is_named(clips):
     assert tiny(**ENCODER).frozen_patterns() == ()
 
 
+@pytest.mark.slow
 def test_a_frozen_spatial_encoder_trains_on_what_it_gives_in_evaluation(clips):
     # Dropout, stochastic depth and BatchNorms of motion modules would change it.
     model = tiny(**ENCODER, frozen="spatial", dropout=0.5, stochastic_depth=0.5, motion_module="tea")
@@ -211,6 +212,7 @@ def test_places_of_other_clips_are_the_nearest_ones():
     np.testing.assert_array_equal(many, few.repeat(2, axis=1).repeat(2, axis=2).repeat(2, axis=3))
 
 
+@pytest.mark.slow
 def test_blocks_in_a_loop_compute_the_same(clips):
     options = ENCODER | {"placement": "lg", "depth": 4, "temporal_depth": 2}
     variables = random_variables(tiny(**options))
@@ -255,6 +257,7 @@ def test_frames_that_are_no_grid_are_not_split(options):
         tiny(**options).with_frames_split("frames")
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(clips):
     variables = jax.tree.map(lambda x: 0.3 * x, random_variables(tiny(**ENCODER, depth=1)))
     logits = {

@@ -50,7 +50,7 @@ def of_tokens(model):
     return jax.jit(functools.partial(model.apply, method="classify_frame_tokens"))
 
 
-@pytest.mark.fast_cases("bottleneck-*", "emim-class_token-1")
+@pytest.mark.fast_cases("emim-class_token-1")
 @pytest.mark.parametrize(
     ("adapter", "pooling", "queries"),
     [

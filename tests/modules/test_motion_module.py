@@ -59,7 +59,7 @@ def small(name: str, **options: Any) -> nn.Module:
     return motion_vit.create_model(name, num_classes=3, frames=4, image_size=32, **SMALLEST[name], **options)
 
 
-@pytest.mark.fast_cases("resnet18_tiny", "vivit_tiny")
+@pytest.mark.fast_cases("vivit_tiny")
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_registered_module_stands_in_every_block_of_every_backbone(name: str) -> None:
     model = small(name, motion_module="acceleration")

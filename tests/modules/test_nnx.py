@@ -39,6 +39,7 @@ def test_motion_prompts_work_in_nnx():
     assert nnx.bridge.ToNNX(MotionPrompt(), rngs=nnx.Rngs(0)).lazy_init(clips)(clips).shape == (1, 4, 8, 8, 3)
 
 
+@pytest.mark.fast_cases("emim", "m2a")
 @pytest.mark.parametrize("layer", [Emim(heads=2, window=3, dropout=0.5), M2A("tea"), M2A()], ids=["emim", "tea", "m2a"])
 def test_one_call_trains_every_layer_in_nnx(layer):
     x = jax.random.normal(jax.random.key(0), (2, 4, 8, 8, 16))

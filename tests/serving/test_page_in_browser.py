@@ -74,6 +74,7 @@ def test_a_chosen_video_gets_its_classes_with_bars(page: "Page", video: pathlib.
     expect(page.locator("#answers li")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_a_window_asks_for_a_timeline(page: "Page", video: pathlib.Path) -> None:
     from playwright.sync_api import expect
 
@@ -128,6 +129,7 @@ def test_refusals_are_shown_with_their_sentence(page: "Page") -> None:
     assert shown_labels(page) == []
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_will_do(page: "Page", video: pathlib.Path) -> None:
     from playwright.sync_api import expect
 
@@ -147,6 +149,7 @@ def test_the_keyboard_alone_will_do(page: "Page", video: pathlib.Path) -> None:
     expect(page.locator("#answers li")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_it_is_dark_where_that_is_wanted_and_fits_a_phone(page: "Page", video: pathlib.Path) -> None:
     color = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(color) == "rgb(255, 255, 255)"

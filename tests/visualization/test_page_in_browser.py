@@ -74,6 +74,7 @@ def test_the_slider_changes_the_frame(page: "Page") -> None:
     assert "frames 3 and 4 of the clip" in page.inner_text("#caption")
 
 
+@pytest.mark.slow
 def test_the_pickers_change_the_map_the_layer_and_the_channel(page: "Page") -> None:
     page.locator("#opacity").fill("100")
     page.uncheck("#arrows")
@@ -118,6 +119,7 @@ def test_the_track_of_a_point_is_that_of_the_library(page: "Page") -> None:
     assert page.evaluate(script) == [pytest.approx(point, abs=0.01) for point in track if point[0] == point[0]]
 
 
+@pytest.mark.slow
 def test_everything_can_be_done_with_the_keyboard(page: "Page") -> None:
     from playwright.sync_api import expect
 
@@ -141,6 +143,7 @@ def test_everything_can_be_done_with_the_keyboard(page: "Page") -> None:
     assert page.inner_text("#play") == "Play"
 
 
+@pytest.mark.slow
 def test_every_map_draws_and_a_phone_need_not_scroll_sideways(page: "Page") -> None:
     page.set_viewport_size({"width": 375, "height": 700})
     for label in page.locator("#map option").all_inner_texts():
@@ -153,6 +156,7 @@ def hash_of(page: "Page") -> str:
     return page.evaluate("decodeURIComponent(location.hash)")
 
 
+@pytest.mark.slow
 def test_the_address_follows_what_is_chosen_and_the_back_button_undoes_it(page: "Page") -> None:
     click(page, 12, 33)
     assert hash_of(page) == "#Motion field/stage3/block0/mean of heads/1/2,2"
@@ -196,7 +200,7 @@ def test_an_address_restores_its_view(browser: "Browser", page_file: pathlib.Pat
     again.close()
 
 
-@pytest.mark.fast_cases("#%ff/%", "#no such map*")
+@pytest.mark.fast_cases("#no such map*")
 @pytest.mark.parametrize(
     "address",
     ["#", "#%", "#%ff/%", "#no such map/x/y/99/99,99", "#Motion field/?/?/-3/0,-1", "#a/b/c/d/e/f", "#" + 999 * "/"],
@@ -232,6 +236,7 @@ def contrasts(page: "Page") -> dict[str, float]:
     }""")
 
 
+@pytest.mark.fast_cases("dark")
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_text_can_be_read_in_light_and_in_dark(page: "Page", system: str) -> None:
     page.emulate_media(color_scheme=system)
@@ -254,6 +259,7 @@ def test_text_can_be_read_in_light_and_in_dark(page: "Page", system: str) -> Non
         page.keyboard.press("d")
 
 
+@pytest.mark.slow
 def test_the_picture_is_saved_with_its_name(page: "Page", tmp_path: pathlib.Path) -> None:
     choose(page, channel="head 1")
     with page.expect_download() as waiting:
@@ -271,6 +277,7 @@ def test_the_picture_is_saved_with_its_name(page: "Page", tmp_path: pathlib.Path
     assert red > green > blue
 
 
+@pytest.mark.slow
 def test_the_overview_shows_every_layer_and_head_and_opens_one(page: "Page") -> None:
     page.focus("#frame")
     page.keyboard.press("o")

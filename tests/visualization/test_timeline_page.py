@@ -180,6 +180,7 @@ def test_a_click_on_the_curves_chooses_that_second(page: "Page") -> None:
     assert float(page.input_value("#second")) == pytest.approx(2.25, abs=0.01)
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_keyboard_reaches_every_segment_and_every_window(page: "Page") -> None:
     page.focus("[data-segment='1']")
@@ -193,6 +194,7 @@ def test_the_keyboard_reaches_every_segment_and_every_window(page: "Page") -> No
     assert page.get_attribute("#second", "aria-valuetext") == page.inner_text("#when")
 
 
+@pytest.mark.slow
 @needs_browser
 def test_it_is_dark_where_that_is_preferred_and_fits_a_phone(page: "Page") -> None:
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -198,6 +198,7 @@ def test_an_mvit_shows_the_attention_of_its_class_token_on_the_grid_of_keys(trai
     assert any("class activation" in note for note in seen.notes)
 
 
+@pytest.mark.slow
 def test_a_vivit_shows_cost_volumes_and_attention_within_frames_and_then_of_frames(trained, video) -> None:
     seen = visualize(trained("vivit"), video)
     motion = next(one for one in seen.maps if isinstance(one, MotionMap))

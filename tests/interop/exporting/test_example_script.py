@@ -180,7 +180,7 @@ def test_the_scripts_of_all_formats_are_clean_and_those_of_programs_import_nothi
     assert ruff.returncode == 0, ruff.stdout
 
 
-@pytest.mark.fast_cases("onnx of pixels")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file_format", "interface"),
     [

@@ -126,7 +126,7 @@ OTHERS = [
 """Networks and formats besides those of a transformer and of a convolutional network."""
 
 
-@pytest.mark.fast_cases("resnet-onnx", "resnet-stablehlo", "resnet-torch", "timesformer-safetensors")
+@pytest.mark.fast_cases("resnet-onnx", "timesformer-safetensors")
 @pytest.mark.parametrize(
     ("network", "file_format"),
     [

@@ -51,6 +51,7 @@ def test_a_fresh_process_gives_the_same_logits(folder):
     assert verification.runtime == f"jax {jax.__version__}"
 
 
+@pytest.mark.slow
 def test_another_batch_needs_neither_the_model_nor_the_library(folder, trained, tmp_path, apply):
     clips = np.random.default_rng(1).standard_normal((3, 4, 32, 32, 3), dtype=np.float32)
     np.save(tmp_path / "clips.npy", clips)

@@ -36,6 +36,11 @@ def golden(network):
     return goldens.vivit_weights(network)
 
 
+def drawn_variables(model, draw):
+    shapes = jax.eval_shape(model.init, FIXED, jnp.zeros((1, *model.clip_shape)))
+    return jax.tree.map(lambda leaf: draw.standard_normal(leaf.shape).astype(np.float32), shapes)
+
+
 def exported(model, variables):
     return torch_state_dict(model, compress(variables, "float32"), step=0)
 
@@ -212,8 +217,7 @@ def test_an_adapter_goes_in_and_out_and_may_start_anew(options):
         return motion_vit.create_model("vivit_tiny", **SMALL_IMAGE, attention="factorised_encoder", **adapter)
 
     model, draw = create(**options), np.random.default_rng(3)
-    shapes = jax.eval_shape(model.init, FIXED, jnp.zeros((1, *model.clip_shape)))
-    variables = jax.tree.map(lambda leaf: draw.standard_normal(leaf.shape).astype(np.float32), shapes)
+    variables = drawn_variables(model, draw)
     weights = exported(model, variables)
     jax.tree.map(np.testing.assert_array_equal, load_torch(model, weights)[0]["params"], variables["params"])
     with pytest.raises(CheckpointImportError, match=f"adapter={options['adapter']}"):
@@ -231,10 +235,7 @@ def test_tables_of_other_frames_take_the_nearest_entries(frames, nearest):
     of_encoder = motion_vit.create_model("vivit_tiny", **SMALL_IMAGE, attention="factorised_encoder", temporal_depth=1)
     of_clip = motion_vit.create_model("vivit_tiny", **SMALL_IMAGE)
     for model, name, places in ((of_encoder, "temporal_places", 1), (of_clip, "places", 4)):
-        weights = {
-            entry: draw.standard_normal(leaf.shape).astype(np.float32)
-            for entry, leaf in exported(model, model.init(FIXED, jnp.zeros((1, *model.clip_shape)))).items()
-        }
+        weights = exported(model, drawn_variables(model, draw))
         other = model.clone(frames=frames)
         with pytest.raises(CheckpointImportError, match="misshapen"):
             load_torch(other, weights)

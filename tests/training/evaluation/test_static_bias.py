@@ -72,6 +72,7 @@ def biased(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
     )
 
 
+@pytest.mark.slow
 def test_a_model_that_sees_looks_alone_is_told(biased: dict[str, pathlib.Path]) -> None:
     evaluation, bias = evaluate_static_bias(look_reader(4), biased["validation"], batch_size=32)
     assert (bias.videos, bias.classes) == (40, 10)

@@ -123,6 +123,7 @@ def test_a_step_from_features_is_the_step_from_videos(
         assert (value != before[path]).any() == path.startswith(TRAINED_PATHS), path
 
 
+@pytest.mark.slow
 def test_bfloat16_tokens_give_the_logits_to_their_rounding(
     config: ConfigDict, features: dict[str, pathlib.Path]
 ) -> None:

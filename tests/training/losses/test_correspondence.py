@@ -186,7 +186,7 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
     np.testing.assert_allclose(whole.plain, np.mean(each, axis=0), rtol=1e-5)
 
 
-@pytest.mark.fast_cases("vivit_tiny-*", "uniformer_emim_tiny-*motion_prompt*")
+@pytest.mark.fast_cases("vivit_tiny-*")
 @pytest.mark.parametrize(
     ("name", "options"),
     [

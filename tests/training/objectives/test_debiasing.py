@@ -199,6 +199,7 @@ def test_a_clip_that_could_not_be_decoded_weighs_nothing_whatever_its_pixels(
         assert one == pytest.approx(other, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_devices_with_split_parameters_and_frames_learn_what_one_does(
     trained: Trained,
 ) -> None:
@@ -253,6 +254,7 @@ def test_features_are_those_before_the_last_stage_or_the_last_ones_and_sequences
     assert expected in (found.name, found.grid)
 
 
+@pytest.mark.slow
 def test_class_tokens_are_left_out() -> None:
     features = jax.random.normal(jax.random.key(0), (8, 4, 2, 2, 3))
     context = StepContext(jnp.array(1), jnp.zeros(()), {}, {}, ())

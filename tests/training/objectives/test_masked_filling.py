@@ -70,6 +70,7 @@ def test_clips_that_cannot_be_decoded_weigh_nothing(
     assert_same(two_steps(program, batch), on_one_device, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_follows_from_what_is_seen_is_learned(program: TrainingProgram) -> None:
     state, rng, losses = program.initial_state(), np.random.default_rng(0), []
     ramp = (np.arange(16) % 4 - 1.5) / 4

@@ -69,6 +69,7 @@ def assert_same_losses(folder: pathlib.Path, reference: pathlib.Path, steps: int
         np.testing.assert_allclose(losses[step], expected[step], rtol=1e-5, err_msg=str(step))
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one_does(
     data: dict[str, object], undisturbed: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_two_processes_train_and_evaluate_as_one_does(
         assert values_of(undisturbed, "validation", name)[here.step] == accuracy
 
 
+@pytest.mark.slow
 def test_one_process_speaks_for_all(
     undisturbed: pathlib.Path, list_with_a_broken_video: tuple[pathlib.Path, pathlib.Path]
 ) -> None:

@@ -26,6 +26,7 @@ def pretrained(config: ConfigDict, value: float) -> PretrainedRun:
     return PretrainedRun(traced.model, variables, ("a", "b", "c"), config, step=7)
 
 
+@pytest.mark.fast_cases("pretraining_recipe")
 @pytest.mark.parametrize("recipe", [pretraining_recipe, filling_recipe])
 def test_the_encoder_is_the_pretrained_one_and_what_follows_it_is_new(recipe: object) -> None:
     config = recipe()
