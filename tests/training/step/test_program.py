@@ -116,9 +116,9 @@ class Run:
 
 
 @functools.cache
-def train(shape: tuple[int, int, int] = (1, 1, 1)) -> Run:
-    """Twenty steps on a mesh of a shape."""
-    return run_program(make_program(make_recipe(stochastic_depth=0.2), shape), STEPS)
+def train(shape: tuple[int, int, int] = (1, 1, 1), steps: int = STEPS) -> Run:
+    """Steps on a mesh of a shape."""
+    return run_program(make_program(make_recipe(stochastic_depth=0.2), shape), steps)
 
 
 @functools.cache
@@ -169,7 +169,7 @@ def test_accumulating_two_halves_equals_two_groups_of_batch_norm() -> None:
 
 
 def test_a_state_stays_split_by_the_rules() -> None:
-    run = train((2, 4, 1))
+    run = train((2, 4, 1), steps=2)
     assert jax.tree.map(lambda leaf: leaf.sharding, run.state) == run.program.state_sharding
     kernel = run.state.params["stage4"]["block0"]["mlp"]["fc1"]["kernel"]
     for leaf in (kernel, run.state.params["head"]["kernel"]):
@@ -177,7 +177,7 @@ def test_a_state_stays_split_by_the_rules() -> None:
 
 
 def test_split_parameters_are_gathered_and_nothing_else() -> None:
-    program = train((2, 4, 1)).program
+    program = train((2, 4, 1), steps=2).program
     compiled = program.step.lower(program.abstract_state(), program.abstract_batch()).compile().as_text()
     assert not re.search(r"all-to-all|collective-permute", compiled)
     gathered = [
