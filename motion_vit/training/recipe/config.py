@@ -156,7 +156,6 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
     Raises:
       UserError: there is no such field, or the value has the wrong type.
     """
-    known = flatten(config)
     for field in _FREE_FIELDS:
         if key.startswith(field + "."):
             _merge_options(config, field, {key.removeprefix(field + "."): value})
@@ -164,14 +163,14 @@ def set_field(config: ConfigDict, key: str, value: Any) -> None:
     if key == _NOTES or key.startswith(_NOTES + "."):
         _set_notes(config, key, value)
         return
-    if key not in known:
+    if key not in FIELDS:
         raise unknown_field(key)
     if key in _FREE_FIELDS:
         if not Options().holds(value):
             raise UserError(f"config field {refusal(key, value, Options())}.")
         _merge_options(config, key, value)
         return
-    expected = type(known[key])
+    expected = type(FIELDS[key].default)
     # ConfigDict takes None for anything, and a bool for an int, because Python does. It also writes a whole value of
     # another type into its error, however long.
     accepted = {float: (float, int), tuple: (tuple, list)}.get(expected, expected)
