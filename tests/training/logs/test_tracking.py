@@ -5,8 +5,9 @@ import json
 import pathlib
 import struct
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from ml_collections import ConfigDict
@@ -21,6 +22,9 @@ from motion_vit.training.logs.tracked_run import TRACKING_FILE, TrackedRun
 from motion_vit.training.logs.writers import Writers, check_writers, read_json_lines
 from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.config import WriterName
+
+if TYPE_CHECKING:
+    from wandb.proto.wandb_internal_pb2 import Record
 
 CONFIG = {"name": "small", "data": {"train": "a\x1b[31m.csv", "mean": [0.45, 0.45]}, "seed": 0}
 
@@ -63,11 +67,26 @@ def records_of(file: bytes) -> Iterator[bytes]:
             position += 32768 - position % 32768
             continue
         length, kind = struct.unpack_from("<HB", file, position + 4)
+        if position + 7 + length > len(file):  # is being written
+            return
         record += file[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # whole, or the last part
             yield record
             record = b""
+
+
+def wait_for_records(file: pathlib.Path) -> "list[Record]":
+    """Reads an offline run once its last record is there: wandb's other process may write after the run has ended."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        records = [Record.FromString(data) for data in records_of(file.read_bytes())]
+        if records and records[-1].HasField("exit"):
+            return records
+        time.sleep(0.05)
+    raise AssertionError(f"{file} has no end")
 
 
 def test_the_recipe_and_the_writers_name_the_same_services() -> None:
@@ -199,8 +218,6 @@ def test_a_service_without_a_place_for_runs_is_told_before_training(
 @pytest.mark.slow
 def test_wandb_has_one_run_with_the_recipe(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
-    from wandb.proto.wandb_internal_pb2 import Record
-
     for variable in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "own"))
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -213,8 +230,7 @@ def test_wandb_has_one_run_with_the_recipe(tmp_path: pathlib.Path, monkeypatch: 
             write_steps(all_writers, start + 1, start + 2)
         # Read each time: wandb names offline runs by the second, so that the next may take the place of this one.
         for file in run.workdir.glob("wandb/offline-run-*/*.wandb"):
-            for data in records_of(file.read_bytes()):
-                record = Record.FromString(data)
+            for record in wait_for_records(file):
                 if record.HasField("run"):
                     ids.add(record.run.run_id)
                     config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
