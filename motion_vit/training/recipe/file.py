@@ -26,7 +26,8 @@ from motion_vit.errors import UserError
 from motion_vit.files.local_path import local_path
 from motion_vit.files.regular_file import open_regular_file
 from motion_vit.ranges import shown
-from motion_vit.training.recipe.config import config_from_dict, flatten, set_field, unknown_field
+from motion_vit.training.recipe.config import config_from_dict, set_field, unknown_field
+from motion_vit.training.recipe.fields import FIELDS
 from motion_vit.training.recipe.packaged import recipe_file
 from motion_vit.training.recipe.unknown_keys import unknown_key
 
@@ -172,7 +173,7 @@ def _check_names(recipes: Any, path: str) -> None:
 def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     for override in overrides:
         key, value = _split_override(override)
-        set_field(config, key, _parse_value(config, key, value))
+        set_field(config, key, _parse_value(key, value))
     return config
 
 
@@ -283,9 +284,8 @@ def _split_override(override: str) -> tuple[str, str]:
     return key, value
 
 
-def _parse_value(config: ConfigDict, key: str, text: str) -> Any:
-    known = flatten(config).get(key)
-    if isinstance(known, str):
+def _parse_value(key: str, text: str) -> Any:
+    if key in FIELDS and isinstance(FIELDS[key].default, str):
         return text
     if key == "notes" and not text.startswith("{"):
         return text
