@@ -59,6 +59,12 @@ def test_fields_are_changed_on_the_command_line(recipe: str) -> None:
     assert config.model.options.to_dict() == {"layer_scale": True, "placement": "gl", "window": 9}
 
 
+def test_a_mapping_takes_the_place_of_notes_that_are_a_text(tmp_path: pathlib.Path) -> None:
+    path = recipe_with(tmp_path, "config.notes = 'why'")
+    assert load_config(path, ["--config.notes={'a': 1}"]).to_dict()["notes"] == {"a": 1}
+    assert load_config(path, ["--config.notes=2024"]).notes == "2024"
+
+
 def test_an_unknown_field_names_the_nearest_one(recipe: str) -> None:
     with pytest.raises(UserError, match=r"'optimizer.learnin_rate'.*Did you mean 'optimizer.learning_rate'"):
         load_config(recipe, ["--config.optimizer.learnin_rate=1"])
