@@ -25,8 +25,8 @@ class Encoding:
 
 
 _X264 = {"crf": "23", "preset": "veryfast", "threads": "1"}
-# One thread, because on few cores a pool of threads may wait for ever, and without the block tree, which writes outside of
-# its memory where frames are smaller than 64 pixels.
+# One thread, because on few cores a pool of threads may wait for ever, and without the block tree, which writes outside
+# of its memory where frames are smaller than 64 pixels.
 _X265 = "log-level=none:pools=none:frame-threads=1:cutree=0"
 _VPX = {"b": "200k", "cpu-used": "5", "lag-in-frames": "16", "auto-alt-ref": "1"}
 
