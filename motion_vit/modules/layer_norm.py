@@ -5,6 +5,8 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from motion_vit.ops.layer_norm import layer_norm
+
 
 class LayerNorm(nn.Module):
     """Gives the channels of every token mean 0 and variance 1, scaled and shifted by learned amounts.
@@ -17,12 +19,9 @@ class LayerNorm(nn.Module):
     epsilon: float = 1e-6
     output_dtype: DTypeLike = jnp.float32
 
-    def setup(self) -> None:
-        """Makes Flax's layer, whose parameters lie under the name of this one."""
-        self.in_float32 = nn.LayerNorm(self.epsilon)
-        nn.share_scope(self, self.in_float32)
-
+    @nn.compact
     def __call__(self, x: Float[Array, "*shape c"]) -> Float[Array, "*shape c"]:
         """Normalises `x`."""
-        normalized: Array = self.in_float32(x.astype(jnp.float32))
-        return normalized.astype(self.output_dtype)
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return layer_norm(x, scale, bias, epsilon=self.epsilon).astype(self.output_dtype)

@@ -1,6 +1,7 @@
 """Names of weights here and in PyTorch, as tables of rules that read in both directions."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -39,11 +40,16 @@ class Rule:
         Returns:
           None if the rule is about other weights.
         """
+        match = self._pattern.fullmatch(path)
+        return self.name.format(**match.groupdict()) if match else None
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """What paths are compared with: a network asks every rule for each of its weights."""
         pattern = re.escape(self.path)
         for field, values in self.fields.items():
             pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{field}>{values})")
-        match = re.fullmatch(pattern, path)
-        return self.name.format(**match.groupdict()) if match else None
+        return re.compile(pattern)
 
 
 @dataclasses.dataclass(frozen=True)

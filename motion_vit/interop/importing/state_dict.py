@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
 from motion_vit.errors import UserError
@@ -17,7 +18,7 @@ from motion_vit.interop.importing.advice import import_advice
 from motion_vit.interop.importing.inflation import Inflation, inflates
 from motion_vit.interop.importing.report import CheckpointImportError, ImportReport
 from motion_vit.interop.importing.weight_slots import Fitting, compare, place, weight_slots
-from motion_vit.models.checked_model import variable_shapes
+from motion_vit.models.checked_model import TracedModel, trace_model
 from motion_vit.models.video_model import VideoModel
 from motion_vit.training.checkpoints.weight_dtypes import check_finite
 
@@ -107,7 +108,8 @@ def load_state_dict(
     """
     family = model_family(model)  # refuses a model that has none, before it is traced
     tensors = state_dict.tensors
-    flat = traverse_util.flatten_dict(variable_shapes(model), sep="/")
+    traced = trace_model(model)
+    flat = traverse_util.flatten_dict(traced.shapes, sep="/")
     shapes: dict[str, Shape] = {path: leaf.shape for path, leaf in flat.items()}
     slots = weight_slots(model, shapes, tensors.keys(), fitting.anew)
     from_images = any(inflates(tensors[name].shape, slot.shape) for name, slot in slots.items() if name in tensors)
@@ -128,21 +130,23 @@ def load_state_dict(
         )
     arrays = {name: tensors[name].read() for name in report.loaded}
     check_finite(arrays, where)
-    loaded = {slots[name].path: jnp.asarray(place(array, slots[name], fitting)) for name, array in arrays.items()}
-    for name, original in report.copied.items():
-        loaded[slots[name].path] = jnp.asarray(place(arrays[original], slots[name], fitting))
+    sources = {**{name: name for name in report.loaded}, **report.copied}
+    # Copied here, because on CPUs `device_put` shares the memory of the caller, and `jnp.asarray`, which does not,
+    # compiles a program for every new shape.
+    loaded = jax.device_put(
+        {slots[name].path: np.array(place(arrays[source], slots[name], fitting)) for name, source in sources.items()}
+    )
     absent = [path for path in shapes if path not in loaded]
     if absent:
-        loaded |= _initial_values(model, jax.random.key(0) if rng is None else rng, absent)
+        loaded |= _initial_values(traced, jax.random.key(0) if rng is None else rng, absent)
     return traverse_util.unflatten_dict({path: loaded[path] for path in shapes}, sep="/"), report
 
 
-def _initial_values(model: VideoModel, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:
+def _initial_values(traced: TracedModel, rng: jax.Array, paths: Iterable[str]) -> dict[str, jax.Array]:
     """Computes the model's own initial values of some of its variables."""
 
     def initialise(key: jax.Array) -> dict[str, jax.Array]:
-        clips = jnp.zeros((1, *model.clip_shape), jnp.float32)
-        variables = traverse_util.flatten_dict(model.init(key, clips), sep="/")
+        variables = traverse_util.flatten_dict(traced.init(key), sep="/")
         return {path: variables[path] for path in paths}
 
     # Under jit, the compiler drops the forward pass and the values that nobody asked for.
