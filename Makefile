@@ -1,7 +1,7 @@
 # Everything starts from a fresh clone with Python >= 3.11, pip and make.
 #   make demo   train, evaluate and try a small EMIM model on the embedded motion dataset; SEED=1 for other videos
-#   make test   lint, format check, type check, the documentation site and the tests, but for the slow ones
-#   make test-slow   the slow tests: more cases of the same kinds, and what takes long in itself
+#   make test   lint, format check, type check, the documentation's references and the tests, but for the slow ones
+#   make test-slow   the documentation site, and the slow tests: more cases of the same kinds, and what takes long in itself
 #   make check-types   the tests of the numerics, with all annotations of the library checked at run time
 #   make quick  the files of tests that took least time in the last `make test`, for work in progress
 #   make docs   the documentation site, in build/docs/index.html
@@ -16,11 +16,14 @@ KILLS  ?= 20
 # Two processes, because most of the time goes into compiling on one core; the tests of a file share what they compile.
 # A process that died is not replaced: pytest-xdist may give the new one nothing to do and wait for it for ever.
 SUITE  := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Anew every time, because warnings are of pages that are read, and an error each.
+SPHINX := $(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --fresh-env --quiet \
+  --doctree-dir build/doctrees
 # Compiled programs are kept between runs, which halves the time of a second `make test`.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.3
 
-.PHONY: demo test test-slow quick check-types peers fuzz kills lint format docs notebooks lock clean
+.PHONY: demo test test-slow quick check-types peers fuzz kills lint format docs check-docs notebooks lock clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,30 +46,31 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy docs/conf.py docs/extensions docs/figures notebooks/execute.py .ci/prose.py
 	$(BIN)/python .ci/prose.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Anew every time, because warnings are of pages that are read, and an error each.
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --fresh-env --quiet \
-	  --doctree-dir build/doctrees docs build/docs
+	$(SPHINX) docs build/docs
+
+# Reads all pages and follows every reference, but writes nothing, which takes two thirds of the time.
+check-docs: $(VENV)/.installed-dev
+	$(SPHINX) --builder dummy --define autodoc_preserve_defaults=0 docs build/docs
 
 # Executes the notebooks' text forms and writes them, with what they print and draw, beside these.
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python notebooks/execute.py
 
 test: $(VENV)/.installed-dev
-	$(MAKE) --jobs=2 --output-sync=target lint docs
+	$(MAKE) --jobs=2 --output-sync=target lint check-docs
 	$(SUITE) --time-files -m "not slow"
 
 # The cases that `make test` leaves out of what it tries on one or two, such as further networks, recipes, formats and
 # shapes, and the tests that take long: full-sized networks and training steps against the authors' numbers, runs that
 # are killed or split over processes, exports that another process reads, hostile inputs, pages, notebooks and the demo.
-test-slow: $(VENV)/.installed-dev
+test-slow: docs
 	$(SUITE) -m slow
 
 # Seconds of two processes together, as they were in the last `make test`.
