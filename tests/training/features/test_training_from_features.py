@@ -79,7 +79,7 @@ def config(checkpoint: pathlib.Path, features: dict[str, pathlib.Path], lists: d
 
 
 def run(config: ConfigDict, folder: pathlib.Path, max_steps: int | None = None) -> TrainingResult:
-    return train(config, folder, max_steps=max_steps)
+    return train(config, folder, devices=jax.devices()[:2], max_steps=max_steps)
 
 
 def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
