@@ -13,6 +13,8 @@ from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
+pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
+
 HUGGING_FACE = "videomae.encoder.layer.1.attention.attention"
 
 
