@@ -141,6 +141,7 @@ def test_a_prompted_models_own_file_is_taken_in_and_tells_only_what_it_is(tmp_pa
     assert "attention" not in str(raised.value)
 
 
+@pytest.mark.fast_cases("*-space_only-*", "*num_classes=10*", "*temporal_attention=global*")
 @pytest.mark.parametrize(
     ("model", "scheme", "message"),
     [

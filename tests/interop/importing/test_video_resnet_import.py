@@ -86,6 +86,7 @@ def test_names_and_shapes_are_those_of_the_authors_and_tell_the_options(name):
     assert {"widths", "depths", "num_classes", "convolutions", "motion_module"} <= found.keys()
 
 
+@pytest.mark.fast_cases("r2plus1d-r3d-*", "i3d*")
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [

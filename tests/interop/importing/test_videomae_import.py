@@ -118,6 +118,7 @@ def test_cost_volumes_start_in_trained_blocks():
         load_torch(create(placement="gl", window=3), weights)
 
 
+@pytest.mark.fast_cases("{'num_classes'*", "{'positions'*", "{'tubelet_frames'*")
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -74,6 +74,7 @@ def test_an_import_chooses_the_network_that_the_weights_are_of(name, tmp_path):
     assert any("frames=4" in note for note in result.notes)
 
 
+@pytest.mark.fast_cases("x3d_tiny-target1-*")
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
