@@ -17,7 +17,7 @@ class SmallNetwork(Backbone):
     @nn.compact
     def __call__(self, clips: jax.Array, train: bool = False) -> jax.Array:
         small = nn.avg_pool(clips.mean(axis=1), (4, 4), (4, 4))
-        hidden = nn.Dense(128, name="hidden")(small.reshape(len(clips), -1))
+        hidden = nn.Dense(128, name="hidden")(small.reshape(clips.shape[0], -1))
         hidden = nn.BatchNorm(use_running_average=not train, name="norm")(hidden)
         hidden = nn.Dropout(0.1, deterministic=not train)(nn.relu(hidden))
         return nn.Dense(self.num_classes, name="head")(hidden)

@@ -1,8 +1,9 @@
 """A dataset of a few tiny videos, and a recipe that trains on it in seconds."""
 
 import csv
+import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import pytest
@@ -59,6 +60,12 @@ def make_tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
         }
     )
     return config
+
+
+@pytest.fixture(scope="session")
+def new_small_config(lists: dict[str, pathlib.Path]) -> Callable[[], ConfigDict]:
+    """Makes the recipe of `small_config`, for what the tests of a file share."""
+    return functools.partial(make_small_config, lists)
 
 
 @pytest.fixture

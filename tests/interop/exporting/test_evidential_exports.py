@@ -2,14 +2,13 @@
 
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import onnxruntime
 import pytest
-from exported import emim_model
 from jax import export
 from small_trained_model import small_trained_model
 
@@ -29,9 +28,16 @@ CLIPS = np.random.default_rng(1).standard_normal((3, 1, 1, 1, 3), dtype=np.float
 ).reshape(1, 4, 32, 32, 1)
 
 
+@pytest.fixture(autouse=True)
+def standard_promotion() -> Iterator[None]:
+    """Flax's own modules rely on JAX's standard promotion of dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    made = emim_model()
+    made = small_trained_model()
     made.config.loss.name, made.config.loss.label_smoothing = "evidential", 0.0
     made.variables["params"]["head"]["kernel"] *= 10
     return made
@@ -40,10 +46,15 @@ def trained() -> TrainedModel:
 @pytest.fixture(scope="module")
 def expected(trained: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
     """The logits of the clips and their uncertainty."""
-    logits = jax.jit(trained.model.apply)(trained.variables, CLIPS)
-    uncertain = np.asarray(uncertainty(evidence_of(logits, "exp")))
+
+    def infer(variables: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+        logits = trained.model.apply(variables, CLIPS)
+        return logits, uncertainty(evidence_of(logits, "exp"))
+
+    with jax.numpy_dtype_promotion("standard"):
+        logits, uncertain = map(np.asarray, jax.jit(infer)(trained.variables))
     assert np.abs(np.diff(uncertain)).min() > 2e-4
-    return np.asarray(logits), uncertain
+    return logits, uncertain
 
 
 @pytest.mark.slow
@@ -102,6 +113,6 @@ def test_formulas_and_the_example_make_the_probabilities_and_the_uncertainty_of_
     names["concentration"] = eval(formulas["concentration"], {}, names)
     probabilities = class_probabilities(logits, formulas["evidence"])
     np.testing.assert_allclose(eval(formulas["formula"], {}, names), probabilities, rtol=1e-5)
-    expected = float(uncertainty(evidence_of(jnp.asarray(logits), formulas["evidence"])))
+    expected = float(jax.jit(lambda logits: uncertainty(evidence_of(logits, formulas["evidence"])))(logits))
     assert eval(formulas["uncertainty"], {}, names) == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(example.probabilities_of(logits, described), probabilities, rtol=1e-5)

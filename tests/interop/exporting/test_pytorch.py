@@ -60,6 +60,7 @@ def test_a_checkpoint_of_the_authors_goes_in_and_out_and_in_again_with_no_bit_ch
     chex.assert_trees_all_equal(again, trained.variables)
 
 
+@pytest.mark.fast_cases("uniformer_emim_tiny")
 @pytest.mark.parametrize("golden", ["uniformer_emim_tiny", "uniformer_emim_tiny_layerscale"])
 def test_it_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(golden, tmp_path):
     trained = trained_model(golden)
@@ -89,6 +90,7 @@ def test_a_timesformer_loads_strictly_into_the_official_structure_and_gives_the_
     assert_twin_gives(twin, exported(trained, tmp_path), goldens.timesformer_video(), golden)
 
 
+@pytest.mark.slow
 def test_a_resnet_loads_strictly_into_the_official_structure_and_gives_the_authors_logits(tmp_path):
     model = motion_vit.create_model("resnet18_m2a_tsm", num_classes=10, image_size=64)
     variables, _ = load_torch(model, goldens.state_dict("m2a_tsm_resnet18"))

@@ -1,5 +1,6 @@
 """From a file of foreign weights to a weights folder: what is recorded, and that nothing is written otherwise."""
 
+import functools
 import json
 
 import chex
@@ -21,8 +22,11 @@ from motion_vit.training.checkpoints.weight_dtypes import compress
 NAMES = tuple(f"pushing thing {number}" for number in range(10))
 
 
+golden = functools.cache(goldens.state_dict)
+
+
 def weights_of(num_classes=10, network="uniformer_emim_tiny"):
-    weights = goldens.state_dict(network)
+    weights = dict(golden(network))
     weights["head.weight"] = np.ones((num_classes, 128), np.float32)
     weights["head.bias"] = np.zeros(num_classes, np.float32)
     return weights
@@ -32,7 +36,7 @@ def weights_of(num_classes=10, network="uniformer_emim_tiny"):
 def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("import") / "deep" / "tiny"
     source = folder.parent.parent / "weights.npz"
-    np.savez(source, **goldens.state_dict("uniformer_emim_tiny"))
+    np.savez(source, **golden("uniformer_emim_tiny"))
     options = {"frames": 8, "image_size": 96}
     clips = {"channel_order": "bgr", "mean": (0.5, 0.4, 0.3), "sampling": "dense", "stride": 2}
     result = import_weights(source, "uniformer_emim_tiny", folder, options=options, label_names=NAMES, clips=clips)
@@ -41,7 +45,7 @@ def imported(tmp_path_factory):
 
 def test_the_folder_holds_the_weights_with_no_bit_changed(imported):
     folder, _ = imported
-    expected, _ = load_torch(motion_vit.create_model("uniformer_emim_tiny"), goldens.state_dict("uniformer_emim_tiny"))
+    expected, _ = load_torch(motion_vit.create_model("uniformer_emim_tiny"), golden("uniformer_emim_tiny"))
     found = load_trained(folder).variables
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     chex.assert_trees_all_equal(found, expected, strict=True)
@@ -74,8 +78,8 @@ def test_a_file_in_this_librarys_names_is_taken_in_too(imported, tmp_path):
 
 
 def test_without_labels_the_number_of_classes_is_the_weights_own(tmp_path):
-    result = import_weights(weights_of(12), "uniformer_emim_tiny", tmp_path / "out")
-    assert load_trained(tmp_path / "out").label_names == tuple(f"class {number}" for number in range(12))
+    result = import_weights(weights_of(174), "uniformer_emim_tiny", tmp_path / "out")
+    assert load_trained(tmp_path / "out").label_names == tuple(f"class {number}" for number in range(174))
     assert any("have no names" in note for note in result.notes)
 
 

@@ -17,6 +17,8 @@ from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.models.registry import create_model
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
+pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
+
 SMALLEST = {"width": 4, "num_classes": 7}
 
 
@@ -55,7 +57,7 @@ def test_weights_go_out_and_in_with_no_bit_changed(options):
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))
 
 
-@pytest.mark.fast_cases("options1-*")
+@pytest.mark.fast_cases("options2-*")
 @pytest.mark.parametrize(
     ("options", "message"),
     [

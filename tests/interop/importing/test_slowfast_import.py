@@ -13,6 +13,7 @@ from motion_vit.interop.families.slowfast import slowfast_network_clips, slowfas
 from motion_vit.interop.importing.import_weights import import_weights
 from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.registry import create_model
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
@@ -115,9 +116,8 @@ def test_weights_of_released_networks_take_clips_as_their_settings_say(tmp_path)
 def test_motion_modules_go_out_and_in_with_no_bit_changed():
     options = {"motion_module": "tdn+tam", "motion_pathways": "fast", "depths": (1, 1, 1, 1), "image_size": 96}
     model = build("slowfast_tiny", channel_ratio=2, **options)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *model.clip_shape), np.float32))
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), dict(shapes))
+    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variable_shapes(model))
     again, report = load_torch(model, torch_state_dict(model, compress(variables, "float32"), step=0))
     assert report.complete
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))

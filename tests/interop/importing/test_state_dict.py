@@ -23,14 +23,20 @@ def model():
     return motion_vit.create_model("uniformer_emim_tiny")
 
 
-@pytest.fixture
-def weights():
+@pytest.fixture(scope="module")
+def golden():
     return goldens.state_dict("uniformer_emim_tiny")
 
 
+@pytest.fixture
+def weights(golden):
+    """The weights, of which a test may change entries."""
+    return dict(golden)
+
+
 @pytest.fixture(scope="module")
-def reference(model):
-    variables, _ = load_torch(model, goldens.state_dict("uniformer_emim_tiny"))
+def reference(model, golden):
+    variables, _ = load_torch(model, golden)
     return variables
 
 

@@ -87,6 +87,7 @@ def test_an_image_transformer_starts_attention_over_time_as_a_copy_of_that_withi
     assert set(report.replaced) == {"head.weight", "head.bias"}
 
 
+@pytest.mark.usefixtures("new_weights_are_ones")
 def test_cost_volumes_start_in_a_trained_timesformer():
     model = create(temporal_attention="cost_volume", window=3)
     variables, report = load_torch(model, golden(), anew=["motion"])
@@ -110,6 +111,7 @@ def test_embeddings_of_other_clips_are_resized_when_asked():
     assert "resized to the nearest entries:\n  pos_embed (1, 17, 96) in the source" in str(report)
 
 
+@pytest.mark.usefixtures("new_weights_are_ones")
 def test_a_backbone_is_taken_behind_motion_prompts_that_start_anew():
     model = create(input_adapter="motion_prompt")
     with pytest.raises(CheckpointImportError, match=r"missing .*\n  vmps\.m \(1,\)"):
@@ -125,6 +127,7 @@ def test_a_backbone_is_taken_behind_motion_prompts_that_start_anew():
     chex.assert_trees_all_equal(again, variables)
 
 
+@pytest.mark.usefixtures("new_weights_are_ones")
 def test_a_prompted_models_own_file_is_taken_in_and_tells_only_what_it_is(tmp_path):
     prompted = {"input_adapter": "motion_prompt"}
     model = create(num_classes=7, **prompted)
@@ -138,6 +141,7 @@ def test_a_prompted_models_own_file_is_taken_in_and_tells_only_what_it_is(tmp_pa
     assert "attention" not in str(raised.value)
 
 
+@pytest.mark.fast_cases("*-space_only-*", "*num_classes=10*", "*temporal_attention=global*")
 @pytest.mark.parametrize(
     ("model", "scheme", "message"),
     [

@@ -18,6 +18,8 @@ from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.registry import create_model
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
+pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
+
 SMALLEST = {"widths": (8, 8, 8, 16), "depths": (1, 1, 2, 1), "num_classes": 5, "frames": 8, "image_size": 32}
 MIXED = {"convolutions": "mixed", "temporal_stride": False}
 NETWORKS = {
@@ -84,6 +86,7 @@ def test_names_and_shapes_are_those_of_the_authors_and_tell_the_options(name):
     assert {"widths", "depths", "num_classes", "convolutions", "motion_module"} <= found.keys()
 
 
+@pytest.mark.fast_cases("r2plus1d-r3d-*", "i3d*")
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [

@@ -3,7 +3,6 @@
 import functools
 
 import goldens
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,6 +15,8 @@ from motion_vit.interop.importing.window_tables import table_for_clips
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
 
 TABLE = "features.2.1.attn.relative_position_bias_table"
 
@@ -128,8 +129,8 @@ def test_a_mistake_is_answered_with_what_the_weights_are(options, message):
 @pytest.mark.fast_cases("174-*")
 @pytest.mark.parametrize(("num_classes", "clips"), [(174, ("segment", 4)), (400, ("dense", 2))])
 def test_clips_are_taken_as_the_authors_did(num_classes, clips, tmp_path):
-    head = {"head.weight": jnp.zeros((num_classes, 128)), "head.bias": jnp.zeros(num_classes)}
-    weights = golden() | {name: np.asarray(value) for name, value in head.items()}
+    head = {"head.weight": np.zeros((num_classes, 128), np.float32), "head.bias": np.zeros(num_classes, np.float32)}
+    weights = golden() | head
     import_weights(weights, "video_swin_tiny", tmp_path / "out")
     data = motion_vit.load(tmp_path / "out").config.data
     assert (data.channel_order, data.sampling, data.stride) == ("rgb", *clips)

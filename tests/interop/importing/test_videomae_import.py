@@ -13,6 +13,8 @@ from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
+pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
+
 HUGGING_FACE = "videomae.encoder.layer.1.attention.attention"
 
 
@@ -116,6 +118,7 @@ def test_cost_volumes_start_in_trained_blocks():
         load_torch(create(placement="gl", window=3), weights)
 
 
+@pytest.mark.fast_cases("{'num_classes'*", "{'positions'*", "{'tubelet_frames'*")
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -109,7 +109,8 @@ def test_a_model_of_bgr_predicts_what_its_mirror_image_of_rgb_does(
     first = turned.variables["params"]["hidden"]
     videos = [str(next((lists["train"].parent / "videos" / "train").iterdir()))]
     (expected,), (without_turning,) = (model.predict(videos, mesh=mesh) for model in (trained, turned))
-    first["kernel"] = first["kernel"].reshape(-1, 3, 128)[:, ::-1].reshape(-1, 128)  # 3 channels of each pixel
+    # 3 channels of each pixel
+    first["kernel"] = np.asarray(first["kernel"]).reshape(-1, 3, 128)[:, ::-1].reshape(-1, 128)
     (found,) = turned.predict(videos, mesh=mesh)
     assert [name for name, _ in found.classes] == [name for name, _ in expected.classes]
     probabilities = [[probability for _, probability in each.classes] for each in (found, expected, without_turning)]

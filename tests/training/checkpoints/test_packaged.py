@@ -40,10 +40,14 @@ def test_its_accuracy_holds_on_freshly_rendered_videos_and_frozen_ones_are_chanc
     assert frozen.top1 < 0.2
 
 
-def test_it_is_taken_by_name_in_python_and_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_taken_by_name_in_python() -> None:
     trained = motion_vit.load("demo")
     assert len(trained.label_names) == 10
     assert {leaf.dtype.name for leaf in jax.tree.leaves(trained.variables["params"])} == {"float32"}
+
+
+@pytest.mark.slow
+def test_it_is_taken_by_name_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     lists = render_dataset("one", splits={"validation": 1}, progress=False)
     (video,) = (lists["validation"].parent / "videos" / "validation").iterdir()
     assert cli.main(["predict", str(video), "--checkpoint", "demo"]) == 0

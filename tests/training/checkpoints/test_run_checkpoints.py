@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -31,11 +30,15 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+def with_averages(config: ConfigDict) -> ConfigDict:
+    config.ema = ((r".*", 0.9),)
+    return config
+
+
 @pytest.fixture
 def small_config(small_config: ConfigDict) -> ConfigDict:
     """The recipe with averages."""
-    small_config.ema = ((r".*", 0.9),)
-    return small_config
+    return with_averages(small_config)
 
 
 def program_of(config: ConfigDict, devices: int = 1, classes: int = 10, **axes: int) -> TrainingProgram:
@@ -43,14 +46,17 @@ def program_of(config: ConfigDict, devices: int = 1, classes: int = 10, **axes: 
     return build_program(config, mesh, clips_of_class=[1] * classes, total_steps=6, steps_per_epoch=3)
 
 
-@pytest.fixture
-def state(small_config: ConfigDict) -> TrainState:
-    return program_of(small_config).initial_state()
+@pytest.fixture(scope="module")
+def state(new_small_config: Callable[[], ConfigDict]) -> TrainState:
+    """The first state, which no test changes."""
+    config = with_averages(new_small_config())
+    with jax.numpy_dtype_promotion("standard"):
+        return program_of(config).initial_state()
 
 
 def at_step(state: TrainState, step: int) -> TrainState:
-    params = jax.tree.map(lambda leaf: leaf + step, state.params)
-    return dataclasses.replace(state, step=jnp.asarray(step, jnp.int32), params=params)
+    params = jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf) + np.float32(step), leaf.sharding), state.params)
+    return dataclasses.replace(state, step=jax.device_put(np.int32(step), state.step.sharding), params=params)
 
 
 def description(config: ConfigDict) -> dict[str, object]:
@@ -162,13 +168,11 @@ def test_a_checkpoint_of_another_model_is_refused_with_the_differences(
     assert "the model has no params/hidden/kernel (192, 128)" in str(raised.value)
 
 
-def test_a_state_may_be_given_up_while_it_is_written(
-    small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path
-) -> None:
+def test_a_state_may_be_given_up_while_it_is_written(small_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     """On CPU an array on the host can be a view of the array on the device, which the next step overwrites."""
     mesh = meshes.data_mesh(jax.devices()[:1])
-    large = {f"layer{index}": jnp.full((512, 1024), float(index)) for index in range(16)}
-    state = TrainState(jnp.int32(1), large, {}, {}, {}, state.key)
+    large = {f"layer{index}": np.full((512, 1024), index, np.float32) for index in range(16)}
+    state = TrainState(np.int32(1), large, {}, {}, {}, jax.random.key(0))
     state = jax.device_put(state, meshes.replicated(mesh))
     template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
     next_step = jax.jit(
@@ -206,13 +210,22 @@ def test_what_a_killed_run_leaves_behind_is_no_checkpoint_and_is_removed(
     assert {path.name for path in folder.iterdir()} == {"3", "4"}
 
 
-@pytest.fixture
-def two_checkpoints(small_config: ConfigDict, state: TrainState, tmp_path: pathlib.Path) -> pathlib.Path:
-    """The folder of checkpoints of steps 3 and 4."""
-    with Checkpoints(tmp_path, keep=2) as checkpoints:
+@pytest.fixture(scope="module")
+def written_once(
+    new_small_config: Callable[[], ConfigDict], state: TrainState, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("two")
+    described = description(with_averages(new_small_config()))
+    with jax.numpy_dtype_promotion("standard"), Checkpoints(folder, keep=2) as checkpoints:
         for step in (3, 4):
-            checkpoints.save(at_step(state, step), {}, description(small_config), {"top1": step / 10})
-    return tmp_path / "checkpoints"
+            checkpoints.save(at_step(state, step), {}, described, {"top1": step / 10})
+    return folder / "checkpoints"
+
+
+@pytest.fixture
+def two_checkpoints(written_once: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """The folder of checkpoints of steps 3 and 4."""
+    return shutil.copytree(written_once, tmp_path / "checkpoints")
 
 
 def flip(path: pathlib.Path, draw: random.Random) -> None:

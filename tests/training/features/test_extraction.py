@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -39,16 +40,37 @@ def trained() -> TrainedModel:
     return small_trained_model(name="vivit_tiny", **VIVIT)
 
 
+def of_four_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "_BYTES_OF_A_FILE", 4 * BYTES_OF_A_VIDEO)
+
+
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of four videos."""
-    monkeypatch.setattr(extraction, "_BYTES_OF_A_FILE", 4 * BYTES_OF_A_VIDEO)
+    of_four_videos(monkeypatch)
 
 
 @pytest.fixture
 def plan(trained: TrainedModel, lists: dict[str, pathlib.Path]) -> Plan:
     """Plans features of the validation videos, of which there are 11."""
     return lambda folder, **options: plan_features(trained, lists["validation"], folder, batch_size=8, **options)
+
+
+@pytest.fixture(scope="module")
+def written_once(
+    trained: TrainedModel, lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("features")
+    with pytest.MonkeyPatch.context() as patched:
+        of_four_videos(patched)
+        plan_features(trained, lists["validation"], folder, batch_size=8).run()
+    return folder
+
+
+@pytest.fixture
+def written(written_once: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder of what `plan` makes."""
+    return shutil.copytree(written_once, tmp_path / "written")
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes]:
@@ -85,21 +107,20 @@ def test_an_extraction_that_is_killed_goes_on_after_its_last_whole_file(
 
 
 def test_other_programs_find_the_videos_and_read_the_tokens(
-    plan: Plan, tmp_path: pathlib.Path, lists: dict[str, pathlib.Path]
+    written: pathlib.Path, lists: dict[str, pathlib.Path]
 ) -> None:
-    plan(tmp_path).run()
-    source, folder = open_source(lists["validation"], default_split="validation"), FeatureFolder(tmp_path)
-    with (tmp_path / "videos.csv").open(newline="") as file:
+    source, folder = open_source(lists["validation"], default_split="validation"), FeatureFolder(written)
+    with (written / "videos.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [source[row].id for row in range(11)]
     assert [row["label"] for row in rows] == [source.label_names[source[row].label] for row in range(11)]
     assert rows[9] | {"path": "", "label": ""} == {
         **{"path": "", "label": "", "decoded": "1", "file": "features-00002.safetensors", "place": "1"}
     }
-    with safetensors.safe_open(tmp_path / rows[9]["file"], framework="np") as tensors:
+    with safetensors.safe_open(written / rows[9]["file"], framework="np") as tensors:
         assert tensors.get_slice("tokens").get_dtype() == "BF16"
         np.testing.assert_array_equal(tensors.get_tensor("tokens")[1, 0], folder.read(9, 0))
-    described = json.loads((tmp_path / "features.json").read_text())
+    described = json.loads((written / "features.json").read_text())
     assert described["inputs"]["data.frames"] == 4
     assert described["encoder"]["width"] == 16
     assert "temporal_depth" not in described["encoder"]
@@ -169,14 +190,13 @@ def test_averaged_tokens_are_those_of_the_model_that_averages(
 
 
 def test_a_folder_holds_one_kind_of_features(
-    plan: Plan, trained: TrainedModel, tmp_path: pathlib.Path, lists: dict[str, pathlib.Path]
+    plan: Plan, written: pathlib.Path, tmp_path: pathlib.Path, lists: dict[str, pathlib.Path]
 ) -> None:
-    plan(tmp_path / "features").run()
     with pytest.raises(UserError, match=r"holds other features:\n  dtype is 'bfloat16' there and 'float32' here"):
-        plan(tmp_path / "features", dtype="float32").run()
+        plan(written, dtype="float32").run()
     other = small_trained_model(1, name="vivit_tiny", **VIVIT)
     with pytest.raises(UserError, match=r"encoder_weights is '.*' there and '.*' here"):
-        plan_features(other, lists["validation"], tmp_path / "features").run()
+        plan_features(other, lists["validation"], written).run()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(UserError, match=r"holds 1 file, such as 'thesis\.tex', and no features"):
@@ -211,11 +231,8 @@ def test_a_disk_without_room_is_said_before_anything_is_computed(
         ({"data_fingerprint": "0"}, "features-00000.safetensors cannot be used: it is of other features"),
     ],
 )
-def test_a_damaged_description_is_refused(
-    plan: Plan, tmp_path: pathlib.Path, change: dict[str, object], message: str
-) -> None:
-    plan(tmp_path).run()
-    file = tmp_path / "features.json"
+def test_a_damaged_description_is_refused(written: pathlib.Path, change: dict[str, object], message: str) -> None:
+    file = written / "features.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(UserError, match=message):
-        FeatureFolder(tmp_path)
+        FeatureFolder(written)

@@ -79,11 +79,15 @@ def config(checkpoint: pathlib.Path, features: dict[str, pathlib.Path], lists: d
 
 
 def run(config: ConfigDict, folder: pathlib.Path, max_steps: int | None = None) -> TrainingResult:
-    return train(config, folder, max_steps=max_steps)
+    return train(config, folder, devices=jax.devices()[:2], max_steps=max_steps)
+
+
+def by_path(trained: TrainedModel) -> dict[str, np.ndarray]:
+    return traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
 
 
 def variables_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    return traverse_util.flatten_dict(jax.device_get(motion_vit.load(folder).variables), sep="/")
+    return by_path(motion_vit.load(folder))
 
 
 def program_of(config: ConfigDict) -> TrainingProgram:
@@ -140,10 +144,11 @@ def test_a_run_from_features_ends_as_a_whole_model(
     assert result.completed
     assert "17 tokens of each of 2 frames, float32" in capsys.readouterr().out
     # Features were evaluated in the run, videos are here, with what its checkpoint holds.
-    assert evaluate_checkpoint(tmp_path / "run", lists["validation"]).top1 == pytest.approx(result.top1)
-    trained = variables_of(tmp_path / "run")
-    for path, value in traverse_util.flatten_dict(encoder().variables, sep="/").items():
-        assert (trained[path] != value).any() == path.split("/")[1].startswith(TRAINED_PATHS), path
+    trained = motion_vit.load(tmp_path / "run")
+    assert evaluate_checkpoint(trained, lists["validation"]).top1 == pytest.approx(result.top1)
+    found = by_path(trained)
+    for path, value in by_path(encoder()).items():
+        assert (found[path] != value).any() == path.split("/")[1].startswith(TRAINED_PATHS), path
 
 
 @pytest.mark.slow
@@ -245,4 +250,4 @@ def test_a_damaged_file_is_named_when_it_is_read(config: ConfigDict, tmp_path: p
         run(config, tmp_path / "run")
     replace(file, content[:-1000])
     with pytest.raises(UserError, match=r"features-00000\.safetensors cannot be used: .*[Rr]emove"):
-        run(config, tmp_path / "run")
+        FeatureFolder(damaged).read(0, 0)
