@@ -42,7 +42,7 @@ GARBAGE_THRESHOLDS = (10_000, 20, 50)
 # What a shell runs in the background ignores Ctrl-C, and so would the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["fast_cases", "file_times", "real_browser"]
+pytest_plugins = ["fast_cases", "file_times", "real_browser", "shared_traces"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -359,7 +359,11 @@ def _build(name: str, preset: Preset, options: Mapping[str, Any]) -> VideoModel:
     for option in (*preset.options, *given):
         if option not in known:
             raise UserError(_unknown_option(name, option, [*known, ADAPTER_OPTION]))
-    values = {option: _value(option, _as_python(value)) for option, value in {**preset.options, **given}.items()}
+    # The dtype is always set, so that equal models have equal hashes: the default is a class, which equals the dtype
+    # that its name is converted to, but has another hash.
+    standard = {"dtype": defaults["dtype"]} if "dtype" in defaults else {}
+    chosen = {**standard, **preset.options, **given}
+    values = {option: _value(option, _as_python(value)) for option, value in chosen.items()}
     try:
         model = preset.model_class(**{option: value for option, value in values.items() if option in defaults})
         if adapter is None:

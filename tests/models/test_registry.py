@@ -20,6 +20,13 @@ def test_every_listed_model_builds_with_a_given_number_of_classes(name):
     assert logits.shape == (1, 7)
 
 
+@pytest.mark.parametrize("name", ["resnet18_tiny", "uniformer_emim_tiny", "videomae_tiny"])
+def test_equal_models_have_equal_hashes(name):
+    given, standard = create_model(name, dtype="float32"), create_model(name)
+    assert given == standard
+    assert hash(given) == hash(standard)
+
+
 def test_options_take_the_forms_of_a_config_file():
     model = motion_vit.create_model("uniformer_emim_tiny", depths=[1, 1, 1, 1], dtype="bfloat16")
     assert (model.depths, model.dtype) == ((1, 1, 1, 1), jnp.bfloat16)
