@@ -37,6 +37,12 @@ class SharedProgram(TrainingProgram):
         return self.draw_state(jax.random.key(self.config.seed))
 
 
+def with_start_compiled_once(program: TrainingProgram) -> SharedProgram:
+    """The same program, which compiles the drawing of its first state for all calls."""
+    parts = {field.name: getattr(program, field.name) for field in dataclasses.fields(program)}
+    return SharedProgram(**parts, draw_state=jax.jit(program._make_state, out_shardings=program.state_sharding))
+
+
 _programs: dict[Any, SharedProgram] = {}
 
 
@@ -59,8 +65,5 @@ def shared_program(
     fields = {name: value for name, value in flatten(config).items() if not name.startswith(OF_RUNS_ALONE)}
     key = (json.dumps(fields), mesh, tuple(map(int, clips_of_class)), total_steps, steps_per_epoch)
     if key not in _programs:
-        program = build_program(config, mesh, **sizes)
-        parts = {field.name: getattr(program, field.name) for field in dataclasses.fields(program)}
-        draw_state = jax.jit(program._make_state, out_shardings=program.state_sharding)
-        _programs[key] = SharedProgram(**parts, draw_state=draw_state)
+        _programs[key] = with_start_compiled_once(build_program(config, mesh, **sizes))
     return dataclasses.replace(_programs[key], config=config)
