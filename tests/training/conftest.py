@@ -1,6 +1,7 @@
 """A dataset of a few tiny videos, and a recipe that trains on it in seconds."""
 
 import csv
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -64,16 +65,16 @@ def make_tiny_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
     return config
 
 
+@pytest.fixture(scope="session")
+def new_small_config(lists: dict[str, pathlib.Path]) -> Callable[[], ConfigDict]:
+    """Makes the recipe of `small_config`, for what the tests of a file share."""
+    return functools.partial(make_small_config, lists)
+
+
 @pytest.fixture
 def small_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
     """The recipe of `tiny_config` with a network that compiles in a second, where the network is no matter."""
     return make_small_config(lists)
-
-
-@pytest.fixture(scope="session")
-def new_small_config(lists: dict[str, pathlib.Path]) -> Callable[[], ConfigDict]:
-    """Makes the recipe of `small_config`, for fixtures that are wider than a test."""
-    return lambda: make_small_config(lists)
 
 
 def make_small_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
