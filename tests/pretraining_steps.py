@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from flax import traverse_util
 from ml_collections import ConfigDict
+from shared_programs import shared_program
 
 from motion_vit.training.parallel import mesh as meshes
-from motion_vit.training.step.program import TrainingProgram, build_program
+from motion_vit.training.step.program import TrainingProgram
 from motion_vit.training.step.state import TrainState
 
 
 def program_of(config: ConfigDict, *shape: int, steps: int = 10) -> TrainingProgram:
     mesh = meshes.make_mesh(*shape, devices=jax.devices()[: int(np.prod(shape))])
-    return build_program(config, mesh, clips_of_class=[1] * 5, total_steps=steps, steps_per_epoch=steps)
+    return shared_program(config, mesh, clips_of_class=[1] * 5, total_steps=steps, steps_per_epoch=steps)
 
 
 def host_batch(size: int = 32, clips: int = 8) -> dict[str, np.ndarray]:

@@ -38,7 +38,9 @@ def steps(program: TrainingProgram, state: TrainState, count: int, undecodable: 
 
 def first_steps(program: TrainingProgram, count: int) -> Trained:
     """Steps from the initial state; what they end with is kept on the host, because a step gives up its state."""
-    state, found = steps(program, program.initial_state(), count)
+    with jax.numpy_dtype_promotion("standard"):  # as in the tests, which else compile it once more
+        first = program.initial_state()
+    state, found = steps(program, first, count)
     return jax.device_get(dataclasses.replace(state, key=jax.random.key_data(state.key))), found
 
 

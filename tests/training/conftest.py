@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 import jax
 import pytest
 from ml_collections import ConfigDict
+from shared_programs import shared_program
 from small_network import register_small_network
 
 from motion_vit.data.embedded.dataset import render_dataset
+from motion_vit.training.logs import curves
+from motion_vit.training.loop import loop
 from motion_vit.training.loop.loop import train
 from motion_vit.training.recipe.config import default_config
 
@@ -95,11 +98,22 @@ def make_small_config(lists: dict[str, pathlib.Path]) -> ConfigDict:
     return config
 
 
+@pytest.fixture
+def light_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of the same recipe share what is traced and compiled, and draw no curves, which takes as long as training.
+
+    For tests of what is around the step. The curves are those of `finished_run`.
+    """
+    monkeypatch.setattr(loop, "build_program", shared_program)
+    monkeypatch.setattr(curves, "draw_curves", lambda metrics_file, target: None)
+
+
 @pytest.fixture(scope="session")
 def finished_run(lists: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a run of `small_config`, trained to its end on one device."""
     folder = tmp_path_factory.mktemp("finished")
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "build_program", shared_program)
         train(make_small_config(lists), folder, devices=jax.devices()[:1])
     return folder
 

@@ -73,6 +73,7 @@ def test_a_run_without_steps_to_trace_writes_nothing(tmp_path: pathlib.Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("light_runs")
 def test_training_with_a_profile_traces_its_last_steps_if_it_is_short(
     small_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

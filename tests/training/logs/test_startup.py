@@ -1,9 +1,10 @@
 """The line about the first step says where the time until then went."""
 
 import contextlib
+import io
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import pytest
@@ -14,13 +15,19 @@ from motion_vit.training.loop.loop import train
 PHASES = ["data", "model", "state", "trace", "first batch", "wait for the compiler", "step"]
 
 
-def test_a_start_tells_its_phases_which_add_up_to_it(
-    small_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train(small_config, tmp_path, devices=jax.devices()[:1], max_steps=2)
-    (line,) = re.findall(
-        r"first step done after ([\d.]+) s: (.*) \(compile or load: ([\d.]+)\)", capsys.readouterr().out
-    )
+@pytest.fixture(scope="module")
+def started(
+    new_small_config: Callable[[], ConfigDict], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[tuple[str, str]]]:
+    """What two steps of a run say, and what JAX tells of its compiler meanwhile."""
+    said = io.StringIO()
+    with compiler_events() as events, contextlib.redirect_stdout(said), jax.numpy_dtype_promotion("standard"):
+        train(new_small_config(), tmp_path_factory.mktemp("run"), devices=jax.devices()[:1], max_steps=2)
+    return said.getvalue(), events
+
+
+def test_a_start_tells_its_phases_which_add_up_to_it(started: tuple[str, list[tuple[str, str]]]) -> None:
+    (line,) = re.findall(r"first step done after ([\d.]+) s: (.*) \(compile or load: ([\d.]+)\)", started[0])
     phases = {name: float(seconds) for name, seconds in re.findall(r"([a-z ]+) ([\d.]+)(?:, |$)", line[1])}
     assert list(phases) == PHASES
     assert sum(phases.values()) == pytest.approx(float(line[0]), abs=0.05 * (len(PHASES) + 1))
@@ -29,10 +36,9 @@ def test_a_start_tells_its_phases_which_add_up_to_it(
 
 
 def test_the_step_is_traced_and_compiled_once_though_that_begins_before_its_first_call(
-    small_config: ConfigDict, tmp_path: pathlib.Path
+    started: tuple[str, list[tuple[str, str]]],
 ) -> None:
-    with compiler_events() as events:
-        train(small_config, tmp_path, devices=jax.devices()[:1], max_steps=2)
+    _, events = started
     assert events.count(("jaxpr_trace_duration", "step")) == 1
     assert events.count(("backend_compile_duration", "jit(step)")) == 1
 

@@ -1,5 +1,8 @@
 import json
 import pathlib
+import sys
+import types
+from collections.abc import Iterator
 
 import pytest
 from full_disk import files_of_at_most
@@ -9,6 +12,14 @@ from motion_vit import UserError
 from motion_vit.training.logs.curves import draw_curves
 from motion_vit.training.logs.tracked_run import TrackedRun
 from motion_vit.training.logs.writers import JsonLinesWriter, Writers, read_json_lines
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorboard_alone() -> Iterator[None]:
+    """Has TensorBoard read events by its own code: to import TensorFlow for it takes longer than all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "tensorboard.compat.notf", types.ModuleType("notf"))
+        yield
 
 
 def write_steps(folder: pathlib.Path, from_step: int, steps: list[int]) -> None:

@@ -51,6 +51,7 @@ def test_metrics_that_say_nothing_of_it_start_anew(stored: dict[str, object]) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("light_runs")
 def test_a_run_that_gets_no_better_ends_completed_and_stays_ended(
     small_config: ConfigDict,
     tmp_path: pathlib.Path,

@@ -3,6 +3,7 @@
 import csv
 import pathlib
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -21,14 +22,15 @@ def unequal_config(small_config: ConfigDict, lists: dict[str, pathlib.Path], tmp
     return small_config
 
 
+@pytest.mark.usefixtures("light_runs")
 def test_a_run_warns_of_unequal_classes_and_of_few_validation_videos(
     unequal_config: ConfigDict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(unequal_config, tmp_path / "plain", max_steps=1)
+    train(unequal_config, tmp_path / "plain", devices=jax.devices()[:1], max_steps=1)
     said = capsys.readouterr().out
     assert "warning: classes are very unequal, from 2 clips of 'rare' to 22 of 'usual'" in said
     assert "warning: in validation, 11 videos say little" in said
     # Where something is done about it, nothing more is said of it.
     unequal_config.data.class_balance = 1.0
-    train(unequal_config, tmp_path / "balanced", max_steps=1)
+    train(unequal_config, tmp_path / "balanced", devices=jax.devices()[:1], max_steps=1)
     assert "unequal" not in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from shared_programs import with_start_compiled_once
 from small_network import register_small_network
 
 import motion_vit
@@ -48,6 +50,12 @@ def make_program(
 ) -> TrainingProgram:
     mesh = make_mesh(*shape, devices=jax.devices()[: int(np.prod(shape))])
     return build_program(config, mesh, clips_of_class=[clips] * 5, total_steps=total_steps, steps_per_epoch=20)
+
+
+@functools.cache
+def plain_program() -> TrainingProgram:
+    """The program of the recipe on one device."""
+    return with_start_compiled_once(make_program(make_recipe()))
 
 
 def host_batch() -> dict[str, np.ndarray]:
@@ -87,7 +95,7 @@ def everything_loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(motion_vit, "LOADED_NS", time.time_ns() + 10**12)
         with jax.numpy_dtype_promotion("standard"):
-            StepCache(tmp_path_factory.mktemp("first")).step(make_program(make_recipe()))
+            StepCache(tmp_path_factory.mktemp("first")).step(plain_program())
         yield
 
 
@@ -96,14 +104,14 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> StepCache:
     """A cache that holds the step of the recipe on one device."""
     cache = StepCache(tmp_path_factory.mktemp("steps"))
     with jax.numpy_dtype_promotion("standard"):
-        cache.step(make_program(make_recipe()))
+        cache.step(plain_program())
     return cache
 
 
 def test_a_kept_step_on_devices_that_split_parameters_is_the_traced_one(tmp_path: pathlib.Path) -> None:
     config = make_recipe()
     config.accumulation = 2
-    program = make_program(config, (2, 2, 1))
+    program = with_start_compiled_once(make_program(config, (2, 2, 1)))
     cache = StepCache(tmp_path / "steps")
     batch = program.to_devices(host_batch())
     first, second = cache.step(program), cache.step(untraceable(program))
@@ -162,7 +170,7 @@ def test_where_code_has_changed_a_step_is_traced(tmp_path: pathlib.Path, monkeyp
     imported = types.ModuleType("beside_recipe")
     imported.__file__ = str(module)
     monkeypatch.setitem(step_cache.sys.modules, "beside_recipe", imported)
-    cache, program = StepCache(tmp_path / "steps", sources=(recipe,)), make_program(make_recipe())
+    cache, program = StepCache(tmp_path / "steps", sources=(recipe,)), plain_program()
     for changed in (recipe, module):
         cache.step(program)
         assert was_kept(cache, program)
@@ -180,7 +188,7 @@ def test_a_damaged_file_is_traced_again_and_replaced(
     damage: Callable[[bytes], bytes], tmp_path: pathlib.Path, kept: StepCache
 ) -> None:
     (whole,) = kept.folder.iterdir()
-    damaged, program = tmp_path / whole.name, make_program(make_recipe())
+    damaged, program = tmp_path / whole.name, plain_program()
     damaged.write_bytes(damage(whole.read_bytes()))
     cache = StepCache(tmp_path)
     assert not was_kept(cache, program)
@@ -192,7 +200,7 @@ def test_what_is_too_large_to_be_a_step_is_neither_read_nor_written(
     tmp_path: pathlib.Path, kept: StepCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_cache, "_LARGEST", 1000)
-    program = make_program(make_recipe())
+    program = plain_program()
     assert not was_kept(kept, program)
     assert StepCache(tmp_path).step(program) is program.step
     assert [file.stat().st_size < 1000 for file in tmp_path.iterdir()] == [True]
@@ -200,7 +208,7 @@ def test_what_is_too_large_to_be_a_step_is_neither_read_nor_written(
 
 def test_a_folder_that_cannot_be_written_to_only_costs_time(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
-    program = make_program(make_recipe())
+    program = plain_program()
     step = StepCache(tmp_path / "file" / "steps").step(program)
     _, metrics = step(program.initial_state(), program.to_devices(host_batch()))
     assert np.isfinite(metrics["loss"])
@@ -225,23 +233,23 @@ def test_where_code_has_changed_since_it_was_loaded_nothing_is_kept(
     recipe = tmp_path / "recipe.py"
     recipe.write_text("")
     monkeypatch.setattr(motion_vit, "LOADED_NS", recipe.stat().st_mtime_ns - 1)
-    program = make_program(make_recipe())
+    program = plain_program()
     assert StepCache(tmp_path / "steps", sources=(recipe,)).step(program) is program.step
     assert not (tmp_path / "steps").exists()
 
 
 def test_what_a_recipe_was_given_counts(kept: StepCache) -> None:
-    assert not was_kept(dataclasses.replace(kept, arguments=("recipe.py:other",)), make_program(make_recipe()))
+    assert not was_kept(dataclasses.replace(kept, arguments=("recipe.py:other",)), plain_program())
 
 
 def test_processes_that_train_together_trace_the_same_program(kept: StepCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = make_program(make_recipe())
+    program = plain_program()
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert kept.step(program) is program.step
 
 
 def test_a_step_with_teachers_is_the_programs_own(kept: StepCache) -> None:
-    program = make_program(make_recipe())
+    program = plain_program()
     teacher = Teacher("teacher", program.model, {}, program.normalization, tuple(range(5)))
     assert kept.step(dataclasses.replace(program, teachers=(teacher,))) is program.step
 

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 from motion_vit.training.loop.loop import Run, TrainingResult, train
 from motion_vit.training.step.program import TrainingProgram
 
+pytestmark = pytest.mark.usefixtures("light_runs")
+
 # How Python asks an array for its value. JAX's guard does not see these on CPU, where a fetch copies nothing.
 READS = ("__bool__", "__float__", "__format__", "__index__", "__int__", "__iter__", "item", "tolist")
 

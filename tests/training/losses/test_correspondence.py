@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -10,6 +11,7 @@ import optax
 import pytest
 from drawn_variables import drawn_variables
 from flax import linen as nn
+from flax import traverse_util
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -101,10 +103,23 @@ def test_without_labels_the_loss_is_that_of_the_cost_volumes_and_falls() -> None
     assert metrics[-1]["loss"] < metrics[0]["loss"]
 
 
-def test_without_labels_neither_the_head_nor_the_position_bias_learns() -> None:
+def run_of_one_block() -> tuple[list[TrainState], list[Metrics]]:
+    return run(small_transformer(depth=1))
+
+
+@pytest.mark.fast_cases("run_of_one_block-*")
+@pytest.mark.parametrize(
+    ("plain", "attention"),
+    [
+        (run_of_one_block, ("blocks", "block0", "temporal_attention")),
+        (plain_run, ("stage4", "block0", "attention")),
+    ],
+)
+def test_without_labels_neither_the_head_nor_the_position_bias_learns(
+    plain: Callable[[], tuple[list[TrainState], list[Metrics]]], attention: tuple[str, ...]
+) -> None:
     """The bias would be the way to learn one motion for all places. (At stage 3 it moves what stage 4 is made of.)"""
-    (before, *_, after), _ = plain_run()
-    attention = "stage4", "block0", "attention"
+    (before, *_, after), _ = plain()
     bias, weights = (
         [functools.reduce(dict.__getitem__, (*attention, *names), state.params) for state in (before, after)]
         for names in (("rpb",), ("qkv", "kernel"))
@@ -162,8 +177,10 @@ def random_clips(model: nn.Module) -> np.ndarray:
     return np.random.default_rng(1).standard_normal((2, *model.clip_shape), np.float32)
 
 
-def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
-    model = small_model(neighbours="both")
+@pytest.mark.fast_cases("small_transformer")
+@pytest.mark.parametrize("make_model", [small_model, small_transformer])
+def test_layers_count_by_their_mean_and_pairs_both_ways(make_model: Callable[..., nn.Module]) -> None:
+    model = make_model(neighbours="both")
     losses = CorrespondenceLosses(photometric=3.0)
 
     def photometric(volumes: Any, clips: jax.Array) -> ClipLoss:
@@ -172,11 +189,8 @@ def test_layers_count_by_their_mean_and_pairs_both_ways() -> None:
     @jax.jit
     def of_all_and_each(variables: dict[str, Any], clips: jax.Array) -> tuple[ClipLoss, list[jax.Array]]:
         _, found = model.apply(variables, clips, mutable=["cost_volumes"])
-        layers = [
-            {stage: {"block0": {"attention": {name: volume}}}}
-            for stage in ("stage3", "stage4")
-            for name, volume in found["cost_volumes"][stage]["block0"]["attention"].items()
-        ]
+        volumes = traverse_util.flatten_dict(found["cost_volumes"])
+        layers = (traverse_util.unflatten_dict({path: volume}) for path, volume in volumes.items())
         each = [photometric(layer, clips).plain for layer in layers]
         return photometric(found["cost_volumes"], clips), each
 
@@ -225,7 +239,7 @@ def recipe(name: str, options: dict[str, Any]) -> ConfigDict:
 
 
 def test_no_weight_no_losses() -> None:
-    config = recipe("uniformer_emim_tiny", {})
+    config = recipe("timesformer_tiny", {"temporal_attention": "cost_volume", "patch_size": 8, "depth": 1})
     assert correspondence_losses(config, build_model(config, 5).model) is None
 
 

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import math
 
@@ -13,7 +14,12 @@ KEY = jax.random.key(0)
 
 # Compiled whole: operation by operation, every shape would compile dozens of small programs.
 random_walk_loss = jax.jit(random_walk.random_walk_loss, static_argnames=("frame_offset", "edge_dropout"))
-transitions = jax.jit(random_walk.transitions, static_argnums=2)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def transitions(volume: jax.Array, dropouts: tuple[float, ...]) -> list[tuple[jax.Array, jax.Array]]:
+    """The probabilities of steps there and back, with each dropout of edges."""
+    return [random_walk.transitions(volume, KEY, dropout) for dropout in dropouts]
 
 
 def random_volume(pairs: int, height: int, width: int, heads: int, window: int) -> Float[np.ndarray, "1 n h w heads p"]:
@@ -91,23 +97,27 @@ def test_who_knows_nothing_returns_by_chance() -> None:
 def test_frames_that_are_further_apart_are_walked_in_chains_of_their_own() -> None:
     """Frames 0, 2, 4 and frames 1, 3: the pairs of one chain do not matter to the other."""
     volume = random_volume(pairs=3, height=2, width=2, heads=1, window=3)
-    both = random_walk_loss(volume, KEY, frame_offset=2, edge_dropout=0.0)
-    even = random_walk_loss(volume[:, 0::2], KEY, edge_dropout=0.0)
-    odd = random_walk_loss(volume[:, 1::2], KEY, edge_dropout=0.0)
+
+    @jax.jit
+    def losses(volume: jax.Array) -> tuple[jax.Array, ...]:
+        chains = (volume, 2), (volume[:, 0::2], 1), (volume[:, 1::2], 1)
+        return tuple(
+            random_walk.random_walk_loss(each, KEY, frame_offset=offset, edge_dropout=0.0) for each, offset in chains
+        )
+
+    both, even, odd = map(np.asarray, losses(volume))
     np.testing.assert_allclose(both, (2 * even + odd) / 3, rtol=1e-5)  # two walks and one
 
 
 def test_dropped_edges_leave_probabilities() -> None:
     volume = random_volume(pairs=2, height=4, width=4, heads=2, window=3)
     _, reached = displacement_of_key(4, 4, 3)
-    for dropout in (0.1, 0.5, 0.999):
-        there, back = transitions(volume, KEY, dropout)
-        for steps in (there, back):
+    (whole, _), *thinned = transitions(volume, (0.0, 0.1, 0.5, 0.999))
+    for thin in thinned:
+        for steps in thin:
             np.testing.assert_allclose(np.asarray(steps).sum(axis=-1), 1.0, rtol=1e-5)
             assert not np.asarray(steps)[..., ~reached].any()
-    whole, _ = transitions(volume, KEY, 0.0)
-    some, _ = transitions(volume, KEY, 0.5)
-    kept = np.asarray(some)[..., reached] > 0
+    kept = np.asarray(thinned[1][0])[..., reached] > 0  # of a half
     assert (np.asarray(whole)[..., reached] > 0).all()
     assert 0.4 < kept.mean() < 0.65
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -27,7 +28,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     register_loss("squared_error", squared_error)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registered", "light_runs")
 def test_a_recipe_trains_with_a_loss_of_ones_own(small_config: ConfigDict, tmp_path: pathlib.Path) -> None:
     small_config.loss.name = "squared_error"
     small_config.loss.options.scale = 0.0
@@ -37,6 +38,7 @@ def test_a_recipe_trains_with_a_loss_of_ones_own(small_config: ConfigDict, tmp_p
     assert "squared_error" in list_losses()
 
 
+@pytest.mark.usefixtures("light_runs")
 @pytest.mark.fast_cases("focal-*")
 @pytest.mark.parametrize(("name", "options"), [("focal", {"gamma": 3.0}), ("class_weighted", {"power": 0.5})])
 def test_a_recipe_trains_with_each_loss(
@@ -101,8 +103,8 @@ def test_a_factory_may_hand_on_whatever_options_it_is_given() -> None:
         return squared_error(clips_of_class, **options)
 
     register_loss("handing_on", handing_on)
-    logits = jnp.zeros((1, 2))
-    assert make_loss("handing_on", {"scale": 3.0}, (1, 1))(logits, jnp.array([[1.0, 0.0]])) == 1.5
+    loss = jax.jit(make_loss("handing_on", {"scale": 3.0}, (1, 1)))
+    assert loss(np.zeros((1, 2), np.float32), np.array([[1, 0]], np.float32)) == 1.5
     with pytest.raises(UserError, match=r"cannot be made: .*'scole'"):
         make_loss("handing_on", {"scole": 3.0}, (1, 1))
 
@@ -136,7 +138,7 @@ def test_a_loss_that_gives_no_number_for_each_clip_is_told(loss: Any, message: s
         make_loss("own", {}, (5,) * CLASSES)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("registered", "light_runs")
 def test_a_loss_that_changes_over_training_is_told_how_far_it_is(
     small_config: ConfigDict, tmp_path: pathlib.Path
 ) -> None:

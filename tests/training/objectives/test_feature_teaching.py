@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_variables import drawn_variables
 from flax import linen as nn
 from flax import traverse_util
 from ml_collections import ConfigDict
+from shared_programs import with_start_compiled_once
 from steps_beside_model import Trained, assert_goes_on_bit_for_bit, first_steps, steps
 
 from motion_vit import UserError
@@ -79,9 +81,7 @@ def recipe(**fields: object) -> ConfigDict:
 
 
 def teacher(mesh: jax.sharding.Mesh, model: VideoModel, name: str = "a", seed: int = 5) -> Teacher:
-    variables = trace_model(model).init(jax.random.key(seed))
-    if model.dtype == jnp.bfloat16:
-        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), variables)
+    variables = jax.tree.map(lambda leaf: np.asarray(leaf, model.dtype), drawn_variables(model, seed))
     return Teacher(
         name, model, jax.device_put(variables, meshes.replicated(mesh)), normalization(recipe()), (3, 1, 4, 0, 2)
     )
@@ -93,9 +93,10 @@ def program_of(config: ConfigDict, **sizes: int) -> TrainingProgram:
     mesh = meshes.make_mesh(**sizes, devices=jax.devices()[:count])
     teachers = [teacher(mesh, Patches(width=12, dtype=jnp.bfloat16)), teacher(mesh, Patches(width=6, side=8), "b", 6)]
     with jax.numpy_dtype_promotion("standard"):
-        return build_program(
+        program = build_program(
             config, mesh, clips_of_class=[1] * 5, total_steps=20, steps_per_epoch=20, teachers=teachers
         )
+    return with_start_compiled_once(program)
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,6 @@ def test_recipes_that_cannot_be_pretrained_are_refused(field: str, value: object
     group, name = field.split(".")
     config[group][name] = value
     if field == "model.name":
-        config.model.options = {}
+        config.model.options = {"depths": (1, 1, 1, 1)}
     with pytest.raises(UserError, match=message):
         trace_network(config, 5)

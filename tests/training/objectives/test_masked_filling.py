@@ -11,6 +11,7 @@ from pretraining_steps import assert_same, host_batch, program_of, two_steps
 from motion_vit import UserError
 from motion_vit.training.objectives.masked_autoencoding import masked_autoencoding
 from motion_vit.training.objectives.masked_filling import masked_filling
+from motion_vit.training.objectives.masked_prediction import MaskedClips, MaskedPrediction
 from motion_vit.training.objectives.objective import StepContext
 from motion_vit.training.recipe.checks import build_model
 from motion_vit.training.step.objective_registry import trace_network
@@ -19,7 +20,16 @@ from motion_vit.training.step.state import TrainState
 
 RULES = (("pixel_head/kernel", ("fsdp", None)), ("mask_token", (None, "fsdp", None, None)), (".*", "fsdp"))
 STEPS = 60
-NOTHING = StepContext(jnp.zeros((), jnp.int32), jnp.zeros(()), {}, {}, ())
+
+
+def inputs_of(objective: MaskedPrediction, batch: dict[str, np.ndarray], seed: int) -> MaskedClips:
+    """What is seen and to be predicted of a batch in a step that reads nothing besides."""
+
+    @jax.jit
+    def inputs(batch: dict[str, jax.Array], key: jax.Array) -> MaskedClips:
+        return objective.inputs(batch, StepContext(jnp.zeros((), jnp.int32), jnp.zeros(()), {}, {}, ()), key)
+
+    return inputs(batch, jax.random.key(seed))
 
 
 def each_clip_by_itself() -> ConfigDict:
@@ -88,9 +98,8 @@ def test_masks_and_targets_are_those_of_masked_autoencoding() -> None:
     ours, theirs = filling_recipe(), pretraining_recipe()
     theirs.data.size = 16
     theirs.model.options.update(tubelet_frames=1, patch_size=4)  # the tubelets of the one are those of the other then
-    batch = {name: jnp.asarray(values) for name, values in host_batch(16).items()}
     found, expected = (
-        make(config, build_model(config, 5).model).inputs(batch, NOTHING, jax.random.key(3))
+        inputs_of(make(config, build_model(config, 5).model), host_batch(16), 3)
         for make, config in ((masked_filling, ours), (masked_autoencoding, theirs))
     )
     assert found.targets.shape == (8, 4, 12, 48)
@@ -100,7 +109,7 @@ def test_masks_and_targets_are_those_of_masked_autoencoding() -> None:
 def test_the_loss_is_of_hidden_places_alone() -> None:
     config = filling_recipe()
     objective = masked_filling(config, build_model(config, 5).model)
-    inputs = objective.inputs({"clip": jnp.asarray(host_batch(16)["clip"])}, NOTHING, jax.random.key(0))
+    inputs = inputs_of(objective, {"clip": host_batch(16)["clip"]}, 0)
     hidden, visible = (np.asarray(places) for places in (inputs.mask.predicted, inputs.mask.visible))
     np.testing.assert_array_equal(
         np.sort(np.concatenate([hidden, visible], axis=-1)), np.broadcast_to(np.arange(16), (8, 4, 16))

@@ -1,5 +1,6 @@
 """Semi-supervised steps: what they minimise, on any devices, and what counts for nothing."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -23,7 +24,7 @@ from motion_vit.training.objectives.semi_supervised import SemiSupervision, sine
 from motion_vit.training.parallel import mesh as meshes
 from motion_vit.training.step.sharding import state_sharding
 from motion_vit.training.step.state import TrainState, initial_state
-from motion_vit.training.step.train_step import StepSettings, make_train_step
+from motion_vit.training.step.train_step import StepSettings, TrainStep, make_train_step
 
 SHAPE = (2, 16, 16, 3)
 NORMALIZATION = Normalization((0.45, 0.4, 0.5), (0.2, 0.25, 0.3))
@@ -48,11 +49,14 @@ class Pixels(Backbone):
         return nn.Dense(self.num_classes, name="head")(hidden)
 
 
+def a_quarter(step: jax.Array) -> float:
+    return 0.25
+
+
 def supervision(**changes: Any) -> SemiSupervision:
     values = {
         **{"method": "fixmatch", "threshold": 0.5, "passes": 4, "weight": 2.0, "mix_weight": 0.5, "mix_alpha": 10.0},
-        **{"mix_patch": 4, "mix_compared": "logits", "labels_known": True, "ramp": lambda step: 0.25},
-        "groups": 8,
+        **{"mix_patch": 4, "mix_compared": "logits", "labels_known": True, "ramp": a_quarter, "groups": 8},
     }
     return SemiSupervision(**{**values, **changes})
 
@@ -77,12 +81,18 @@ def make_batch() -> dict[str, np.ndarray]:
     }
 
 
+@functools.cache
+def variables_of(model: nn.Module) -> list[Any]:
+    """Two draws of the variables, on the host."""
+    init = jax.jit(trace_model(model, clip_shape=SHAPE).init)
+    return [jax.device_get(init(jax.random.key(seed))) for seed in (3, 4)]
+
+
 def a_state(model: nn.Module) -> TrainState:
     """A state whose averages are not its parameters."""
-    variables, averages = (trace_model(model, clip_shape=SHAPE).init(jax.random.key(seed)) for seed in (3, 4))
-    state = initial_state(variables, optax.sgd(1.0), jax.random.key(1), averaged=True)
-    state.ema.update(averages["params"])
-    return state
+    variables, averages = jax.tree.map(np.copy, variables_of(model))
+    state = initial_state(variables, optax.sgd(1.0), jax.random.key(1))
+    return dataclasses.replace(state, ema=averages["params"])
 
 
 def a_step(
@@ -92,16 +102,22 @@ def a_step(
     batch: dict[str, np.ndarray] | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """The state and the metrics after a step of plain gradient descent with rate 1."""
-    mesh, model, state = mesh or one_device(), model or Pixels(), a_state(model or Pixels())
+    mesh, model, batch = mesh or one_device(), model or Pixels(), batch or make_batch()
+    entries = [name for name in batch if semi or not name.startswith("unlabelled")]
+    inputs = meshes.to_devices({name: batch[name] for name in entries}, mesh)
+    after, metrics = step_of(semi, mesh, model)(a_state(model), inputs)
+    return after, jax.device_get(metrics)
+
+
+@functools.cache
+def step_of(semi: SemiSupervision | None, mesh: Mesh, model: nn.Module) -> TrainStep:
+    """The step, compiled once for all batches."""
+    state = a_state(model)
     decays = jax.tree.map(lambda _: 1.0, state.params)
     settings = StepSettings(
         optax.sgd(1.0), lambda _: 1.0, NORMALIZATION, cross_entropy(()), semi_supervision=semi, ema_decays=decays
     )
-    step = make_train_step(model, settings, state_sharding(state, settings.optimizer, (), mesh), mesh)
-    batch = batch or make_batch()
-    entries = [name for name in batch if semi or not name.startswith("unlabelled")]
-    after, metrics = step(state, meshes.to_devices({name: batch[name] for name in entries}, mesh))
-    return after, jax.device_get(metrics)
+    return make_train_step(model, settings, state_sharding(state, settings.optimizer, (), mesh), mesh)
 
 
 @functools.cache
@@ -175,20 +191,25 @@ def test_the_teacher_stays_as_it_is_and_batch_norm_sees_all_clips() -> None:
 
 
 def test_weights_rise_by_a_sine_after_the_warm_up() -> None:
-    ramp = sine_ramp(5, 30, 2)
-    found = [float(ramp(jnp.int32(2 * epoch + 1))) for epoch in (0, 4, 5, 17, 29)]
+    ramp = jax.jit(jax.vmap(sine_ramp(5, 30, 2)))
+    found = ramp(2 * np.array([0, 4, 5, 17, 29], np.int32) + 1)
     np.testing.assert_allclose(found, [0, 0, np.sin(np.pi / 50), np.sin(np.pi / 2 * 13 / 25), 1], rtol=1e-5)
 
 
 def test_passes_differ_by_dropout_alone() -> None:
     model = Pixels(normalise=True, dropout=0.5)
-    variables = trace_model(model, clip_shape=SHAPE).init(jax.random.key(0))
+    variables, _ = jax.tree.map(np.copy, variables_of(model))
     variables["batch_stats"]["norm"]["mean"] += 0.5
-    clips = NORMALIZATION(jnp.asarray(make_batch()["clip"][:4]))
-    found = dropout_passes(lambda key: model.apply(variables, clips, rngs={"dropout": key}), jax.random.key(0), 400)
+
+    @jax.jit
+    def passes(variables: Any, clips: jax.Array) -> tuple[jax.Array, jax.Array]:
+        inputs = NORMALIZATION(clips)
+        apply = functools.partial(model.apply, variables, inputs)
+        return dropout_passes(lambda key: apply(rngs={"dropout": key}), jax.random.key(0), 400), apply()
+
+    found, expected = jax.device_get(passes(variables, make_batch()["clip"][:4]))
     assert (found.std(axis=0) > 0).all(axis=-1).any()
     # Behind dropout there is but a linear layer: in the mean, its logits are those without.
-    expected = model.apply(variables, clips)
     tolerance = 5 * float(found.std()) / 20
     np.testing.assert_allclose(found.mean(axis=0), expected, atol=tolerance)
 

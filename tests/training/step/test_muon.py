@@ -12,22 +12,26 @@ from ml_collections import ConfigDict
 
 import motion_vit
 from motion_vit import UserError
+from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.recipe.config import default_config
 from motion_vit.training.step.muon import matrices, scale_by_orthogonal_momentum
 from motion_vit.training.step.optimizer import make_optimizer
 
-FUSED = {"block": {"qkv": {"kernel": jnp.ones((8, 24))}}}
+FUSED = {"block": {"qkv": {"kernel": np.ones((8, 24), np.float32)}}}
 
 
 def shapes(name: str, **options: Any) -> Any:
-    model = motion_vit.create_model(name, **options)
-    clips = jnp.zeros((1, *model.clip_shape))
-    return jax.eval_shape(lambda key: model.init(key, clips), jax.random.key(0))["params"]
+    return variable_shapes(motion_vit.create_model(name, **options))["params"]
 
 
 def random_like(params: Any, seed: int = 0) -> Any:
     random = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape).astype(np.float32), params)
+
+
+def first_updates(optimizer: optax.GradientTransformation, grads: Any, params: Any) -> Any:
+    """The updates of the first step, compiled whole."""
+    return jax.jit(lambda grads, params: optimizer.update(grads, optimizer.init(params), params)[0])(grads, params)
 
 
 def muon_config() -> ConfigDict:
@@ -73,8 +77,8 @@ def test_queries_keys_and_values_are_orthogonalised_each_by_itself() -> None:
     transformation = scale_by_orthogonal_momentum({"block": {"qkv": {"kernel": 3}}}, momentum=0.95)
     grads = random_like(FUSED)
     # Whatever the size of the gradient of one of them, its update has the same size as the others'.
-    scaled = jax.tree.map(lambda leaf: leaf * jnp.repeat(jnp.array([[1.0, 100.0, 0.01]]), 8, axis=1), grads)
-    updates, _ = jax.jit(transformation.update)(scaled, transformation.init(FUSED))
+    scaled = jax.tree.map(lambda leaf: leaf * np.repeat(np.array([[1, 100, 0.01]], np.float32), 8, axis=1), grads)
+    updates = first_updates(transformation, scaled, FUSED)
     for part in np.split(np.asarray(updates["block"]["qkv"]["kernel"]), 3, axis=1):
         singular_values = np.linalg.svd(part / (0.2 * np.sqrt(8)), compute_uv=False)
         # Newton-Schulz iterations stop between 0.7 and 1.2, as their author says.
@@ -83,9 +87,9 @@ def test_queries_keys_and_values_are_orthogonalised_each_by_itself() -> None:
 
 
 def test_the_direction_is_that_of_the_nearest_orthogonal_matrix_to_the_nesterov_momentum() -> None:
-    params = {"kernel": jnp.zeros((12, 6))}
+    params = {"kernel": np.zeros((12, 6), np.float32)}
     transformation = scale_by_orthogonal_momentum({"kernel": 1}, momentum=0.9)
-    state = transformation.init(params)
+    state = jax.jit(transformation.init)(params)
     update_of = jax.jit(transformation.update)
     average = np.zeros((12, 6))
     for step in range(3):
@@ -101,38 +105,43 @@ def test_the_direction_is_that_of_the_nearest_orthogonal_matrix_to_the_nesterov_
 
 
 def test_a_convolution_is_one_matrix_from_its_window_to_its_outputs() -> None:
-    kernel = random_like({"kernel": jnp.zeros((1, 2, 2, 8, 6))})
+    kernel = random_like({"kernel": np.zeros((1, 2, 2, 8, 6))})
     matrix = jax.tree.map(lambda leaf: leaf.reshape(-1, 6), kernel)
     transformation = scale_by_orthogonal_momentum({"kernel": 1}, momentum=0.9)
+    # Not compiled whole, which rounds the two otherwise.
     of_kernel, _ = transformation.update(kernel, transformation.init(kernel))
     of_matrix, _ = transformation.update(matrix, transformation.init(matrix))
     np.testing.assert_array_equal(of_kernel["kernel"].reshape(-1, 6), of_matrix["kernel"])
 
 
 def test_the_other_parameters_are_updated_as_by_adamw() -> None:
-    params = {
-        "block": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)},
-        "head": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)},
-    }
+    shapes = {"block": {"kernel": (4, 4), "bias": (4,)}, "head": {"kernel": (4, 2), "bias": (2,)}}
+    params = {layer: {leaf: np.ones(shape, np.float32) for leaf, shape in of.items()} for layer, of in shapes.items()}
     config, grads = muon_config(), random_like(params)
     updates = {}
     for name in ("muon", "adamw"):
         config.optimizer.name = name
         optimizer = make_optimizer(config, optax.schedules.constant_schedule(0.1), params)
-        updates[name], _ = optimizer.update(grads, optimizer.init(params), params)
+        updates[name] = first_updates(optimizer, grads, params)
     for layer, leaf in (("block", "bias"), ("head", "kernel"), ("head", "bias")):
         np.testing.assert_array_equal(updates["muon"][layer][leaf], updates["adamw"][layer][leaf])
     assert not np.allclose(updates["muon"]["block"]["kernel"], updates["adamw"]["block"]["kernel"])
 
 
 def test_weight_decay_and_freezing_hold_for_both() -> None:
-    params = {name: {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)} for name in ("block", "frozen", "head")}
+    kernel, bias = np.ones((4, 4), np.float32), np.ones(4, np.float32)
+    params = {name: {"kernel": kernel, "bias": bias} for name in ("block", "frozen", "head")}
     config = muon_config()
     config.optimizer.weight_decay = 0.5
     config.optimizer.frozen = (("frozen/.*", True),)
     optimizer = make_optimizer(config, optax.schedules.constant_schedule(0.1), params)
-    nothing = jax.tree.map(jnp.zeros_like, params)
-    updates, state = jax.jit(optimizer.update)(nothing, optimizer.init(params), params)
+
+    @jax.jit
+    def first_step(params: Any) -> tuple[Any, optax.OptState]:
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        return optimizer.update(nothing, optimizer.init(params), params)
+
+    updates, state = first_step(params)
     for name in ("block", "head"):
         np.testing.assert_allclose(updates[name]["kernel"], -0.05, rtol=1e-6)
         np.testing.assert_array_equal(updates[name]["bias"], 0)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from drawn_variables import drawn_variables
 from flax import traverse_util
 from ml_collections import ConfigDict
 from small_network import register_small_network
@@ -33,6 +34,10 @@ OPTIONS = {
 }
 # The matrices of the last perceptron are large enough to be split, and this one is split on request.
 RULES = (("head/kernel", ("fsdp", None)), (".*", "fsdp"))
+SPLIT = {
+    "uniformer_emim_tiny": [*(f"stage4/block0/mlp/{name}/kernel" for name in ("fc1", "fc2")), "head/kernel"],
+    "small": ["hidden/kernel", "head/kernel"],
+}
 
 
 def make_recipe(**options: object) -> ConfigDict:
@@ -82,10 +87,11 @@ def residual_recipe(**options: object) -> ConfigDict:
 
 
 RECIPES = {"uniformer_emim_tiny": make_recipe, "resnet18_tiny": residual_recipe, "small": small_recipe}
+either_network = pytest.mark.parametrize("model", ["small", "uniformer_emim_tiny"])
 
 
 @functools.cache
-def first_state(model: str = "uniformer_emim_tiny") -> TrainState:
+def first_state(model: str) -> TrainState:
     """The state that all runs of a network start from, made on a mesh that splits it."""
     return make_program(RECIPES[model](), (2, 4, 1)).initial_state()
 
@@ -168,16 +174,27 @@ def test_accumulating_two_halves_equals_two_groups_of_batch_norm() -> None:
     np.testing.assert_allclose(parts.grad_norms, whole.grad_norms, rtol=1e-5)
 
 
-def test_a_state_stays_split_by_the_rules() -> None:
-    run = train((2, 4, 1), steps=2)
+@functools.cache
+def train_split(model: str) -> Run:
+    """Two steps of a network on a mesh that splits it."""
+    return run_program(make_program(RECIPES[model](), (2, 4, 1)), steps=2)
+
+
+@pytest.mark.fast_cases("small")
+@either_network
+def test_a_state_stays_split_by_the_rules(model: str) -> None:
+    run = train_split(model)
     assert jax.tree.map(lambda leaf: leaf.sharding, run.state) == run.program.state_sharding
-    kernel = run.state.params["stage4"]["block0"]["mlp"]["fc1"]["kernel"]
-    for leaf in (kernel, run.state.params["head"]["kernel"]):
+    params = traverse_util.flatten_dict(run.state.params, sep="/")
+    for name in SPLIT[model]:
+        leaf = params[name]
         assert {part.data.nbytes for part in leaf.addressable_shards} == {leaf.nbytes // 4}
 
 
-def test_split_parameters_are_gathered_and_nothing_else() -> None:
-    program = train((2, 4, 1), steps=2).program
+@pytest.mark.fast_cases("small")
+@either_network
+def test_split_parameters_are_gathered_and_nothing_else(model: str) -> None:
+    program = train_split(model).program
     compiled = program.step.lower(program.abstract_state(), program.abstract_batch()).compile().as_text()
     assert not re.search(r"all-to-all|collective-permute", compiled)
     gathered = [
@@ -192,13 +209,15 @@ def test_split_parameters_are_gathered_and_nothing_else() -> None:
         )
         if not sharding.is_fully_replicated
     ]
-    assert len(split) == 3
+    assert len(split) == len(SPLIT[model])
     assert set(gathered) == set(split)
 
 
-def test_a_split_state_is_evaluated_where_it_lies() -> None:
-    split, whole = (make_program(make_recipe(), shape) for shape in ((1, 2, 4), (1, 1, 1)))
-    averaged = start(split).averaged_variables
+@pytest.mark.fast_cases("small")
+@either_network
+def test_a_split_state_is_evaluated_where_it_lies(model: str) -> None:
+    split, whole = (make_program(RECIPES[model](), shape) for shape in ((1, 2, 4), (1, 1, 1)))
+    averaged = jax.device_put(drawn_variables(split.model), split.state_sharding.averaged_variables)
     clips = host_batch(0)["clip"]
     outputs = []
     for program, variables in ((split, averaged), (whole, jax.device_get(averaged))):
@@ -209,9 +228,11 @@ def test_a_split_state_is_evaluated_where_it_lies() -> None:
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
 
 
-def test_a_fresh_state_is_split_and_the_same_on_any_mesh() -> None:
-    program = make_program(make_recipe(), (2, 4, 1))
-    state = first_state()
+@pytest.mark.fast_cases("small")
+@either_network
+def test_a_fresh_state_is_split_and_the_same_on_any_mesh(model: str) -> None:
+    program = make_program(RECIPES[model](), (2, 4, 1))
+    state = first_state(model)
     assert jax.tree.map(lambda leaf: leaf.sharding, state) == program.state_sharding
     chex.assert_trees_all_equal(state.ema, state.params)
     # One parameter alone compiles fast.
@@ -222,14 +243,14 @@ def test_a_fresh_state_is_split_and_the_same_on_any_mesh() -> None:
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_abstract_states_and_batches_are_those_of_training(accumulation: int) -> None:
-    config = make_recipe()
+    config = small_recipe()
     config.accumulation = accumulation
     program = make_program(config, (2, 2, 2))
     batch = program.to_devices(host_batch(0))
     assert {name: (leaf.shape, leaf.dtype, leaf.sharding) for name, leaf in batch.items()} == {
         name: (leaf.shape, leaf.dtype, leaf.sharding) for name, leaf in program.abstract_batch().items()
     }
-    expected = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first_state())
+    expected = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first_state("small"))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), program.abstract_state()) == expected
 
 
@@ -301,11 +322,16 @@ def test_batch_norms_that_the_model_freezes_are_not_decayed() -> None:
     settings.name, settings.frozen = "sgd", ((r".*/stage1/.*/norm1/.*", False),)
     settings.weight_decay, settings.decay_mask = 0.5, ((".*", True),)
     program = make_program(config)
-    before = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), program.state_shapes.params)
-    # The gradient of frozen ones is zero, and weight decay alone moves the others.
-    gradients = jax.tree.map(jnp.zeros_like, before)
-    updates, _ = jax.jit(program.optimizer.update)(gradients, program.optimizer.init(before), before)
-    moved = jax.tree.map(lambda new: bool((np.asarray(new) != 1).all()), optax.apply_updates(before, updates))
+    before = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), program.state_shapes.params)
+
+    @jax.jit
+    def after_step(params: optax.Params) -> optax.Params:
+        # The gradient of frozen ones is zero, and weight decay alone moves the others.
+        gradients = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = program.optimizer.update(gradients, program.optimizer.init(params), params)
+        return optax.apply_updates(params, updates)
+
+    moved = jax.tree.map(lambda new: bool((np.asarray(new) != 1).all()), after_step(before))
     for path, is_moved in traverse_util.flatten_dict(moved, sep="/").items():
         is_frozen = "norm" in path and "/motion/" not in path and "/stem/" not in path
         assert is_moved == (not is_frozen), path

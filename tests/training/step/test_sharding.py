@@ -1,7 +1,7 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from jax.sharding import Mesh, PartitionSpec
@@ -13,8 +13,8 @@ from motion_vit.training.step.sharding_table import sharding_table
 from motion_vit.training.step.state import TrainState, initial_state
 
 PARAMS = {
-    "stem": {"kernel": jnp.ones((3, 64, 256)), "bias": jnp.ones(SMALLEST_SPLIT // 2)},
-    "head": {"kernel": jnp.ones((256, 130)), "bias": jnp.ones(130)},
+    "stem": {"kernel": np.ones((3, 64, 256), np.float32), "bias": np.ones(SMALLEST_SPLIT // 2, np.float32)},
+    "head": {"kernel": np.ones((256, 130), np.float32), "bias": np.ones(130, np.float32)},
 }
 BY_RULE = ((r".*", "fsdp"),)
 
@@ -25,8 +25,9 @@ def mesh() -> Mesh:
 
 
 def make_state(optimizer: optax.GradientTransformation) -> TrainState:
-    variables = {"params": PARAMS, "batch_stats": {"mean": jnp.zeros(2**16)}}
-    return initial_state(variables, optimizer, jax.random.key(0), averaged=True)
+    variables = {"params": PARAMS, "batch_stats": {"mean": np.zeros(2**16, np.float32)}}
+    make = jax.jit(lambda variables, key: initial_state(variables, optimizer, key, averaged=True))
+    return make(variables, jax.random.key(0))
 
 
 def specs(rules: tuple[tuple[str, Layout], ...], mesh: Mesh) -> dict[str, dict[str, PartitionSpec]]:

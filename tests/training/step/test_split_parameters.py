@@ -99,6 +99,7 @@ class Compiled:
 
     step: jax.stages.Compiled
     state: TrainState
+    sharding: TrainState
     batch: dict[str, jax.Array]
 
     def gathers(self) -> list[int]:
@@ -112,10 +113,11 @@ def compiled(model: Backbone, devices: int, **options: str) -> Compiled:
     mesh = meshes.make_mesh(fsdp=devices, devices=jax.devices()[:devices])
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
-        lambda leaf: jnp.asarray(0.1 * rng.standard_normal(leaf.shape), leaf.dtype),
+        lambda leaf: np.asarray(0.1 * rng.standard_normal(leaf.shape), leaf.dtype),
         trace_model(model, clip_shape=SHAPE).shapes,
     )
-    state: TrainState = initial_state(variables, SETTINGS.optimizer, jax.random.key(1))
+    start = jax.jit(lambda variables, key: initial_state(variables, SETTINGS.optimizer, key))
+    state: TrainState = start(variables, jax.random.key(1))
     sharding = state_sharding(state, SETTINGS.optimizer, ((".*", "fsdp"),), mesh)
     host_batch = {
         "clip": rng.integers(0, 256, (16, *SHAPE), dtype=np.uint8),
@@ -124,7 +126,7 @@ def compiled(model: Backbone, devices: int, **options: str) -> Compiled:
     }
     state, batch = jax.device_put(state, sharding), meshes.to_devices(host_batch, mesh)
     lowered = make_train_step(model, SETTINGS, sharding, mesh).lower(state, batch)
-    return Compiled(lowered.compile({**FEWER_OPTIMISATIONS, **options}), state, batch)
+    return Compiled(lowered.compile({**FEWER_OPTIMISATIONS, **options}), state, sharding, batch)
 
 
 @pytest.mark.slow
@@ -148,7 +150,9 @@ def test_steps_on_eight_devices_equal_those_on_one(model: Backbone) -> None:
     found = []
     for devices in (1, DEVICES):
         run = compiled(model, devices)
-        state, metrics = jax.tree.map(jnp.copy, run.state), []
+        # A step gives up the memory of its state, which other tests take, too.
+        start = jax.device_get(dataclasses.replace(run.state, key=jax.random.clone(run.state.key)))
+        state, metrics = jax.device_put(start, run.sharding, may_alias=False), []
         for _ in range(3):
             state, of_step = run.step(state, run.batch)
             metrics.append([float(of_step[name]) for name in ("loss", "grad_norm")])
@@ -189,11 +193,11 @@ def test_a_linear_layer_in_bfloat16_gathers_its_kernel_in_bfloat16() -> None:
     assert [(leaf.shape, leaf.dtype.name) for leaf in moved] == [((8, 16), "bfloat16")] * 2
 
 
-@pytest.mark.fast_cases("uniformer_emim_tiny-*", "timesformer_tiny-*", "videomae_tiny-*")
+@pytest.mark.fast_cases("timesformer_tiny-*", "videomae_tiny-*", "vivit_tiny-*", "r2plus1d_tiny-*")
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("uniformer_emim_tiny", {"motion_module": "tea"}),
+        ("uniformer_emim_tiny", {"motion_module": "tea", "depths": (1, 1, 1, 1)}),
         ("timesformer_tiny", {"motion_module": "m2a"}),
         ("mvit_v2_tiny", {"motion_module": "tea"}),
         ("videomae_tiny", {"placement": "lg", "positions": "learned", "layer_scale": 0.1}),
