@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -28,7 +27,7 @@ def drawn_variables(model: nn.Module, seed: int = 0) -> dict[str, Any]:
         values = rng.standard_normal(leaf.shape, np.float32)
         name = path[-1].key
         if name in ("scale", "var"):
-            return jnp.asarray(np.ones_like(values))
-        return jnp.asarray(values * np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1])) if name == "kernel" else 0.02))
+            return np.ones_like(values)
+        return values * np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1])) if name == "kernel" else 0.02)
 
     return jax.tree_util.tree_map_with_path(draw, variable_shapes(model))
