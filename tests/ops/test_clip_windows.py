@@ -59,7 +59,7 @@ def test_tokens_of_a_region_are_those_that_the_shift_did_not_tear_apart(grid, wi
     for number, piece in enumerate(itertools.product(*pieces)):
         regions[piece] = number
     unshifted = clip_windows(regions.shape, windows.size, shifted=False)
-    expected = np.asarray(split_windows(regions[None, ..., None], unshifted))[0, ..., 0]
+    expected = np.asarray(split_windows(jax.device_put(np.float32(regions[None, ..., None])), unshifted))[0, ..., 0]
     found = window_regions(windows)
     same = found[:, :, None] == found[:, None, :]
     np.testing.assert_array_equal(same, expected[:, :, None] == expected[:, None, :])

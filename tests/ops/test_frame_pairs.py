@@ -50,7 +50,7 @@ def test_frames_without_a_partner_get_keys_of_zero():
 
 @pytest.mark.parametrize("pair", [frame_pairs.pair_frames, frame_pairs.pair_all_frames])
 def test_a_single_frame_has_no_pairs(pair):
-    clip = np.zeros((1, 1, 2, 2, 1, 4), np.float32)
+    clip = jax.device_put(np.zeros((1, 1, 2, 2, 1, 4), np.float32))
     with pytest.raises(ValueError, match="needs at least 2"):
         pair(clip, clip, clip)
 

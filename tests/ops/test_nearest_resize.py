@@ -43,4 +43,4 @@ def test_a_resized_embedding_learns_as_often_as_it_is_used():
 @pytest.mark.parametrize("entries", [1, 4, 16])
 def test_positions_that_are_no_square_are_refused(entries):
     with pytest.raises(ValueError, match="a class token and a square of patches"):
-        resize_position_embedding(np.zeros((entries, 3), np.float32), 2, 2)
+        resize_position_embedding(jax.device_put(np.zeros((entries, 3), np.float32)), 2, 2)
