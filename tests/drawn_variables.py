@@ -23,13 +23,12 @@ def drawn_variables(model: nn.Module, seed: int = 0) -> dict[str, Any]:
     """
     rng = np.random.default_rng(seed)
 
-    def draw(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    def draw(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         values = rng.standard_normal(leaf.shape, np.float32)
         name = path[-1].key
         if name in ("scale", "var"):
-            return jax.device_put(np.ones_like(values))
-        return jax.device_put(
-            values * np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1])) if name == "kernel" else 0.02)
-        )
+            return np.ones_like(values)
+        return values * np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1])) if name == "kernel" else 0.02)
 
-    return jax.tree_util.tree_map_with_path(draw, variable_shapes(model))
+    # In one go and as they are: `jnp.asarray` would compile a program for each shape.
+    return jax.device_put(jax.tree_util.tree_map_with_path(draw, variable_shapes(model)))

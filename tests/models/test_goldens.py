@@ -1,8 +1,9 @@
 """Whole networks against the authors' code: activations, logits, and everything a training step changes."""
 
+import functools
+
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -41,7 +42,7 @@ def to_torch(tree):
 def training_step(request):
     """Loss, logits, gradients and new BatchNorm statistics of one training step, and the golden values."""
     model, variables, golden = build(request.param)
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(params, clips):
         logits, updates = model.apply(
@@ -50,7 +51,7 @@ def training_step(request):
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), (logits, updates)
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (value, (logits, updates)), gradients = step(variables["params"], jnp.asarray(goldens.tiny_video()))
+    (value, (logits, updates)), gradients = step(variables["params"], goldens.tiny_video())
     return {
         "loss": value,
         "logits": logits,
@@ -59,18 +60,23 @@ def training_step(request):
     }, golden
 
 
+@functools.cache
+def evaluated(name):
+    """Logits and intermediates in evaluation, and the golden values."""
+    model, variables, golden = build(name)
+    run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
+    return *run(variables, goldens.tiny_video()), golden
+
+
 @pytest.mark.fast_cases("uniformer_emim_tiny")
 @pytest.mark.parametrize("name", TINY)
 def test_evaluation_logits_are_those_of_the_authors(name):
-    model, variables, golden = build(name)
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.tiny_video()))
+    logits, _, golden = evaluated(name)
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
 
 
 def test_every_stage_computes_what_the_authors_code_does():
-    model, variables, golden = build("uniformer_emim_tiny")
-    run = jax.jit(lambda variables, clips: motion_vit.apply_with_intermediates(model, variables, clips))
-    _, intermediates = run(variables, jnp.asarray(goldens.tiny_video()))
+    _, intermediates, golden = evaluated("uniformer_emim_tiny")
     outputs = {}
     for name, value in intermediates.items():
         if name.endswith("_output"):
@@ -117,5 +123,5 @@ def test_a_training_step_gives_the_authors_gradient_of_every_parameter(training_
 def test_the_full_network_gives_the_authors_logits():
     model = motion_vit.create_model("uniformer_emim_s", num_classes=174)
     variables, _ = load_torch(model, goldens.state_dict("uniformer_emim_s"))
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.small_video()))
+    logits = jax.jit(model.apply)(variables, goldens.small_video())
     np.testing.assert_allclose(logits, goldens.load("uniformer_emim_s")["logits"], rtol=1e-4, atol=1e-4)

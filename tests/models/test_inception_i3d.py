@@ -1,5 +1,6 @@
 """What the I3D of Inception-V1 promises, on shapes where that is enough."""
 
+import functools
 import re
 
 import jax
@@ -18,7 +19,7 @@ from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.inception_block import MixedBlock, MixedWidths
 
 SMALLEST = {"width": 4, "num_classes": 5, "frames": 8, "image_size": 32}
-CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 33, 32, 3)), jnp.float32)
+CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 8, 33, 32, 3)), np.float32)
 
 
 def build(**options):
@@ -27,6 +28,21 @@ def build(**options):
 
 def paths(model):
     return traverse_util.flatten_dict(variable_shapes(model)["params"], sep="/")
+
+
+@functools.cache
+def traced(frozen):
+    """A network with motion modules, its parameters by path, and which BatchNorms are frozen, by path."""
+    model = build(frozen_batch_norm=frozen, motion_module="tea")
+    norms = {}
+
+    def look(call, args, kwargs, context):
+        if isinstance(context.module, BatchNorm):
+            norms["/".join(context.module.path)] = context.module.frozen
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(look):
+        return model, paths(model), norms
 
 
 @pytest.mark.fast_cases("64-*")
@@ -41,16 +57,7 @@ def test_networks_have_the_parameters_and_arithmetic_of_the_authors(frames, gmac
 @pytest.mark.fast_cases("all")
 @pytest.mark.parametrize("frozen", ["all_but_first", "all"])
 def test_batch_norms_are_frozen_as_the_option_says_but_not_those_of_motion_modules(frozen):
-    model = build(frozen_batch_norm=frozen, motion_module="tea")
-    norms = {}
-
-    def look(call, args, kwargs, context):
-        if isinstance(context.module, BatchNorm):
-            norms["/".join(context.module.path)] = context.module.frozen
-        return call(*args, **kwargs)
-
-    with nn.intercept_methods(look):
-        jax.eval_shape(model.init, jax.random.key(0), CLIPS)
+    model, _, norms = traced(frozen)
     assert len(norms) == 3 + 9 * (6 + 2)
     kept = ("conv2", "mixed") if frozen == "all_but_first" else ("stem", "conv2", "mixed")
     assert {path for path, is_frozen in norms.items() if is_frozen} == {
@@ -66,8 +73,10 @@ def test_batch_norms_are_frozen_as_the_option_says_but_not_those_of_motion_modul
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_training_step_moves_every_parameter_and_statistic_of_a_block_that_is_not_frozen(frozen):
     block = MixedBlock(MixedWidths(2, 3, 4, 5, 6, 7), motion_module="m2a", freeze_norm=frozen)
-    x = jax.nn.relu(jax.random.normal(jax.random.key(0), (2, 3, 4, 4, 8)))
-    variables = jax.jit(block.init)(jax.random.key(1, impl="rbg"), x)
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.standard_normal((2, 3, 4, 4, 8), np.float32), 0)
+    shapes = jax.eval_shape(block.init, jax.random.key(0), x)
+    variables = jax.tree.map(lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes)
 
     def loss(params):
         features, updates = block.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
@@ -82,9 +91,9 @@ def test_a_training_step_moves_every_parameter_and_statistic_of_a_block_that_is_
 
 
 def test_layer_patterns_cover_every_parameter_once():
-    model = build(motion_module="m2a")
+    model, params, _ = traced("all")
     assert len(model.layer_patterns()) == 13
-    for path in paths(model):
+    for path in params:
         assert sum(bool(re.fullmatch(pattern, path)) for pattern in model.layer_patterns()) == 1, path
 
 
@@ -93,7 +102,7 @@ def test_the_mean_over_places_is_that_over_all_windows(size):
     features = np.random.default_rng(1).standard_normal((1, 5, 3, 4, 6)).astype(np.float32)
     window = tuple(min(pair) for pair in zip(size, (5, 3, 4), strict=True))
     windows = np.lib.stride_tricks.sliding_window_view(features, window, (1, 2, 3)).mean(axis=(2, 3, 5, 6, 7))
-    found = average_of_windows(jnp.asarray(features), size)
+    found = np.asarray(jax.jit(average_of_windows, static_argnums=1)(features, size))
     assert found.shape == (1, 5 - window[0] + 1, 3, 4, 6)
     np.testing.assert_allclose(found.mean(axis=(2, 3)), windows, atol=1e-6)
 
@@ -150,9 +159,16 @@ class Silence(nn.Module):
 def test_the_motion_module_stands_before_the_branches_that_have_3x3x3_convolutions(monkeypatch):
     monkeypatch.setattr(inception_block, "make_motion_module", lambda kind, *, name, **_: Silence(name=name))
     block = MixedBlock(MixedWidths(1, 2, 3, 4, 5, 6))
-    x = jax.nn.relu(jax.random.normal(jax.random.key(0), (1, 3, 4, 4, 8)))
-    features, _ = jax.jit(block.init_with_output)(jax.random.key(1, impl="rbg"), x)
-    silent = np.asarray(features == 0).all(axis=(0, 1, 2, 3))
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.standard_normal((1, 3, 4, 4, 8), np.float32), 0)
+    shapes = jax.eval_shape(block.init, jax.random.key(0), x)
+    # Without biases, so that what is made of nothing is nothing.
+    flat = {path: np.zeros(leaf.shape, np.float32) for path, leaf in traverse_util.flatten_dict(shapes).items()}
+    for path, value in flat.items():
+        value += path[-1] in ("kernel", "scale", "var")
+    variables = traverse_util.unflatten_dict(flat)
+    features = np.asarray(jax.jit(block.apply)(variables, x))
+    silent = (features == 0).all(axis=(0, 1, 2, 3))
     assert silent[1 : 1 + 3 + 5].all()
     assert not silent[0]
     assert not silent[1 + 3 + 5 :].all()

@@ -52,12 +52,12 @@ def tiny() -> MaskedAutoencoder:
 def params() -> dict[str, jax.Array]:
     """The weights of the goldens, by path."""
     weights = goldens.state_dict(GOLDEN)
-    some = jnp.zeros((1, 4, 4), jnp.int32)
-    shapes = jax.eval_shape(tiny().init, jax.random.key(0), jnp.zeros((1, 8, 64, 64, 3)), some, some)
+    some = np.zeros((1, 4, 4), np.int32)
+    shapes = jax.eval_shape(tiny().init, jax.random.key(0), np.zeros((1, 8, 64, 64, 3), np.float32), some, some)
     paths = traverse_util.flatten_dict(shapes["params"], sep="/")
     names = {path: torch_name(path) for path in paths}
     assert {name for name, _ in names.values()} == weights.keys()
-    return {path: jnp.asarray(layout.to_flax(weights[name])) for path, (name, layout) in names.items()}
+    return {path: np.asarray(layout.to_flax(weights[name])) for path, (name, layout) in names.items()}
 
 
 def given_mask(name: str = "mask") -> TokenMask:
@@ -70,14 +70,14 @@ def given_mask(name: str = "mask") -> TokenMask:
         return np.nonzero(chosen)[2].reshape(2, 4, -1).astype(np.int32)
 
     counted = np.take_along_axis(hidden, places(asked), axis=2)
-    return TokenMask(*map(jnp.asarray, (places(~hidden), places(asked), counted)))
+    return TokenMask(places(~hidden), places(asked), counted)
 
 
 @functools.cache
 def step(mask: str) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
     """Predictions, targets, both losses, and the gradients of the first, compiled."""
     shown = given_mask(mask)
-    clips = jnp.asarray(goldens.videomae_video())
+    clips = goldens.videomae_video()
     pixels = clips * STD.reshape(1, 1, 1, 1, 3) + MEAN.reshape(1, 1, 1, 1, 3)
 
     # What runs once need not be optimised.
@@ -169,14 +169,18 @@ def test_hidden_pixels_change_no_prediction() -> None:
         motion_vit.create_model("videomae_tiny", width=16, heads=2, depth=1, patch_size=8, image_size=16, frames=4),
         decoder_depth=1,
     )
-    clips = jax.random.normal(jax.random.key(0), (1, 4, 16, 16, 3))
-    visible, hidden = jnp.array([[[2], [0]]]), jnp.array([[[0, 1, 3], [1, 2, 3]]])
-    predict, variables = jax.jit(network.init_with_output)(jax.random.key(1), clips, visible, hidden)
+    rng = np.random.default_rng(0)
+    clips = rng.standard_normal((1, 4, 16, 16, 3), np.float32)
+    visible, hidden = np.array([[[2], [0]]], np.int32), np.array([[[0, 1, 3], [1, 2, 3]]], np.int32)
+    shapes = jax.eval_shape(network.init, jax.random.key(1), clips, visible, hidden)
+    variables = jax.tree.map(lambda leaf: 0.3 * rng.standard_normal(leaf.shape, np.float32), shapes)
+    apply = jax.jit(network.apply)
+    predict = apply(variables, clips, visible, hidden)
     assert predict.shape == (1, 2, 3, 2 * 8 * 8 * 3)
     # Place 2 of the first two frames is seen: below, on the left. Place 1 is hidden in both.
-    changed_hidden = clips.at[:, :, :8, 8:].set(7.0)
-    changed_shown = clips.at[:, :2, 8:, :8].set(7.0)
-    apply = jax.jit(network.apply)
+    changed_hidden, changed_shown = clips.copy(), clips.copy()
+    changed_hidden[:, :, :8, 8:] = 7.0
+    changed_shown[:, :2, 8:, :8] = 7.0
     same, other = (apply(variables, changed, visible, hidden) for changed in (changed_hidden, changed_shown))
     np.testing.assert_allclose(same, predict, rtol=1e-5, atol=1e-5)
     assert not np.allclose(other, predict)

@@ -11,11 +11,11 @@ from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import model_options
 
 
-@pytest.mark.fast_cases("*_tiny")
+@pytest.mark.fast_cases("resnet18_tiny", "vivit_tiny")
 @pytest.mark.parametrize("name", motion_vit.list_models())
 def test_every_listed_model_builds_with_a_given_number_of_classes(name):
     model = motion_vit.create_model(name, num_classes=7)
-    clips = jnp.zeros((1, 2, 32, 32, 3))
+    clips = np.zeros((1, 2, 32, 32, 3), np.float32)
     logits, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), clips))
     assert logits.shape == (1, 7)
 
@@ -37,6 +37,7 @@ def test_options_take_the_forms_of_a_config_file():
     ("name", "options", "message"),
     [
         ("uniformer_emim_x", {}, "Did you mean 'uniformer_emim_s'"),
+        ("two_stream", {}, r"install its package with an entry point of the group motion_vit\.plugins"),
         ("uniformer_small_k400_16x8", {}, "`motion-vit models` lists are of weights"),
         ("uniformer_emim_s", {"windw": 7}, "Did you mean 'window'"),
         ("uniformer_emim_s", {"window": 4}, "window is 4, but must be an odd whole number"),

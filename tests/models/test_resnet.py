@@ -10,7 +10,7 @@ from flax import traverse_util
 import motion_vit
 from motion_vit.models.inspection import measure_costs
 
-CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), jnp.float32)
+CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), np.float32)
 
 
 def build(**options):
@@ -22,7 +22,7 @@ def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(-0.3, 0.7, leaf.shape), jnp.float32) ** 2, shapes)
+    return jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
 
 
 def training_step(model):
@@ -40,6 +40,7 @@ def training_step(model):
     return [traverse_util.flatten_dict(tree, sep="/") for tree in step(variables["params"])], variables
 
 
+@pytest.mark.fast_cases("resnet50_tsn-*")
 @pytest.mark.parametrize(
     ("name", "parameters", "gmacs"),
     # Of torchvision's networks for 1000 classes: https://pytorch.org/vision/stable/models.html
@@ -58,6 +59,7 @@ def test_logits_are_the_average_over_the_frames_of_their_own():
     np.testing.assert_allclose(classify(CLIPS), sum(of_frames) / 4, rtol=1e-4)
 
 
+@pytest.mark.fast_cases("options0")
 @pytest.mark.parametrize("options", [{"temporal_shift": True}, {"motion_module": "m2a"}])
 def test_shifts_and_motion_modules_see_the_order_of_frames(options):
     model = build(**options)
@@ -76,6 +78,7 @@ def test_long_networks_mix_frames_in_every_second_block():
     }
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_every_parameter_and_every_statistic():
     (gradients, statistics), variables = training_step(build(motion_module="tea+attention", temporal_shift=True))
     assert all(np.abs(gradient).max() > 0 for gradient in gradients.values())
@@ -93,6 +96,7 @@ def test_frozen_batch_norms_stay_as_they_are(frozen, trained):
     options = {"motion_module": "tea", "frozen_batch_norm": frozen, "depths": (1, 1, 1, 1)}
     (gradients, statistics), variables = training_step(build(**options))
     patterns = build(**options).frozen_patterns()
+    assert build().frozen_patterns() == ()
     before = traverse_util.flatten_dict(variables["batch_stats"], sep="/")
     pattern = trained.replace("stage1", "stage[1-4]")
     for path, value in statistics.items():

@@ -13,7 +13,7 @@ import motion_vit
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.slowfast import average_frames, slow_frames
 
-CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), jnp.float32)
+CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), np.float32)
 SMALLEST = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 4, "image_size": 32}
 
 
@@ -25,7 +25,7 @@ def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(-0.3, 0.7, leaf.shape), jnp.float32) ** 2, shapes)
+    return jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
 
 
 def training_step(**options):
@@ -45,7 +45,7 @@ def training_step(**options):
     return gradients, statistics, traverse_util.flatten_dict(variables["batch_stats"], sep="/")
 
 
-@pytest.mark.fast_cases("c2d_8x8_r50-*", "slow_8x8_r50-*")
+@pytest.mark.fast_cases("slow_8x8_r50-*")
 @pytest.mark.parametrize(
     ("name", "parameters", "gmacs"),
     # Of the authors' networks, counted by fvcore: convolutions and linear layers.
@@ -101,7 +101,7 @@ def test_frozen_batch_norms_stay_as_they_are(options, trained):
 
 @pytest.mark.parametrize(
     ("options", "layers"),
-    [({"depths": (1, 2, 1, 2)}, 7), ({"fast_pathway": False, "temporal_pool": True, "depths": (2, 1, 1, 1)}, 6)],
+    [({"depths": (1, 2, 1, 1)}, 6), ({"fast_pathway": False, "temporal_pool": True, "depths": (2, 1, 1, 1)}, 6)],
 )
 def test_layer_patterns_cover_every_parameter_once(options, layers):
     model = build(motion_module="m2a", **options)
@@ -110,6 +110,7 @@ def test_layer_patterns_cover_every_parameter_once(options, layers):
         assert sum(bool(re.fullmatch(pattern, path)) for pattern in model.layer_patterns()) == 1, path
 
 
+@pytest.mark.fast_cases("slow")
 @pytest.mark.parametrize("places", ["both", "slow", "fast"])
 def test_motion_modules_stand_in_the_pathways_that_are_named(places):
     model = build(motion_module="m2a", motion_pathways=places)

@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -32,8 +31,8 @@ def compute(network):
     variables, report = load_torch(model, goldens.vivit_weights(network))
     assert report.complete
     golden = golden_of(network)
-    clips = jnp.asarray(goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"])))
-    labels = jnp.asarray(golden["labels"])
+    clips = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
+    labels = golden["labels"]
 
     @jax.jit
     def run(params):
@@ -59,12 +58,13 @@ def golden_of(network):
     }
 
 
-@pytest.mark.fast_cases("factorized_encoder", "huggingface")
+@pytest.mark.fast_cases("factorized_encoder", "factorized_dot_product_attention")
 @pytest.mark.parametrize("network", [*MODELS, "huggingface"])
 def test_logits_are_those_of_the_other_code(network):
     np.testing.assert_allclose(compute(network)[0], golden_of(network)["logits"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.fast_cases("factorized_encoder", "factorized_dot_product_attention")
 @pytest.mark.parametrize("network", [*MODELS, "huggingface"])
 def test_a_training_step_is_that_of_the_other_code(network):
     golden = golden_of(network)
@@ -81,6 +81,7 @@ def test_a_training_step_is_that_of_the_other_code(network):
         goldens.assert_gradient_matches(golden, name, gradients[name.removeprefix("train/grad/")])
 
 
+@pytest.mark.fast_cases("factorized_dot_product_attention-*")
 @pytest.mark.parametrize(
     ("network", "name", "shown", "shape"),
     [
@@ -114,7 +115,7 @@ COSTS = {
 }
 
 
-@pytest.mark.fast_cases("vivit_b", "vivit_b_factorised")
+@pytest.mark.fast_cases("vivit_b_factorised")
 @pytest.mark.parametrize("name", COSTS)
 def test_published_sizes_cost_what_the_authors_do(name):
     options, parameters, giga = COSTS[name]

@@ -1,7 +1,9 @@
 """Layers with heads refuse channels that the heads do not divide, instead of mixing tokens or frames."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -13,7 +15,8 @@ from motion_vit.modules.space_time_blocks import DividedAttentionBlock, JointAtt
 
 
 def shape_of(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    output, _ = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), jnp.zeros(shape), train=False))
+    run = functools.partial(module.init_with_output, train=False)
+    output, _ = jax.eval_shape(run, jax.random.key(0), np.zeros(shape, np.float32))
     return output.shape
 
 

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 
@@ -63,4 +64,6 @@ def test_a_layer_computes_in_no_dtype_that_loses_its_weights(
 ) -> None:
     mode = {} if layer in WITHOUT_MODE else {"train": False}
     with pytest.raises(ValueError, match=r"dtype is .*, but must be one of float32, bfloat16, float16"):
-        jax.eval_shape(lambda: layer(*arguments, dtype=dtype).init(jax.random.key(0), jnp.zeros(shape), **mode))
+        jax.eval_shape(
+            lambda: layer(*arguments, dtype=dtype).init(jax.random.key(0), np.zeros(shape, np.float32), **mode)
+        )

@@ -32,7 +32,7 @@ def random_variables(layer, x, seed=0):
     shapes = jax.eval_shape(functools.partial(layer.init, train=False), jax.random.key(0), x)
     leaves, structure = jax.tree.flatten(shapes)
     rng = np.random.default_rng(seed)
-    return structure.unflatten([jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32) for leaf in leaves])
+    return structure.unflatten([np.asarray(rng.normal(0, 0.3, leaf.shape), np.float32) for leaf in leaves])
 
 
 def test_a_fresh_layer_is_local_attention_without_motion(x):
@@ -89,7 +89,7 @@ def test_ablation_switches_remove_their_parameters(x):
 
 def test_the_cost_volume_is_among_the_intermediates(x):
     layer = Emim(heads=2, window=3, neighbours="both")
-    variables = initialise(layer, x)
+    variables = random_variables(layer, x)
     assert set(variables) == {"params"}
     _, state = jax.eval_shape(functools.partial(layer.apply, train=False, mutable=["intermediates"]), variables, x)
     assert {name: value[0].shape for name, value in state["intermediates"].items()} == {
@@ -101,6 +101,5 @@ def test_the_cost_volume_is_among_the_intermediates(x):
 def test_gradients_reach_every_parameter(x):
     layer = Emim(heads=2, window=3)
     variables = random_variables(layer, x)
-    loss = jax.jit(lambda v, x: jnp.sum(layer.apply(v, x, train=False) ** 2))
-    gradients = jax.grad(loss)(variables, x)
+    gradients = jax.jit(jax.grad(lambda v, x: jnp.sum(layer.apply(v, x, train=False) ** 2)))(variables, x)
     assert all(np.abs(gradient).max() > 0 for gradient in jax.tree.leaves(gradients))

@@ -28,12 +28,12 @@ def parameters(window: int) -> dict[str, np.ndarray]:
 
 
 def to_flax(named: dict[str, np.ndarray]) -> dict:
-    tree: dict = {"rpb": jnp.asarray(named["rpb"]), "motion": {}}
+    tree: dict = {"rpb": named["rpb"], "motion": {}}
     for name, path in LINEARS.items():
         parent = tree["motion"] if len(path) == 2 else tree
         parent[path[-1]] = {
-            "kernel": jnp.asarray(named[f"{name}.weight"].T),
-            "bias": jnp.asarray(named[f"{name}.bias"]),
+            "kernel": named[f"{name}.weight"].T,
+            "bias": named[f"{name}.bias"],
         }
     return tree
 
@@ -55,19 +55,19 @@ CASES = [
 CASES.append(("emim_t16_k5", 5, "pallas"))  # interpreted, which takes long to compile
 
 
-@pytest.mark.fast_cases("emim_t16_k5-5-xla_*", "emim_t32_k7-7-xla_take")
+@pytest.mark.fast_cases("emim_t16_k5-5-xla_*")
 @pytest.mark.parametrize(("name", "window", "implementation"), CASES)
 def test_output_and_every_gradient_are_those_of_the_authors(name, window, implementation):
     golden = goldens.load(name)
     layer = Emim(heads=2, window=window, implementation=implementation)
-    cotangent = jnp.asarray(golden["cotangent"])
+    cotangent = golden["cotangent"]
 
     def loss(params, x):
         y = layer.apply({"params": params}, x, train=True)
         return jnp.sum(y * cotangent), y
 
     gradients = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
-    (params_gradient, x_gradient), y = gradients(to_flax(parameters(window)), jnp.asarray(golden["x"]))
+    (params_gradient, x_gradient), y = gradients(to_flax(parameters(window)), golden["x"])
 
     goldens.assert_matches(golden, "y", y, rtol=1e-4, atol=1e-4)
     goldens.assert_gradient_matches(golden, "grad/x", x_gradient)

@@ -62,7 +62,7 @@ def test_what_are_no_features_of_clips_is_told(name):
         with pytest.raises(
             ValueError, match=r"expected (features|clips) \[batch, frames, height, width, (channels|3)\]"
         ):
-            LAYERS[name].init(jax.random.key(0), jnp.zeros(shape))
+            LAYERS[name].init(jax.random.key(0), np.zeros(shape, np.float32))
     for dtype in (jnp.uint8, jnp.int32, jnp.bool):
         with pytest.raises(ValueError, match=f"floating point numbers, got {jnp.dtype(dtype)}: "):
             LAYERS[name].init(jax.random.key(0), jnp.zeros((1, 4, 8, 8, channels), dtype))
@@ -79,7 +79,7 @@ def test_features_of_any_floating_point_dtype_are_taken(name, dtype):
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_motion_prompts_are_made_of_red_green_and_blue(channels):
     with pytest.raises(ValueError, match=r"expected clips \[batch, frames, height, width, 3\], got"):
-        MotionPrompt().init(jax.random.key(0), jnp.zeros((1, 4, 8, 8, channels)))
+        MotionPrompt().init(jax.random.key(0), np.zeros((1, 4, 8, 8, channels), np.float32))
 
 
 @pytest.mark.mistyped
@@ -93,4 +93,4 @@ def test_whole_numbers_of_numpy_are_taken():
 def test_a_prompted_model_still_refuses_what_are_no_clips():
     model = create_model("resnet18_tiny", input_adapter="motion_prompt")
     with pytest.raises(ValueError, match="expected clips"):
-        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4, 32, 32, 4)))
+        jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 4, 32, 32, 4), np.float32))

@@ -12,12 +12,12 @@ RANDOM = np.random.default_rng(0)
 
 
 def random_like(shapes):
-    return jax.tree.map(lambda leaf: jnp.asarray(RANDOM.standard_normal(leaf.shape), jnp.float32), shapes)
+    return jax.tree.map(lambda leaf: np.asarray(RANDOM.standard_normal(leaf.shape), np.float32), shapes)
 
 
 def test_heads_are_pooled_by_the_same_kernel_as_if_they_were_clips():
     patches, class_token = (
-        jnp.asarray(RANDOM.standard_normal(shape), jnp.float32) for shape in ((2, 3, 5, 4, 6), (2, 1, 6))
+        np.asarray(RANDOM.standard_normal(shape), np.float32) for shape in ((2, 3, 5, 4, 6), (2, 1, 6))
     )
     pool = HeadPooling(heads=2, stride=2)
     variables = random_like(jax.eval_shape(pool.init, jax.random.key(0), patches, class_token))
@@ -25,22 +25,21 @@ def test_heads_are_pooled_by_the_same_kernel_as_if_they_were_clips():
         "depthwise": {"kernel": (3, 3, 3, 3)},
         "norm": {"scale": (3,), "bias": (3,)},
     }
-    found = jax.jit(pool.apply)(variables, patches, class_token)
+    found = np.asarray(jax.jit(pool.apply)(variables, patches, class_token))
     alone = jax.jit(HeadPooling(heads=1, stride=2).apply)
     assert found.shape == (2, 1 + 3 * 3 * 2, 2, 3)
     for head in range(2):
         channels = slice(3 * head, 3 * head + 3)
-        np.testing.assert_allclose(
-            found[:, :, head], alone(variables, patches[..., channels], class_token[..., channels])[:, :, 0], atol=1e-5
-        )
+        expected = np.asarray(alone(variables, patches[..., channels], class_token[..., channels]))[:, :, 0]
+        np.testing.assert_allclose(found[:, :, head], expected, atol=1e-5)
 
 
 def test_logits_have_a_term_for_each_axis_but_those_of_the_class_token():
     layer = PoolingAttention(features=8, heads=2, grid=(2, 4, 6), query_stride=1, key_stride=2, table_rows=(3, 7, 11))
-    x = jnp.asarray(RANDOM.standard_normal((1, 49, 5)), jnp.float32)
+    x = jax.device_put(RANDOM.standard_normal((1, 49, 5)).astype(np.float32))
     variables = random_like(jax.eval_shape(layer.init, jax.random.key(0), x))
     still = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jnp.zeros_like(leaf) if any(key.key == "positions" for key in path) else leaf, variables
+        lambda path, leaf: np.zeros_like(leaf) if any(key.key == "positions" for key in path) else leaf, variables
     )
 
     @jax.jit
@@ -50,13 +49,14 @@ def test_logits_have_a_term_for_each_axis_but_those_of_the_class_token():
         return jnp.einsum("bqhd,bkhd->bhqk", query, key) * query.shape[-1] ** -0.5, query
 
     with_positions, query = logits(variables)
-    terms = np.asarray(with_positions - logits(still)[0])
+    terms = np.asarray(with_positions) - np.asarray(logits(still)[0])
     np.testing.assert_allclose(terms[:, :, 0], 0, atol=1e-5)
     np.testing.assert_allclose(terms[:, :, :, 0], 0, atol=1e-5)
     # What the attention scales by, for 4 channels of a head and 2 + 2 + 3 places.
-    patches = np.asarray(query[..., :4])[:, 1:].reshape(2, 4, 6, 2, 4) / (11 / 4) ** 0.5
+    patches = np.asarray(query)[..., :4][:, 1:].reshape(2, 4, 6, 2, 4) / (11 / 4) ** 0.5
+    embed = jax.jit(distance_embeddings, static_argnums=(1, 2))
     embeddings = [
-        np.asarray(distance_embeddings(variables["params"]["positions"][axis], *sizes))
+        np.asarray(embed(variables["params"]["positions"][axis], *sizes))
         for axis, sizes in (("frames", (2, 2)), ("rows", (4, 2)), ("columns", (6, 3)))
     ]
     # Axes: frame, row and column of the query, head, channel; frame, row and column of the key.

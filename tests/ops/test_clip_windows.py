@@ -2,7 +2,7 @@
 
 import itertools
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 
@@ -23,6 +23,11 @@ CASES = [
 ]
 
 
+def split_and_join(x, windows):
+    split = split_windows(x, windows)
+    return split, join_windows(split, windows)
+
+
 @pytest.mark.fast_cases("(5, 4, 3)-*", "(3, 6, 2)-*")
 @pytest.mark.parametrize(("grid", "window", "shifted"), CASES, ids=str)
 def test_windows_are_rolled_boxes_of_the_padded_clip(grid, window, shifted):
@@ -37,9 +42,9 @@ def test_windows_are_rolled_boxes_of_the_padded_clip(grid, window, shifted):
     boxes = [
         rolled[:, t : t + size[0], h : h + size[1], w : w + size[2]].reshape(2, windows.tokens, 3) for t, h, w in starts
     ]
-    split = split_windows(jnp.asarray(x), windows)
+    split, joined = jax.jit(split_and_join, static_argnums=1)(x, windows)
     np.testing.assert_array_equal(split, np.stack(boxes, axis=1))
-    np.testing.assert_array_equal(join_windows(split, windows), x)
+    np.testing.assert_array_equal(joined, x)
     np.testing.assert_array_equal(places_in_clip(windows), np.stack(boxes, axis=1)[0, ..., 0] != 0)
 
 
@@ -54,7 +59,7 @@ def test_tokens_of_a_region_are_those_that_the_shift_did_not_tear_apart(grid, wi
     for number, piece in enumerate(itertools.product(*pieces)):
         regions[piece] = number
     unshifted = clip_windows(regions.shape, windows.size, shifted=False)
-    expected = np.asarray(split_windows(jnp.asarray(regions)[None, ..., None], unshifted))[0, ..., 0]
+    expected = np.asarray(split_windows(jax.device_put(np.float32(regions[None, ..., None])), unshifted))[0, ..., 0]
     found = window_regions(windows)
     same = found[:, :, None] == found[:, None, :]
     np.testing.assert_array_equal(same, expected[:, :, None] == expected[:, None, :])
@@ -69,5 +74,5 @@ def test_the_bias_of_a_pair_is_that_of_its_displacement(window):
     apart = places[:, None] - places[None, :] + np.array(window) - 1
     index = (apart[..., 0] * sides[1] + apart[..., 1]) * sides[2] + apart[..., 2]
     for tokens in {len(places), max(1, len(places) - window[2]), 1}:
-        bias = relative_position_bias(jnp.asarray(table), window, tokens)
+        bias = jax.jit(relative_position_bias, static_argnums=(1, 2))(table, window, tokens)
         np.testing.assert_array_equal(bias, np.moveaxis(table[index[:tokens, :tokens]], -1, 0))

@@ -84,7 +84,7 @@ def reference(shape):
 def reference_affinity(shape):
     """The affinity of the same inputs in float32."""
     query, key, _, bias, _ = make_inputs(shape)
-    inputs = (jnp.asarray(x, jnp.float32) for x in (query, key, bias))
+    inputs = (x.astype(np.float32) for x in (query, key, bias))
     return np.asarray(jax.jit(functools.partial(affinity_by_definition, window=shape[-1]))(*inputs))
 
 
@@ -102,14 +102,14 @@ class TestEveryImplementation:
     @pytest.mark.fast_cases("xla_*-(2, 3, 5, 7, 2, 4, 3)", "pallas-(1, 1, 2, 1, 1, 5, 5)")
     def test_float32_output_and_gradients_equal_the_definition(self, shape, implementation):
         inputs, output, gradients, cotangent = reference(shape)
-        inputs = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), inputs)
+        inputs = jax.tree.map(np.float32, inputs)
 
         @jax.jit
         def run(inputs, cotangent):
             result, pullback = jax.vjp(self.attend(shape, implementation), *inputs)
             return result, pullback(cotangent)
 
-        actual, actual_gradients = run(inputs, jnp.asarray(cotangent, jnp.float32))
+        actual, actual_gradients = run(inputs, np.float32(cotangent))
         assert actual.dtype == jnp.float32
         assert largest_relative_error(actual, output) < 1e-5
         assert largest_relative_error(actual_gradients, gradients) < 1e-5
@@ -117,7 +117,7 @@ class TestEveryImplementation:
     @pytest.mark.fast_cases("*-(2, 3, 5, 7, 2, 4, 3)", "pallas-(1, 1, 2, 1, 1, 5, 5)")
     def test_bfloat16_stays_close_to_the_definition(self, shape, implementation):
         inputs, output, _, _ = reference(shape)
-        inputs = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), inputs)
+        inputs = jax.tree.map(lambda x: x.astype(jnp.bfloat16), inputs)
         actual = jax.jit(self.attend(shape, implementation))(*inputs)
         assert actual.dtype == jnp.bfloat16
         # Eight bits of mantissa, rounded at inputs, weights, hidden layer and output.
@@ -126,7 +126,7 @@ class TestEveryImplementation:
     def test_cost_volume_is_the_affinity_in_float32(self, shape, implementation):
         query, key, _, bias, _ = make_inputs(shape)
         compare = functools.partial(cost_volume.cost_volume, window=shape[-1], implementation=implementation)
-        actual = jax.jit(compare)(*(jnp.asarray(x, jnp.float32) for x in (query, key, bias)))
+        actual = jax.jit(compare)(*map(np.float32, (query, key, bias)))
         assert actual.dtype == jnp.float32
         np.testing.assert_allclose(actual, reference_affinity(shape), rtol=1e-5, atol=1e-5)
 
@@ -135,7 +135,7 @@ def test_a_translated_frame_peaks_at_its_displacement():
     rng = np.random.default_rng(0)
     frame = rng.standard_normal((1, 1, 12, 12, 1, 64)).astype(np.float32)
     moved = np.roll(frame, (2, -1), axis=(2, 3))
-    volume = cost_volume.cost_volume(jnp.asarray(frame), jnp.asarray(moved), window=7)
+    volume = jax.jit(functools.partial(cost_volume.cost_volume, window=7))(frame, moved)
     inner = np.asarray(volume)[0, 0, 3:-3, 3:-3, 0].argmax(-1)
     assert (inner == (3 + 2) * 7 + (3 - 1)).all()
 
@@ -143,25 +143,30 @@ def test_a_translated_frame_peaks_at_its_displacement():
 def test_without_motion_branch_and_bias_the_output_is_an_average_of_values():
     query, key, _, _, _ = make_inputs(SHAPES[0])
     constant = np.ones_like(query)
-    output = cost_volume.cost_volume_attention(*(jnp.asarray(x, jnp.float32) for x in (query, key, constant)), window=3)
+    attend = jax.jit(functools.partial(cost_volume.cost_volume_attention, window=3))
+    output = attend(*map(np.float32, (query, key, constant)))
     inside = np.asarray(output)[:, :, 1:-1, 1:-1]
     np.testing.assert_allclose(inside, 1.0, rtol=1e-5)
     assert np.asarray(output)[:, :, 0].max() < 1.0  # candidates outside the image take their share of the weights
 
 
 def test_the_motion_branch_can_read_the_softmax():
-    query, key, value, bias, motion = (
-        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), part) for part in make_inputs(SHAPES[0])
-    )
-    plain = cost_volume.cost_volume_attention(query, key, value, bias, window=3)
-    outputs = {
-        which: cost_volume.cost_volume_attention(query, key, value, bias, motion, window=3, motion_input=which) - plain
-        for which in ("affinity", "softmax")
-    }
-    weights = jax.nn.softmax(cost_volume.cost_volume(query, key, bias, window=3), axis=-1)
-    hidden = weights @ motion.hidden_kernel + motion.hidden_bias.reshape((1,) * 5 + (-1,))
-    expected = (hidden * jax.nn.sigmoid(1.702 * hidden)) @ motion.output_kernel
-    np.testing.assert_allclose(outputs["softmax"], expected + motion.output_bias.reshape((1,) * 5 + (-1,)), atol=1e-5)
+    attend = functools.partial(cost_volume.cost_volume_attention, window=3)
+
+    @jax.jit
+    def run(query, key, value, bias, motion):
+        plain = attend(query, key, value, bias)
+        outputs = {
+            which: attend(query, key, value, bias, motion, motion_input=which) - plain
+            for which in ("affinity", "softmax")
+        }
+        weights = jax.nn.softmax(cost_volume.cost_volume(query, key, bias, window=3), axis=-1)
+        hidden = weights @ motion.hidden_kernel + motion.hidden_bias.reshape((1,) * 5 + (-1,))
+        expected = (hidden * jax.nn.sigmoid(1.702 * hidden)) @ motion.output_kernel
+        return outputs, expected + motion.output_bias.reshape((1,) * 5 + (-1,))
+
+    outputs, expected = jax.device_get(run(*jax.tree.map(np.float32, make_inputs(SHAPES[0]))))
+    np.testing.assert_allclose(outputs["softmax"], expected, atol=1e-5)
     assert np.abs(outputs["softmax"] - outputs["affinity"]).max() > 0.1
 
 

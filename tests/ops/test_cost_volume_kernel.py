@@ -26,9 +26,7 @@ def make_inputs(shape):
     rng = np.random.default_rng(0)
     heads, features = shape[4:]
     shapes = [shape] * 3 + [(heads, WINDOW, WINDOW), (9, 6), (6,), (6, features), (features,)]
-    *arrays, hidden, hidden_bias, output, output_bias = (
-        jnp.asarray(rng.normal(size=one), jnp.float32) for one in shapes
-    )
+    *arrays, hidden, hidden_bias, output, output_bias = (rng.normal(size=one).astype(np.float32) for one in shapes)
     return *arrays, MotionBranch(hidden, hidden_bias, output, output_bias)
 
 
@@ -47,7 +45,7 @@ def with_gradients(implementation, **options):
 
 
 def assert_close(actual, expected):
-    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-5 * float(jnp.abs(e).max())), actual, expected)
+    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-5 * np.abs(e).max()), actual, expected)
 
 
 @pytest.mark.slow

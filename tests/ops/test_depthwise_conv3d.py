@@ -47,7 +47,7 @@ class TestEveryImplementation:
 
     def test_output_equals_the_definition(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size)
-        actual = convolution(implementation)(jnp.asarray(x), jnp.asarray(kernel))
+        actual = convolution(implementation)(x, kernel)
         np.testing.assert_allclose(actual, convolve_by_definition(x, kernel), rtol=1e-5, atol=1e-5)
 
     @pytest.mark.fast_cases("(2, 3, 5, 7, 3)-*")
@@ -70,7 +70,7 @@ class TestEveryImplementation:
     @pytest.mark.fast_cases("(3, 4, 6, 5, 4)-*")
     def test_bfloat16_is_accumulated_in_float32(self, shape, kernel_size, implementation):
         x, kernel = self.inputs(shape, kernel_size, jnp.bfloat16)
-        actual = convolution(implementation)(jnp.asarray(x), jnp.asarray(kernel))
+        actual = convolution(implementation)(x, kernel)
         expected = convolve_by_definition(x, kernel)
         assert actual.dtype == jnp.bfloat16
         # One rounding of the output to eight bits: the inputs are the same bfloat16 numbers on both sides.
@@ -103,14 +103,14 @@ def test_a_stride_leaves_out_positions(shape, kernel_size, stride, implementatio
         _, pull_back_whole = jax.vjp(functools.partial(convolve, stride=1, implementation="xla_conv"), x, kernel)
         return output, pull_back(kept), pull_back_whole(gradient)
 
-    output, actual, expected = run(x, kernel, jnp.asarray(kept), gradient)
+    output, actual, expected = run(x, kernel, kept, gradient)
     np.testing.assert_allclose(output, whole[:, :, ::stride, ::stride], rtol=1e-5, atol=1e-5)
     for each, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(each, other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_blocked_kernel_gradient_covers_every_position(monkeypatch):
-    x = jax.random.normal(jax.random.key(0), (4, 2, 6, 5, 3))
+    x = np.random.default_rng(0).standard_normal((4, 2, 6, 5, 3)).astype(np.float32)
     kernel = jnp.zeros((3, 3, 3, 3))
 
     def kernel_gradient(x):
@@ -134,8 +134,8 @@ def test_no_temporal_tap_copies_its_frames():
 def test_clips_stay_on_their_devices():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     rng = np.random.default_rng(0)
-    x, gradient = (jnp.asarray(rng.standard_normal((8, 3, 5, 7, 3)), jnp.float32) for _ in range(2))
-    kernel = jnp.asarray(rng.standard_normal((3, 3, 3, 3)), jnp.float32)
+    x, gradient = (rng.standard_normal((8, 3, 5, 7, 3)).astype(np.float32) for _ in range(2))
+    kernel = rng.standard_normal((3, 3, 3, 3)).astype(np.float32)
 
     def gradients(x, kernel, gradient):
         return jax.vjp(depthwise_conv3d.depthwise_conv3d, x, kernel)[1](gradient)

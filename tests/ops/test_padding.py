@@ -4,7 +4,6 @@ import functools
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -50,7 +49,7 @@ def test_clips_are_convolved_as_tensorflow_does(side, stride, platform):
     )
     convolve = functools.partial(clip_convolution, stride=stride, temporal_stride=stride, padding="same")
     with target_platform(platform):
-        found = jax.jit(convolve)(jnp.asarray(x), jnp.asarray(kernel))
+        found = jax.jit(convolve)(x, kernel)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
@@ -72,7 +71,7 @@ def test_the_maximum_of_clips_and_its_gradient_are_those_of_tensorflow(window, s
         return y, back(cotangent)[0]
 
     with target_platform(platform):
-        y, gradient = jax.jit(pull_back)(jnp.asarray(x), jnp.asarray(from_torch(torch.tensor(cotangent))))
+        y, gradient = jax.jit(pull_back)(x, from_torch(torch.tensor(cotangent)))
     np.testing.assert_array_equal(y, from_torch(pooled))
     fronts = [edge_padding(*sizes, "same")[0] for sizes in zip(x.shape[1:4], window, strides, strict=True)]
     inside = tuple(slice(front, front + size) for front, size in zip(fronts, x.shape[1:4], strict=True))

@@ -1,6 +1,6 @@
 """Relative positions against their definition, and resized tables against PyTorch's interpolation."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 import torch
@@ -21,7 +21,8 @@ CASES = {
 @pytest.mark.parametrize(("queries", "keys"), CASES, ids=str)
 def test_distances_are_counted_on_the_finer_grid_and_cut_off(queries, keys):
     rows = 2 * max(queries, keys) - 1
-    found = distance_embeddings(jnp.arange(2.0 * rows).reshape(rows, 2), queries, keys)
+    table = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    found = np.asarray(jax.jit(distance_embeddings, static_argnums=(1, 2))(table, queries, keys))
     assert found.shape == (queries, keys, 2)
     assert found[..., 0].tolist() == [[2 * row for row in of_query] for of_query in CASES[queries, keys]]
 
@@ -31,7 +32,7 @@ def test_a_table_of_another_length_is_resized_as_pytorch_does(rows, size):
     table = np.random.default_rng(0).standard_normal((rows, 3)).astype(np.float32)
     resized = torch.nn.functional.interpolate(torch.from_numpy(table.T[None].copy()), size=size, mode="linear")
     places = (size + 1) // 2
-    found = distance_embeddings(jnp.asarray(table), places, places)
+    found = np.asarray(jax.jit(distance_embeddings, static_argnums=(1, 2))(table, places, places))
     by_distance = {places - 1 + query - key: found[query, key] for query in range(places) for key in range(places)}
     # PyTorch computes the places between rows in float32: of 27 rows they are off by up to 2e-6.
     np.testing.assert_allclose([by_distance[row] for row in range(size)], resized[0].T, rtol=1e-5, atol=5e-6)
