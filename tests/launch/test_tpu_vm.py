@@ -129,6 +129,7 @@ def test_errors_are_tried_again_as_long_as_the_run_comes_further(tmp_path: pathl
     assert count(calls, "motion-vit train") == 7
 
 
+@pytest.mark.fast_cases("statuses0-134")
 @pytest.mark.parametrize(("statuses", "expected"), [(["0 134 1"], 134), ([""], 255)])
 def test_errors_without_progress_end_the_script(statuses: list[str], expected: int, tmp_path: pathlib.Path) -> None:
     status, calls, said = run(tmp_path, ["ACTIVE"], statuses, ["7"])
