@@ -51,7 +51,7 @@ def test_any_choice_of_frames_equals_decoding_from_the_start(sample):
     _assert_exact(sample, every, [*_requests(len(every), 6, seed=1), np.arange(len(every)), [len(every) - 1], [0]])
 
 
-@pytest.mark.fast_cases("mma_test.avi", "tc_*")
+@pytest.mark.fast_cases("tc_test_non_zero_start.mp4")
 @pytest.mark.parametrize("name", _SHARED)
 def test_any_choice_of_frames_of_a_real_file_equals_decoding_from_the_start(shared_clips, name):
     every = small_videos.decode_all(shared_clips / name)
