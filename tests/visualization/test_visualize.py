@@ -104,7 +104,7 @@ def test_the_mean_of_a_class_activation_map_is_the_logit_without_its_bias(traine
 
 
 def test_a_model_whose_logits_are_not_finite_is_shown_with_no_class(trained, video) -> None:
-    model = trained("uniformer")
+    model = trained("videomae")
     head = model.variables["params"]["head"]
     spoiled = {**head, "bias": np.full_like(head["bias"], np.nan)}
     model = dataclasses.replace(
@@ -243,24 +243,25 @@ def test_mistakes_are_named(trained, video, arguments: dict[str, Any], message: 
 
 
 def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("videomae"))
     out = tmp_path / "seen"
-    options = ["--checkpoint", "run", "--out", str(out), "--what", "motion,cam", "--layer", "stage3/block0"]
+    options = ["--checkpoint", "run", "--out", str(out), "--what", "motion", "--layer", "blocks/block0"]
     assert cli.main(["visualize", *options, "--format", ",".join(FORMATS), str(video)]) == 0
     written = {path.name for path in out.iterdir()}
-    names = ("motion-field-stage3-block0", "class-activation-norm_output")
-    assert written == {"index.html", "maps.npz"} | {f"{name}.{end}" for name in names for end in ("png", "gif", "mp4")}
+    pictures = {f"motion-field-blocks-block0.{end}" for end in ("png", "gif", "mp4")}
+    assert written == {"index.html", "maps.npz"} | pictures
     assert str(out / "index.html") in capsys.readouterr().out
     with np.load(out / "maps.npz") as arrays:
         about = json.loads(str(arrays["about"]))
-        flow = arrays["motion_field/stage3/block0/flow"]
-    layer = about["layers"]["motion_field/stage3/block0"]
+        flow = arrays["motion_field/blocks/block0/flow"]
+    layer = about["layers"]["motion_field/blocks/block0"]
     assert flow.shape == (3, 2, layer["rows"], layer["columns"], 2)
-    assert layer["first_centre"] == [8, 36]
+    # The model sees 24 of 45 columns, from the eleventh on. Each is 64 / 24 pixels of the video, and 8 make a patch.
+    assert layer["first_centre"] == pytest.approx([4 * 64 / 24, (11 + 4) * 64 / 24])
 
 
 def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("videomae"))
     times = {}
     for name, choice in {"first": ["--clip", "1", "--clips", "2"], "later": ["--start", "0.1"]}.items():
         out = tmp_path / name
@@ -270,7 +271,7 @@ def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_pat
             times[name] = json.loads(str(arrays["about"]))["times"]
         assert {"first": "step 7, clip 1 of 2", "later": "step 7, from 0.1 s"}[name] in (out / "index.html").read_text()
     assert times["later"][0] >= 0.1
-    assert tuple(times["first"]) == visualize(trained("uniformer"), video, clip=1, clips=2).clip.view.times
+    assert tuple(times["first"]) == visualize(trained("videomae"), video, clip=1, clips=2).clip.view.times
 
 
 def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
