@@ -45,6 +45,17 @@ def _requests(frames, count, seed):
         yield np.arange(rng.integers(0, frames), frames, 3)[:5]
 
 
+@pytest.mark.fast_cases(
+    *(
+        "h264 with B-frames",
+        "h264 with open groups",
+        "h264 in a transport stream",
+        "mpeg4 in avi",
+        "vp9",
+        "vp8",
+        "hevc",
+    ),
+)
 def test_any_choice_of_frames_equals_decoding_from_the_start(sample):
     every = small_videos.decode_all(sample)
     assert len(every) == count_frames(sample) == small_videos.FRAMES
