@@ -128,13 +128,13 @@ def test_attention_over_time_is_that_of_the_chosen_patch(small_model, everything
 
 
 def test_mistakes_are_explained(small_model):
-    uniformer, resnet = small_model("uniformer"), small_model("resnet")
+    videomae, resnet = small_model("videomae"), small_model("resnet")
     mistakes = {
-        "no global attention in 'stage4'; it has it in stage3": lambda: attention_maps.record_attention(
-            *uniformer, "stage4"
+        "no global attention in 'blocks/block0'; it has it in blocks": lambda: attention_maps.record_attention(
+            *videomae, "blocks/block0"
         ),
         "Video Swins and MViTs have it": lambda: attention_maps.record_attention(*resnet, "stage3"),
-        r"counted from 0; given \(0, 4, 0\)": lambda: attention_maps.record_attention(*uniformer, "stage3", (0, 4, 0)),
+        r"counted from 0; given \(0, 4, 0\)": lambda: attention_maps.record_attention(*videomae, "blocks", (0, 4, 0)),
         r"given layers of \[4, 5\] tokens": lambda: attention_maps.rollout(
             [jnp.zeros((1, 1, 4, 4)), jnp.zeros((1, 1, 5, 5))]
         ),

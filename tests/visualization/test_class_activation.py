@@ -148,15 +148,15 @@ def test_several_classes_are_separated_by_commas_which_their_names_may_have_too(
 
 
 def test_mistakes_are_explained(small_model):
-    model, variables, clips = small_model("uniformer")
+    model, variables, clips = small_model("videomae")
     mistakes = {
         "the model has the classes 0 to 4; given 5": ("norm_output", 5),
-        "one layer at a time; given a pattern of stage3/block0_output, stage3/block1_output": (
-            "stage3/block*_output",
+        "one layer at a time; given a pattern of blocks/block0_output, blocks/block1_output": (
+            "blocks/block*_output",
             0,
         ),
-        "whose name ends in _output; given 'stage3/block0/attention/cost_volume'": (
-            "stage3/block0/attention/cost_volume",
+        "whose name ends in _output; given 'blocks/block0/attention/cost_volume'": (
+            "blocks/block0/attention/cost_volume",
             0,
         ),
         "no intermediate 'stage9'": ("stage9", 0),
