@@ -6,6 +6,7 @@ A package is a folder of `motion_vit`, named without that prefix: `training.step
 
 import ast
 import collections
+import functools
 import pathlib
 from collections.abc import Iterator
 
@@ -25,7 +26,14 @@ def package_of(path: pathlib.Path) -> str:
     return "" if relative.name == "__init__.py" else relative.stem
 
 
-def imported_names(path: pathlib.Path) -> Iterator[str]:
+@functools.cache
+def library_files() -> tuple[pathlib.Path, ...]:
+    """Lists the files of the library."""
+    return tuple(sorted(LIBRARY.rglob("*.py")))
+
+
+@functools.cache
+def imported_names(path: pathlib.Path) -> tuple[str, ...]:
     """Lists what a file imports, anywhere in it: dotted names, of which the last part may be no module.
 
     Args:
@@ -34,13 +42,15 @@ def imported_names(path: pathlib.Path) -> Iterator[str]:
     Raises:
       AssertionError: it has a relative import.
     """
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.relative_to(ROOT)} has a relative import"
             assert node.module is not None
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.extend(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def imported_packages(path: pathlib.Path) -> Iterator[str]:
@@ -63,7 +73,7 @@ def imported_packages(path: pathlib.Path) -> Iterator[str]:
 def package_graph() -> dict[str, set[str]]:
     """Maps each package to the other packages that it imports."""
     graph: dict[str, set[str]] = collections.defaultdict(set)
-    for path in sorted(LIBRARY.rglob("*.py")):
+    for path in library_files():
         package = package_of(path)
         graph[package] |= set(imported_packages(path)) - {package}
     return dict(graph)

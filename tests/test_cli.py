@@ -82,7 +82,7 @@ def test_a_typo_in_a_field_of_the_recipe_is_answered_with_the_nearest_field(
     assert "must be of type int" in message_of([*train, "--config.batch_size", "many"], capsys)
     assert "needs a value" in message_of([*train, "--config.batch_size"], capsys)
     assert "Did you mean 'window'?" in message_of([*train, "--config.model.options.windw=3"], capsys)
-    assert "data/my_videos" in message_of(train, capsys)
+    assert "data/my_videos" in message_of([*train, "--config.model.name=resnet18_tiny"], capsys)
     assert not (tmp_path / "run").exists()
 
 

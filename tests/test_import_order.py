@@ -7,14 +7,11 @@ stands on importing, and evaluation, features, probing and loop take models from
 """
 
 import ast
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
-from package_graph import LIBRARY, imported_names, imported_packages, package_graph, package_of
+from package_graph import LIBRARY, imported_names, imported_packages, library_files, package_graph, package_of
 
 # Free of the rest of the library.
 MODELS = {"ops", "modules", "models"}
@@ -69,7 +66,7 @@ LEAVES = ROOT_MODULES - {""}
 # These know nothing of models, or are what models are made of: they must not import what the library exports.
 BELOW_MODELS = ("ops", "modules", "models", "data")
 
-PACKAGES = sorted({package_of(path) for path in LIBRARY.rglob("*.py")} - UNBOUND)
+PACKAGES = sorted({package_of(path) for path in library_files()} - UNBOUND)
 
 
 def forbidden_imports(path: pathlib.Path) -> list[str]:
@@ -87,7 +84,7 @@ def forbidden_imports(path: pathlib.Path) -> list[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
-    files = [path for path in LIBRARY.rglob("*.py") if package_of(path) == package]
+    files = [path for path in library_files() if package_of(path) == package]
     assert files
     wrong = [sentence for path in files for sentence in forbidden_imports(path)]
     assert not wrong, "\n".join(wrong)
@@ -133,20 +130,13 @@ def test_a_package_names_every_room_beside_it_that_it_imports(package: str) -> N
         f"{house}.{room}" for house, rooms in re.findall(r"`(\w+)\.\{?([\w,]+)\}?`", line) for room in rooms.split(",")
     }
     house = package.split(".")[0]
-    files = [path for path in LIBRARY.rglob("*.py") if package_of(path) == package]
+    files = [path for path in library_files() if package_of(path) == package]
     beside = {room for path in files for room in imported_packages(path) if room.startswith(f"{house}.")} - {package}
     assert beside <= named, f"{package} imports {', '.join(sorted(beside - named))}, and says: {line}"
 
 
-def test_pallas_is_imported_only_where_a_kernel_is_chosen() -> None:
-    operators = "motion_vit.ops.cost_volume, motion_vit.ops.global_attention"
-    program = f"import sys, {operators}; sys.exit('jax.experimental.pallas' in sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(LIBRARY.parent)}
-    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
-
-
 def test_only_the_checkpoint_module_knows_orbax() -> None:
-    users = [path.name for path in LIBRARY.rglob("*.py") if any("orbax" in name for name in imported_names(path))]
+    users = [path.name for path in library_files() if any("orbax" in name for name in imported_names(path))]
     assert users == ["run_checkpoints.py"]
 
 

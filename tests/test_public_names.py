@@ -1,6 +1,7 @@
 """What `motion_vit` itself offers: every name is there, typed, and imported when it is asked for, not before."""
 
 import ast
+import functools
 import importlib.metadata
 import pathlib
 import subprocess
@@ -13,6 +14,10 @@ import motion_vit
 SOURCE = pathlib.Path(motion_vit.__file__)
 
 
+OPERATORS = "import motion_vit\nmotion_vit.cost_volume_attention\nimport motion_vit.ops.global_attention"
+
+
+@functools.cache
 def imported_by(code: str) -> set[str]:
     """The modules that a program has imported at its end."""
     process = subprocess.run(
@@ -60,9 +65,11 @@ def test_importing_the_library_imports_hardly_anything() -> None:
     assert not packages(imported_by("import motion_vit")) & {"jax", "flax", "numpy"}
 
 
+@pytest.mark.fast_cases("by the library")
 @pytest.mark.parametrize(
     "code",
-    ["from motion_vit.ops.cost_volume import cost_volume", "import motion_vit\nmotion_vit.cost_volume_attention"],
+    ["from motion_vit.ops.cost_volume import cost_volume", OPERATORS],
+    ids=["by its module", "by the library"],
 )
 def test_the_operator_needs_jax_and_no_flax(code: str) -> None:
     modules = imported_by(code)
@@ -70,6 +77,10 @@ def test_the_operator_needs_jax_and_no_flax(code: str) -> None:
     assert not packages(modules) & {"flax", "optax", "orbax", "grain", "ml_collections", "cv2", "av"}
     own = {name for name in modules if name.startswith("motion_vit") and not name.startswith("motion_vit.ops")}
     assert own == {"motion_vit", "motion_vit.errors", "motion_vit.outside_text"}
+
+
+def test_pallas_is_imported_only_where_a_kernel_is_chosen() -> None:
+    assert "jax.experimental.pallas" not in imported_by(OPERATORS)
 
 
 def test_models_and_layers_need_no_code_of_training_or_data() -> None:

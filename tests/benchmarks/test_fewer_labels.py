@@ -24,7 +24,7 @@ def test_a_table_has_a_row_for_each_network_and_a_column_for_each_share() -> Non
 def test_every_trial_has_a_name_of_its_own_and_recipes_that_can_be_used(
     experiment: str, tmp_path: pathlib.Path
 ) -> None:
-    found, experiments = list(trials(experiment)), Experiments(tmp_path, clips={"train": 20, "validation": 10})
+    found, experiments = list(trials(experiment)), Experiments(tmp_path, clips={"train": 4, "validation": 2})
     assert len({(trial.name, trial.share) for trial in found}) == len(found)
     for row in {name for trial in found for name in (trial.row, trial.start) if name}:
         config = experiments._config(row, 2)
@@ -33,13 +33,13 @@ def test_every_trial_has_a_name_of_its_own_and_recipes_that_can_be_used(
 
 
 def test_a_finished_trial_is_read_and_labels_are_nested(tmp_path: pathlib.Path) -> None:
-    experiments = Experiments(tmp_path, clips={"train": 40, "validation": 10})
+    experiments = Experiments(tmp_path, clips={"train": 30, "validation": 1})
     result = tmp_path / "runs" / "pretraining" / "emim_from_pretrain-tube" / "share0.1" / "seed1.json"
     result.parent.mkdir(parents=True)
     result.write_text(json.dumps({"top1": 0.5}))
     assert experiments.measure(Trial("pretraining", "emim", 0.1, "pretrain-tube"), 1) == {"top1": 0.5}
-    render_dataset(tmp_path / "videos", splits={"train": 40, "validation": 10}, workers=1, progress=False)
-    few, more = (open_source(experiments._labelled(share, 1), default_split="train") for share in (0.25, 0.5))
+    render_dataset(tmp_path / "videos", splits={"train": 30, "validation": 1}, workers=1, progress=False)
+    few, more = (open_source(experiments._labelled(share, 1), default_split="train") for share in (1 / 3, 2 / 3))
     assert (len(few), len(more)) == (10, 20)
     assert {pathlib.Path(path).name for path in few.paths} <= {pathlib.Path(path).name for path in more.paths}
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import sys
@@ -14,6 +15,7 @@ def test_the_benchmark_times_decoding_and_the_pipeline_of_the_same_clips(
 ) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (8, 4, 6, 3)).astype(np.uint8).repeat(16, 1).repeat(16, 2)
     write_video(tmp_path / "video.mp4", frames)
+    monkeypatch.setattr(input_pipeline, "RECIPE", dataclasses.replace(input_pipeline.RECIPE, frames=4, size=64))
     arguments = ["--batch", "2", "--batches", "1", "--repeats", "1", "--threads", "1", "--only", "jpeg"]
     files = ["--video", str(tmp_path / "video.mp4"), "--json", str(tmp_path / "rows.json")]
     monkeypatch.setattr(sys, "argv", ["input_pipeline.py", *arguments, *files])

@@ -81,7 +81,7 @@ def test_only_patches_that_the_object_covers_count(trained):
 
 
 def test_models_without_cost_volumes_are_named(trained):
-    other = small_trained_model(name="uniformer_tiny", **OPTIONS)
+    other = small_trained_model(name="resnet18_tiny", widths=(8, 8, 8, 8), depths=(1, 1, 1, 1))
     clips = list(motion_fields.scenes(2, 8, 32))
     with pytest.raises(UserError, match="There is one in models with EMIM"):
         motion_fields.compare(other, clips, clip_options(other.config))

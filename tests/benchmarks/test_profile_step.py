@@ -106,6 +106,7 @@ def test_the_time_of_a_loop_is_without_that_of_its_body(tmp_path: pathlib.Path) 
     assert microseconds(host, process(2, "/device:CUSTOM:0", [])) == microseconds(host)
 
 
+@pytest.mark.slow
 def test_a_trace_has_the_operations_of_the_program(tmp_path: pathlib.Path) -> None:
     program = jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: jnp.sin(y @ x), x)).lower(jnp.eye(64)).compile()
     operations = {

@@ -4,16 +4,21 @@ import json
 
 import pytest
 from exported import write_emim_model
+from small_trained_model import small_trained_model
 
 from motion_vit import cli
 from motion_vit.interop.exporting import verification
 from motion_vit.interop.exporting.formats import FORMATS, WEIGHT_DTYPES
 from motion_vit.interop.exporting.verification import Verification
+from motion_vit.training.checkpoints.weights_folder import write_weights_folder
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    return write_emim_model(tmp_path_factory.mktemp("cli") / "weights")
+    folder = tmp_path_factory.mktemp("cli") / "weights"
+    options = {"widths": (16, 16, 32, 32), "depths": (1, 1, 1, 1)}
+    write_weights_folder(folder, small_trained_model(name="resnet18_tiny", **options))
+    return folder
 
 
 def found(max_difference):
@@ -26,16 +31,25 @@ def test_the_exit_status_says_whether_the_logits_agree(
     weights, tmp_path, capsys, monkeypatch, difference, status, word
 ):
     monkeypatch.setattr(verification, "verify", lambda folder: found(difference))
-    command = ["export", str(weights), "--format", "safetensors", "--out", str(tmp_path / "out"), "--verify"]
+    command = [
+        "export",
+        "--checkpoint",
+        str(weights),
+        "--format",
+        "safetensors",
+        "--out",
+        str(tmp_path / "out"),
+        "--verify",
+    ]
     assert cli.main(command) == status
     output = capsys.readouterr().out
     assert f"logits of onnxruntime 1.2.3 {word} JAX's: largest difference {difference:.2g}, tolerance 0.001" in output
-    assert "model.safetensors: 3." in output
+    assert "model.safetensors: 0.2 MB" in output
 
 
 @pytest.mark.slow
-def test_weights_can_be_stored_small(weights, tmp_path, capsys):
-    out = tmp_path / "out"
+def test_weights_can_be_stored_small(tmp_path, capsys):
+    weights, out = write_emim_model(tmp_path / "weights"), tmp_path / "out"
     assert (
         cli.main(["export", str(weights), "--format", "huggingface", "--dtype", "int8-weights", "--out", str(out)]) == 0
     )
@@ -83,7 +97,7 @@ def test_a_batch_is_a_number_or_symbolic(batch, tmp_path, capsys):
     assert "--batch" in capsys.readouterr().err
 
 
-@pytest.mark.fast_cases("by option")
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [[], ["--checkpoint"]], ids=["by position", "by option"])
 def test_the_checkpoint_is_given_as_to_the_other_commands(weights, tmp_path, option):
     assert cli.main(["export", *option, str(weights), "--format", "safetensors", "--out", str(tmp_path / "out")]) == 0

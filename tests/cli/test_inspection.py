@@ -75,7 +75,7 @@ from motion_vit.training.recipe.config import default_config
 
 def get_config(train=""):
     config = default_config()
-    config.model.name = "uniformer_emim_tiny"
+    config.model.name = "resnet18_tiny"
     config.data.train = train
     config.data.validation = train
     config.data.frames = 4
@@ -110,7 +110,7 @@ def test_a_recipe_is_outlined_without_compiling(flags, tiny, tmp_path, compiled,
     assert cli.main(["inspect", *flags, f"{tiny}:{a_list(tmp_path, 23)}", "--json"]) == 0
     run = json.loads(capsys.readouterr().out)
     assert not compiled
-    model = create_model("uniformer_emim_tiny", num_classes=3, frames=4, image_size=32)
+    model = create_model("resnet18_tiny", num_classes=3, frames=4, image_size=32)
     shapes = trace_model(model).shapes["params"]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     assert (run["steps_per_epoch"], run["steps"]) == (5, 50)
@@ -155,15 +155,15 @@ def test_the_classes_of_a_compiled_step_are_those_of_the_data(tiny, tmp_path, co
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["uniformer_emim_tiny", "--topology", "v5e:2x2"], "are for recipes, which are .py files"),
-        (["uniformer_emim_tiny", "--config.seed=3"], "are for recipes, which are .py files"),
-        (["uniformer_emim_tiny", "--classes", "3"], "are for recipes, which are .py files"),
+        (["resnet18_tiny", "--topology", "v5e:2x2"], "are for recipes, which are .py files"),
+        (["resnet18_tiny", "--config.seed=3"], "are for recipes, which are .py files"),
+        (["resnet18_tiny", "--classes", "3"], "are for recipes, which are .py files"),
         ([RECIPE, "frames=8"], "'frames=8' is an option of a model"),
         (["nowhere.py"], "there is no config file nowhere.py"),
         ([RECIPE, "--config.epoch=3"], "Did you mean 'epochs'?"),
         (["--config", RECIPE, "frames=8"], "'frames=8' is an option of a model"),
         (["--config", "nowhere.py"], "there is no config file nowhere.py"),
-        (["uniformer_emim_tiny", "--compile"], "are for recipes, which are .py files"),
+        (["resnet18_tiny", "--compile"], "are for recipes, which are .py files"),
         ([], "nothing is named"),
     ],
 )

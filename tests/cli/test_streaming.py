@@ -77,6 +77,7 @@ def test_mistakes_are_told_before_a_model_is_loaded(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_is_streamed_with_the_installed_model(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,9 +131,9 @@ def run(folder: pathlib.Path, seed: int = 3) -> ComparisonRun:
 def test_the_second_ctrl_c_ends_runs_side_by_side_at_once(tmp_path: pathlib.Path) -> None:
     def press() -> None:
         wait_until(lambda: len(multiprocessing.active_children()) == 2)
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()

@@ -1,5 +1,7 @@
 """The commands on pages and in the headers of recipes are commands of today's `motion-vit`."""
 
+import argparse
+import functools
 import pathlib
 import re
 import shlex
@@ -17,6 +19,13 @@ _BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _CONTINUED = re.compile(r"\s*\\\n\s*|\n(?: {4,})(?=--)")
 
 
+@functools.cache
+def _parser() -> argparse.ArgumentParser:
+    """Makes the parser once: it takes longer than what it parses."""
+    return cli._parser()
+
+
+@functools.cache
 def _commands(page: pathlib.Path) -> list[list[str]]:
     """Arguments of every command; those with [choices] in brackets are descriptions."""
     text = "\n".join(_BLOCK.findall(page.read_text()))
@@ -37,7 +46,7 @@ def _of_recipe(recipe: pathlib.Path) -> list[list[str]]:
 @pytest.mark.parametrize("page", [page for page in PAGES if _commands(page)], ids=lambda page: page.name)
 def test_the_commands_of_a_page_are_understood(page):
     for arguments in _commands(page):
-        _, rest = cli._parser().parse_known_args(arguments)
+        _, rest = _parser().parse_known_args(arguments)
         assert all(re.match(r"--config\.[\w.]+=|[a-z_]+=", argument) for argument in rest), arguments
 
 
@@ -45,7 +54,7 @@ def test_the_commands_of_a_page_are_understood(page):
 def test_the_commands_of_a_recipe_are_understood(recipe):
     assert _of_recipe(recipe)
     for arguments in _of_recipe(recipe):
-        _, rest = cli._parser().parse_known_args(arguments)
+        _, rest = _parser().parse_known_args(arguments)
         assert all(re.match(r"--config\.[\w.]+=|[a-z_]+=", argument) for argument in rest), arguments
 
 

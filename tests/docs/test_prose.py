@@ -93,6 +93,7 @@ def test_long_sentences_of_pages_are_found(tmp_path: pathlib.Path, page: str, li
     assert [offender.line for offender in prose.check_page(path)] == lines
 
 
+@pytest.mark.slow
 def test_the_repository_keeps_to_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
     status = prose.main([])
     assert status == 0, capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 import ast
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from package_graph import LIBRARY
@@ -71,10 +71,10 @@ def called(node: ast.AST) -> str:
     return getattr(function, "attr", getattr(function, "id", ""))
 
 
-def unfinished_names(tree: ast.AST) -> set[str]:
+def unfinished_names(nodes: Iterable[ast.AST]) -> set[str]:
     """Names that an atomic write or memory binds, as in `with atomic_file(path) as file` and `stream = BytesIO()`."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.withitem) and node.optional_vars and called(node.context_expr) in ATOMIC:
             found |= names_in(node.optional_vars)
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and called(node.value) == "BytesIO":
@@ -82,9 +82,9 @@ def unfinished_names(tree: ast.AST) -> set[str]:
     return found
 
 
-def own_functions(tree: ast.Module) -> set[str]:
+def own_functions(tree: ast.Module, nodes: Iterable[ast.AST]) -> set[str]:
     """Names of functions of the library that a module imports or has: what they write, they write whole."""
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
     imported = {alias.name for node in imports if (node.module or "").startswith("motion_vit") for alias in node.names}
     return imported | {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -92,8 +92,9 @@ def own_functions(tree: ast.Module) -> set[str]:
 def writes(path: pathlib.Path) -> Iterator[str]:
     """Lists the calls of a file that write in another way."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    allowed, own = unfinished_names(tree), own_functions(tree)
-    for call in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    allowed, own = unfinished_names(nodes), own_functions(tree, nodes)
+    for call in nodes:
         if not isinstance(call, ast.Call):
             continue
         name, is_plain = called(call), isinstance(call.func, ast.Name)

@@ -86,14 +86,14 @@ def test_a_missing_command_is_named(tmp_path: pathlib.Path) -> None:
 
 def test_the_others_end_after_one_has_failed(tmp_path: pathlib.Path) -> None:
     behaviour = "if ((JAX_PROCESS_ID == 1)); then exit 3; fi; exec sleep 100"
-    status, said = finish(start(tmp_path, 3, behaviour))
+    status, said = finish(start(tmp_path, 3, behaviour, GRACE_SECONDS="1"))
     assert status == 3
     assert "process 1 ended with status 3" in said
     assert_ended(tmp_path)
 
 
 def test_the_others_may_say_what_they_lost_and_end_by_themselves(tmp_path: pathlib.Path) -> None:
-    behaviour = 'if ((JAX_PROCESS_ID == 1)); then kill -KILL $$; fi; trap "touch asked" TERM; sleep 1; exit 1'
+    behaviour = 'if ((JAX_PROCESS_ID == 1)); then kill -KILL $$; fi; trap "touch asked" TERM; sleep 0.4; exit 1'
     status, said = finish(start(tmp_path, 2, behaviour, GRACE_SECONDS="20"))
     assert status == 128 + signal.SIGKILL
     assert "process 1 was ended by SIGKILL" in said
@@ -118,7 +118,7 @@ def test_a_stop_reaches_every_process_once_and_waits_for_what_it_saves(
     trap 'echo signal >>"signals$JAX_PROCESS_ID"; stop=yes' TERM INT
     touch "ready$JAX_PROCESS_ID"
     until [[ -n ${stop:-} ]]; do sleep 0.05; done
-    for _ in {1..20}; do sleep 0.05; done
+    for _ in {1..8}; do sleep 0.05; done
     touch "saved$JAX_PROCESS_ID"
     exit 75
     """

@@ -14,27 +14,33 @@ from motion_vit.visualization.token_grid import token_grid
 RNG = np.random.default_rng(0)
 
 
-def vectors(tokens: int = 250, layers: int = 3) -> list[jax.Array]:
-    return [jnp.asarray(RNG.standard_normal((2, tokens, 2, 4)).astype(np.float32)) for _ in range(layers)]
+def vectors(tokens: int = 250, layers: int = 3) -> list[np.ndarray]:
+    return [RNG.standard_normal((2, tokens, 2, 4)).astype(np.float32) for _ in range(layers)]
 
 
 def test_rollout_is_the_product_of_layers_with_their_residuals():
-    queries, keys = vectors(), vectors()
-    weights = [attention_weights(query, key) for query, key in zip(queries, keys, strict=True)]
-    rolled = attention_maps.rollout(weights, residual=0.3)
+    start = np.zeros((2, 250), np.float32)
+    start[:, 7] = 1
+
+    @jax.jit
+    def attend(queries, keys):
+        weights = [attention_weights(query, key) for query, key in zip(queries, keys, strict=True)]
+        rolled = attention_maps.rollout(weights, residual=0.3)
+        of_start = attention_maps.rollout_from(jnp.asarray(start), queries, keys, residual=0.3)
+        return weights, rolled, of_start, attention_maps.attention_row(queries[0], keys[0], 7)
+
+    weights, rolled, of_start, row = jax.device_get(attend(vectors(), vectors()))
     expected = np.eye(250)
     for layer in weights:
         expected = (0.3 * np.eye(250) + 0.7 * np.asarray(layer, np.float64).mean(axis=1)) @ expected
     np.testing.assert_allclose(rolled, expected, atol=1e-6)
-    start = jnp.zeros((2, 250)).at[:, 7].set(1.0)
-    row = attention_maps.rollout_from(start, queries, keys, residual=0.3)
-    np.testing.assert_allclose(row, expected[:, 7], atol=1e-6)
-    np.testing.assert_allclose(attention_maps.attention_row(queries[0], keys[0], 7), weights[0][:, :, 7], atol=1e-6)
+    np.testing.assert_allclose(of_start, expected[:, 7], atol=1e-6)
+    np.testing.assert_allclose(row, weights[0][:, :, 7], atol=1e-6)
 
 
 def test_a_row_of_attention_needs_no_matrix_of_all_tokens():
     query, key = vectors(2048, 2)
-    start = jnp.full((2, 2048), 1 / 2048)
+    start = np.full((2, 2048), 1 / 2048, np.float32)
     rolled = jax.jit(functools.partial(attention_maps.rollout_from)).lower(start, [query] * 2, [key] * 2).compile()
     whole = 2 * 2 * 2048**2 * 4
     assert rolled.memory_analysis().temp_size_in_bytes < whole / 3
@@ -69,13 +75,14 @@ def test_the_class_token_of_a_timesformer_attends_to_patches_of_every_frame(smal
     grid = token_grid(model, "blocks/block0", place_view((24, 24), (0, 1, 2), 24))
     of_class = attention_maps.record_attention(model, variables, clips, "blocks")
     of_patch = attention_maps.record_attention(model, variables, clips, "blocks", (2, 0, 1))
-    rolled = np.asarray(attention_maps.rollout([jnp.asarray(layer) for layer in weights]))
+    rolled = np.asarray(jax.jit(attention_maps.rollout)(weights))
     if scheme == "joint_space_time":
         expected = [layer[:, :, 0, 1:].reshape(2, 2, 3, 3, 3) for layer in weights]
         patch = weights[0][:, :, 1 + 2 * 9 + 1, 1:].reshape(2, 2, 3, 3, 3)
         through_all = rolled[:, 0, 1:].reshape(2, 3, 3, 3)
     else:
-        expected = [np.asarray(attention_maps.spatial_attention(layer, grid)) for layer in weights]
+        spatial = jax.jit(lambda layer: attention_maps.spatial_attention(layer, grid))
+        expected = [np.asarray(spatial(layer)) for layer in weights]
         np.testing.assert_array_equal(expected[0][1, 0, 2].ravel(), weights[0][3 + 2, 0, 0, 1:])
         patch = attention_maps.spatial_attention(weights[0], grid, (0, 1))
         through_all = rolled[:, 0, 1:].reshape(2, 3, 3, 3)
@@ -121,13 +128,13 @@ def test_attention_over_time_is_that_of_the_chosen_patch(small_model, everything
 
 
 def test_mistakes_are_explained(small_model):
-    uniformer, resnet = small_model("uniformer"), small_model("resnet")
+    videomae, resnet = small_model("videomae"), small_model("resnet")
     mistakes = {
-        "no global attention in 'stage4'; it has it in stage3": lambda: attention_maps.record_attention(
-            *uniformer, "stage4"
+        "no global attention in 'blocks/block0'; it has it in blocks": lambda: attention_maps.record_attention(
+            *videomae, "blocks/block0"
         ),
         "Video Swins and MViTs have it": lambda: attention_maps.record_attention(*resnet, "stage3"),
-        r"counted from 0; given \(0, 4, 0\)": lambda: attention_maps.record_attention(*uniformer, "stage3", (0, 4, 0)),
+        r"counted from 0; given \(0, 4, 0\)": lambda: attention_maps.record_attention(*videomae, "blocks", (0, 4, 0)),
         r"given layers of \[4, 5\] tokens": lambda: attention_maps.rollout(
             [jnp.zeros((1, 1, 4, 4)), jnp.zeros((1, 1, 5, 5))]
         ),

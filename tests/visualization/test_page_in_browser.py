@@ -200,7 +200,7 @@ def test_an_address_restores_its_view(browser: "Browser", page_file: pathlib.Pat
     again.close()
 
 
-@pytest.mark.fast_cases("#no such map*")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "address",
     ["#", "#%", "#%ff/%", "#no such map/x/y/99/99,99", "#Motion field/?/?/-3/0,-1", "#a/b/c/d/e/f", "#" + 999 * "/"],
@@ -236,7 +236,7 @@ def contrasts(page: "Page") -> dict[str, float]:
     }""")
 
 
-@pytest.mark.fast_cases("dark")
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_text_can_be_read_in_light_and_in_dark(page: "Page", system: str) -> None:
     page.emulate_media(color_scheme=system)

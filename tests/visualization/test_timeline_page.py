@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-SMALLEST = {
-    "widths": (8, 8, 16, 16),
-    "depths": (1, 1, 2, 1),
-    "head_channels": 8,
-    "window": 3,
-    "depthwise_implementation": "xla_conv",
-}
+SMALLEST = {"width": 16, "depth": 2, "heads": 2, "patch_size": 16, "window": 3, "placement": "lg"}
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
     "<img src=x onerror=\"document.title='owned'\">",
@@ -58,7 +52,7 @@ def standard_promotion() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
     """A model with cost volumes, and labels that would run as scripts."""
-    made = small_trained_model(name="uniformer_emim_tiny", size=64, **SMALLEST)
+    made = small_trained_model(name="videomae_tiny", size=64, **SMALLEST)
     return dataclasses.replace(made, label_names=(*HOSTILE, *made.label_names[len(HOSTILE) :]))
 
 

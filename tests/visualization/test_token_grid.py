@@ -78,7 +78,7 @@ def test_tokens_of_convolutions_lie_on_every_stride_th_pixel():
     assert later.box == (0, 0, 80, 80)
 
 
-@pytest.mark.fast_cases("resnet-*", "video_swin-*-75", "videomae-*-75", "vivit-*")
+@pytest.mark.fast_cases("resnet-*", "videomae-*-75")
 @pytest.mark.parametrize("size", [64, 75])
 @pytest.mark.parametrize(
     ("family", "options"),

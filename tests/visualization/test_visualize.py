@@ -104,7 +104,7 @@ def test_the_mean_of_a_class_activation_map_is_the_logit_without_its_bias(traine
 
 
 def test_a_model_whose_logits_are_not_finite_is_shown_with_no_class(trained, video) -> None:
-    model = trained("uniformer")
+    model = trained("videomae")
     head = model.variables["params"]["head"]
     spoiled = {**head, "bias": np.full_like(head["bias"], np.nan)}
     model = dataclasses.replace(
@@ -149,10 +149,9 @@ def test_integrated_gradients_and_occlusion_are_maps_of_the_clip_itself(trained,
 def test_a_timesformer_with_m2a_behind_motion_prompts_shows_attention_over_space_and_time_gates_and_prompts(
     trained, video
 ) -> None:
-    seen = visualize(trained("timesformer", motion_module="m2a", input_adapter="motion_prompt"), video)
+    seen = visualize(trained("timesformer", depth=1, motion_module="m2a", input_adapter="motion_prompt"), video)
     over_time = [one for one in seen.maps if isinstance(one, FrameAttention) and one.title == "Attention over time"]
-    layers = [f"backbone/blocks/block{block}/temporal_attention" for block in (0, 1)]
-    assert [one.layer for one in over_time] == layers
+    assert [one.layer for one in over_time] == ["backbone/blocks/block0/temporal_attention"]
     np.testing.assert_allclose(over_time[0].values.sum(axis=-1), 1, rtol=1e-5)
     titles = {one.title for one in seen.maps if isinstance(one, ScalarMap | FrameAttention)}
     assert {"Attention of the class token", "M2A gate", "M2A attention of frames", "Motion prompt"} <= titles
@@ -244,24 +243,25 @@ def test_mistakes_are_named(trained, video, arguments: dict[str, Any], message: 
 
 
 def test_the_command_writes_every_format(trained, video, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("videomae"))
     out = tmp_path / "seen"
-    options = ["--checkpoint", "run", "--out", str(out), "--what", "motion,cam", "--layer", "stage3/block0"]
+    options = ["--checkpoint", "run", "--out", str(out), "--what", "motion", "--layer", "blocks/block0"]
     assert cli.main(["visualize", *options, "--format", ",".join(FORMATS), str(video)]) == 0
     written = {path.name for path in out.iterdir()}
-    names = ("motion-field-stage3-block0", "class-activation-norm_output")
-    assert written == {"index.html", "maps.npz"} | {f"{name}.{end}" for name in names for end in ("png", "gif", "mp4")}
+    pictures = {f"motion-field-blocks-block0.{end}" for end in ("png", "gif", "mp4")}
+    assert written == {"index.html", "maps.npz"} | pictures
     assert str(out / "index.html") in capsys.readouterr().out
     with np.load(out / "maps.npz") as arrays:
         about = json.loads(str(arrays["about"]))
-        flow = arrays["motion_field/stage3/block0/flow"]
-    layer = about["layers"]["motion_field/stage3/block0"]
+        flow = arrays["motion_field/blocks/block0/flow"]
+    layer = about["layers"]["motion_field/blocks/block0"]
     assert flow.shape == (3, 2, layer["rows"], layer["columns"], 2)
-    assert layer["first_centre"] == [8, 36]
+    # The model sees 24 of 45 columns, from the eleventh on. Each is 64 / 24 pixels of the video, and 8 make a patch.
+    assert layer["first_centre"] == pytest.approx([4 * 64 / 24, (11 + 4) * 64 / 24])
 
 
 def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("uniformer"))
+    monkeypatch.setattr(loading, "load_any", lambda folder, **choice: trained("videomae"))
     times = {}
     for name, choice in {"first": ["--clip", "1", "--clips", "2"], "later": ["--start", "0.1"]}.items():
         out = tmp_path / name
@@ -271,7 +271,7 @@ def test_the_command_looks_at_the_clip_that_is_asked_for(trained, video, tmp_pat
             times[name] = json.loads(str(arrays["about"]))["times"]
         assert {"first": "step 7, clip 1 of 2", "later": "step 7, from 0.1 s"}[name] in (out / "index.html").read_text()
     assert times["later"][0] >= 0.1
-    assert tuple(times["first"]) == visualize(trained("uniformer"), video, clip=1, clips=2).clip.view.times
+    assert tuple(times["first"]) == visualize(trained("videomae"), video, clip=1, clips=2).clip.view.times
 
 
 def test_the_command_refuses_what_cannot_be(trained, video, tmp_path, monkeypatch, capsys) -> None:
@@ -328,11 +328,12 @@ def test_options_of_the_model_stand_before_or_behind_the_video(in_front, video, 
 
 
 def test_list_names_the_intermediates_of_a_model_without_a_video(capsys, monkeypatch) -> None:
-    command = ["visualize", "--model", "timesformer_tiny", "frames=3", "image_size=32", "--list"]
+    options = ["frames=3", "image_size=32", "width=16", "heads=2", "depth=1"]
+    command = ["visualize", "--model", "timesformer_tiny", *options, "--list"]
     assert cli.main(command) == 0
     printed = capsys.readouterr().out
     assert "blocks/block0/attention/attention_weights" in printed
-    assert "[1, 13, 96]" in printed  # the class token, and 2 x 2 patches of each of the 3 frames
+    assert "[1, 13, 16]" in printed  # the class token, and 2 x 2 patches of each of the 3 frames
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as nobody_reads:

@@ -27,9 +27,9 @@ def video(tmp_path_factory):
 
 @pytest.fixture
 def trained(small_model):
-    small = small_model("uniformer")
+    small = small_model("videomae")
     config = default_config()
-    config.model.name = "uniformer"
+    config.model.name = "videomae"
     config.data.frames, config.data.size = small.model.frames, small.model.image_size
     return motion_vit.TrainedModel(small.model, small.variables, ("ape", "bee", "cat", "dog", "elk"), config, step=7)
 
@@ -112,10 +112,16 @@ def test_a_folder_is_taken_only_if_it_is_one_video(trained, video, tmp_path):
 
 def test_a_single_text_is_one_entry(trained, video, tmp_path):
     alone = motion_vit.visualize(
-        video, trained, tmp_path / "alone", what="motion", layers="stage3", point=np.array([9, 20]), formats="npz"
+        video,
+        trained,
+        tmp_path / "alone",
+        what="motion",
+        layers="blocks/block0",
+        point=np.array([9, 20]),
+        formats="npz",
     )
     listed = motion_vit.visualize(
-        video, trained, tmp_path / "listed", what=["motion"], layers=["stage3"], point=(9, 20), formats=["npz"]
+        video, trained, tmp_path / "listed", what=["motion"], layers=["blocks/block0"], point=(9, 20), formats=["npz"]
     )
     assert (alone.what, alone.point) == (listed.what, listed.point) == (("motion",), (9, 20))
     assert [one.layer for one in alone.maps] == [one.layer for one in listed.maps] != []
@@ -131,7 +137,7 @@ def test_what_was_seen_is_saved_later_and_described_in_a_line(trained, video, tm
         with pytest.raises(motion_vit.UserError, match=message):
             seen.save(arguments[0], formats=arguments[1:] or ("html",))
     line = repr(seen)
-    assert line.startswith("<Visualization of moving.mp4, clip 1 of 2 by uniformer, step 7: 2 maps: motion field (2); ")
+    assert line.startswith("<Visualization of moving.mp4, clip 1 of 2 by videomae, step 7: 1 map: motion field (1); ")
     assert "\n" not in line
     assert len(line) < 200
 

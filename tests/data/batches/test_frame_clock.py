@@ -126,6 +126,7 @@ def test_the_earlier_of_two_equally_near_frames_is_taken_whatever_milliseconds_r
         assert clock.frames_at(np.arange(4)).tolist() == [5, 5, 6, 6]
 
 
+@pytest.mark.fast_cases("copy")
 @pytest.mark.parametrize("codec", ["copy", "h264-fast"])
 def test_prepared_clips_give_the_moments_of_their_files_also_of_parts(folder, tmp_path, codec):
     rows = [(file, start, end) for file in FILES for start, end in (("", ""), (0.8, 2.4))]

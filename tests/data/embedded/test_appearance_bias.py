@@ -15,7 +15,7 @@ from motion_vit.data.embedded.static_bias_sets import StaticBiasSets, render_sta
 from motion_vit.data.video.decoding import decode_frames
 from motion_vit.errors import UserError
 
-SMALL = {"splits": {"train": 4, "validation": 12}, "size": 32, "frames": (4, 6), "workers": 1, "progress": False}
+SMALL = {"splits": {"train": 4, "validation": 8}, "size": 32, "frames": (4, 6), "workers": 1, "progress": False}
 MANY = {"train": 2000, "validation": 2000}
 
 

@@ -17,14 +17,14 @@ def test_a_backdrop_is_another_for_each_draw(name: str) -> None:
 
 def test_stripes_have_a_colour_and_its_complement_in_the_published_shares() -> None:
     shares = []
-    for seed in range(60):
+    for seed in range(30):
         picture = draw_stripes(np.random.default_rng(seed), 96)
         colours = np.unique(picture.reshape(-1, 3), axis=0).astype(int)
         assert len(colours) <= 2
         if len(colours) == 2:
             assert np.abs(colours.sum(axis=0) - 255).max() <= 1
             shares.append(min(np.mean((picture == colour).all(axis=-1)) for colour in colours))
-    assert len(shares) > 50
+    assert len(shares) > 25
     # Lines of two half-widths come every three to five: they cover two thirds to two fifths, the other colour the rest.
     assert np.mean(shares) == pytest.approx(0.435, abs=0.05)
 
@@ -53,11 +53,11 @@ def test_the_mean_colour_of_a_frame_tells_the_look_and_not_the_motion() -> None:
     colours = np.array(
         [
             [render_clip("up", seed, frames=1, size=32, look=look).mean(axis=(0, 1, 2)) for look in MOTION_CLASSES]
-            for seed in range(16)
+            for seed in range(8)
         ]
     )
-    known = colours[:8].mean(axis=0)
-    found = np.linalg.norm(colours[8:, :, None] - known, axis=-1).argmin(axis=-1)
+    known = colours[:4].mean(axis=0)
+    found = np.linalg.norm(colours[4:, :, None] - known, axis=-1).argmin(axis=-1)
     assert np.mean(found == np.arange(len(MOTION_CLASSES))) > 0.7
     clips = [render_clip(label, 5, frames=3, size=32, look="left") for label in ("up", "down")]
     np.testing.assert_array_equal(clips[0], clips[1][::-1])

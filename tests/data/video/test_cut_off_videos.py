@@ -92,6 +92,7 @@ def test_a_whole_file_is_never_called_cut_off(tmp_path):
             assert not check_video(path).notes or "cut" not in str(check_video(path).notes)
 
 
+@pytest.mark.slow
 def test_no_whole_file_of_an_unusual_kind_is_called_cut_off(shared_clips):
     files = [os.path.join(folder, name) for folder, _, names in os.walk(shared_clips / "awkward") for name in names]
     videos = [file for file in files if not file.lower().endswith((".jpg", ".jpeg", ".png", ".csv", ".txt", ".md"))]

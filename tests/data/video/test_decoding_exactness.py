@@ -45,13 +45,24 @@ def _requests(frames, count, seed):
         yield np.arange(rng.integers(0, frames), frames, 3)[:5]
 
 
+@pytest.mark.fast_cases(
+    *(
+        "h264 with B-frames",
+        "h264 with open groups",
+        "h264 in a transport stream",
+        "mpeg4 in avi",
+        "vp9",
+        "vp8",
+        "hevc",
+    ),
+)
 def test_any_choice_of_frames_equals_decoding_from_the_start(sample):
     every = small_videos.decode_all(sample)
     assert len(every) == count_frames(sample) == small_videos.FRAMES
     _assert_exact(sample, every, [*_requests(len(every), 6, seed=1), np.arange(len(every)), [len(every) - 1], [0]])
 
 
-@pytest.mark.fast_cases("mma_test.avi", "tc_*")
+@pytest.mark.fast_cases("tc_test_non_zero_start.mp4")
 @pytest.mark.parametrize("name", _SHARED)
 def test_any_choice_of_frames_of_a_real_file_equals_decoding_from_the_start(shared_clips, name):
     every = small_videos.decode_all(shared_clips / name)

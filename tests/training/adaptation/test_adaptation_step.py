@@ -1,12 +1,15 @@
 """What a step of adaptation promises, whatever the method and the model."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_variables import drawn_variables
 from flax import linen as nn
 from flax import traverse_util
 from normed_networks import BatchNormed, LayerNormed
@@ -23,36 +26,43 @@ from motion_vit.training.adaptation.options import AdaptationOptions
 KEY = jax.random.key(0)
 
 
-def drawn(model: VideoModel, seed: int = 0) -> dict[str, Any]:
+@functools.cache
+def drawn(model: VideoModel) -> dict[str, Any]:
     """Variables of a small model with statistics that are not those of a new one."""
-    variables = model.init(jax.random.key(seed), jnp.zeros((1, *model.clip_shape)))
-    return {kind: jax.tree.map(lambda leaf: leaf + 0.1, tree) for kind, tree in variables.items()}
+    return jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1), drawn_variables(model, seed=2))
 
 
-def clips_like(model: VideoModel, count: int, seed: int = 1) -> jax.Array:
-    return jax.random.normal(jax.random.key(seed), (count, *model.clip_shape))
+def clips_like(model: VideoModel, count: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *model.clip_shape), np.float32)
 
 
-def own_statistics(model: VideoModel, variables: Any, clips: jax.Array) -> dict[str, LayerStatistics]:
+@functools.partial(jax.jit, static_argnums=0)
+def measure(model: VideoModel, variables: dict[str, Any], clips: jax.Array) -> dict[str, LayerStatistics]:
     outputs = apply_watching_norms(model, variables, clips).outputs
     return {layer: channel_statistics(output) for layer, output in outputs.items()}
 
 
+@functools.cache
+def compiled_step(model: VideoModel, options: AdaptationOptions) -> tuple[AdaptationState, Callable[..., Any]]:
+    """The state before a step, and the step. Statistics are of other clips than any that a test adapts on."""
+    source = measure(model, drawn(model), clips_like(model, 1, seed=2))
+    adaptation = make_adaptation_step(model, drawn(model), options, source)
+    return adaptation.start(drawn(model)), jax.jit(adaptation.step)
+
+
 def take_step(
-    model: VideoModel, variables: Any, views: jax.Array, clips: jax.Array, **options: Any
+    model: VideoModel, views: np.ndarray, clips: np.ndarray, **options: Any
 ) -> tuple[AdaptationState, AdaptationState, AdaptedVideo]:
-    """The state before a step, the one behind it, and what was said of the video. Statistics are of other clips."""
-    source = own_statistics(model, variables, clips_like(model, 1, seed=2))
-    adaptation = make_adaptation_step(model, variables, AdaptationOptions(**options), source)
-    start = adaptation.start(variables)
-    return start, *jax.jit(adaptation.step)(start, views, clips, KEY)
+    """The state before a step, the one behind it, and what was said of the video."""
+    start, step = compiled_step(model, AdaptationOptions(**options))
+    return start, *step(start, views, clips, KEY)
 
 
 def test_with_a_learning_rate_of_zero_the_logits_are_those_of_the_model() -> None:
     model = BatchNormed()
-    variables, clips = drawn(model), clips_like(model, 3)
-    start, state, video = take_step(model, variables, clips_like(model, 2), clips, learning_rate=0.0)
-    plain = jax.jit(lambda variables: model.apply(variables, clips))(variables)
+    clips = clips_like(model, 3)
+    start, state, video = take_step(model, clips_like(model, 2), clips, learning_rate=0.0)
+    plain = jax.jit(model.apply)(drawn(model), clips)
     np.testing.assert_array_equal(video.logits, plain)
     jax.tree.map(np.testing.assert_array_equal, (start.params, start.batch_stats), (state.params, state.batch_stats))
     assert video.losses["align"] > 0
@@ -62,7 +72,7 @@ def test_with_a_learning_rate_of_zero_the_logits_are_those_of_the_model() -> Non
 def test_views_that_agree_have_no_loss_of_consistency() -> None:
     model = LayerNormed()
     view = clips_like(model, 1)
-    *_, video = take_step(model, drawn(model), jnp.concatenate([view, view]), view)
+    *_, video = take_step(model, np.concatenate([view, view]), view)
     assert video.losses["consistency"] < 1e-7
 
 
@@ -70,29 +80,28 @@ def test_statistics_that_start_at_the_source_are_aligned_on_its_own_clips() -> N
     model = BatchNormed()
     variables, view = drawn(model), clips_like(model, 1)
     options = AdaptationOptions(start="source")
-    adaptation = make_adaptation_step(model, variables, options, own_statistics(model, variables, view))
+    adaptation = make_adaptation_step(model, variables, options, measure(model, variables, view))
     step = jax.jit(adaptation.step)
-    _, video = step(adaptation.start(variables), jnp.concatenate([view, view]), view, KEY)
+    _, video = step(adaptation.start(variables), np.concatenate([view, view]), view, KEY)
     assert video.losses["align"] < 1e-6
     from_zero = dataclasses.replace(adaptation, options=AdaptationOptions(start="zero"))
-    _, video = step(from_zero.start(variables), jnp.concatenate([view, view]), view, KEY)
+    _, video = step(from_zero.start(variables), np.concatenate([view, view]), view, KEY)
     # 0.9 of the source's own statistics are missing.
-    expected = sum(float(jnp.abs(part).mean()) for layer in adaptation.source.values() for part in layer)
+    expected = sum(float(np.abs(part).mean()) for layer in adaptation.source.values() for part in layer)
     np.testing.assert_allclose(video.losses["align"], 0.9 * expected, rtol=1e-4)
 
 
 def test_batch_norm_is_estimated_again_layer_by_layer() -> None:
     model = BatchNormed()
     variables, views = drawn(model), clips_like(model, 2)
-    _, state, video = take_step(model, variables, views, views, method="norm", alpha=1.0)
+    _, state, video = take_step(model, views, views, method="norm", alpha=1.0)
     # The first layer's statistics are those of what comes into it, the second's of what the first now makes of it.
-    inputs = nn.Conv(6, (3, 3, 3), padding=[(1, 1)] * 3, use_bias=False).apply(
-        {"params": variables["params"]["c1"]}, views
-    )
+    first = nn.Conv(6, (3, 3, 3), padding=[(1, 1)] * 3, use_bias=False)
+    inputs = jax.jit(first.apply)({"params": variables["params"]["c1"]}, views)
     values = np.asarray(inputs).reshape(-1, 6)
     np.testing.assert_allclose(state.batch_stats["b1"]["mean"], values.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(state.batch_stats["b1"]["var"], values.var(axis=0, ddof=1), rtol=1e-4)
-    trained, _ = model.apply(variables, views, train=True, mutable=["batch_stats"])
+    trained, _ = jax.jit(functools.partial(model.apply, train=True, mutable=["batch_stats"]))(variables, views)
     np.testing.assert_allclose(video.view_logits, trained, rtol=5e-3)  # up to the unbiased variance
     np.testing.assert_allclose(video.logits, video.view_logits, rtol=1e-5, atol=1e-6)
     jax.tree.map(np.testing.assert_array_equal, state.params, variables["params"])
@@ -113,10 +122,15 @@ def test_tent_moves_scales_and_shifts_of_norms_alone_and_makes_views_surer() -> 
         assert moved == (path[0] in ("b1", "b2")), path
 
 
-@pytest.mark.parametrize(("model", "method"), [(LayerNormed(), "vitta"), (BatchNormed(), "norm")])
-def test_a_video_of_nan_leaves_the_model_as_it_was(model: Backbone, method: str) -> None:
-    views = clips_like(model, 2).at[0, 0, 0, 0, 0].set(jnp.nan)
-    start, state, video = take_step(model, drawn(model), views, clips_like(model, 1), method=method)
+@pytest.mark.parametrize(
+    ("model", "options", "clips"),
+    [(LayerNormed(), {}, 1), (BatchNormed(), {"method": "norm", "alpha": 1.0}, 2)],
+    ids=["vitta", "norm"],
+)
+def test_a_video_of_nan_leaves_the_model_as_it_was(model: Backbone, options: dict[str, Any], clips: int) -> None:
+    views = clips_like(model, 2)
+    views[0, 0, 0, 0, 0] = np.nan
+    start, state, video = take_step(model, views, clips_like(model, clips), **options)
     assert not video.finite
     assert np.isfinite(video.logits).all()
     jax.tree.map(np.testing.assert_array_equal, start._replace(videos=0), state._replace(videos=0))
@@ -140,9 +154,15 @@ class Noisy(Backbone):
 def test_batch_norm_stays_in_evaluation_mode_while_dropout_is_on() -> None:
     model = Noisy()
     variables, clips = drawn(model), clips_like(model, 2)
-    plain = apply_watching_norms(model, variables, clips)
-    noisy = apply_watching_norms(model, variables, clips, dropout_key=KEY)
-    np.testing.assert_array_equal(plain.logits, model.apply(variables, clips))
+    watch = functools.partial(apply_watching_norms, model)
+    plain, noisy, unwatched = jax.jit(
+        lambda variables, clips: (
+            watch(variables, clips),
+            watch(variables, clips, dropout_key=KEY),
+            model.apply(variables, clips),
+        )
+    )(variables, clips)
+    np.testing.assert_array_equal(plain.logits, unwatched)
     np.testing.assert_array_equal(plain.outputs["norm"], noisy.outputs["norm"])
     assert np.any(plain.logits != noisy.logits)
 
@@ -173,9 +193,8 @@ def test_a_step_is_traced_through_models_as_they_are(name: str, options: dict[st
     assert chosen[-1] == last
     source = {layer: LayerStatistics(*[np.zeros(layers[layer][-1], np.float32)] * 2) for layer in chosen}
     adaptation = make_adaptation_step(model, variables, AdaptationOptions(), source)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables)
     clip = jax.ShapeDtypeStruct((2, *model.clip_shape), jnp.float32)
-    _, video = jax.eval_shape(adaptation.step, adaptation.start(zeros), clip, clip, KEY)
+    _, video = jax.eval_shape(adaptation.step, jax.eval_shape(adaptation.start, variables), clip, clip, KEY)
     assert video.logits.shape == (2, 3)
 
 

@@ -21,6 +21,7 @@ def part(golden: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): value for name, value in golden.items() if name.startswith(prefix)}
 
 
+@pytest.mark.fast_cases("batchnorm")
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_statistics_of_the_source_are_means_over_clips(kind: str) -> None:
     golden, model = load(f"vitta_{kind}"), NETWORKS[kind]()
@@ -37,6 +38,7 @@ def test_statistics_of_the_source_are_means_over_clips(kind: str) -> None:
             np.testing.assert_allclose(np.mean(of_clips, axis=0), golden[f"source/{layer}/{name}"], **CLOSE)
 
 
+@pytest.mark.fast_cases("batchnorm")
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_five_steps_are_those_of_the_authors(kind: str) -> None:
     golden, model = load(f"vitta_{kind}"), NETWORKS[kind]()

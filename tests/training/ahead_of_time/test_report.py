@@ -166,6 +166,7 @@ def test_a_step_on_gpus_is_measured_without_one(config: ConfigDict) -> None:
     assert sum(one.bytes for one in report.costs.collectives) > PARAMETERS * 2
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_step_that_the_compiler_refuses_does_not_fit(config: ConfigDict) -> None:
     config.data.frames = 4096

@@ -108,6 +108,7 @@ def test_the_accuracy_of_a_class_without_videos_is_not_a_number() -> None:
     assert example().videos == 6
 
 
+@pytest.mark.fast_cases("nan")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_videos_with_logits_that_are_not_finite_count_as_wrong_and_are_named(
     value: float, finished_run: pathlib.Path, lists: dict[str, pathlib.Path]

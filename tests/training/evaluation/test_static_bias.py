@@ -72,6 +72,15 @@ def biased(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
     )
 
 
+@pytest.fixture(scope="module")
+def training_list(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A list of biased videos to train on, alone."""
+    folder = tmp_path_factory.mktemp("training")
+    return render_dataset(
+        folder, splits={"train": 16}, size=SIZE, frames=(6, 6), appearance_bias=BIAS, workers=1, progress=False
+    )["train"]
+
+
 @pytest.mark.slow
 def test_a_model_that_sees_looks_alone_is_told(biased: dict[str, pathlib.Path]) -> None:
     evaluation, bias = evaluate_static_bias(look_reader(4), biased["validation"], batch_size=32)
@@ -181,21 +190,19 @@ def test_data_that_was_not_rendered_here_is_refused(
         evaluate_static_bias(finished_run, tmp_path / "empty.csv")
 
 
-def test_a_bank_holds_whole_frames_of_the_training_videos(
-    biased: dict[str, pathlib.Path], tmp_path: pathlib.Path
-) -> None:
+def test_a_bank_holds_whole_frames_of_the_training_videos(training_list: pathlib.Path, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "banks" / "bank.npz"
-    count = make_still_bank(look_reader(1), biased["train"], path, size=16, frames=1024, per_video=2)
+    count = make_still_bank(look_reader(1), training_list, path, size=16, frames=1024, per_video=2)
     bank = read_still_bank(path)
     assert bank.shape == (count, 16, 16, 3) == (16, 16, 16, 3)  # the upper half of 32 frames
-    source = open_source(biased["train"], default_split="train")
+    source = open_source(training_list, default_split="train")
     options = ClipOptions(frames=1, size=SIZE)
     known = np.concatenate([still_frames(source[row], options, [0, 1], clips=2, size=16) for row in range(16)])
     places = [np.flatnonzero((known == frame).all(axis=(1, 2, 3))) for frame in bank]
     assert all(len(found) == 1 for found in places)
     assert len({int(found[0]) for found in places}) == 16
     with pytest.raises(UserError, match=r"takes clips of 4 frames.*data\.frames=1"):
-        make_still_bank(look_reader(4), biased["train"], path, size=16)
+        make_still_bank(look_reader(4), training_list, path, size=16)
 
 
 def test_frames_are_drawn_once_from_the_part_of_the_highest_scores() -> None:

@@ -46,6 +46,7 @@ def classify(videos: list[NamedVideo], shapes: set[tuple[int, ...]] | None = Non
     return list(predict_videos(logits_of, {}, config, names, videos, top=1, mesh=mesh, **options))
 
 
+@pytest.mark.fast_cases("*-0")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"batch_size": 64}, {"clips": 3, "crops": 3}])
 def test_every_video_gets_its_own_prediction_in_order(folder: pathlib.Path, seed: int, options: dict[str, int]) -> None:

@@ -12,27 +12,31 @@ from motion_vit.training.inputs.mixing import check_partners, mix
 
 Draws = tuple[np.ndarray, np.ndarray]
 
-BOTH = {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}
 # With peaked distributions, so that no share is so near 0 or 1 that a box is empty or everything.
-SOMETIMES = {"mixup_alpha": 20.0, "cutmix_alpha": 20.0, "probability": 0.7, "switch_probability": 0.2}
+BOTH = {"mixup_alpha": 20.0, "cutmix_alpha": 20.0, "probability": 0.7, "switch_probability": 0.2}
 # Of six clips in two groups: the clips in the middle of a group are their own partners.
 PARTNERS = [2, 1, 0, 5, 4, 3]
+DRAWS = 1000
 
 
 @functools.cache
 def mixer(**options: float) -> Callable[..., Draws]:
     """Clip `i` of six is `i` everywhere and its class is `i`: what it holds and aims at says what was mixed in."""
-    numbers = jnp.arange(6, dtype=jnp.float32)[:, None, None, None, None]
-    clips = jnp.broadcast_to(numbers, (6, 2, 12, 10, 3))
+    numbers = np.arange(6, dtype=np.float32)[:, None, None, None, None]
+    clips = np.broadcast_to(numbers, (6, 2, 12, 10, 3))
     mixed = functools.partial(mix, groups=2, **options)
-    return jax.jit(lambda weights, keys: jax.lax.map(lambda key: mixed(clips, jnp.eye(6), weights, key), keys))
+
+    def draw(weights: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        keys = jax.random.split(key, DRAWS)
+        return jax.vmap(lambda key: mixed(jnp.asarray(clips), jnp.eye(6), weights, key))(keys)
+
+    return jax.jit(draw)
 
 
 @functools.cache
-def draws(count: int, weights: tuple[int, ...] = (1,) * 6, seed: int = 0, **options: float) -> Draws:
-    """Clips `[count, 6, frames, height, width, 3]` and targets `[count, 6, classes]` of many draws."""
-    keys = jax.random.split(jax.random.key(seed, impl="rbg"), count)
-    return jax.device_get(mixer(**options)(jnp.asarray(weights, jnp.float32), keys))
+def draws(weights: tuple[int, ...] = (1,) * 6, seed: int = 0, **options: float) -> Draws:
+    """Clips `[draws, 6, frames, height, width, 3]` and targets `[draws, 6, classes]`."""
+    return jax.device_get(mixer(**options)(np.float32(weights), jax.random.key(seed, impl="threefry2x32")))
 
 
 def own_shares(targets: np.ndarray) -> np.ndarray:
@@ -52,44 +56,44 @@ def is_blend(clips: np.ndarray) -> np.ndarray:
 
 
 def test_targets_sum_to_one_and_name_a_clip_and_its_partner_alone() -> None:
-    _, targets = draws(300, **BOTH)
+    _, targets = draws(**BOTH)
     np.testing.assert_allclose(targets.sum(axis=-1), 1, atol=1e-6)
     assert (targets >= 0).all()
     assert (targets[:, np.eye(6) + np.eye(6)[PARTNERS] == 0] == 0).all()
     for clip in (0, 2, 3, 5):
-        assert (targets[:, clip, PARTNERS[clip]] > 0).mean() > 0.8
+        assert (targets[:, clip, PARTNERS[clip]] > 0).mean() > 0.65
 
 
 def test_the_share_of_the_target_is_the_share_of_the_clip() -> None:
-    clips, targets = draws(300, **BOTH)
+    clips, targets = draws(**BOTH)
     share = own_shares(targets)
     expected = share * np.arange(6) + (1 - share) * np.array(PARTNERS)
     np.testing.assert_allclose(clips.mean(axis=(2, 3, 4, 5)), expected, atol=1e-5)
 
 
 def test_one_share_serves_the_whole_batch() -> None:
-    share = own_shares(draws(300, **BOTH)[1])[:, [0, 2, 3, 5]]
+    share = own_shares(draws(**BOTH)[1])[:, [0, 2, 3, 5]]
     np.testing.assert_allclose(share, share[:, :1].repeat(4, axis=1), atol=1e-6)
-    assert len(np.unique(share[:, 0])) > 150
+    assert len(np.unique(share[:, 0])) > 500
 
 
 def test_a_clip_of_weight_zero_is_mixed_into_no_other() -> None:
-    clips, targets = draws(300, weights=(0, 1, 1, 1, 1, 1), **BOTH)
+    clips, targets = draws(weights=(0, 1, 1, 1, 1, 1), **BOTH)
     for clip in (0, 2):
         assert (clips[:, clip] == clip).all()
         assert (targets[:, clip] == np.eye(6)[clip]).all()
     for clip in (3, 5):
-        assert (own_shares(targets)[:, clip] < 1).mean() > 0.8
+        assert (own_shares(targets)[:, clip] < 1).mean() > 0.65
 
 
 def test_the_key_alone_decides() -> None:
-    first, again, other = (draws(300, seed=seed, **BOTH) for seed in (3, 3, 4))
+    first, again, other = (draws(seed=seed, **BOTH) for seed in (3, 3, 4))
     chex.assert_trees_all_equal(first, again)
     assert (first[1] != other[1]).any()
 
 
 def test_a_batch_is_blended_everywhere_or_a_box_is_cut_out_of_all_frames() -> None:
-    clips, targets = draws(1000, **SOMETIMES)
+    clips, targets = draws(**BOTH)
     mixed = own_shares(targets)[:, 0] < 1
     cutmix = is_cutmix(clips)
     np.testing.assert_array_equal(is_blend(clips), mixed & ~cutmix)
@@ -102,16 +106,25 @@ def test_a_batch_is_blended_everywhere_or_a_box_is_cut_out_of_all_frames() -> No
 
 
 def test_mixing_and_cutmix_come_with_their_probabilities() -> None:
-    clips, targets = draws(1000, **SOMETIMES)
+    clips, targets = draws(**BOTH)
     mixed = own_shares(targets)[:, 0] < 1
     # Four standard deviations of the binomial distributions.
-    assert mixed.mean() == pytest.approx(0.7, abs=4 * np.sqrt(0.7 * 0.3 / 1000))
-    assert is_cutmix(clips[mixed]).mean() == pytest.approx(0.2, abs=4 * np.sqrt(0.2 * 0.8 / 700))
+    assert mixed.mean() == pytest.approx(0.7, abs=4 * np.sqrt(0.7 * 0.3 / DRAWS))
+    assert is_cutmix(clips[mixed]).mean() == pytest.approx(0.2, abs=4 * np.sqrt(0.2 * 0.8 / (0.7 * DRAWS)))
     assert (clips[~mixed] == np.arange(6)[:, None, None, None, None]).all()
 
 
+def test_mixup_draws_shares_from_the_beta_distribution() -> None:
+    clips, targets = draws(**BOTH)
+    share = own_shares(targets)[is_blend(clips), 0]
+    # Of Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)).
+    assert share.mean() == pytest.approx(0.5, abs=0.015)
+    assert share.var() == pytest.approx(1 / (4 * 41), rel=0.2)
+
+
+@pytest.mark.slow
 def test_mixup_alone_draws_shares_from_the_beta_distribution() -> None:
-    clips, targets = draws(2000, mixup_alpha=0.8, cutmix_alpha=0.0)
+    clips, targets = draws(mixup_alpha=0.8, cutmix_alpha=0.0)
     assert not is_cutmix(clips).any()
     share = own_shares(targets)[:, 0]
     # Of Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)).
@@ -120,7 +133,7 @@ def test_mixup_alone_draws_shares_from_the_beta_distribution() -> None:
 
 
 def test_cutmix_alone_cuts_boxes_of_the_pictures_shape_around_any_centre() -> None:
-    clips, _ = draws(1500, mixup_alpha=0.0, cutmix_alpha=500.0)
+    clips, _ = draws(mixup_alpha=0.0, cutmix_alpha=500.0)
     assert is_cutmix(clips).all()
     cut = clips[:, 0, 0, :, :, 0] == 2.0
     heights, widths = cut.any(axis=2).sum(axis=1), cut.any(axis=1).sum(axis=1)

@@ -20,7 +20,7 @@ def eraser(**options: Any) -> Callable[..., jax.Array]:
 
 
 def erase(clips: int, size: tuple[int, int], key: int, dtype: Any = jnp.float32, **options: Any) -> np.ndarray:
-    untouched = jnp.full((clips, 2, *size, 3), UNTOUCHED, dtype)
+    untouched = np.full((clips, 2, *size, 3), UNTOUCHED, dtype)
     return np.asarray(eraser(**options)(untouched, jax.random.key(key, impl="rbg")))
 
 
@@ -45,13 +45,13 @@ def test_every_clip_loses_one_box_that_stays_in_place() -> None:
 
 
 def test_boxes_keep_to_the_shares_of_area_and_to_the_ratios() -> None:
-    height, width = np.array(boxes(erase(300, (64, 64), key=1, probability=1.0, area=(0.1, 0.3), ratio=(0.5, 2.0)))).T
+    height, width = np.array(boxes(erase(300, (48, 48), key=1, probability=1.0, area=(0.1, 0.3), ratio=(0.5, 2.0)))).T
     # Each side is rounded to a whole pixel.
-    assert (((height + 0.5) * (width + 0.5)) >= 0.1 * 64**2).all()
-    assert (((height - 0.5) * (width - 0.5)) <= 0.3 * 64**2).all()
+    assert (((height + 0.5) * (width + 0.5)) >= 0.1 * 48**2).all()
+    assert (((height - 0.5) * (width - 0.5)) <= 0.3 * 48**2).all()
     assert ((height + 0.5) / (width - 0.5) >= 0.5).all()
     assert ((height - 0.5) / (width + 0.5) <= 2.0).all()
-    assert np.mean(height * width) / 64**2 == pytest.approx(0.2, abs=0.02)
+    assert np.mean(height * width) / 48**2 == pytest.approx(0.2, abs=0.02)
     assert (height > width).mean() == pytest.approx(0.5, abs=0.1)
 
 
@@ -104,8 +104,9 @@ def test_the_key_alone_decides() -> None:
     assert (first != other).any()
 
 
+@pytest.mark.fast_cases("bfloat16")
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_the_dtype_is_kept(dtype: jnp.dtype) -> None:
-    erased = erase(4, (8, 8), 9, dtype, probability=1.0)
+    erased = erase(1000, (8, 8), 9, dtype, probability=0.25)
     assert erased.dtype == dtype
     assert (erased != UNTOUCHED).any()

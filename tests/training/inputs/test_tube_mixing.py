@@ -1,5 +1,6 @@
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -9,12 +10,14 @@ from motion_vit.training.inputs.mixing import partners_of
 from motion_vit.training.inputs.tube_mixing import mix_tubes, tube_mask
 
 # Clip `i` of six is `i` everywhere: what it holds says what was mixed in.
-NUMBERED = jnp.broadcast_to(jnp.arange(6.0)[:, None, None, None, None], (6, 3, 12, 10, 3))
+NUMBERED = np.broadcast_to(np.arange(6, dtype=np.float32)[:, None, None, None, None], (6, 3, 12, 10, 3))
+
+# Compiled once for all tests, which therefore give it clips of one shape.
+compiled_mix = jax.jit(functools.partial(mix_tubes, alpha=3.0, patch=4, groups=2))
 
 
-def mixed(weights: list[int], seed: int = 0, clips: jax.Array = NUMBERED) -> tuple[np.ndarray, np.ndarray]:
-    found = mix_tubes(clips, jnp.asarray(weights, jnp.float32), jax.random.key(seed), alpha=3.0, patch=4, groups=2)
-    return jax.device_get(found)
+def mixed(weights: list[int], clips: np.ndarray = NUMBERED) -> tuple[np.ndarray, np.ndarray]:
+    return jax.device_get(compiled_mix(clips, np.float32(weights), jax.random.key(0)))
 
 
 def test_clips_exchange_whole_patches_with_their_partners_in_all_frames_alike() -> None:
@@ -33,32 +36,38 @@ def test_clips_exchange_whole_patches_with_their_partners_in_all_frames_alike() 
 
 def test_undecodable_clips_and_their_partners_are_not_mixed() -> None:
     clips, shares = mixed([1, 1, 0, 1, 1, 1])
-    np.testing.assert_array_equal(clips[[0, 2]], NUMBERED[jnp.array([0, 2])])
+    np.testing.assert_array_equal(clips[[0, 2]], NUMBERED[[0, 2]])
     assert shares[0] == shares[2] == 1 > shares[3]
 
 
 def test_masks_draw_a_whole_number_of_patches_anywhere() -> None:
-    masks = jax.vmap(lambda key: tube_mask(key, 3, 4, jnp.float32(0.46)))(jax.random.split(jax.random.key(0), 600))
-    assert set(np.asarray(masks.sum(axis=(1, 2))).tolist()) == {5}
+    @jax.jit
+    def draw(share: jax.Array) -> jax.Array:
+        keys = jax.random.split(jax.random.key(0), 600)
+        return jax.vmap(lambda key: tube_mask(key, 3, 4, share))(keys)
+
+    masks = np.asarray(draw(np.float32(0.46)))
+    assert set(masks.sum(axis=(1, 2)).tolist()) == {5}
     np.testing.assert_allclose(masks.mean(axis=0), 5 / 12, atol=0.08)
-    assert not tube_mask(jax.random.key(0), 3, 4, jnp.float32(0.0)).any()
-    assert tube_mask(jax.random.key(0), 3, 4, jnp.float32(1.0)).all()
+    assert not np.asarray(draw(np.float32(0.0))).any()
+    assert np.asarray(draw(np.float32(1.0))).all()
 
 
 def test_mixed_pixels_are_mixed_tokens_of_an_embedding_of_such_patches() -> None:
-    clips = jax.random.normal(jax.random.key(1), (4, 2, 8, 8, 3))
-    embed = nn.Conv(5, (1, 4, 4), (1, 4, 4))
-    variables = embed.init(jax.random.key(2), clips)
-    found, _ = mixed([1] * 4, clips=clips)
-    tokens = embed.apply(variables, clips)
-    ours = embed.apply(variables, found)
+    rng = np.random.default_rng(1)
+    clips = rng.standard_normal(NUMBERED.shape, np.float32)
+    found, _ = mixed([1] * 6, clips)
+    # Of the patches that the border does not cut.
+    variables = {"params": {"kernel": rng.standard_normal((1, 4, 4, 3, 5), np.float32)}}
+    embed = jax.jit(nn.Conv(5, (1, 4, 4), (1, 4, 4), "VALID", use_bias=False).apply)
+    tokens, ours = (np.asarray(embed(variables, each)) for each in (clips, found))
     # Every token is that of the clip or of its partner, the same choice in all frames.
-    own = jnp.isclose(ours, tokens, atol=1e-5).all(axis=-1)
-    others = jnp.isclose(ours, partners_of(tokens, 2), atol=1e-5).all(axis=-1)
+    own = np.isclose(ours, tokens, atol=1e-5).all(axis=-1)
+    others = np.isclose(ours, partners_of(tokens, 2), atol=1e-5).all(axis=-1)
     assert (own | others).all()
     assert (own == own[:, :1]).all()
 
 
 def test_single_clips_are_refused() -> None:
     with pytest.raises(UserError, match=r"tube mixing joins unlabelled clips in pairs.*unlabelled\.mix_weight to 0"):
-        mix_tubes(NUMBERED, jnp.ones(6), jax.random.key(0), alpha=1.0, patch=4, groups=6)
+        mix_tubes(NUMBERED, np.ones(6, np.float32), jax.random.key(0), alpha=1.0, patch=4, groups=6)
