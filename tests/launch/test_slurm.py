@@ -73,7 +73,7 @@ def test_a_mistake_of_the_user_is_not_tried_again(tmp_path: pathlib.Path) -> Non
 
 
 def test_a_cancelled_job_waits_for_its_tasks_and_stays_cancelled(tmp_path: pathlib.Path) -> None:
-    variables = prepare(tmp_path, "touch running\nsleep 0.3\nmkdir run/checkpoints/12\nexit 75")
+    variables = prepare(tmp_path, "touch running\nsleep 1\nmkdir run/checkpoints/12\nexit 75")
     process = subprocess.Popen(["bash", SCRIPT], cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True)
     while not (tmp_path / "running").exists():
         time.sleep(0.02)

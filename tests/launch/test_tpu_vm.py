@@ -208,7 +208,7 @@ def test_the_command_stop_makes_the_run_save_and_end(worker: dict[str, str], tmp
 def test_a_run_whose_connection_was_lost_is_waited_for(worker: dict[str, str], tmp_path: pathlib.Path) -> None:
     install(tmp_path, "echo again >>starts")
     folder = tmp_path / "home" / "motion_vit"
-    running = subprocess.Popen(["bash", "-c", "sleep 0.6; true motion-vit train"])
+    running = subprocess.Popen(["bash", "-c", "sleep 1; true motion-vit train"])
     reaper = threading.Thread(target=running.wait)  # or it would stay as a zombie, which counts as a process
     reaper.start()
     (folder / "train.pid").write_text(str(running.pid))
