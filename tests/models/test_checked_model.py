@@ -6,7 +6,7 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from motion_vit import UserError, list_models
@@ -71,7 +71,7 @@ def test_a_value_of_another_kind_is_told_with_its_option(name: str, adapter: dic
                 checked_model(name, {**adapter, option: "foo"})
 
 
-@pytest.mark.fast_cases("uniformer_emim_tiny-prompted", "timesformer_tiny-prompted", "resnet18_tiny-prompted")
+@pytest.mark.fast_cases("resnet18_tiny-prompted")
 @pytest.mark.mistyped
 @pytest.mark.parametrize("adapter", [{}, ADAPTER], ids=["alone", "prompted"])
 @pytest.mark.parametrize("name", CLASSES)
@@ -86,7 +86,7 @@ def test_any_value_of_any_option_is_taken_or_told(name: str, adapter: dict[str, 
                 checked_model(name, options)
 
 
-@pytest.mark.fast_cases("uniformer_emim_tiny-*", "resnet18_tiny-*", "timesformer_tiny-*")
+@pytest.mark.fast_cases("resnet18_tiny-*")
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 @pytest.mark.parametrize("dtype", ["float16", "float64", "float8_e4m3fn", "int8", "bool", "complex64", "U", "f4,f4"])
 @pytest.mark.parametrize("name", TINY)
@@ -121,7 +121,7 @@ def test_what_a_model_refuses_is_told_with_its_options(name: str, options: dict[
     assert next(iter(options)) in str(told.value)
 
 
-@pytest.mark.fast_cases("uniformer_emim_tiny", "resnet18_tiny", "timesformer_tiny", "videomae_tiny", "vivit_tiny")
+@pytest.mark.fast_cases("resnet18_tiny", "vivit_tiny")
 @pytest.mark.parametrize("name", TINY)
 def test_the_shapes_are_those_of_the_variables(name: str) -> None:
     traced = checked_model(name, {"frames": 2, "image_size": 32})
@@ -138,7 +138,7 @@ def test_the_shapes_are_those_of_the_variables(name: str) -> None:
 @pytest.mark.parametrize("name", ["uniformer_emim_tiny", "resnet18_tiny", "vivit_tiny"])
 def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) -> None:
     traced = checked_model(name, SMALL[name])
-    clips = jnp.zeros((1, *traced.model.clip_shape))
+    clips = np.zeros((1, *traced.model.clip_shape), np.float32)
     expected = jax.jit(traced.model.init)(jax.random.key(7), clips)
     found = jax.jit(traced.init)(jax.random.key(7))
     chex.assert_trees_all_equal(found["params"], expected["params"])
@@ -150,4 +150,4 @@ def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) 
 def test_clips_of_nothing_are_refused_in_words(name: str, shape: tuple[int, ...]) -> None:
     model = create_model(name, **SMALL[name])
     with pytest.raises(ValueError, match="expected clips of at least one frame and one pixel, got"):
-        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
+        jax.eval_shape(model.init, jax.random.key(0), np.zeros(shape, np.float32))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_variables import drawn_variables
 from flax import traverse_util
 
 import motion_vit
@@ -65,8 +66,8 @@ def test_options_of_the_encoder_are_told(others: dict[str, object]) -> None:
 @pytest.mark.parametrize("pooling", ["class_token", "mean"])
 def test_averaged_tokens_follow_the_class_token_and_are_what_is_classified(pooling: str) -> None:
     whole, averaged = (tiny(pooling=pooling, frame_pool=pool, motion_module="none") for pool in (0, 2))
-    clips = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 32, 48, 3)), jnp.float32)
-    variables = jax.jit(whole.init)(jax.random.key(0), clips)
+    clips = jax.device_put(np.random.default_rng(0).standard_normal((2, 4, 32, 48, 3)).astype(np.float32))
+    variables = drawn_variables(whole)
     tokens, means = (
         np.asarray(jax.jit(functools.partial(model.apply, method="frame_tokens"))(variables, clips))
         for model in (whole, averaged)

@@ -19,7 +19,7 @@ from motion_vit.modules.batch_norm import BatchNorm
 from motion_vit.modules.inception_block import MixedBlock, MixedWidths
 
 SMALLEST = {"width": 4, "num_classes": 5, "frames": 8, "image_size": 32}
-CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 8, 33, 32, 3)), np.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 8, 33, 32, 3)).astype(np.float32))
 
 
 def build(**options):
@@ -74,9 +74,10 @@ def test_batch_norms_are_frozen_as_the_option_says_but_not_those_of_motion_modul
 def test_a_training_step_moves_every_parameter_and_statistic_of_a_block_that_is_not_frozen(frozen):
     block = MixedBlock(MixedWidths(2, 3, 4, 5, 6, 7), motion_module="m2a", freeze_norm=frozen)
     rng = np.random.default_rng(0)
-    x = np.maximum(rng.standard_normal((2, 3, 4, 4, 8), np.float32), 0)
+    x = jax.device_put(np.maximum(rng.standard_normal((2, 3, 4, 4, 8), np.float32), 0))
     shapes = jax.eval_shape(block.init, jax.random.key(0), x)
-    variables = jax.tree.map(lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes)
+    drawn = jax.tree.map(lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes)
+    variables = jax.device_put(drawn)
 
     def loss(params):
         features, updates = block.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])

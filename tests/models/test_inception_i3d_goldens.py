@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -44,7 +43,7 @@ def to_torch(model, tree):
 def tiny():
     """Model, weights, golden and clips of the small clips."""
     model, golden = motion_vit.create_model("i3d_inception_tiny", **TINY), goldens.load("i3d_inception_tiny")
-    return model, load(model), golden, jnp.asarray(goldens.slowfast_video(golden))
+    return model, load(model), golden, jax.device_put(goldens.slowfast_video(golden))
 
 
 @pytest.mark.slow
@@ -67,7 +66,7 @@ def test_every_end_point_and_the_logits_are_those_of_the_authors_code():
 @pytest.mark.slow
 def test_a_training_step_changes_what_it_changes_in_the_authors_code():
     model, variables, golden, clips = tiny()
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(params):
         logits, updates = model.apply({**variables, "params": params}, clips, train=True, mutable=["batch_stats"])

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
@@ -27,7 +28,7 @@ def linear_kernels(name: str, **options: Any) -> dict[str, np.ndarray]:
 
     @jax.jit
     def start(key: jax.Array) -> dict[str, jax.Array]:
-        params = model.init(key, np.zeros((1, *model.clip_shape), np.float32))["params"]
+        params = model.init(key, jnp.zeros((1, *model.clip_shape)))["params"]
         flat = traverse_util.flatten_dict(params, sep="/")
         # What is not returned is not compiled.
         return {path: leaf for path, leaf in flat.items() if path.endswith(names) and not path.startswith(outside)}
@@ -76,7 +77,7 @@ def test_the_motion_branch_starts_at_zero_however_kernels_start(initialization: 
 
     @jax.jit
     def start(key: jax.Array) -> dict[str, dict[str, jax.Array]]:
-        params = model.init(key, np.zeros((1, *model.clip_shape), np.float32))["params"]
+        params = model.init(key, jnp.zeros((1, *model.clip_shape)))["params"]
         return params["stage3"]["block0"]["attention"]["motion"]
 
     motion = start(KEY)

@@ -43,7 +43,7 @@ def test_the_table_names_every_part_and_the_total():
 
 def test_activation_memory_of_convolutions_halves_in_bfloat16():
     float32, bfloat16 = (
-        measure_costs(create_model("uniformer_emim_tiny", dtype=dtype))["stage1"].activation_bytes
+        measure_costs(create_model("uniformer_emim_tiny", dtype=dtype, depths=(1, 1, 1, 1)))["stage1"].activation_bytes
         for dtype in ("float32", "bfloat16")
     )
     assert bfloat16 * 2 == float32
@@ -78,7 +78,7 @@ def test_an_outside_model_is_counted_as_a_whole() -> None:
     assert "Not counted in GMACs: what GRUCell multiply" in table
 
 
-@pytest.mark.fast_cases("resnet18_tiny-*", "timesformer_tiny-*", "videomae_tiny-*", "uniformer_emim_tiny-*")
+@pytest.mark.fast_cases("resnet18_tiny-none", "timesformer_tiny-none", "uniformer_emim_tiny-motion_prompt")
 @pytest.mark.parametrize("adapter", ["none", "motion_prompt"])
 @pytest.mark.parametrize("name", [name for name in list_models() if name.endswith("_tiny")])
 def test_every_parameter_of_a_model_is_counted(name: str, adapter: str) -> None:

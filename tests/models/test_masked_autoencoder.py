@@ -70,15 +70,15 @@ def given_mask(name: str = "mask") -> TokenMask:
         return np.nonzero(chosen)[2].reshape(2, 4, -1).astype(np.int32)
 
     counted = np.take_along_axis(hidden, places(asked), axis=2)
-    return TokenMask(places(~hidden), places(asked), counted)
+    return TokenMask(*jax.device_put((places(~hidden), places(asked), counted)))
 
 
 @functools.cache
 def step(mask: str) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
     """Predictions, targets, both losses, and the gradients of the first, compiled."""
     shown = given_mask(mask)
-    clips = goldens.videomae_video()
-    pixels = clips * STD.reshape(1, 1, 1, 1, 3) + MEAN.reshape(1, 1, 1, 1, 3)
+    video = goldens.videomae_video()
+    clips, pixels = jax.device_put((video, video * STD + MEAN))
 
     # What runs once need not be optimised.
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

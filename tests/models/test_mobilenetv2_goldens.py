@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -29,7 +28,7 @@ def load(name):
     golden = goldens.load(f"mobilenetv2/{name}")
     video = goldens.seeded_video(int(golden["input/seed"]), tuple(golden["input/shape"]))
     np.testing.assert_array_equal(video.ravel()[:8], golden["input/first"])
-    return golden, jnp.asarray(video)
+    return golden, jax.device_put(video)
 
 
 def build(name, **options):
@@ -86,7 +85,7 @@ def test_every_stage_and_the_logits_are_those_of_the_authors(name):
 def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     model, (golden, clips) = build(name, num_classes=10, image_size=64), load(name)
     variables, _ = load_torch(model, weights(name, 10))
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(params, clips):
         logits, updates = model.apply({**variables, "params": params}, clips, train=True, mutable=["batch_stats"])

@@ -34,9 +34,8 @@ def test_the_clips_have_one_frame_more_than_the_backbone_sees() -> None:
     assert (model.frames, model.image_size, model.num_classes) == (4, 32, 5)
     assert extra_frames(PROMPTED) == 1
     assert extra_frames(TINY) == 0
-    logits, variables = jax.eval_shape(
-        lambda: model.init_with_output(jax.random.key(0), jnp.zeros((2, *model.clip_shape)))
-    )
+    clips = np.zeros((2, *model.clip_shape), np.float32)
+    logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), clips)
     assert logits.shape == (2, 5)
     assert set(variables) == {"params", "batch_stats"}
     assert set(variables["params"]) == {"prompt", "backbone"}
@@ -45,7 +44,7 @@ def test_the_clips_have_one_frame_more_than_the_backbone_sees() -> None:
 
 def test_the_backbone_sees_the_prompts_and_training_reports_and_regularises_them() -> None:
     model = motion_vit.create_model("uniformer_emim_tiny", **PROMPTED)
-    clips = jnp.asarray(np.random.default_rng(0).standard_normal((2, *model.clip_shape)), jnp.float32)
+    clips = jax.device_put(np.random.default_rng(0).standard_normal((2, *model.clip_shape)).astype(np.float32))
     variables = drawn_variables(model)
 
     def loss(params: dict) -> tuple[jax.Array, dict]:
@@ -87,7 +86,8 @@ def test_parts_of_the_backbone_are_listed_beside_the_prompt() -> None:
 
 def test_the_prompt_belongs_to_the_first_layer() -> None:
     model = motion_vit.create_model("uniformer_emim_tiny", **PROMPTED)
-    params = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, *model.clip_shape))))["params"]
+    clips = np.zeros((1, *model.clip_shape), np.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0), clips)["params"]
     layers = matches("layers", model.layer_patterns(), params)
     assert None not in layers.values()
     assert layers["prompt/m"] == layers["backbone/patch_embed1/proj/kernel"] == 0
@@ -120,6 +120,6 @@ def test_wrong_options_of_the_adapter_are_explained(options: dict, message: str)
 def test_clips_without_the_extra_frame_still_need_two() -> None:
     model = motion_vit.create_model("uniformer_emim_tiny", **PROMPTED)
     with pytest.raises(ValueError, match="expected at least 2 frames"):
-        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3))))
+        jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1, 32, 32, 3), np.float32))
     with pytest.raises(ValueError, match="expected clips"):
-        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+        jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))

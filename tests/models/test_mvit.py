@@ -24,7 +24,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return jnp.asarray(np.random.default_rng(0).standard_normal(SHAPE), jnp.float32)
+    return jax.device_put(np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32))
 
 
 @functools.cache
@@ -34,9 +34,9 @@ def random_variables(model):
 
     def draw(path, leaf):
         values = 0.3 * generator.standard_normal(leaf.shape)
-        return jnp.asarray(values + (path[-1].key == "scale"), jnp.float32)
+        return np.asarray(values + (path[-1].key == "scale"), np.float32)
 
-    return {"params": jax.tree_util.tree_map_with_path(draw, variable_shapes(model)["params"])}
+    return {"params": jax.device_put(jax.tree_util.tree_map_with_path(draw, variable_shapes(model)["params"]))}
 
 
 def intermediates(model, clip_shape=SHAPE):
@@ -45,7 +45,7 @@ def intermediates(model, clip_shape=SHAPE):
     def run(clips):
         return motion_vit.apply_with_intermediates(model, random_variables(model), clips)[1]
 
-    return {name: array.shape for name, array in jax.eval_shape(run, jnp.zeros(clip_shape)).items()}
+    return {name: array.shape for name, array in jax.eval_shape(run, np.zeros(clip_shape, np.float32)).items()}
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_tokens_lie_in_the_middle_of_the_pixels_that_they_are_made_of(clips):
 @pytest.mark.parametrize("shape", [(1, 1, 4, 4, 3), (1, 7, 41, 30, 3)])
 def test_clips_of_any_size_and_length_are_classified(shape):
     model = tiny(depths=(1, 1, 1))
-    assert jax.eval_shape(model.apply, random_variables(model), jnp.zeros(shape)).shape == (1, 5)
+    assert jax.eval_shape(model.apply, random_variables(model), np.zeros(shape, np.float32)).shape == (1, 5)
 
 
 def test_every_parameter_belongs_to_one_layer():

@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -28,7 +27,7 @@ def training_step():
     """Loss, logits, intermediates, and gradients in torchvision's names and layouts."""
     model = motion_vit.create_model("mvit_v2_tiny")
     variables = load_torch(model, goldens.mvit_state_dict())[0]
-    clips, labels = jnp.asarray(goldens.mvit_video()), jnp.asarray(golden()["labels"])
+    clips, labels = jax.device_put((goldens.mvit_video(), golden()["labels"]))
 
     @jax.jit
     def step(params):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn_variables import drawn_variables
 from exported import COMMAND
 from extending_pages import ROOT, write_page_files
 from flax import linen as nn
@@ -158,7 +159,7 @@ def test_it_is_exported_as_a_program(name: str, trained: TrainedModel, tmp_path:
     assert (tmp_path / "program" / "config.json").is_file()
 
 
-@pytest.mark.fast_cases("False")
+@pytest.mark.slow
 @pytest.mark.parametrize("finds_package", [True, False])
 def test_another_process_finds_it_if_its_package_is_installed(
     run: pathlib.Path, installed: pathlib.Path, lists: Lists, finds_package: bool
@@ -317,8 +318,8 @@ def test_a_model_that_names_no_intermediate_runs_and_says_what_drawing_needs() -
     register_model("minimal", Minimal)
     model = create_model("minimal", num_classes=3, frames=2, image_size=16)
     clips = jnp.zeros((1, *model.clip_shape))
-    variables = model.init(jax.random.key(0), clips)
-    logits, intermediates = apply_with_intermediates(model, variables, clips)
+    variables = drawn_variables(model)
+    logits, intermediates = jax.jit(lambda *given: apply_with_intermediates(model, *given))(variables, clips)
     assert (logits.shape, intermediates) == ((1, 3), {})
     assert recording.names(model) == {}
     with pytest.raises(UserError, match=r"names no intermediate, .* motion_vit\.models\.intermediates\.name_output"):
@@ -330,7 +331,7 @@ def test_drawing_a_model_that_names_no_intermediate_says_what_it_needs(lists: Li
     model = create_model("minimal", num_classes=3, frames=2, image_size=16)
     config = default_config()
     config.model.name, config.data.frames, config.data.size = "minimal", 2, 16
-    variables = model.init(jax.random.key(0), jnp.zeros((1, *model.clip_shape)))
+    variables = drawn_variables(model)
     trained = TrainedModel(model, variables, ("a", "b", "c"), config, step=0)
     video = next(lists["validation"].parent.rglob("*.mp4"))
     with pytest.raises(UserError, match="the model names no intermediate"):

@@ -16,7 +16,7 @@ from motion_vit.models.options import model_options
 def test_every_listed_model_builds_with_a_given_number_of_classes(name):
     model = motion_vit.create_model(name, num_classes=7)
     clips = np.zeros((1, 2, 32, 32, 3), np.float32)
-    logits, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), clips))
+    logits, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), clips)
     assert logits.shape == (1, 7)
 
 

@@ -10,7 +10,7 @@ from flax import traverse_util
 import motion_vit
 from motion_vit.models.inspection import measure_costs
 
-CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), np.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)).astype(np.float32))
 
 
 def build(**options):
@@ -22,7 +22,9 @@ def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
+    return jax.device_put(
+        jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
+    )
 
 
 def training_step(model):

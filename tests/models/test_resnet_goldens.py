@@ -2,7 +2,6 @@
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
@@ -23,7 +22,7 @@ AUTHORS_NAMES = {
 @pytest.mark.parametrize("name", AUTHORS_NAMES)
 def test_evaluation_logits_are_those_of_the_authors(name):
     model = motion_vit.create_model(name, num_classes=10, image_size=64)
-    clips = jnp.asarray(goldens.resnet_video())
+    clips = goldens.resnet_video()
     weights = goldens.state_dict(AUTHORS_NAMES[name])
     shapes = traverse_util.flatten_dict(jax.eval_shape(model.init, jax.random.key(0), clips), sep="/")
     entries = {path: torch_entry(resnet_rules(model), path) for path in shapes}

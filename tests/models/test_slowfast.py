@@ -13,7 +13,7 @@ import motion_vit
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.slowfast import average_frames, slow_frames
 
-CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), np.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)).astype(np.float32))
 SMALLEST = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 4, "image_size": 32}
 
 
@@ -25,7 +25,9 @@ def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
+    return jax.device_put(
+        jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
+    )
 
 
 def training_step(**options):

@@ -76,7 +76,7 @@ def test_every_stage_and_the_logits_are_those_of_the_authors(name):
     variables, report = load_torch(model, weights(name))
     assert report.complete
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
-    logits, intermediates = run(variables, jnp.asarray(goldens.slowfast_video(golden)))
+    logits, intermediates = run(variables, goldens.slowfast_video(golden))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
     outputs = outputs_of_blocks(model, {key: np.asarray(value) for key, value in intermediates.items()})
     assert set(outputs) == {entry.removeprefix("eval/") for entry in golden if entry.startswith("eval/")}
@@ -96,14 +96,14 @@ def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     # Half of them as if activations were short of memory.
     model, golden = build(name, remat="blocks" if name in ("i3d_tiny", "slow_tiny") else "none"), load(name)
     variables, _ = load_torch(model, weights(name))
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(params, clips):
         logits, updates = model.apply({**variables, "params": params}, clips, train=True, mutable=["batch_stats"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), (logits, updates)
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (value, (logits, updates)), gradients = step(variables["params"], jnp.asarray(goldens.slowfast_video(golden)))
+    (value, (logits, updates)), gradients = step(variables["params"], goldens.slowfast_video(golden))
     np.testing.assert_allclose(value, golden["train/loss"], rtol=1e-4)
     np.testing.assert_allclose(logits, golden["train/logits"], rtol=1e-4, atol=1e-4)
     gradients, buffers = to_torch(model, {"params": gradients}), to_torch(model, updates)
@@ -128,7 +128,7 @@ def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
 def test_larger_clips_are_classified_square_by_square_as_the_slowfast_repository_does(name):
     model, golden = build(name, pool_size=64), load(name)
     variables, _ = load_torch(model, weights(name))
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.slowfast_video(golden, "test/input_")))
+    logits = jax.jit(model.apply)(variables, goldens.slowfast_video(golden, "test/input_"))
     np.testing.assert_allclose(jax.nn.softmax(logits), golden["test/probabilities"], rtol=1e-4)
     np.testing.assert_allclose(jnp.exp(logits), golden["test/probabilities"], rtol=1e-4)
 
@@ -154,7 +154,7 @@ def test_behind_motion_prompts_it_computes_what_the_authors_parts_do():
     prefixed = {f"model.{entry}": value for entry, value in weights("slowfast_tiny").items()}
     variables, report = load_torch(model, prefixed | prompt)
     assert report.complete
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(prompt, clips):
         params = {**variables["params"], "prompt": prompt}
@@ -164,7 +164,7 @@ def test_behind_motion_prompts_it_computes_what_the_authors_parts_do():
         return cross_entropy + regularization, (logits, regularization)
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    clips = jnp.asarray(goldens.slowfast_video(golden))
+    clips = goldens.slowfast_video(golden)
     (total, (logits, regularization)), gradients = step(variables["params"]["prompt"], clips)
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(regularization, golden["regularization"], rtol=1e-4)
@@ -184,5 +184,5 @@ def test_the_full_networks_give_the_authors_logits(name):
         entry.name: goldens.weight(entry.name, entry.layout.torch_shape(shapes[p])) for p, entry in entries.items()
     }
     variables, _ = load_torch(model, drawn)
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.slowfast_video(golden)))
+    logits = jax.jit(model.apply)(variables, goldens.slowfast_video(golden))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4 * np.abs(golden["logits"]).max())

@@ -37,7 +37,7 @@ def make_stage(period, rates, **options):
     return Stage(lambda index, **binding: kinds[index % period](**binding), rates, period, **options)
 
 
-X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 2, 3, 3, 5)), jnp.float32)
+X = jax.device_put(np.random.default_rng(0).standard_normal((4, 2, 3, 3, 5)).astype(np.float32))
 
 
 def run(stage, variables, x=X, seed=0):
@@ -59,10 +59,12 @@ def run(stage, variables, x=X, seed=0):
 @functools.cache
 def initialised(period, depth):
     stage = make_stage(period, (0.0,) * depth)
-    variables = jax.jit(functools.partial(stage.init, train=False))(jax.random.key(1), X)
-    rng = np.random.default_rng(2)  # statistics that tell the blocks apart
-    statistics = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), leaf.dtype), variables)
-    return {**variables, "batch_stats": statistics["batch_stats"]}
+    shapes = jax.eval_shape(functools.partial(stage.init, train=False), jax.random.key(1), X)
+    rng = np.random.default_rng(2)
+    params = jax.tree.map(lambda leaf: 0.5 * rng.standard_normal(leaf.shape, np.float32), shapes["params"])
+    # Statistics that tell the blocks apart.
+    statistics = jax.tree.map(lambda leaf: rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32), shapes["batch_stats"])
+    return jax.device_put({"params": params, "batch_stats": statistics})
 
 
 @functools.cache
@@ -97,12 +99,17 @@ def test_variables_do_not_know_of_the_loop():
 
 
 def test_intermediates_do_not_know_of_the_loop():
-    stages = [make_stage(2, (0.0,) * 5, scan_blocks=scan) for scan in (False, True)]
-    plain, scanned = (
-        stage.apply(initialised(2, 5), X, train=False, mutable=["intermediates"])[1]["intermediates"]
-        for stage in stages
-    )
-    assert list(scanned) == [f"block{index}_output" for index in range(5)]
+    names = {}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def look_inside(scan, variables):
+        stage = make_stage(2, (0.0,) * 5, scan_blocks=scan)
+        found = stage.apply(variables, X, train=False, mutable=["intermediates"])[1]["intermediates"]
+        names[scan] = list(found)  # compiled functions sort what they return
+        return found
+
+    plain, scanned = (look_inside(scan, initialised(2, 5)) for scan in (False, True))
+    assert names[True] == [f"block{index}_output" for index in range(5)]
     for name, (value,) in plain.items():
         np.testing.assert_array_equal(scanned[name][0], value)
 
@@ -141,7 +148,7 @@ def test_each_block_of_a_loop_has_its_own_rate_and_its_own_draws():
     rates = (0.0, 0.5, 0.5)
     stage = Stage(lambda index, **binding: Branch(**binding), rates, scan_blocks=True)
     x = jnp.zeros((64, 1, 1, 1, 1))
-    variables = stage.init(jax.random.key(0), x, train=False)
+    variables = jax.jit(functools.partial(stage.init, train=False))(jax.random.key(0), x)
     apply = jax.jit(lambda key: stage.apply(variables, x, train=True, rngs={"dropout": key}))
     output = np.asarray(apply(jax.random.key(0))).ravel()
     # Digits of the output: what each branch gave, twice as much where the rate of one half did not drop it.

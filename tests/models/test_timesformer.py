@@ -32,7 +32,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return np.asarray(np.random.default_rng(0).standard_normal(SHAPE), np.float32)
+    return jax.device_put(np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32))
 
 
 def random_variables(model):
@@ -45,7 +45,7 @@ def random_variables(model):
         path: np.asarray(0.3 * generator.standard_normal(leaf.shape) + path.endswith("/scale"), np.float32)
         for path, leaf in shapes.items()
     }
-    return traverse_util.unflatten_dict(values, sep="/")
+    return jax.device_put(traverse_util.unflatten_dict(values, sep="/"))
 
 
 def parameters(model, clips):
@@ -84,7 +84,7 @@ def test_a_training_step_moves_every_parameter(options, clips):
 def test_blocks_after_the_first_start_as_those_of_an_image_model():
     @jax.jit
     def start(key):
-        blocks = tiny(**COST_VOLUME).init(key, np.zeros(SHAPE, np.float32))["params"]["blocks"]
+        blocks = tiny(**COST_VOLUME).init(key, jnp.zeros(SHAPE))["params"]["blocks"]
         # What is not returned is not compiled.
         return blocks["block0"]["temporal_fc"], blocks["block1"]["temporal_fc"]
 
@@ -98,8 +98,8 @@ def test_without_its_temporal_fc_a_block_has_no_attention_over_time(clips):
     model = tiny()
     params = random_variables(model)["params"]
     for block in params["blocks"].values():
-        block["temporal_fc"] = jax.tree.map(np.zeros_like, block["temporal_fc"])
-    params["embedding"]["time_embedding"] = np.zeros_like(params["embedding"]["time_embedding"])
+        block["temporal_fc"] = jax.tree.map(jnp.zeros_like, block["temporal_fc"])
+    params["embedding"]["time_embedding"] = jnp.zeros_like(params["embedding"]["time_embedding"])
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
     _, ours = run({"params": params}, clips)
     still = np.concatenate([clips[:, :1]] * 3, axis=1)
@@ -120,7 +120,7 @@ def test_without_its_temporal_fc_a_block_has_no_attention_over_time(clips):
 def test_cost_volumes_tell_the_order_of_frames_without_a_time_embedding(options, sees_order, clips):
     model = tiny(**options, depth=1)
     variables = random_variables(model)
-    variables["params"]["embedding"]["time_embedding"] = np.zeros((3, 16), np.float32)
+    variables["params"]["embedding"]["time_embedding"] = jnp.zeros((3, 16))
     classify = jax.jit(functools.partial(model.apply, variables))
     difference = np.abs(classify(clips) - classify(clips[:, ::-1])).max()
     assert difference > 1e-2 if sees_order else difference < 1e-4

@@ -20,7 +20,7 @@ def tiny(**options):
     return motion_vit.create_model("uniformer_emim_tiny", **TINY | options)
 
 
-CLIPS = np.random.default_rng(0).standard_normal((2, 3, 32, 64, 3)).astype(np.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 3, 32, 64, 3)).astype(np.float32))
 
 
 variables_of = functools.cache(drawn_variables)

@@ -14,7 +14,7 @@ from motion_vit.interop.families.registry import torch_entries
 
 # Of 32 x 32 pixels a single token would be left in stage 4, and gradients behind its normalisations would depend on the
 # last bits of pixels.
-CLIPS = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 64, 64, 3)), jnp.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 4, 64, 64, 3)).astype(np.float32))
 
 
 def build(**options):
@@ -35,7 +35,7 @@ def draw(rng, path, leaf):
     """Draws weights of the size that they have at the start, of which gradients do not hang on the last bits."""
     scales = path[-1].key in ("scale", "var")
     fan_in = leaf.size // leaf.shape[-1]
-    return jnp.asarray(scales + rng.normal(0.0, 0.1 if scales else fan_in**-0.5, leaf.shape), jnp.float32)
+    return np.asarray(scales + rng.normal(0.0, 0.1 if scales else fan_in**-0.5, leaf.shape), np.float32)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import motion_vit
 from motion_vit.models.inspection import measure_costs
 from motion_vit.modules.factorized_convolution import middle_features
 
-CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 5, 33, 32, 3)), np.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 5, 33, 32, 3)).astype(np.float32))
 SMALLEST = {"widths": (8, 8, 8, 16), "depths": (1, 1, 1, 1), "num_classes": 5, "frames": 5, "image_size": 32}
 MIXED = {"convolutions": "mixed", "temporal_stride": False}
 I3D = {"convolutions": "3d", "max_pool": True, "head_per_frame": True}
@@ -30,7 +30,9 @@ def shapes_of(model):
 def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes_of(model))
+    return jax.device_put(
+        jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes_of(model))
+    )
 
 
 @pytest.mark.fast_cases("r2plus1d_18-*", "mc3_18-*")

@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -63,7 +62,7 @@ def own_name(model, module):
 def test_every_stage_and_the_logits_are_those_of_the_authors(name):
     model, golden = build(name), load(name)
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
-    logits, intermediates = run(variables_of(name), jnp.asarray(goldens.video_resnet_video(golden)))
+    logits, intermediates = run(variables_of(name), goldens.video_resnet_video(golden))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
     modules = [entry.removeprefix("eval/") for entry in golden if entry.startswith("eval/")]
     compared = {module: own for module in modules if (own := own_name(model, module))}
@@ -84,14 +83,14 @@ def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     # One of them as if activations were short of memory.
     model, golden = build(name, remat="blocks" if name == "mc3_tiny" else "none"), load(name)
     variables = variables_of(name)
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(params, clips):
         logits, updates = model.apply({**variables, "params": params}, clips, train=True, mutable=["batch_stats"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), (logits, updates)
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (value, (logits, updates)), gradients = step(variables["params"], jnp.asarray(goldens.video_resnet_video(golden)))
+    (value, (logits, updates)), gradients = step(variables["params"], goldens.video_resnet_video(golden))
     np.testing.assert_allclose(value, golden["train/loss"], rtol=1e-4)
     np.testing.assert_allclose(logits, golden["train/logits"], rtol=1e-4, atol=1e-4)
     gradients, buffers = to_torch(model, {"params": gradients}), to_torch(model, updates)
@@ -124,5 +123,5 @@ def test_the_full_networks_give_the_authors_logits(name):
         entry.name: goldens.weight(entry.name, entry.layout.torch_shape(shapes[p])) for p, entry in entries.items()
     }
     variables, _ = load_torch(model, drawn)
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.video_resnet_video(golden)))
+    logits = jax.jit(model.apply)(variables, goldens.video_resnet_video(golden))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4 * np.abs(golden["logits"]).max())

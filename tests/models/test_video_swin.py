@@ -32,7 +32,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return np.asarray(np.random.default_rng(0).standard_normal(SHAPE), np.float32)
+    return jax.device_put(np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32))
 
 
 def random_variables(model):
@@ -45,7 +45,7 @@ def random_variables(model):
         path: np.asarray(0.3 * generator.standard_normal(leaf.shape) + path.endswith("/scale"), np.float32)
         for path, leaf in shapes.items()
     }
-    return traverse_util.unflatten_dict(values, sep="/")
+    return jax.device_put(traverse_util.unflatten_dict(values, sep="/"))
 
 
 @functools.cache
@@ -76,8 +76,8 @@ def test_shifted_windows_carry_what_windows_alone_keep_apart():
     model = tiny(depths=(2,), attention_window=(2, 3, 3), image_size=24)
     variables = random_variables(model)
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
-    still = np.asarray(np.random.default_rng(2).standard_normal((1, 4, 24, 24, 3)), np.float32)
-    moved = still.copy()
+    still = jax.device_put(np.random.default_rng(2).standard_normal((1, 4, 24, 24, 3)).astype(np.float32))
+    moved = np.array(still)
     moved[0, 0, 0, 0] += 1
     before, after = (jax.device_get(run(variables, clips)[1]) for clips in (still, moved))
 

@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -39,7 +38,7 @@ def build(case):
     assert report.complete
     golden = goldens.load(f"video_swin/{case}")
     video = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
-    return model, variables, golden, jnp.asarray(video)
+    return model, variables, golden, jax.device_put(video)
 
 
 @pytest.mark.fast_cases("window877")
@@ -47,14 +46,14 @@ def build(case):
 def test_activations_and_logits_are_those_of_torchvision(case):
     model, variables, golden, clips = build(case)
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
-    logits, inside = run(variables, clips)
+    logits, inside = jax.device_get(run(variables, clips))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
     found = {part: inside[name][:1] for part, name in ACTIVATIONS.items() if f"eval/{part}" in golden}
     assert {"features.0", "features.4"} <= found.keys()
     for part, tokens in found.items():
         # Of maps of more than 20 000 numbers, every second row and column is in the golden.
         tokens = tokens[:, :, ::2, ::2] if tokens.size > 20_000 else tokens
-        goldens.assert_matches(golden, f"eval/{part}", np.asarray(tokens), rtol=1e-4, atol=1e-4)
+        goldens.assert_matches(golden, f"eval/{part}", tokens, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -66,7 +65,7 @@ def test_a_training_step_is_that_of_torchvision(case):
     def step(params):
         def loss(params):
             logits = model.apply({"params": params}, clips, train=True)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(golden["labels"])).mean()
+            return optax.softmax_cross_entropy_with_integer_labels(logits, golden["labels"]).mean()
 
         return jax.value_and_grad(loss)(params)
 

@@ -4,7 +4,6 @@ import functools
 
 import goldens
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -30,8 +29,8 @@ def build(network):
 def training_step(network):
     """Loss, logits and gradients in PyTorch's names and layouts."""
     model, variables = build(network)
-    clips = jnp.asarray(goldens.videomae_video())
-    labels = jnp.asarray(goldens.load(network)["labels"])
+    clips = jax.device_put(goldens.videomae_video())
+    labels = goldens.load(network)["labels"]
 
     @jax.jit
     def step(params):
@@ -50,7 +49,7 @@ def training_step(network):
 def test_activations_and_logits_are_those_of_the_authors():
     model, variables = build("videomae_tiny")
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
-    logits, inside = run(variables, jnp.asarray(goldens.videomae_video()))
+    logits, inside = jax.device_get(run(variables, goldens.videomae_video()))
     golden = goldens.load("videomae_tiny")
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
     first = {
@@ -59,7 +58,7 @@ def test_activations_and_logits_are_those_of_the_authors():
         "eval/blocks.1": inside["blocks/block1_output"],
     }
     for name, tokens in first.items():
-        goldens.assert_matches(golden, name, np.asarray(tokens[:1]).reshape(1, 64, 96), rtol=1e-4, atol=1e-5)
+        goldens.assert_matches(golden, name, tokens[:1].reshape(1, 64, 96), rtol=1e-4, atol=1e-5)
     features = inside["norm_output"].mean(axis=(1, 2, 3))
     np.testing.assert_allclose(features, golden["eval/fc_norm"], rtol=1e-4, atol=1e-5)
 
@@ -72,7 +71,7 @@ def test_the_table_of_positions_is_that_of_the_authors():
 
 def test_logits_of_weights_from_hugging_face_are_theirs():
     model, variables = build("videomae_hf_tiny")
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.videomae_video()))
+    logits = jax.jit(model.apply)(variables, goldens.videomae_video())
     # Their LayerNorms add 1e-12 and 1e-5 to variances, those of the authors and of this library 1e-6.
     np.testing.assert_allclose(logits, goldens.load("videomae_hf_tiny")["logits"], rtol=1e-4, atol=1e-4)
 
@@ -124,7 +123,7 @@ def test_logits_of_the_base_model_are_those_of_the_authors():
         last = inside["blocks/block11_output"]
         return logits, inside["norm_output"].mean(axis=(1, 2, 3)), last.reshape(1, -1, model.width)[:, :4]
 
-    found = run(variables, jnp.asarray(goldens.videomae_base_video()))
+    found = run(variables, goldens.videomae_base_video())
     golden = goldens.load("videomae_base")
     for name, value in zip(("logits", "eval/fc_norm", "eval/blocks.11.first_tokens"), found, strict=True):
         np.testing.assert_allclose(value, golden[name], rtol=1e-4, atol=1e-4)

@@ -32,7 +32,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return np.asarray(np.random.default_rng(0).standard_normal(SHAPE), np.float32)
+    return jax.device_put(np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32))
 
 
 def random_variables(model):
@@ -45,7 +45,7 @@ def random_variables(model):
         path: np.asarray(0.3 * generator.standard_normal(leaf.shape) + path.endswith("/scale"), np.float32)
         for path, leaf in shapes.items()
     }
-    return traverse_util.unflatten_dict(values, sep="/")
+    return jax.device_put(traverse_util.unflatten_dict(values, sep="/"))
 
 
 def parameters(model, clips):
@@ -138,7 +138,7 @@ def test_cost_volumes_tell_the_order_of_frames_without_places(options, sees_orde
     model = tiny(**options, tubelet_frames=1, depth=1)
     variables = random_variables(model)
     table = variables["params"]["places"]["place_embedding"]
-    variables["params"]["places"]["place_embedding"] = np.zeros_like(table)
+    variables["params"]["places"]["place_embedding"] = jnp.zeros_like(table)
     classify = jax.jit(functools.partial(model.apply, variables))
     difference = np.abs(classify(clips) - classify(clips[:, ::-1])).max()
     assert difference > 1e-2 if sees_order else difference < 1e-4
@@ -148,7 +148,7 @@ def test_half_of_the_heads_look_over_time_and_half_within_the_frame(clips):
     model = tiny(**DOT_PRODUCT, depth=1)
     variables = random_variables(model)
     variables["params"]["blocks"]["block0"]["mlp"]["fc2"] = jax.tree.map(
-        np.zeros_like, variables["params"]["blocks"]["block0"]["mlp"]["fc2"]
+        jnp.zeros_like, variables["params"]["blocks"]["block0"]["mlp"]["fc2"]
     )
     run = jax.jit(lambda clips: motion_vit.apply_with_intermediates(model, variables, clips)[1]["blocks/block0_output"])
     moved = np.array(clips)
@@ -251,7 +251,7 @@ def test_motion_modules_train_in_a_loop_that_computes_activations_again(options,
 def test_frames_split_over_devices_give_the_same_logits(options):
     model = tiny(**options, frames=8)
     variables = random_variables(model)
-    clips = np.asarray(np.random.default_rng(3).standard_normal((2, 8, 16, 16, 3)), np.float32)
+    clips = jax.device_put(np.random.default_rng(3).standard_normal((2, 8, 16, 16, 3)).astype(np.float32))
     whole = jax.jit(model.apply)(variables, clips)
     devices = jax.devices()[:4]
     mesh = jax.make_mesh((1, 1, 4), ("data", "fsdp", "frames"), axis_types=(AxisType.Auto,) * 3, devices=devices)
@@ -372,7 +372,7 @@ def test_a_published_model_starts_with_equal_classes_and_xavier_kernels():
 
     @jax.jit
     def start(key):
-        params = model.init(key, np.zeros(SHAPE, np.float32))["params"]
+        params = model.init(key, jnp.zeros(SHAPE))["params"]
         # What is not returned is not compiled.
         return params["blocks"]["block0"], params["head"]["kernel"], params["places"]["class_token"]
 

@@ -25,13 +25,13 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def clips():
-    return np.asarray(np.random.default_rng(0).standard_normal(SHAPE), np.float32)
+    return jax.device_put(np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
 def tokens():
     """A class token and 2 x 2 patches of 3 frames."""
-    return np.asarray(np.random.default_rng(2).standard_normal((2, 3, 5, 16)), np.float32)
+    return jax.device_put(np.random.default_rng(2).standard_normal((2, 3, 5, 16)).astype(np.float32))
 
 
 def random_variables(model, inputs, method=None):
@@ -42,7 +42,7 @@ def random_variables(model, inputs, method=None):
         path: np.asarray(0.3 * generator.standard_normal(leaf.shape) + path.endswith("/scale"), np.float32)
         for path, leaf in traverse_util.flatten_dict(shapes, sep="/").items()
     }
-    return traverse_util.unflatten_dict(values, sep="/")
+    return jax.device_put(traverse_util.unflatten_dict(values, sep="/"))
 
 
 def of_tokens(model):
@@ -108,7 +108,7 @@ def test_adapters_see_what_a_class_token_leaves_out_and_cost_volumes_the_order_o
         return np.abs(given - changed).max()
 
     def turned(token):
-        changed = tokens.copy()
+        changed = np.array(tokens)
         changed[:, 1, token] *= -1
         return changed
 
@@ -116,7 +116,7 @@ def test_adapters_see_what_a_class_token_leaves_out_and_cost_volumes_the_order_o
     assert (difference(turned(3)) > 1e-2) == looks  # a patch
     assert difference(tokens[:, ::-1]) > 1e-2
     table = variables["params"]["temporal_places"]["place_embedding"]
-    variables["params"]["temporal_places"]["place_embedding"] = np.zeros_like(table)
+    variables["params"]["temporal_places"]["place_embedding"] = jnp.zeros_like(table)
     assert (difference(tokens[:, ::-1]) > 1e-2) == sees_order
 
 

@@ -31,7 +31,7 @@ def compute(network):
     variables, report = load_torch(model, goldens.vivit_weights(network))
     assert report.complete
     golden = golden_of(network)
-    clips = goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"]))
+    clips = jax.device_put(goldens.seeded_video(int(golden["video_seed"]), tuple(golden["video_shape"])))
     labels = golden["labels"]
 
     @jax.jit

@@ -13,7 +13,7 @@ import motion_vit
 from motion_vit.models.inspection import measure_costs
 from motion_vit.models.x3d import scaled_depths, scaled_width, scaled_widths
 
-CLIPS = np.asarray(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)), np.float32)
+CLIPS = jax.device_put(np.random.default_rng(0).standard_normal((2, 4, 33, 32, 3)).astype(np.float32))
 SMALLEST = {
     **{"widths": (8, 8, 8, 16), "depths": (2, 1, 1, 1), "inner_ratio": 1.5, "head_features": 12},
     **{"num_classes": 5, "frames": 4, "image_size": 32},
@@ -28,7 +28,9 @@ def randomised(model):
     """Noise in place of every variable, so that no part is silent."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
+    return jax.device_put(
+        jax.tree.map(lambda leaf: np.asarray(rng.uniform(-0.3, 0.7, leaf.shape), np.float32) ** 2, shapes)
+    )
 
 
 def training_step(**options):
@@ -121,7 +123,7 @@ def test_layer_patterns_cover_every_parameter_once():
 
 @pytest.mark.slow
 def test_squares_of_larger_clips_are_answered_one_by_one():
-    clips = np.asarray(np.random.default_rng(2).standard_normal((1, 2, 64, 33, 3)), np.float32)
+    clips = jax.device_put(np.random.default_rng(2).standard_normal((1, 2, 64, 33, 3)).astype(np.float32))
     model = build(pool_size=32)
     variables = randomised(model)
     shares = jax.nn.softmax(jax.jit(model.apply)(variables, clips))

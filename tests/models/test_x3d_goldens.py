@@ -44,8 +44,9 @@ def test_every_stage_and_the_logits_are_those_of_the_authors():
     variables, report = load_torch(model, weights("x3d_tiny"))
     assert report.complete
     run = jax.jit(functools.partial(motion_vit.apply_with_intermediates, model))
-    logits, intermediates = run(variables, jnp.asarray(goldens.slowfast_video(golden)))
+    logits, intermediates = run(variables, goldens.slowfast_video(golden))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-5)
+    intermediates = {key: np.asarray(value) for key, value in intermediates.items()}
     outputs = {"blocks.0": intermediates["stem_output"]}
     for stage, depth in enumerate(model.depths, start=1):
         outputs[f"blocks.{stage}"] = intermediates[f"stage{stage}/block{depth - 1}_output"]
@@ -55,7 +56,7 @@ def test_every_stage_and_the_logits_are_those_of_the_authors():
         entry.removeprefix("eval_mean/") for entry in golden if entry.startswith("eval_mean/")
     }
     for module, value in outputs.items():
-        value, entry = np.asarray(value), f"eval/{module}"
+        entry = f"eval/{module}"
         largest = np.abs(golden[entry]).max()
         thinned = value[:1, ..., :: int(golden[f"eval_stride/{module}"])]
         for key, actual in goldens.thin(entry, thinned).items():
@@ -72,14 +73,14 @@ def test_a_training_step_changes_what_it_changes_in_the_authors_code(name):
     # One of them as if activations were short of memory.
     model, golden = build(name, remat="blocks" if name == "x3d_tiny" else "none"), load(name)
     variables, _ = load_torch(model, weights(name))
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(params, clips):
         logits, updates = model.apply({**variables, "params": params}, clips, train=True, mutable=["batch_stats"])
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), (logits, updates)
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (value, (logits, updates)), gradients = step(variables["params"], jnp.asarray(goldens.slowfast_video(golden)))
+    (value, (logits, updates)), gradients = step(variables["params"], goldens.slowfast_video(golden))
     np.testing.assert_allclose(value, golden["train/loss"], rtol=1e-4)
     np.testing.assert_allclose(logits, golden["train/logits"], rtol=1e-4, atol=1e-4)
     gradients, buffers = to_torch(model, {"params": gradients}), to_torch(model, updates)
@@ -104,7 +105,7 @@ def test_larger_clips_are_classified_square_by_square_as_the_slowfast_repository
     name = "x3d_tiny_slowfast_repository"
     model, golden = build(name, pool_size=64), load(name)
     variables, _ = load_torch(model, weights(name))
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.slowfast_video(golden, "test/input_")))
+    logits = jax.jit(model.apply)(variables, goldens.slowfast_video(golden, "test/input_"))
     np.testing.assert_allclose(jax.nn.softmax(logits), golden["test/probabilities"], rtol=1e-4)
     np.testing.assert_allclose(jnp.exp(logits), golden["test/probabilities"], rtol=1e-4)
 
@@ -122,7 +123,7 @@ def test_behind_motion_prompts_it_computes_what_the_authors_parts_do():
     prefixed = {f"model.{entry}": value for entry, value in weights("x3d_tiny").items()}
     variables, report = load_torch(model, prefixed | prompt)
     assert report.complete
-    labels = jnp.asarray(golden["labels"].astype(np.int32))
+    labels = golden["labels"].astype(np.int32)
 
     def loss(prompt, clips):
         params = {**variables["params"], "prompt": prompt}
@@ -132,7 +133,7 @@ def test_behind_motion_prompts_it_computes_what_the_authors_parts_do():
         return cross_entropy + regularization, (logits, regularization)
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    clips = jnp.asarray(goldens.slowfast_video(golden))
+    clips = goldens.slowfast_video(golden)
     (total, (logits, regularization)), gradients = step(variables["params"]["prompt"], clips)
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(regularization, golden["regularization"], rtol=1e-4)
@@ -152,5 +153,5 @@ def test_the_full_networks_give_the_authors_logits(name):
         for path, entry in torch_entries(model, shapes).items()
     }
     variables, _ = load_torch(model, drawn)
-    logits = jax.jit(model.apply)(variables, jnp.asarray(goldens.slowfast_video(golden)))
+    logits = jax.jit(model.apply)(variables, goldens.slowfast_video(golden))
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4 * np.abs(golden["logits"]).max())
