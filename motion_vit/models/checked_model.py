@@ -31,7 +31,8 @@ class TracedModel:
       model: the model that was traced, or that the network around it is of.
       shapes: shapes of the network's variables: `params` and `batch_stats`, nested, the latter {} for a model without.
       costs: what its parts cost for one clip, in the order of the forward pass.
-      init: draws the variables from a key, of the same nesting. It runs what was traced: not a line of the model again.
+      init: draws the variables from a key, of the same nesting. It runs what was traced: not a line of the model again,
+        unless the key is of another kind than JAX's default.
     """
 
     model: VideoModel
@@ -109,20 +110,24 @@ def trace_variables(
     """
     recorder = CostRecorder()
 
-    def recorded(key: PRNGKeyArray) -> dict[str, Any]:
-        with recorder.recording():
-            variables = init(key)
+    def trainable(key: PRNGKeyArray) -> dict[str, Any]:
+        variables = init(key)
         return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
 
+    def recorded(key: PRNGKeyArray) -> dict[str, Any]:
+        with recorder.recording():
+            return trainable(key)
+
+    usual_key = jax.eval_shape(lambda: jax.random.key(0))
     with refusals_told(clip_shape, subject):
-        program, shapes = jax.make_jaxpr(recorded, return_shape=True)(jax.eval_shape(lambda: jax.random.key(0)))
+        program, shapes = jax.make_jaxpr(recorded, return_shape=True)(usual_key)
     leaves_of, structure = jaxpr_as_fun(program), jax.tree.structure(shapes)
-    return TracedModel(
-        model,
-        shapes,
-        recorder.costs(shapes["params"], model.inner_prefix),
-        lambda key: jax.tree.unflatten(structure, leaves_of(key)),
-    )
+
+    def draw(key: PRNGKeyArray) -> dict[str, Any]:
+        # A key of another kind, such as "rbg", does not fit what was traced.
+        return jax.tree.unflatten(structure, leaves_of(key)) if key.dtype == usual_key.dtype else trainable(key)
+
+    return TracedModel(model, shapes, recorder.costs(shapes["params"], model.inner_prefix), draw)
 
 
 def _check_logits(logits: Any, model: VideoModel, subject: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from motion_vit import UserError, list_models
-from motion_vit.models.checked_model import checked_model, variable_shapes
+from motion_vit.models.checked_model import checked_model
 from motion_vit.models.options import model_options, options_by_effect
 from motion_vit.models.registry import create_model
 
@@ -126,7 +126,8 @@ def test_what_a_model_refuses_is_told_with_its_options(name: str, options: dict[
 def test_the_shapes_are_those_of_the_variables(name: str) -> None:
     traced = checked_model(name, {"frames": 2, "image_size": 32})
     model, shapes = traced.model, traced.shapes
-    assert shapes == variable_shapes(model)
+    clips = np.zeros((1, *model.clip_shape), np.float32)
+    assert shapes == {"batch_stats": {}, **jax.eval_shape(model.init, jax.random.key(0), clips)}
     assert shapes["params"]["head"]["kernel"].shape[1] == model.num_classes
     assert bool(shapes["batch_stats"]) == (
         name not in ("timesformer_tiny", "videomae_tiny", "video_swin_tiny", "mvit_v2_tiny", "vivit_tiny")
@@ -143,6 +144,14 @@ def test_the_traced_initialisation_draws_what_the_model_itself_draws(name: str) 
     found = jax.jit(traced.init)(jax.random.key(7))
     chex.assert_trees_all_equal(found["params"], expected["params"])
     chex.assert_trees_all_equal(found["batch_stats"], expected.get("batch_stats", {}))
+
+
+@pytest.mark.parametrize("key", [jax.random.key(7, impl="rbg"), jax.random.PRNGKey(7)], ids=["rbg", "raw"])
+def test_the_traced_initialisation_takes_keys_of_any_kind(key: jax.Array) -> None:
+    traced = checked_model("resnet18_tiny", {"frames": 2, "image_size": 32})
+    clips = np.zeros((1, *traced.model.clip_shape), np.float32)
+    expected = jax.jit(traced.model.init)(key, clips)
+    chex.assert_trees_all_equal(jax.jit(traced.init)(key), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 32, 32, 3), (1, 4, 32, 0, 3)], ids=["no frames", "no columns"])
