@@ -45,7 +45,7 @@ class Rule:
 
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
-        """What paths are compared with: a network asks every rule for each of its weights."""
+        """Compiles what paths are compared with once, because a network asks every rule for each of its weights."""
         pattern = re.escape(self.path)
         for field, values in self.fields.items():
             pattern = pattern.replace(re.escape(f"{{{field}}}"), f"(?P<{field}>{values})")
