@@ -22,6 +22,13 @@ def _traces_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "trace_model", _trace_once)
 
 
+@pytest.fixture
+def own_traces(_traces_are_shared: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the library trace as it does elsewhere, for a test that counts."""
+    for module in _ASKING:
+        monkeypatch.setattr(module, "trace_model", trace_model)
+
+
 def _trace_once(model: VideoModel, *, clip_shape: Any = None, subject: str = "the model") -> TracedModel:
     """As `trace_model`; the subject is of its errors, which are not kept."""
     # What is traced may be split over a mesh, and depends on JAX's settings.

@@ -22,7 +22,7 @@ def test_every_listed_model_builds_with_a_given_number_of_classes(name):
 
 @pytest.mark.parametrize("name", ["resnet18_tiny", "uniformer_emim_tiny", "videomae_tiny"])
 def test_equal_models_have_equal_hashes(name):
-    given, standard = create_model(name, dtype="float32"), create_model(name)
+    given, standard = motion_vit.create_model(name, dtype="float32"), motion_vit.create_model(name)
     assert given == standard
     assert hash(given) == hash(standard)
 

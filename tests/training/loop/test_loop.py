@@ -287,6 +287,7 @@ def test_averages_that_the_run_does_not_keep_cannot_be_evaluated(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("own_traces")
 def test_the_model_is_built_once_and_traced_once_before_the_first_step(
     small_config: ConfigDict, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
