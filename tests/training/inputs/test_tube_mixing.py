@@ -60,14 +60,16 @@ def test_mixed_pixels_are_mixed_tokens_of_an_embedding_of_such_patches() -> None
     # Of the patches that the border does not cut.
     variables = {"params": {"kernel": rng.standard_normal((1, 4, 4, 3, 5), np.float32)}}
     embed = jax.jit(nn.Conv(5, (1, 4, 4), (1, 4, 4), "VALID", use_bias=False).apply)
-    tokens, ours = (np.asarray(embed(variables, each)) for each in (clips, found))
+    tokens, ours = embed(variables, clips), np.asarray(embed(variables, found))
     # Every token is that of the clip or of its partner, the same choice in all frames.
     own = np.isclose(ours, tokens, atol=1e-5).all(axis=-1)
-    others = np.isclose(ours, partners_of(tokens, 2), atol=1e-5).all(axis=-1)
+    of_partners = np.asarray(partners_of(tokens, 2))
+    others = np.isclose(ours, of_partners, atol=1e-5).all(axis=-1)
     assert (own | others).all()
     assert (own == own[:, :1]).all()
 
 
 def test_single_clips_are_refused() -> None:
+    clips, weights = jax.device_put((NUMBERED, np.ones(6, np.float32)))
     with pytest.raises(UserError, match=r"tube mixing joins unlabelled clips in pairs.*unlabelled\.mix_weight to 0"):
-        mix_tubes(NUMBERED, np.ones(6, np.float32), jax.random.key(0), alpha=1.0, patch=4, groups=6)
+        mix_tubes(clips, weights, jax.random.key(0), alpha=1.0, patch=4, groups=6)
