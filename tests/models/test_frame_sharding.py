@@ -138,7 +138,7 @@ def build(**options):
 def model_step(model, clips):
     """Logits and gradients of a training step of a whole model."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
-    statistics = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes["batch_stats"])
+    statistics = jax.device_put(jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes["batch_stats"]))
 
     @jax.jit
     def step(params, clips):

@@ -43,7 +43,7 @@ def gradients(**options):
     model = build(**options)
     shapes = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     rng = np.random.default_rng(1)
-    variables = jax.tree_util.tree_map_with_path(functools.partial(draw, rng), shapes)
+    variables = jax.device_put(jax.tree_util.tree_map_with_path(functools.partial(draw, rng), shapes))
 
     @jax.jit
     def step(params):
