@@ -27,7 +27,7 @@ class Encoding:
 _X264 = {"crf": "23", "preset": "veryfast", "threads": "1"}
 # One thread, because on few cores a pool of threads may wait for ever, and without the block tree, which writes outside
 # of its memory where frames are smaller than 64 pixels.
-_X265 = "log-level=none:pools=none:frame-threads=1:cutree=0"
+SAFE_X265 = "log-level=none:pools=none:frame-threads=1:cutree=0"
 _VPX = {"b": "200k", "cpu-used": "5", "lag-in-frames": "16", "auto-alt-ref": "1"}
 
 ENCODINGS = {
@@ -46,8 +46,10 @@ ENCODINGS = {
     "vp9": Encoding(".webm", "libvpx-vp9", _VPX),
     "vp9 in mp4": Encoding(".mp4", "libvpx-vp9", _VPX),
     "vp8": Encoding(".webm", "libvpx", _VPX),
-    "hevc": Encoding(".mp4", "libx265", {"x265-params": f"{_X265}:open-gop=1:bframes=3"}),
-    "hevc with temporal layers": Encoding(".mkv", "libx265", {"x265-params": f"{_X265}:temporal-layers=3:bframes=4"}),
+    "hevc": Encoding(".mp4", "libx265", {"x265-params": f"{SAFE_X265}:open-gop=1:bframes=3"}),
+    "hevc with temporal layers": Encoding(
+        ".mkv", "libx265", {"x265-params": f"{SAFE_X265}:temporal-layers=3:bframes=4"}
+    ),
 }
 
 

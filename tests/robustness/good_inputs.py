@@ -5,6 +5,7 @@ import pathlib
 import av
 import numpy as np
 import safetensors.numpy
+import small_videos
 import torch
 from small_network import register_small_network
 from small_trained_model import small_trained_model
@@ -90,7 +91,7 @@ def _write_videos(folder: pathlib.Path) -> None:
     for ending, (container_format, encoder, pixels) in _ENCODINGS.items():
         if encoder not in av.codecs_available:
             continue
-        options = {"x265-params": "log-level=none:pools=1"} if encoder == "libx265" else {}
+        options = {"x265-params": small_videos.SAFE_X265} if encoder == "libx265" else {}
         with av.open(str(folder / f"clip.{ending}"), "w", format=container_format) as container:
             stream = container.add_stream(encoder, rate=12, options=options)
             stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
