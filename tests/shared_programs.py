@@ -47,23 +47,17 @@ _programs: dict[Any, SharedProgram] = {}
 
 
 def shared_program(
-    config: ConfigDict,
-    mesh: Mesh,
-    *,
-    clips_of_class: Sequence[int],
-    total_steps: int,
-    steps_per_epoch: float,
-    teachers: Sequence[Teacher] = (),
+    config: ConfigDict, mesh: Mesh, *, clips_of_class: Sequence[int], teachers: Sequence[Teacher] = (), **steps: float
 ) -> TrainingProgram:
     """Makes a recipe's program of what was traced and compiled for the same recipe before, if it was.
 
     Takes the place of `build_program`, which see.
     """
-    sizes = {"clips_of_class": clips_of_class, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    sizes: dict[str, Any] = {"clips_of_class": clips_of_class, **steps}
     if teachers:
         return build_program(config, mesh, **sizes, teachers=teachers)
     fields = {name: value for name, value in flatten(config).items() if not name.startswith(OF_RUNS_ALONE)}
-    key = (json.dumps(fields), mesh, tuple(map(int, clips_of_class)), total_steps, steps_per_epoch)
+    key = (json.dumps(fields), mesh, tuple(map(int, clips_of_class)), *sorted(steps.items()))
     if key not in _programs:
         _programs[key] = with_start_compiled_once(build_program(config, mesh, **sizes))
     return dataclasses.replace(_programs[key], config=config)
