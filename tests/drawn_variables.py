@@ -32,3 +32,8 @@ def drawn_variables(model: nn.Module, seed: int = 0) -> dict[str, Any]:
 
     # In one go and as they are: `jnp.asarray` would compile a program for each shape.
     return jax.device_put(jax.tree_util.tree_map_with_path(draw, variable_shapes(model)))
+
+
+def random_variables(model: nn.Module, rng: np.random.Generator) -> dict[str, Any]:
+    """Draws every weight from the standard normal distribution, for tests of where weights go."""
+    return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variable_shapes(model))

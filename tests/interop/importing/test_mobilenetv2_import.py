@@ -7,6 +7,7 @@ import goldens
 import jax
 import numpy as np
 import pytest
+from drawn_variables import random_variables
 from flax import traverse_util
 
 import motion_vit
@@ -166,7 +167,7 @@ def test_weights_take_clips_as_the_published_ones_did(tmp_path):
 def test_other_motion_modules_go_out_and_in_with_no_bit_changed(kind):
     model = create("tsn", motion_module=kind, image_size=128)
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variable_shapes(model))
+    variables = random_variables(model, rng)
     again, report = load_torch(model, torch_state_dict(model, compress(variables, "float32"), step=0))
     assert report.complete
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))

@@ -4,9 +4,9 @@ import functools
 
 import chex
 import goldens
-import jax
 import numpy as np
 import pytest
+from drawn_variables import random_variables
 
 import motion_vit
 from motion_vit.interop.exporting.pytorch import torch_state_dict
@@ -15,7 +15,6 @@ from motion_vit.interop.families.resnet import resnet_options
 from motion_vit.interop.importing.import_weights import import_weights
 from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
-from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
 pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
@@ -131,7 +130,7 @@ SHALLOW = {
 def test_every_motion_module_of_every_network_goes_out_and_in_with_no_bit_changed(network, kind):
     model = motion_vit.create_model(network, motion_module=kind, **SHALLOW[network])
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variable_shapes(model))
+    variables = random_variables(model, rng)
     again, report = load_torch(model, torch_state_dict(model, compress(variables, "float32"), step=0))
     assert report.complete
     assert not report.anew

@@ -4,6 +4,7 @@ import goldens
 import jax
 import numpy as np
 import pytest
+from drawn_variables import random_variables
 from flax import traverse_util
 
 import motion_vit
@@ -48,7 +49,7 @@ def build(network, **options):
 def drawn(model):
     """Variables of random numbers."""
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), dict(variable_shapes(model)))
+    return random_variables(model, rng)
 
 
 def as_torch(model, variables):

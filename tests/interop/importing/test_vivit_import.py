@@ -7,6 +7,7 @@ import goldens
 import jax
 import numpy as np
 import pytest
+from drawn_variables import random_variables
 from flax import serialization, traverse_util
 
 import motion_vit
@@ -15,7 +16,6 @@ from motion_vit.interop.families.vivit import scenic_arrays
 from motion_vit.interop.importing.import_weights import import_weights
 from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
-from motion_vit.models.checked_model import variable_shapes
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
 pytestmark = pytest.mark.usefixtures("new_weights_are_ones")
@@ -36,10 +36,6 @@ def create(network="spacetime", **options):
 @functools.cache
 def golden(network):
     return goldens.vivit_weights(network)
-
-
-def drawn_variables(model, draw):
-    return jax.tree.map(lambda leaf: draw.standard_normal(leaf.shape).astype(np.float32), variable_shapes(model))
 
 
 def exported(model, variables):
@@ -219,7 +215,7 @@ def test_an_adapter_goes_in_and_out_and_may_start_anew(options):
         return motion_vit.create_model("vivit_tiny", **shallow, attention="factorised_encoder", **adapter)
 
     model, draw = create(**options), np.random.default_rng(3)
-    variables = drawn_variables(model, draw)
+    variables = random_variables(model, draw)
     weights = exported(model, variables)
     jax.tree.map(np.testing.assert_array_equal, load_torch(model, weights)[0]["params"], variables["params"])
     with pytest.raises(CheckpointImportError, match=f"adapter={options['adapter']}"):
@@ -238,7 +234,7 @@ def test_tables_of_other_frames_take_the_nearest_entries(frames, nearest):
     of_encoder = motion_vit.create_model("vivit_tiny", **shallow, attention="factorised_encoder", temporal_depth=1)
     of_clip = motion_vit.create_model("vivit_tiny", **shallow)
     for model, name, places in ((of_encoder, "temporal_places", 1), (of_clip, "places", 4)):
-        weights = exported(model, drawn_variables(model, draw))
+        weights = exported(model, random_variables(model, draw))
         other = model.clone(frames=frames)
         with pytest.raises(CheckpointImportError, match="misshapen"):
             load_torch(other, weights)

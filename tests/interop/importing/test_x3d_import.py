@@ -6,6 +6,7 @@ import goldens
 import jax
 import numpy as np
 import pytest
+from drawn_variables import random_variables
 
 import motion_vit
 from motion_vit.interop.exporting.pytorch import torch_state_dict
@@ -13,7 +14,6 @@ from motion_vit.interop.families.x3d import x3d_clips, x3d_options
 from motion_vit.interop.importing.import_weights import import_weights
 from motion_vit.interop.importing.report import CheckpointImportError
 from motion_vit.interop.importing.state_dict import load_torch
-from motion_vit.models.checked_model import variable_shapes
 from motion_vit.models.registry import create_model
 from motion_vit.training.checkpoints.weight_dtypes import compress
 
@@ -99,7 +99,7 @@ def test_weights_of_released_networks_take_clips_as_their_settings_say():
 def test_motion_modules_go_out_and_in_with_no_bit_changed(name):
     model = build(name, motion_module="tdn+tam", widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), image_size=96)
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variable_shapes(model))
+    variables = random_variables(model, rng)
     again, report = load_torch(model, torch_state_dict(model, compress(variables, "float32"), step=0))
     assert report.complete
     assert jax.tree.all(jax.tree.map(np.array_equal, again, variables))
